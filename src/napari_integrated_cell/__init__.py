@@ -1,0 +1,1 @@
+"""Integrated cells: where eleven organelles most probably lie in a given cell."""

@@ -1,0 +1,139 @@
+"""One cell: its channels, its masks, its voxel size. Everything else in the project starts from here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One cell cut out of an image.
+
+    Parameters
+    ----------
+    channels : mapping of str to array, each (Z, Y, X)
+        Intensity images by the vocabulary's names (``"membrane"``, ``"dna"``, a structure's name). May be
+        empty: the reference images are then rendered from the masks
+        (:func:`napari_integrated_cell.imaging.rendering.render_references`).
+    cell_mask, nucleus_mask : array of bool, (Z, Y, X)
+        Where the cell is, and where its nucleus (or condensed chromatin) is.
+    voxel_size : tuple of float
+        Edge lengths (Z, Y, X) of a voxel in µm.
+    name : str
+        What to call the cell, e.g. ``"field 3, cell 7"``.
+    source : str
+        Where it comes from: a path, a layer, or ``"simulated"``.
+    offset : tuple of int
+        Index (Z, Y, X), in the image the cell was cut from, of this crop's first voxel.
+    metadata : mapping
+        Anything else worth keeping (stage, label, simulation truth, ...).
+
+    Raises
+    ------
+    ValueError
+        With one sentence that says what is wrong and what to do, for arrays that are not (Z, Y, X) or differ
+        in shape, for a voxel size that is missing, negative or not finite, for NaN or infinite intensities,
+        for empty masks and for a nucleus that lies outside the cell.
+    """
+
+    channels: Mapping[str, NDArray[Any]]
+    cell_mask: NDArray[np.bool_]
+    nucleus_mask: NDArray[np.bool_]
+    voxel_size: tuple[float, float, float]
+    name: str = "cell"
+    source: str = ""
+    offset: tuple[int, int, int] = (0, 0, 0)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        cell_mask, nucleus_mask = (_mask(m, what) for m, what in self._raw_masks())
+        voxel_size = checked_voxel_size(self.voxel_size)
+        channels = {name: np.asarray(image) for name, image in self.channels.items()}
+        for what, image in {**channels, "nucleus mask": nucleus_mask}.items():
+            if image.shape != cell_mask.shape:
+                raise ValueError(
+                    f"The {what} of {self.name!r} has shape {image.shape} but its cell mask has shape "
+                    f"{cell_mask.shape}: give images and masks on the same (Z, Y, X) grid."
+                )
+        for name, image in channels.items():
+            if np.issubdtype(image.dtype, np.complexfloating) or image.dtype == object:
+                raise ValueError(f"Channel {name!r} of {self.name!r} is not a real-valued image ({image.dtype}).")
+            if not np.isfinite(image).all():
+                raise ValueError(
+                    f"Channel {name!r} of {self.name!r} holds NaN or infinite values: replace them, for example "
+                    "with the background intensity, before opening it."
+                )
+        if not (cell_mask & nucleus_mask).any():
+            raise ValueError(
+                f"The nucleus of {self.name!r} lies wholly outside its cell: check that both masks come from the "
+                "same image and carry the same label."
+            )
+        # A frozen dataclass keeps checked, normalised values: object.__setattr__ is its documented way.
+        set_ = object.__setattr__
+        set_(self, "cell_mask", cell_mask)
+        set_(self, "nucleus_mask", nucleus_mask)
+        set_(self, "voxel_size", voxel_size)
+        set_(self, "channels", MappingProxyType(channels))
+        set_(self, "metadata", MappingProxyType(dict(self.metadata)))
+
+    def _raw_masks(self) -> tuple[tuple[Any, str], tuple[Any, str]]:
+        return (
+            (self.cell_mask, f"cell mask of {self.name!r}"),
+            (self.nucleus_mask, f"nucleus mask of {self.name!r}"),
+        )
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Grid (Z, Y, X) of every channel and mask."""
+        z, y, x = self.cell_mask.shape
+        return z, y, x
+
+    @property
+    def volume(self) -> float:
+        """Volume of the cell mask in µm³."""
+        return float(self.cell_mask.sum() * np.prod(self.voxel_size))
+
+    @property
+    def nucleus_volume(self) -> float:
+        """Volume of the nucleus mask in µm³."""
+        return float(self.nucleus_mask.sum() * np.prod(self.voxel_size))
+
+
+def checked_voxel_size(voxel_size: Any) -> tuple[float, float, float]:
+    """``voxel_size`` as three positive floats (Z, Y, X) in µm.
+
+    Raises
+    ------
+    ValueError
+        If it is missing, has not three entries, or an entry is not a positive finite number.
+    """
+    if voxel_size is None:
+        raise ValueError("The voxel size is missing: give it in µm as (Z, Y, X), for example 0.29,0.108,0.108.")
+    try:
+        values = tuple(float(v) for v in voxel_size)
+    except (TypeError, ValueError):
+        raise ValueError(f"The voxel size {voxel_size!r} is not three numbers (Z, Y, X) in µm.") from None
+    if len(values) != 3:
+        raise ValueError(f"The voxel size {voxel_size!r} has {len(values)} entries: give three, (Z, Y, X), in µm.")
+    if not all(np.isfinite(v) and v > 0 for v in values):
+        raise ValueError(f"The voxel size {values} must be positive and finite in every axis: give it in µm.")
+    return values
+
+
+def _mask(mask: Any, what: str) -> NDArray[np.bool_]:
+    """``mask`` as a 3D boolean array that is not empty."""
+    if mask is None:
+        raise ValueError(f"The {what} is missing: a cell needs its own and its nucleus's segmentation.")
+    array = np.asarray(mask)
+    if array.ndim != 3:
+        raise ValueError(f"The {what} has {array.ndim} dimensions: give a volume (Z, Y, X).")
+    array = array != 0
+    if not array.any():
+        raise ValueError(f"The {what} is empty: choose a label that exists in the segmentation.")
+    return array

@@ -1,0 +1,189 @@
+"""The words of the field, each written once: structures, stages, reference channels, colours, synonyms.
+
+The eleven structures are those of section 3.1 and Table S9 of "Building a 3D Integrated Cell", in the
+paper's order; the eight mitotic stages are those of section 3.4.5.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+
+_GREEK = {"α": "alpha", "β": "beta", "γ": "gamma"}
+
+
+@dataclass(frozen=True)
+class Structure:
+    """One labelled structure of the paper.
+
+    Attributes
+    ----------
+    name : str
+        ASCII name used in files, command lines and channel names, e.g. ``"alpha-actinin"``.
+    label : str
+        How the paper prints the protein, e.g. ``"α-actinin"``.
+    organelle : str
+        What the protein marks.
+    gene : str
+        HGNC symbol, the public dataset's ``structure_name``.
+    colour : str
+        ``#rrggbb``, used by every layer, chart and picture.
+    synonyms : tuple of str
+        Further names by which a channel is recognised.
+    """
+
+    name: str
+    label: str
+    organelle: str
+    gene: str
+    colour: str
+    synonyms: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of the cell cycle as annotated in section 3.4.5.
+
+    Attributes
+    ----------
+    name : str
+        ASCII name, e.g. ``"prometaphase-1"``.
+    label : str
+        How it is shown.
+    dataset_code : str
+        The coarser ``cell_stage`` of the public dataset that holds this stage.
+    """
+
+    name: str
+    label: str
+    dataset_code: str
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One reference channel: the cell's membrane or its DNA."""
+
+    name: str
+    label: str
+    colour: str
+    synonyms: tuple[str, ...] = ()
+
+
+STRUCTURES: tuple[Structure, ...] = (
+    Structure("alpha-actinin", "α-actinin", "actin bundles", "ACTN1", "#ff8c42", ("actinin",)),
+    Structure("alpha-tubulin", "α-tubulin", "microtubules", "TUBA1B", "#3fd0ff", ("tubulin", "microtubule")),
+    Structure("beta-actin", "β-actin", "actin filaments", "ACTB", "#ff5a5f", ("actin", "f-actin", "phalloidin")),
+    Structure("desmoplakin", "desmoplakin", "desmosomes", "DSP", "#f2e14c", ("desmosome",)),
+    Structure("fibrillarin", "fibrillarin", "nucleoli", "FBL", "#b48cff", ("nucleolus", "nucleoli")),
+    Structure("lamin-B1", "lamin B1", "nuclear envelope", "LMNB1", "#5fa8ff", ("lamin", "nuclear envelope")),
+    Structure("myosin-IIB", "myosin IIB", "actomyosin bundles", "MYH10", "#ffb000", ("myosin", "nmiib")),
+    Structure(
+        "ST6GAL1", "ST6GAL1", "Golgi apparatus", "ST6GAL1", "#7bd651", ("golgi", "sialyltransferase", "st6gal")
+    ),
+    Structure(
+        "Sec61-beta", "Sec61β", "endoplasmic reticulum", "SEC61B", "#4fe0b0", ("sec61", "er", "endoplasmic")
+    ),
+    Structure("TOM20", "TOM20", "mitochondria", "TOMM20", "#ff6ec7", ("mito", "mitochondrion")),
+    Structure("ZO1", "ZO-1", "tight junctions", "TJP1", "#e8e8e8", ("tight junction",)),
+)
+
+STAGES: tuple[Stage, ...] = (
+    Stage("interphase", "Interphase", "M0"),
+    Stage("prophase-1", "Prophase 1", "M1M2"),
+    Stage("prophase-2", "Prophase 2", "M1M2"),
+    Stage("prometaphase-1", "Prometaphase 1", "M3"),
+    Stage("prometaphase-2", "Prometaphase 2", "M3"),
+    Stage("metaphase", "Metaphase", "M4M5"),
+    Stage("anaphase", "Anaphase", "M4M5"),
+    Stage("telophase-cytokinesis", "Telophase and cytokinesis", "M6M7_complete"),
+)
+
+REFERENCES: tuple[Reference, ...] = (
+    Reference(
+        "membrane",
+        "Membrane",
+        "#ff00ff",
+        ("cell membrane", "plasma membrane", "cellmask", "cmdrp", "cmdr", "memb", "wga", "caax", "cell mask deep red"),
+    ),
+    Reference(
+        "dna",
+        "DNA",
+        "#00ffff",
+        ("hoechst", "h3342", "h33342", "dapi", "nucblue", "nuclear stain", "nucleus", "nuclei", "chromatin", "h2b"),
+    ),
+)
+
+STRUCTURE_NAMES: tuple[str, ...] = tuple(s.name for s in STRUCTURES)
+STAGE_NAMES: tuple[str, ...] = tuple(s.name for s in STAGES)
+REFERENCE_NAMES: tuple[str, ...] = tuple(r.name for r in REFERENCES)
+
+
+def _plain(text: str) -> str:
+    """Lower case, Greek letters spelt out, everything but letters and digits turned into single blanks."""
+    for letter, spelt in _GREEK.items():
+        text = text.replace(letter, spelt)
+    return " ".join(re.findall(r"[a-z0-9]+", text.lower()))
+
+
+def _names(entry: Structure | Reference) -> tuple[str, ...]:
+    """All plain names by which an entry is known, its own first."""
+    own = (entry.name, entry.label)
+    if isinstance(entry, Structure):
+        own += (entry.gene, entry.organelle)
+    return tuple(_plain(n) for n in own + entry.synonyms)
+
+
+def structure(name: str) -> Structure:
+    """The structure called ``name``: its name, label, gene, organelle or a synonym, in any spelling.
+
+    Raises
+    ------
+    ValueError
+        If no structure has that name; the message lists the closest ones.
+    """
+    wanted = _plain(name).replace(" ", "")
+    known = {n.replace(" ", ""): s for s in STRUCTURES for n in _names(s)}
+    if wanted in known:
+        return known[wanted]
+    close = difflib.get_close_matches(wanted, known, n=3, cutoff=0.6)
+    hint = list(dict.fromkeys(known[c].name for c in close)) or list(STRUCTURE_NAMES)
+    raise ValueError(f"No structure is called {name!r}; did you mean {', '.join(hint)}?")
+
+
+def stage(name: str) -> Stage:
+    """The stage called ``name`` in any spelling.
+
+    Raises
+    ------
+    ValueError
+        If no stage has that name; the message lists all eight.
+    """
+    wanted = _plain(name).replace(" ", "")
+    for candidate in STAGES:
+        if wanted in (_plain(candidate.name).replace(" ", ""), _plain(candidate.label).replace(" ", "")):
+            return candidate
+    raise ValueError(f"No stage is called {name!r}; the stages are {', '.join(STAGE_NAMES)}.")
+
+
+def recognise_channel(name: str) -> str | None:
+    """What a channel called ``name`` shows: ``"membrane"``, ``"dna"``, a structure's name, or None.
+
+    A channel is recognised when one of the vocabulary's names stands in it as whole words; where several do,
+    the longest wins, so that "nuclear envelope" is lamin B1 and not DNA.
+    """
+    words = f" {_plain(name)} "
+    best: tuple[int, str] | None = None
+    for entry in (*REFERENCES, *STRUCTURES):
+        for known in _names(entry):
+            if f" {known} " in words and (best is None or len(known) > best[0]):
+                best = (len(known), entry.name)
+    return best[1] if best else None
+
+
+def colour_of(name: str) -> str:
+    """The colour of a reference channel or structure; white for a name outside the vocabulary."""
+    for entry in (*REFERENCES, *STRUCTURES):
+        if entry.name == name:
+            return entry.colour
+    return "#ffffff"

@@ -1,0 +1,17 @@
+"""What every test may ask for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real images beside the project."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"the real images are not beside the project ({SHARED_DATA.name}/ is absent)")
+    return SHARED_DATA
