@@ -1,0 +1,57 @@
+# Every target works alone, from a fresh clone, and again. PYTHON=python3.12 picks the interpreter that .venv is made
+# with; ARGS="..." is handed on to the command behind a target.
+BIN := .venv/bin
+SET_UP_FROM := pyproject.toml constraints.txt scripts/set-up
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format demo-model bench pins clean
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+help: ## Show this
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; \
+		do printf '  make %-11s %s\n' "$$name" "$$what"; done
+
+demo: .venv/.set-up ## Set up, then integrate a simulated cell: in napari, or into demo-out/ where there is no display
+	@if scripts/system-libraries; then windowless=; else windowless=--headless; fi; \
+		set -x; $(BIN)/napari-ic demo --out demo-out $$windowless $(ARGS)
+
+test: .venv/.set-up-for-tests ## Set up, then run every test on a virtual screen
+	@scripts/system-libraries --virtual-screen
+	@scripts/with-screen $(BIN)/python -m pytest $(ARGS)
+
+lint: .venv/.set-up-for-tests ## Check format, style, types, the direction of imports, and the manifest
+	@scripts/system-libraries
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/npe2 validate --imports napari-integrated-cell
+
+format: .venv/.set-up-for-tests ## Format the code and mend what ruff can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+demo-model: .venv/.set-up ## Train the demo model again, on simulated cells, into runs/demo
+	$(BIN)/napari-ic-train demo-model --out runs/demo $(ARGS)
+
+bench: .venv/.set-up-for-tests ## Run the benchmarks, one after the other
+	@set -e; for benchmark in benchmarks/*.py; do (set -x; $(BIN)/python "$$benchmark" $(ARGS)); done
+
+pins: .venv/.set-up ## Resolve constraints.txt again for Python 3.11 and later, keeping what still fits
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --all-extras \
+		--group test --group lint --no-annotate --quiet --custom-compile-command 'make pins' --output-file constraints.txt
+
+clean: ## Remove .venv and everything else that was made here, runs/ excepted
+	rm -rf .venv build dist demo-out .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find src training tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamps lie in .venv, so they go when it goes.
+.venv/.set-up: $(SET_UP_FROM)
+	scripts/set-up
+	@touch $@
+
+.venv/.set-up-for-tests: $(SET_UP_FROM)
+	scripts/set-up test lint
+	@touch .venv/.set-up $@

@@ -1,0 +1,55 @@
+"""How both command lines speak: errors in one line, a progress bar on standard error, summaries as JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+from tqdm import tqdm
+
+
+@contextmanager
+def one_line_errors(program: str) -> Iterator[None]:
+    """What goes wrong is said in one line on standard error: exit 1, or 130 for Ctrl-C."""
+    try:
+        yield
+    except (ValueError, OSError, ImportError, FloatingPointError) as error:
+        typer.echo(f"{program}: {' '.join(str(error).split())}", err=True)
+        raise typer.Exit(1) from error
+    except KeyboardInterrupt:
+        typer.echo(f"{program}: stopped; nothing half-written is left behind.", err=True)
+        raise typer.Exit(130) from None
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[int, int, str], None]]:
+    """A bar on standard error, moved by calling what is yielded with (done, total, what).
+
+    A new ``what`` starts a new bar, so that each step of a long work keeps its own line and time.
+    """
+    bar: tqdm | None = None
+    current = ""
+
+    def move(done: int, total: int, what: str) -> None:
+        nonlocal bar, current
+        if bar is None or what != current:
+            if bar is not None:
+                bar.close()
+            bar, current = tqdm(total=total, desc=what, file=sys.stderr, mininterval=0.5), what
+        bar.total = total
+        bar.update(done - bar.n)
+
+    try:
+        yield move
+    finally:
+        if bar is not None:
+            bar.close()
+
+
+def report(summary: dict[str, Any], as_json: bool, sentence: str) -> None:
+    """Print the summary for machines, or the sentence for people."""
+    typer.echo(json.dumps(summary, indent=2) if as_json else sentence)

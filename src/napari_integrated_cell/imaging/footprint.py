@@ -1,0 +1,146 @@
+"""What a cell's masks say of its shape: axes and skewness in the plane, pieces of nucleus, reach. All in µm."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_integrated_cell.cell import Cell
+
+
+class Columns(NamedTuple):
+    """A cell mask seen from above: one entry per (y, x) where it has any z.
+
+    Attributes
+    ----------
+    points : array, (n, 2) float64
+        (y, x) in µm from the crop's first voxel.
+    voxels : array, (n,) int
+        How many voxels of the mask lie over each point.
+    """
+
+    points: NDArray[np.float64]
+    voxels: NDArray[Any]
+
+
+def columns_of(cell: Cell) -> Columns:
+    """The cell mask seen from above."""
+    thickness = cell.cell_mask.sum(axis=0)
+    where = np.nonzero(thickness)
+    return Columns(np.stack(where, axis=1) * np.asarray(cell.voxel_size[1:]), thickness[where])
+
+
+def major_axis(
+    points: NDArray[np.float64], weights: NDArray[Any] | None, pixel: tuple[float, float]
+) -> tuple[float, float]:
+    """Direction of the longest spread of points in the plane, and how much longer it is than the shortest.
+
+    Parameters
+    ----------
+    points : array, (n, 2)
+        (y, x) in µm.
+    weights : array, (n,), optional
+        How much each counts; all alike if not given.
+    pixel : tuple of float
+        Edges (Y, X) of a pixel in µm. Its own spread counts, so that a line of pixels has a width.
+
+    Returns
+    -------
+    angle : float
+        Radians in (-π/2, π/2], from X towards Y.
+    ratio : float
+        Square root of the ratio of the principal variances, at least 1.
+    """
+    share = np.full(len(points), 1 / len(points)) if weights is None else weights / weights.sum()
+    from_mean = points - share @ points
+    spread = (from_mean * share[:, None]).T @ from_mean + np.diag(np.square(pixel) / 12)
+    (minor, major), axes = np.linalg.eigh(spread)
+    y, x = axes[:, 1]
+    if x < 0 or (x == 0 and y < 0):
+        y, x = -y, -x
+    return float(np.arctan2(y, abs(x))), float(np.sqrt(major / minor))
+
+
+def rotation(angle: float) -> NDArray[np.float64]:
+    """Matrix on (y, x) that turns a direction lying at ``angle`` (radians, from X towards Y) onto X."""
+    c, s = np.cos(angle), np.sin(angle)
+    return np.array([[c, -s], [s, c]])
+
+
+def skewness(points: NDArray[np.float64], weights: NDArray[Any]) -> tuple[float, float]:
+    """Skewness along Y and along X of weighted points (n, 2) about their weighted mean."""
+    share = weights / weights.sum()
+    from_mean = points - share @ points
+    variance, third = share @ from_mean**2, share @ from_mean**3
+    y, x = np.where(variance > 0, third / np.where(variance > 0, variance, 1) ** 1.5, 0.0)
+    return float(y), float(x)
+
+
+def nucleus_centre(cell: Cell) -> tuple[NDArray[np.float64], float]:
+    """Where the nucleus is, and whether it is one.
+
+    Returns
+    -------
+    centre : array, (3,)
+        Centre of mass (z, y, x) in µm from the crop's first voxel, not rounded to a voxel.
+    gap : float
+        Distance in µm between the centres of its two largest pieces; 0 for one. A piece of less than a tenth of
+        the nucleus is a speck of the segmentation, not a nucleus.
+    """
+    (around,) = ndimage.find_objects(cell.nucleus_mask.astype(np.uint8))
+    nucleus, first = cell.nucleus_mask[around], np.array([s.start for s in around])
+    step = np.asarray(cell.voxel_size)
+    centre = (np.argwhere(nucleus).mean(axis=0) + first) * step
+    pieces, _ = ndimage.label(nucleus, np.ones((3, 3, 3)))
+    sizes = np.bincount(pieces.ravel())[1:]
+    largest = [piece for piece in np.argsort(-sizes)[:2] + 1 if sizes[piece - 1] >= 0.1 * sizes.sum()]
+    if len(largest) < 2:
+        return centre, 0.0
+    one, other = np.array(ndimage.center_of_mass(nucleus, pieces, largest)) * step
+    return centre, float(np.linalg.norm(one - other))
+
+
+class Fit(NamedTuple):
+    """How a posed cell fits a box.
+
+    Attributes
+    ----------
+    outside : float
+        Fraction of its volume outside.
+    extent, overhang : tuple of float
+        Its lengths (Z, Y, X) in µm, and how far it reaches beyond the box along each axis, both ends together.
+    """
+
+    outside: float
+    extent: tuple[float, float, float]
+    overhang: tuple[float, float, float]
+
+
+def fit(
+    cell: Cell,
+    columns: Columns,
+    linear: NDArray[np.float64],
+    centre: NDArray[np.float64],
+    size: tuple[float, float, float],
+) -> Fit:
+    """How a cell, turned by ``linear`` (3, 3) about ``centre`` (µm in the crop), fits a box of ``size`` µm.
+
+    The rotation is about Z, so a voxel is in or out by its plane's z and its column's (y, x) separately.
+    """
+    half = np.asarray(size) / 2 + 1e-9
+    filled = cell.cell_mask.any(axis=(1, 2))
+    z = np.arange(len(filled)) * cell.voxel_size[0] - centre[0]
+    plane = (columns.points - centre[1:]) @ linear[1:, 1:].T
+    within = (np.abs(plane) <= half[1:]).all(axis=1)
+    kept = cell.cell_mask[np.abs(z) <= half[0]].sum(axis=0)[cell.cell_mask.any(axis=0)][within].sum()
+
+    low = np.array([z[filled].min(), *plane.min(axis=0)])
+    high = np.array([z[filled].max(), *plane.max(axis=0)])
+    overhang = np.maximum(high - half, 0) + np.maximum(-half - low, 0)
+    extent = high - low + np.abs(linear) @ np.asarray(cell.voxel_size)
+    return Fit(
+        1.0 - float(kept) / float(columns.voxels.sum()), tuple(extent.tolist()), tuple(overhang.tolist())
+    )

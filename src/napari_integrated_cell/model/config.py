@@ -1,0 +1,188 @@
+"""What a model is made of: its box, its vocabulary and the widths of its eight networks. Needs no torch."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+
+from napari_integrated_cell.vocabulary import REFERENCE_NAMES, STRUCTURE_NAMES
+
+Grid = tuple[int, int, int]
+Widths = tuple[PositiveInt, ...]
+
+
+class ModelConfig(BaseModel):
+    r"""Architecture of an integrated cell; the defaults are the paper's text and Tables S1-S8.
+
+    A level halves the grid: a convolution of kernel 4, stride 2 and padding 1 turns n voxels into
+    floor(n / 2). Widths are listed in the order in which data meets them.
+
+    Parameters
+    ----------
+    name : str
+        What to call the configuration.
+    box : tuple of int
+        Grid (Z, Y, X) of every image the model sees; the cell's long axis lies along X (section 3.1).
+    voxel_size : float
+        Edge of the box's cubic voxels in µm (section 3.1).
+    references, structures : tuple of str
+        Names of the reference channels r and of the K labelled structures, in the order of the channels and
+        of the one-hot label y.
+    n_ref, n_struct : int
+        \|Z^r\| and \|Z^s\| (section 3.2).
+    enc_ref_widths, enc_cond_widths : tuple of int
+        Channels after each down-block of Enc^r (Table S1) and Enc^{r,s} (Table S5).
+    dec_widths : tuple of int
+        Channels on the smallest grid ("1024 FC") and after each up-block but the last of Dec^r and Dec^{r,s}
+        (Tables S2, S6); the last up-block ends in the image's channels, so the decoder has as many levels as
+        widths are listed.
+    enc_d_widths : tuple of int
+        Units of the hidden layers of EncD^r and EncD^s (Tables S3, S7).
+    dec_d_widths : tuple of int
+        Channels after each down-block of DecD^r and DecD^{r,s} (Tables S4, S8).
+    dec_d_head : {"conv", "linear"}
+        How DecD ends: in one more strided convolution whose remaining positions are averaged (the tables), or
+        in a linear layer over all that remains (the published code).
+    dec_d_ref_first_norm, dec_d_cond_first_norm : bool
+        Whether the first block of DecD^r, of DecD^{r,s} has batch normalisation (Table S4: no; S8: yes).
+    dec_d_noise : float
+        Standard deviation of the white noise added to what DecD sees while training (section 3.2).
+
+    Raises
+    ------
+    ValueError
+        For a box that does not survive the levels asked for, and for repeated or clashing names.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = "custom"
+    box: tuple[PositiveInt, PositiveInt, PositiveInt] = (64, 96, 128)
+    voxel_size: float = Field(default=0.317, gt=0, allow_inf_nan=False)
+    references: tuple[str, ...] = REFERENCE_NAMES
+    structures: tuple[str, ...] = STRUCTURE_NAMES
+    n_ref: PositiveInt = 128
+    n_struct: PositiveInt = 128
+    enc_ref_widths: Widths = (64, 128, 256, 512, 1024)
+    enc_cond_widths: Widths = (64, 128, 256, 512, 1024, 1024)
+    dec_widths: Widths = (1024, 1024, 512, 256, 128, 64)
+    enc_d_widths: Widths = (1024, 1024, 512)
+    dec_d_widths: Widths = (64, 128, 256, 512, 512)
+    dec_d_head: Literal["conv", "linear"] = "conv"
+    dec_d_ref_first_norm: bool = False
+    dec_d_cond_first_norm: bool = True
+    dec_d_noise: float = Field(default=0.01, ge=0, allow_inf_nan=False)
+
+    @property
+    def n_references(self) -> int:
+        """Number of reference channels, R."""
+        return len(self.references)
+
+    @property
+    def n_structures(self) -> int:
+        """Number of structures, K."""
+        return len(self.structures)
+
+    def grids(self, levels: int) -> tuple[Grid, ...]:
+        """The box and its grid (Z, Y, X) after each of ``levels`` halvings, rounding down."""
+        z, y, x = self.box
+        return tuple((z >> level, y >> level, x >> level) for level in range(levels + 1))
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Self:
+        for field in ("references", "structures"):
+            names = getattr(self, field)
+            if not names or not all(name.strip() for name in names):
+                raise ValueError(f"{field} must hold at least one name, and no empty one.")
+            if len(set(names)) != len(names):
+                raise ValueError(f"{field} names something twice ({', '.join(names)}): name each once.")
+        both = set(self.references) & set(self.structures)
+        if both:
+            raise ValueError(
+                f"structures repeats the reference channel {sorted(both)[0]!r}: give it another name."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_levels(self) -> Self:
+        for field in ("enc_ref_widths", "enc_cond_widths", "dec_widths", "enc_d_widths", "dec_d_widths"):
+            widths = getattr(self, field)
+            if not widths:
+                raise ValueError(f"{field} must list at least one width.")
+            levels = len(widths) + (field == "dec_d_widths" and self.dec_d_head == "conv")
+            if field != "enc_d_widths" and min(self.box) >> levels < 1:
+                raise ValueError(
+                    f"box {self.box} is too small for the {levels} levels of {field}: each halves the grid, "
+                    f"so give a box of at least {2**levels} voxels in every axis or list fewer widths."
+                )
+        return self
+
+
+PRESETS: dict[str, ModelConfig] = {
+    # Tables S1-S8 to the letter.
+    "paper": ModelConfig(name="paper"),
+    # The published code: six blocks in both phases and a linear end to DecD.
+    "paper-code": ModelConfig(
+        name="paper-code",
+        enc_ref_widths=(64, 128, 256, 512, 1024, 1024),
+        dec_d_widths=(64, 128, 256, 512, 1024, 1024),
+        dec_d_head="linear",
+        dec_d_cond_first_norm=False,
+    ),
+    # The bundled model: an eighth of the paper's voxels, the same cell.
+    "demo": ModelConfig(
+        name="demo",
+        box=(32, 48, 64),
+        voxel_size=0.634,
+        n_ref=64,
+        n_struct=16,
+        enc_ref_widths=(16, 32, 64, 128),
+        enc_cond_widths=(16, 32, 64, 128),
+        dec_widths=(128, 64, 32, 16),
+        dec_d_widths=(16, 32, 64, 128),
+        dec_d_head="linear",
+    ),
+    # Small enough that a training step takes milliseconds: for tests.
+    "tiny": ModelConfig(
+        name="tiny",
+        box=(16, 24, 32),
+        voxel_size=1.268,
+        n_ref=8,
+        n_struct=4,
+        enc_ref_widths=(4, 8, 16),
+        enc_cond_widths=(4, 8, 16),
+        dec_widths=(16, 8, 4),
+        enc_d_widths=(16, 16, 8),
+        dec_d_widths=(4, 8, 16),
+        dec_d_head="linear",
+    ),
+}
+
+
+def preset(name: str) -> ModelConfig:
+    """The configuration called ``name``: ``"paper"``, ``"paper-code"``, ``"demo"`` or ``"tiny"``.
+
+    Raises
+    ------
+    ValueError
+        If there is no such preset; the message lists those there are.
+    """
+    if name not in PRESETS:
+        raise ValueError(f"No preset is called {name!r}; there are {', '.join(PRESETS)}.")
+    return PRESETS[name]
+
+
+def one_sentence(error: ValidationError) -> str:
+    """What pydantic found wrong, in one line: ``"box.0: Input should be greater than 0; ..."``."""
+    found = []
+    for entry in error.errors():
+        where = ".".join(str(part) for part in entry["loc"])
+        found.append(f"{where}: {entry['msg']}" if where else entry["msg"].removeprefix("Value error, "))
+    return "; ".join(found)
+
+
+def n_voxels(grid: Grid) -> int:
+    """How many voxels a grid (Z, Y, X) has."""
+    return math.prod(grid)

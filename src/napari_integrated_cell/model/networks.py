@@ -1,0 +1,291 @@
+"""The eight networks of Tables S1-S8, for any box, depth and width.
+
+Where the tables leave a freedom, this is what is done (and see :mod:`.blocks` for the convolutions):
+
+- "1024 FC" at the head of a decoder is 1024 channels on the smallest grid ((1, 1, 2) in the paper's box).
+- The final "1 CONV" or "K+1 CONV" of DecD leaves several positions ((1, 1, 2) in the paper's box): their
+  logits are averaged. With ``dec_d_head="linear"`` a linear layer over all that is left ends it, as in the
+  published code.
+- "SIGMOID" and "SOFTMAX" are taken where they are used: encoders and discriminators return logits, so that
+  cross entropies are stable; decoders return the sigmoid, and ``.logits`` what stands before it.
+- A PReLU has one slope; a LeakyReLU leaks 0.2.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from napari_integrated_cell.model.blocks import LEAK, DecoderTrunk, EncoderTrunk, down
+from napari_integrated_cell.model.config import ModelConfig, n_voxels
+
+
+class ConditionalCode(NamedTuple):
+    """What Enc^{r,s} returns (equation 7): y (N, K), z^r (N, n_ref) and z^s (N, n_struct).
+
+    The paper's ŷ is ``y_logits.softmax(1)``.
+    """
+
+    y_logits: Tensor
+    z_ref: Tensor
+    z_struct: Tensor
+
+
+class ReferenceEncoder(EncoderTrunk):
+    """Enc^r (equation 1, Table S1): reference images (N, R, Z, Y, X) to z^r (N, n_ref)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config, config.n_references, config.enc_ref_widths)
+        self.z_ref = nn.Linear(self.n_features, config.n_ref)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Latent position z^r (N, n_ref) of reference images (N, R, Z, Y, X)."""
+        return self.z_ref(self.features(x))
+
+
+class ConditionalEncoder(EncoderTrunk):
+    """Enc^{r,s} (equation 7, Table S5): images (N, R + 1, Z, Y, X), structure last, to ŷ, ẑ^r, z^s."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config, config.n_references + 1, config.enc_cond_widths)
+        self.y = nn.Linear(self.n_features, config.n_structures)
+        self.z_ref = nn.Linear(self.n_features, config.n_ref)
+        self.z_struct = nn.Linear(self.n_features, config.n_struct)
+
+    def forward(self, x: Tensor) -> ConditionalCode:
+        """Label logits and both latent positions of images (N, R + 1, Z, Y, X)."""
+        features = self.features(x)
+        return ConditionalCode(self.y(features), self.z_ref(features), self.z_struct(features))
+
+
+class ReferenceDecoder(DecoderTrunk):
+    """Dec^r (equation 2, Table S2): z^r (N, n_ref) to reference images (N, R, Z, Y, X) in (0, 1)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config, config.n_ref, config.n_references)
+
+    def logits(self, z_ref: Tensor) -> Tensor:
+        """Image before the sigmoid, (N, R, Z, Y, X): give it to a cross entropy on logits."""
+        return self.image_logits(z_ref)
+
+    def forward(self, z_ref: Tensor) -> Tensor:
+        """Reference images x̂^r (N, R, Z, Y, X) in (0, 1)."""
+        return self.logits(z_ref).sigmoid()
+
+
+class ConditionalDecoder(DecoderTrunk):
+    """Dec^{r,s} (equation 12, Table S6): y, z^r, z^s to images (N, R + 1, Z, Y, X) in (0, 1), structure last.
+
+    ``y`` (N, K) is a one-hot label or the probabilities ŷ.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        n_latent = config.n_structures + config.n_ref + config.n_struct
+        super().__init__(config, n_latent, config.n_references + 1)
+
+    def logits(self, y: Tensor, z_ref: Tensor, z_struct: Tensor) -> Tensor:
+        """Image before the sigmoid, (N, R + 1, Z, Y, X): give it to a cross entropy on logits."""
+        return self.image_logits(torch.cat((y, z_ref, z_struct), dim=1))
+
+    def forward(self, y: Tensor, z_ref: Tensor, z_struct: Tensor) -> Tensor:
+        """Images x̂^{r,s} (N, R + 1, Z, Y, X) in (0, 1)."""
+        return self.logits(y, z_ref, z_struct).sigmoid()
+
+
+class EncodingDiscriminator(nn.Module):
+    """EncD^r and EncD^s (Tables S3, S7): latent positions (N, n_latent) to logits (N, n_out).
+
+    ``n_out`` is 1 in phase 1 (equation 5) and K + 1 in phase 2, "generated" last (equation 11).
+    """
+
+    def __init__(self, config: ModelConfig, n_latent: int, n_out: int) -> None:
+        super().__init__()
+        widths = config.enc_d_widths
+        layers: list[nn.Module] = []
+        for level, (a, b) in enumerate(pairwise((n_latent, *widths))):
+            layers.append(nn.Linear(a, b))
+            if level > 0:
+                layers.append(nn.BatchNorm1d(b))
+            layers.append(nn.LeakyReLU(LEAK))
+        self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], n_out))
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Logits (N, n_out)."""
+        return self.layers(z)
+
+
+class DecodingDiscriminator(nn.Module):
+    """DecD^r and DecD^{r,s} (Tables S4, S8): images (N, n_channels, Z, Y, X) to logits (N, n_out).
+
+    ``n_channels`` is R in phase 1 and R + 1 in phase 2; ``n_out`` is 1 in phase 1 (equation 6) and K + 1 in
+    phase 2, "generated" last (equation 14). In training mode white noise of deviation ``noise_sigma`` is
+    added to the images first (section 3.2), drawn from ``generator`` where one is set: a run can be repeated.
+    """
+
+    def __init__(self, config: ModelConfig, n_channels: int, n_out: int) -> None:
+        super().__init__()
+        self.noise_sigma = config.dec_d_noise
+        self.generator: torch.Generator | None = None
+        reference = n_channels == config.n_references
+        first_norm = config.dec_d_ref_first_norm if reference else config.dec_d_cond_first_norm
+        widths = config.dec_d_widths
+        self.blocks = nn.Sequential(
+            *(
+                down(a, b, nn.LeakyReLU(LEAK), norm=first_norm or level > 0)
+                for level, (a, b) in enumerate(pairwise((n_channels, *widths)))
+            )
+        )
+        self.head: nn.Module
+        if config.dec_d_head == "conv":
+            self.head = nn.Conv3d(widths[-1], n_out, 4, 2, 1)
+        else:
+            self.head = nn.Linear(widths[-1] * n_voxels(config.grids(len(widths))[-1]), n_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (N, n_out)."""
+        if self.training and self.noise_sigma > 0:
+            x = x + self.noise_sigma * self._white_noise(x)
+        features = self.blocks(x)
+        if isinstance(self.head, nn.Conv3d):
+            return self.head(features).mean(dim=(2, 3, 4))
+        return self.head(features.flatten(1))
+
+    def _white_noise(self, x: Tensor) -> Tensor:
+        if self.generator is None:
+            return torch.randn_like(x)
+        device = self.generator.device
+        return torch.randn(x.shape, generator=self.generator, device=device, dtype=x.dtype).to(x.device)
+
+
+class ReferenceNetworks(NamedTuple):
+    """The four networks of phase 1 (section 2.1)."""
+
+    enc: ReferenceEncoder
+    dec: ReferenceDecoder
+    enc_d: EncodingDiscriminator
+    dec_d: DecodingDiscriminator
+
+
+class ConditionalNetworks(NamedTuple):
+    """The four networks of phase 2 (section 2.2)."""
+
+    enc: ConditionalEncoder
+    dec: ConditionalDecoder
+    enc_d: EncodingDiscriminator
+    dec_d: DecodingDiscriminator
+
+
+def reference_networks(config: ModelConfig) -> ReferenceNetworks:
+    """Enc^r, Dec^r, EncD^r and DecD^r with the framework's weights; see :func:`initialise`."""
+    return ReferenceNetworks(
+        ReferenceEncoder(config),
+        ReferenceDecoder(config),
+        EncodingDiscriminator(config, config.n_ref, 1),
+        DecodingDiscriminator(config, config.n_references, 1),
+    )
+
+
+def conditional_networks(config: ModelConfig) -> ConditionalNetworks:
+    """Enc^{r,s}, Dec^{r,s}, EncD^s and DecD^{r,s} with the framework's weights; see :func:`initialise`."""
+    n_out = config.n_structures + 1
+    return ConditionalNetworks(
+        ConditionalEncoder(config),
+        ConditionalDecoder(config),
+        EncodingDiscriminator(config, config.n_struct, n_out),
+        DecodingDiscriminator(config, config.n_references + 1, n_out),
+    )
+
+
+@torch.no_grad()
+def initialise(network: nn.Module, generator: torch.Generator) -> None:
+    """Draw a network's first weights, in place, all from ``generator``.
+
+    Convolutions N(0, 0.02) with bias 0, batch normalisation weight N(1, 0.02) with bias 0 (Radford et al.,
+    2015); linear layers uniform within 1 / sqrt(inputs), the framework's default; PReLU 0.25. Draws are made
+    on the generator's device, so a CPU generator gives the same weights on every device.
+    """
+
+    def draw(parameter: Tensor) -> Tensor:
+        return torch.empty(parameter.shape, dtype=parameter.dtype, device=generator.device)
+
+    for module in network.modules():
+        if isinstance(module, (nn.Conv3d, nn.ConvTranspose3d)):
+            module.weight.copy_(draw(module.weight).normal_(0.0, 0.02, generator=generator))
+            if module.bias is not None:
+                module.bias.zero_()
+        elif isinstance(module, (nn.BatchNorm1d, nn.BatchNorm3d)):
+            module.weight.copy_(draw(module.weight).normal_(1.0, 0.02, generator=generator))
+            module.bias.zero_()
+            module.reset_running_stats()
+        elif isinstance(module, nn.Linear):
+            bound = 1.0 / math.sqrt(module.in_features)
+            module.weight.copy_(draw(module.weight).uniform_(-bound, bound, generator=generator))
+            module.bias.copy_(draw(module.bias).uniform_(-bound, bound, generator=generator))
+        elif isinstance(module, nn.PReLU):
+            module.weight.fill_(0.25)
+
+
+def describe(config: ModelConfig) -> dict[str, dict[str, Any]]:
+    """Layers, output shapes and parameter counts of all eight networks, without allocating a weight.
+
+    Returns
+    -------
+    dict
+        Per network (``enc_ref``, ``dec_ref``, ``enc_d_ref``, ``dec_d_ref``, ``enc_cond``, ``dec_cond``,
+        ``enc_d_cond``, ``dec_d_cond``): ``parameters``, their number, and ``layers`` in the order of
+        computation: each one's ``name``, ``type``, ``output_shape`` (without batch axis) and ``parameters``.
+    """
+    n_ref, n_struct, n_references = config.n_ref, config.n_struct, config.n_references
+    with torch.device("meta"):
+        reference, conditional = reference_networks(config), conditional_networks(config)
+        images = {n: torch.empty(2, n, *config.box) for n in (n_references, n_references + 1)}
+        z_ref, z_struct, y = (torch.empty(2, n) for n in (n_ref, n_struct, config.n_structures))
+    inputs: dict[str, tuple[nn.Module, tuple[Tensor, ...]]] = {
+        "enc_ref": (reference.enc, (images[n_references],)),
+        "dec_ref": (reference.dec, (z_ref,)),
+        "enc_d_ref": (reference.enc_d, (z_ref,)),
+        "dec_d_ref": (reference.dec_d, (images[n_references],)),
+        "enc_cond": (conditional.enc, (images[n_references + 1],)),
+        "dec_cond": (conditional.dec, (y, z_ref, z_struct)),
+        "enc_d_cond": (conditional.enc_d, (z_struct,)),
+        "dec_d_cond": (conditional.dec_d, (images[n_references + 1],)),
+    }
+    described = {}
+    for name, (network, arguments) in inputs.items():
+        with _recorded(network) as layers:
+            network.eval()(*arguments)
+        described[name] = {"layers": layers, "parameters": sum(p.numel() for p in network.parameters())}
+    return described
+
+
+@contextmanager
+def _recorded(network: nn.Module) -> Iterator[list[dict[str, Any]]]:
+    """A list that fills with a line per leaf layer as ``network`` computes."""
+    layers: list[dict[str, Any]] = []
+
+    def record(name: str, module: nn.Module, output: Tensor) -> None:
+        layers.append(
+            {
+                "name": name,
+                "type": type(module).__name__,
+                "output_shape": list(output.shape[1:]),
+                "parameters": sum(p.numel() for p in module.parameters()),
+            }
+        )
+
+    hooks = [
+        module.register_forward_hook(lambda module, _, output, name=name: record(name, module, output))
+        for name, module in network.named_modules()
+        if not any(True for _ in module.children())
+    ]
+    try:
+        yield layers
+    finally:
+        for hook in hooks:
+            hook.remove()

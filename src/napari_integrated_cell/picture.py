@@ -1,0 +1,111 @@
+"""Flat pictures of volumes: coloured projections, and the sheet that shows a whole integrated cell at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from napari_integrated_cell.vocabulary import REFERENCE_NAMES, colour_of
+
+Rgb = NDArray[np.uint8]
+
+_COLUMNS = 4
+_MARGIN = 8
+_TITLE = 22
+
+
+def colour_rgb(name: str) -> NDArray[np.float32]:
+    """The vocabulary's colour of a channel as three floats in [0, 1]."""
+    code = colour_of(name).lstrip("#")
+    return np.array([int(code[i : i + 2], 16) for i in (0, 2, 4)], np.float32) / 255
+
+
+def projection(
+    volumes: Mapping[str, NDArray[np.floating]], axis: int = 0, *, dim: Mapping[str, float] | None = None
+) -> NDArray[np.float32]:
+    """Maximum projection of several volumes, added up in their vocabulary colours.
+
+    Parameters
+    ----------
+    volumes : mapping of str to array, (Z, Y, X)
+        On one grid. Each is scaled to its own maximum.
+    axis : int
+        Axis to look along: 0 from above, 1 from the side.
+    dim : mapping of str to float, optional
+        Brightness of a channel where it shall stand back.
+
+    Returns
+    -------
+    array of float32, (rows, columns, 3)
+        Clipped to [0, 1].
+    """
+    picture: NDArray[np.float32] | None = None
+    for name, volume in volumes.items():
+        flat = np.asarray(volume, np.float32).max(axis=axis)
+        flat = flat / max(float(flat.max()), 1e-6) * (dim or {}).get(name, 1.0)
+        coloured = flat[..., None] * colour_rgb(name)
+        picture = coloured if picture is None else picture + coloured
+    if picture is None:
+        raise ValueError("There is nothing to project: give at least one volume.")
+    return np.clip(picture, 0, 1)
+
+
+def tile(volumes: Mapping[str, NDArray[np.floating]], *, dim: Mapping[str, float] | None = None) -> Rgb:
+    """Volumes seen from above and, beneath it, from the side with the apical pole up; RGB ``uint8``."""
+    above = projection(volumes, 0, dim=dim)
+    side = projection(volumes, 1, dim=dim)[::-1]  # Z grows upwards from the dish
+    rule = np.full((1, above.shape[1], 3), 0.25, np.float32)
+    return (np.concatenate([above, rule, side]) * 255).round().astype(np.uint8)
+
+
+def sheet(
+    references: NDArray[np.floating], volumes: Mapping[str, NDArray[np.floating]], title: str, *, scale: int = 3
+) -> Rgb:
+    """One tile of the reference channels and one per structure over them, named and coloured (as in Figure 3).
+
+    Parameters
+    ----------
+    references : array, (2, Z, Y, X)
+        Membrane and DNA in the model's box.
+    volumes : mapping of str to array, (Z, Y, X)
+        Structures in the same box.
+    title : str
+        Written above; say here what is simulated.
+    scale : int
+        Screen pixels per voxel.
+
+    Returns
+    -------
+    array of uint8, (rows, columns, 3)
+    """
+    cell = dict(zip(REFERENCE_NAMES, references, strict=True))
+    faint = dict.fromkeys(REFERENCE_NAMES, 0.35)
+    tiles = {"membrane and DNA": tile(cell)}
+    tiles |= {name: tile({**cell, name: volume}, dim=faint) for name, volume in volumes.items()}
+
+    rows, columns = next(iter(tiles.values())).shape[:2]
+    width, height = columns * scale + _MARGIN, rows * scale + _MARGIN + _TITLE
+    n_rows = -(-len(tiles) // _COLUMNS)
+    canvas = Image.new("RGB", (_COLUMNS * width + _MARGIN, n_rows * height + 2 * _TITLE), "black")
+    draw = ImageDraw.Draw(canvas)
+    draw.text((_MARGIN, _MARGIN), title, fill="white", font=ImageFont.load_default(17))
+    for i, (name, picture) in enumerate(tiles.items()):
+        row, column = divmod(i, _COLUMNS)
+        x, y = _MARGIN + column * width, 2 * _TITLE + row * height
+        draw.text((x, y), name, fill=colour_of(name), font=ImageFont.load_default(14))
+        enlarged = Image.fromarray(picture).resize((columns * scale, rows * scale), Image.Resampling.BICUBIC)
+        canvas.paste(enlarged, (x, y + _TITLE))
+    return np.asarray(canvas)
+
+
+def write_png(path: str | Path, picture: Rgb) -> Path:
+    """Write an RGB picture, aside and renamed, so that no half-written file is left."""
+    path = Path(path)
+    aside = path.with_name(f".{path.name}.part")
+    Image.fromarray(picture).save(aside, format="png")
+    aside.replace(path)
+    return path

@@ -1,0 +1,56 @@
+"""What the user prefers, from napari's preferences, and the models opened lately."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+PLUGIN = "napari-integrated-cell"
+_KEPT = 8
+
+
+def device() -> str:
+    """The preferred device."""
+    return _setting("device", "auto")
+
+
+def model() -> str:
+    """The preferred model: a bundle's name or path."""
+    return _setting("model", "demo")
+
+
+def _setting(name: str, default: str) -> str:
+    """A preference of the manifest's ``configurations``; napari before 0.9 has no page for them."""
+    try:
+        from napari.settings import get_plugin_settings
+
+        value = getattr(get_plugin_settings(PLUGIN).models, name)
+    except (ImportError, KeyError, AttributeError):
+        return default
+    return str(value).strip() or default
+
+
+def recent_models() -> list[str]:
+    """Paths of the bundles opened lately that are still there, the latest first."""
+    try:
+        paths = json.loads(_recent_file().read_text())
+        return [p for p in paths if Path(p).exists()]
+    except (OSError, ValueError, TypeError):
+        return []
+
+
+def remember_model(path: str) -> None:
+    """Put a bundle first among the recent ones; a folder that cannot be written only costs the memory of it."""
+    kept = [path, *(p for p in recent_models() if p != path)][:_KEPT]
+    file = _recent_file()
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(kept))
+    except OSError:
+        return
+
+
+def _recent_file() -> Path:
+    from platformdirs import user_state_path
+
+    return user_state_path(PLUGIN) / "recent_models.json"

@@ -1,0 +1,111 @@
+"""What the user has open in one viewer: the model, the cell, its place in the latent space. No widgets."""
+
+from __future__ import annotations
+
+import operator
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+from uuid import uuid4
+from weakref import WeakKeyDictionary
+
+from psygnal import SignalGroupDescriptor
+
+from napari_integrated_cell.plugin.tasks import Tasks
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_integrated_cell.cell import Cell
+    from napari_integrated_cell.imaging.pose import Pose
+    from napari_integrated_cell.integration import Integration
+    from napari_integrated_cell.model.integrated_cell import IntegratedCell
+
+_sessions: WeakKeyDictionary[Any, Session] = WeakKeyDictionary()
+
+
+@dataclass(eq=False)
+class Session:
+    """What is open in one viewer. Every field but ``key`` and ``tasks`` tells its changes through ``events``.
+
+    Attributes
+    ----------
+    model_source : str
+        ``"demo"`` or the path of a bundle.
+    device : str
+        As :func:`napari_integrated_cell.model.runtime.choose_device` takes it.
+    model : IntegratedCell or None
+        The model of that source on that device, once :meth:`load` has been through.
+    cell, pose : Cell, Pose or None
+        The active cell, and how it lies in the model's box.
+    integration : Integration or None
+        The last integrated cell.
+    z_ref : array of float32, (n_ref,), or None
+        Where the user is in the latent space of cell and nuclear shape.
+    key : str
+        Marks what this session made.
+    tasks : Tasks
+        Its background work.
+    """
+
+    events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor(
+        equality_operators={
+            name: operator.is_ for name in ("model", "cell", "pose", "integration", "z_ref", "tasks")
+        }
+    )
+
+    model_source: str = "demo"
+    device: str = "auto"
+    model: IntegratedCell | None = None
+    cell: Cell | None = None
+    pose: Pose | None = None
+    integration: Integration | None = None
+    z_ref: NDArray[np.float32] | None = None
+    key: str = field(default_factory=lambda: uuid4().hex)
+    tasks: Tasks = field(default_factory=Tasks)
+
+    def __post_init__(self) -> None:
+        self._loading = threading.Lock()
+        self._loaded: tuple[tuple[str, str], IntegratedCell] | None = None
+
+    def choose_model(self, source: str) -> None:
+        """Take another model; it is loaded when it is needed."""
+        if source != self.model_source:
+            self.model_source = source
+            self.model = None
+
+    def choose_device(self, device: str) -> None:
+        """Take another device; the model is loaded there when it is needed."""
+        if device != self.device:
+            self.device = device
+            self.model = None
+
+    def load(self) -> IntegratedCell:
+        """The chosen model on the chosen device. Slow the first time: call it in a task.
+
+        Tells nobody: events belong to the main thread, whose part is to set ``model``.
+
+        Raises
+        ------
+        ValueError
+            If there is no such model or device, or the bundle is broken.
+        """
+        from napari_integrated_cell.model.bundle import load_model
+
+        wanted = (self.model_source, self.device)
+        with self._loading:
+            if self._loaded is None or self._loaded[0] != wanted:
+                self._loaded = None  # room for the next one
+                self._loaded = (wanted, load_model(wanted[0], device=wanted[1]))
+            return self._loaded[1]
+
+
+def session_of(viewer: Any) -> Session:
+    """The session of a viewer, opened with the preferences when it is first asked for."""
+    from napari_integrated_cell.plugin import preferences
+
+    viewer = getattr(viewer, "__wrapped__", viewer)  # plugins are handed a proxy, another one each time
+    if viewer not in _sessions:
+        _sessions[viewer] = Session(model_source=preferences.model(), device=preferences.device())
+    return _sessions[viewer]

@@ -1,0 +1,260 @@
+"""Background work: progress in the activity dock, a token that stops it, and only the latest answer counts."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from napari.qt.threading import FunctionWorker, create_worker
+from napari.utils.notifications import notification_manager, show_error
+from napari.utils.progress import cancelable_progress
+from qtpy.QtCore import QObject, Signal
+
+from napari_integrated_cell.model.runtime import Cancelled, CancelToken
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    Work: TypeAlias = "Callable[[Task], Any]"
+    Executor: TypeAlias = "Callable[[Task], None]"
+
+# Errors whose message is already one clear sentence for the person at the window.
+_SPOKEN = (ValueError, OSError, MemoryError, ImportError)
+
+
+class Task(QObject):
+    """One piece of work away from the main thread.
+
+    ``work(task)`` runs in the worker; it may call :meth:`progress` and :meth:`give`, and hands ``task.token`` to
+    whatever can be stopped. The callbacks run on the main thread, and none of them after the task was stopped
+    or overtaken by a newer one.
+    """
+
+    _given = Signal(object)
+    _progressed = Signal(int, int, str)
+    _ended = Signal(object, object)
+
+    def __init__(
+        self,
+        what: str,
+        work: Work,
+        *,
+        on_given: Callable[[Any], None] | None,
+        on_done: Callable[[Any], None] | None,
+        on_end: Callable[[], None] | None,
+        on_error: Callable[[Exception], bool] | None,
+    ) -> None:
+        super().__init__()
+        self.what = what
+        self.token = CancelToken()
+        self.wanted = True
+        self.ended = False
+        self._work = work
+        self._on_given, self._on_done, self._on_end, self._on_error = on_given, on_done, on_end, on_error
+        self._bar: ActivityBar | None = None
+        self._started = threading.Event()
+        self._finished = threading.Event()
+        self._given.connect(self._take)
+        self._progressed.connect(self._draw)
+        self._ended.connect(self._end)
+
+    # napari lists running work by this when its window is asked to close.
+    def __str__(self) -> str:
+        return self.what
+
+    def __call__(self) -> None:
+        """Do the work; called by the executor, in its thread."""
+        self._started.set()
+        result, error = None, None
+        try:
+            self.token.raise_if_cancelled()
+            with warnings.catch_warnings():
+                # A worker's warnings become notifications: those meant for developers are no news to the user.
+                warnings.simplefilter("ignore")
+                result = self._work(self)
+        except Exception as raised:
+            error = raised
+        self._finished.set()
+        self._ended.emit(result, error)
+
+    def give(self, value: Any) -> None:
+        """Hand a part of the result to the main thread while the work goes on."""
+        self._given.emit(value)
+
+    def progress(self, done: int, total: int, what: str) -> None:
+        """Report progress, from any thread. ``total`` of 0: nobody knows how long."""
+        self._progressed.emit(done, total, what)
+
+    def cancel(self) -> None:
+        """Ask the work to stop, and drop whatever it may still answer."""
+        self.token.cancel()
+        self.wanted = False
+
+    def show_bar(self) -> None:
+        """Open a bar with a Cancel button in the activity dock; call it on the main thread."""
+        self._bar = ActivityBar(desc=self.what, total=0, on_cancel=self.cancel)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for work that has begun, so that no thread outlives the window; whether it has ended."""
+        return not self._started.is_set() or self._finished.wait(seconds)
+
+    def _take(self, value: Any) -> None:
+        if self.wanted and self._on_given is not None:
+            self._on_given(value)
+
+    def _draw(self, done: int, total: int, what: str) -> None:
+        # napari's bars run the event loop whenever they change: the task may end between any two of these lines.
+        for change in (
+            lambda bar: bar.set_description(f"{self.what}: {what}" if what else self.what),
+            lambda bar: setattr(bar, "total", total),
+            lambda bar: bar.update(done - bar.n),
+        ):
+            if self._bar is not None:
+                change(self._bar)
+
+    def _end(self, result: Any, error: Exception | None) -> None:
+        self.ended = True
+        bar, self._bar = self._bar, None
+        if bar is not None:
+            bar.close()
+        try:
+            if error is None:
+                if self.wanted and self._on_done is not None:
+                    self._on_done(result)
+            elif self.wanted and not isinstance(error, Cancelled):
+                if self._on_error is None or not self._on_error(error):
+                    tell(self.what, error)
+        finally:
+            if self._on_end is not None:
+                self._on_end()
+
+
+class ActivityBar(cancelable_progress):
+    """A bar of the activity dock whose Cancel button acts at once, not only at the next iteration."""
+
+    def __init__(self, *, desc: str, total: int, on_cancel: Callable[[], None]) -> None:
+        self._cancel_now = on_cancel
+        super().__init__(desc=desc, total=total)
+
+    def cancel(self) -> None:
+        """Stop the work behind the bar."""
+        super().cancel()
+        self._cancel_now()
+
+
+class Tasks:
+    """The running tasks of one session, at most one wanted in each slot.
+
+    Parameters
+    ----------
+    execute : callable, optional
+        How a task is run: in napari's worker threads, unless a test wants :func:`immediately`.
+    """
+
+    def __init__(self, execute: Executor | None = None) -> None:
+        self.execute: Executor = execute or in_thread
+        self._wanted: dict[str, Task] = {}
+        self._alive: set[Task] = set()
+        self.closed = False
+
+    def start(
+        self,
+        slot: str,
+        what: str,
+        work: Work,
+        *,
+        on_given: Callable[[Any], None] | None = None,
+        on_done: Callable[[Any], None] | None = None,
+        on_end: Callable[[], None] | None = None,
+        on_error: Callable[[Exception], bool] | None = None,
+        bar: bool = False,
+    ) -> Task:
+        """Start ``work``; a task still running in the same slot is stopped and its answer dropped.
+
+        Parameters
+        ----------
+        slot : str
+            Work of one kind shares a slot.
+        what : str
+            What is being done, as the activity dock says it.
+        work : callable
+            Called with its task in the background.
+        on_given, on_done, on_end, on_error : callable, optional
+            On the main thread: for each part given, for the result, at the end in any case, and for an error
+            (true when it needs no notification any more).
+        bar : bool
+            Whether to show a bar with a Cancel button in the activity dock.
+        """
+        self.cancel(slot)
+        task = Task(what, work, on_given=on_given, on_done=on_done, on_end=on_end, on_error=on_error)
+        if self.closed:
+            task.cancel()
+            return task
+        self._wanted[slot] = task
+        self._alive.add(task)
+        task._ended.connect(lambda *_: self._forget(slot, task))
+        if bar:
+            task.show_bar()
+        self.execute(task)
+        return task
+
+    def running(self, slot: str) -> Task | None:
+        """The wanted task of a slot, if it has not ended."""
+        return self._wanted.get(slot)
+
+    def cancel(self, slot: str) -> bool:
+        """Stop the slot's task; whether there was one."""
+        task = self._wanted.pop(slot, None)
+        if task is not None:
+            task.cancel()
+        return task is not None
+
+    def close(self, seconds: float = 10.0) -> bool:
+        """Stop everything and wait for the threads; whether all ended in time. Nothing can be started after."""
+        self.closed = True
+        for task in [*self._alive]:
+            task.cancel()
+        self._wanted.clear()
+        return all([task.wait(seconds) for task in [*self._alive]])
+
+    def _forget(self, slot: str, task: Task) -> None:
+        self._alive.discard(task)
+        if self._wanted.get(slot) is task:
+            del self._wanted[slot]
+
+
+def immediately(task: Task) -> None:
+    """Run a task here and now, for tests."""
+    task()
+
+
+@cache
+def _worker_class() -> type[FunctionWorker]:
+    class Worker(FunctionWorker):
+        """A napari worker that passes napari's request to quit (its window closes) on to the task's token."""
+
+        def quit(self) -> None:
+            self._func.cancel()
+            super().quit()
+
+    return Worker
+
+
+def in_thread(task: Task) -> None:
+    """Run a task in one of napari's worker threads."""
+    create_worker(task, _worker_class=_worker_class(), _start_thread=True)
+
+
+def tell(what: str, error: Exception) -> None:
+    """Notify the user of an error: its own sentence where it is meant for people, else with its traceback."""
+    from napari_integrated_cell.model.runtime import is_out_of_memory
+
+    if is_out_of_memory(error):
+        show_error(f"{what} needs more memory than there is: choose fewer structures, or the CPU as device.")
+    elif isinstance(error, _SPOKEN):
+        show_error(str(error))
+    else:
+        notification_manager.receive_error(type(error), error, error.__traceback__)

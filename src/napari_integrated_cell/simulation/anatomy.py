@@ -1,0 +1,210 @@
+"""What a structure can know of the cell it lives in: distances, sides, the centrosome's place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_integrated_cell.simulation.geometry import CellShape, metric
+from napari_integrated_cell.simulation.grid import Floats, Grid
+from napari_integrated_cell.simulation.mitosis import STAGE_SHAPES, StageShape, frame_along
+
+Points = NDArray[np.float64]
+
+_FEELING = 0.6
+"""Voxel in µm of the grid on which walkers feel their way; the same whatever grid the cell is rendered on."""
+
+
+class Fields:
+    """Distances (Z, Y, X) in µm of one shape on one grid."""
+
+    def __init__(self, shape: CellShape, grid: Grid) -> None:
+        self.shape, self.grid = shape, grid
+        self.sides, self.top, cell, self.ridge = shape.surfaces(grid)
+        self.cell: Floats = metric(cell, grid)
+        self.chromatin: Floats = shape.chromatin(grid, self.cell)
+
+    @cached_property
+    def inside(self) -> Floats:
+        """1 inside the cell and 0 outside, soft over a tenth of a micrometre."""
+        return soft(-self.cell)
+
+    @cached_property
+    def cytoplasm(self) -> Floats:
+        """1 in the cytoplasm: inside the cell and outside the chromatin or nucleus."""
+        return self.inside * soft(self.chromatin)
+
+    @cached_property
+    def nucleus(self) -> Floats:
+        """1 inside the chromatin or nucleus."""
+        return soft(-self.chromatin)
+
+
+def soft(distance: Floats, width: float = 0.12) -> Floats:
+    """A step from 0 to 1 where ``distance`` (µm) turns positive, ``width`` to either side."""
+    return np.clip(distance * np.float32(0.5 / width) + np.float32(0.5), 0, 1)
+
+
+def bell(distance: Floats, width: float) -> Floats:
+    """exp(-distance² / 2 width²)."""
+    return np.exp(distance * distance * np.float32(-0.5 / width**2))
+
+
+@dataclass(frozen=True)
+class Felt:
+    """What lies around some points (N, 3): depth below the surface and distance from the chromatin in µm, normals."""
+
+    depth: NDArray[np.float64]
+    chromatin: NDArray[np.float64]
+    outward: Points
+    away: Points
+
+
+class Anatomy:
+    """The cell as things inside it feel it, at any point; independent of the grid it will be rendered on."""
+
+    def __init__(self, shape: CellShape) -> None:
+        self.shape = shape
+        self.grid = shape.grid((_FEELING,) * 3, 1.2)
+        self.fields = Fields(shape, self.grid)
+        cell_slope = np.stack(np.gradient(self.fields.cell, *self.grid.voxel_size), axis=-1)
+        chromatin_slope = np.stack(np.gradient(self.fields.chromatin, *self.grid.voxel_size), axis=-1)
+        self._table = np.concatenate(
+            [self.fields.cell[..., None], self.fields.chromatin[..., None], cell_slope, chromatin_slope], axis=-1
+        )
+
+    @property
+    def stage(self) -> StageShape:
+        """What the stage does to the cell."""
+        return STAGE_SHAPES[self.shape.stage]
+
+    @property
+    def intact(self) -> bool:
+        """Whether the nuclear envelope of a single nucleus stands."""
+        return self.shape.stage in ("interphase", "prophase-1", "prophase-2")
+
+    def feel(self, points: Points) -> Felt:
+        """What lies around ``points`` (N, 3) in µm."""
+        o, v = np.asarray(self.grid.origin), np.asarray(self.grid.voxel_size)
+        index = np.clip(np.rint((points - o) / v).astype(int), 0, np.asarray(self.grid.shape) - 1)
+        here = self._table[index[:, 0], index[:, 1], index[:, 2]].astype(float)
+        rest = points - (index * v + o)
+        cell_slope, chromatin_slope = here[:, 2:5], here[:, 5:8]
+        return Felt(
+            depth=-(here[:, 0] + (cell_slope * rest).sum(1)),
+            chromatin=here[:, 1] + (chromatin_slope * rest).sum(1),
+            outward=_unit(cell_slope),
+            away=_unit(chromatin_slope),
+        )
+
+    def scatter(self, rng: np.random.Generator, weights: Floats, count: int) -> Points:
+        """``count`` points (N, 3) drawn in proportion to ``weights`` on :attr:`grid`, anywhere in their voxels."""
+        total = np.cumsum(np.maximum(weights, 0).ravel().astype(float))
+        if not total[-1] > 0:
+            return np.zeros((0, 3))
+        drawn = np.searchsorted(total, rng.uniform(0, total[-1], count), side="right")
+        index = np.stack(np.unravel_index(np.minimum(drawn, len(total) - 1), self.grid.shape), axis=1)
+        inside = index + rng.uniform(-0.5, 0.5, index.shape)
+        return inside * np.asarray(self.grid.voxel_size) + np.asarray(self.grid.origin)
+
+    @cached_property
+    def cytoplasm_side(self) -> float:
+        """Direction in the plane, from the nucleus, in which most of the cytoplasm lies (radians)."""
+        grid, f = self.grid, self.fields
+        cytoplasm = grid.points((f.cell < -0.5) & (f.chromatin > 0.3))
+        away = cytoplasm.mean(0) - grid.points(f.chromatin < 0).mean(0)
+        return float(np.arctan2(away[1], away[2]))
+
+    @cached_property
+    def _juxtanuclear(self) -> tuple[Points, NDArray[np.float64]]:
+        """Where a centrosome can be, and how well each place suits."""
+        f = self.fields
+        where = (f.chromatin > 0.6) & (f.chromatin < 2.4) & (f.cell < -0.9)
+        if not where.any():
+            where = (f.chromatin > 0.2) & (f.cell < -0.3)
+        points = self.grid.points(where)
+        height = np.abs(points[:, 0] - 0.55 * self.shape.height) / 2.0
+        return points, np.minimum(-f.cell[where], 2.5) - height - np.abs(f.chromatin[where] - 1.2)
+
+    def centrosome(self, rng: np.random.Generator, spread: float = 0.3, side: float | None = None) -> Points:
+        """A centrosome's place (3,) beside the nucleus, on the cytoplasm's side give or take ``spread`` radians."""
+        toward = (self.cytoplasm_side if side is None else side) + rng.normal(0, spread)
+        points, suits = self._juxtanuclear
+        relative = points - self.shape.centre
+        angle = np.arctan2(relative[:, 1], relative[:, 2])
+        score = 6.0 * np.cos(angle - toward) + suits
+        return points[np.argmax(score)] + rng.uniform(-0.3, 0.3, 3)
+
+    def poles(self, rng: np.random.Generator) -> Points:
+        """The two poles (2, 3) of the spindle, inside the cell."""
+        axis = frame_along(*self.shape.spindle)[0]
+        wanted = 5.4 + 0.85 * self.shape.half_distance if self.shape.half_distance else 5.4
+        if self.shape.stage == "telophase-cytokinesis":
+            wanted = self.shape.half_distance + 2.6
+        poles = []
+        for sign in (-1.0, 1.0):
+            reach = np.arange(1.5, wanted + 0.01, 0.25)
+            along = self.shape.centre + sign * reach[:, None] * axis
+            fits = np.flatnonzero(self.feel(along).depth > 1.0)
+            poles.append(along[fits[-1] if len(fits) else 0] + rng.normal(0, 0.2, 3))
+        return np.array(poles)
+
+    def walk(
+        self,
+        rng: np.random.Generator,
+        starts: Points,
+        directions: Points,
+        steps: int,
+        *,
+        step: float = 0.35,
+        wander: float = 0.2,
+        flatten: float = 1.0,
+        shy: float = 0.4,
+        clear: float = 0.3,
+    ) -> tuple[Points, NDArray[np.bool_]]:
+        """Paths (steps, N, 3) that slide along the surface and around the nucleus, and which points lie free.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+            Draws the wandering.
+        starts, directions : array (N, 3)
+            Where and whither, µm.
+        steps, step : int, float
+            How many steps of how many µm.
+        wander : float
+            Change of direction at a step, as standard deviation of the unit vector's entries.
+        flatten : float
+            Factor on the wandering in Z.
+        shy, clear : float
+            Depth below the surface and distance from the chromatin, in µm, within which a path turns along it.
+        """
+        position, heading = starts.copy(), _unit(directions)
+        path, free = [], []
+        for _ in range(steps):
+            felt = self.feel(position)
+            heading = heading + wander * rng.normal(size=heading.shape) * np.array([flatten, 1, 1])
+            for distance, keep, normal in (
+                (felt.depth, shy, -felt.outward),
+                (felt.chromatin, clear, felt.away),
+            ):
+                inward = (heading * normal).sum(1)
+                turn = (distance < keep) & (inward < 0)
+                heading = np.where(turn[:, None], heading + (0.08 - inward)[:, None] * normal, heading)
+            heading = _unit(heading)
+            path.append(position)
+            free.append((felt.depth > 0.1) & (felt.chromatin > 0.05))
+            position = position + step * heading
+        return np.array(path), np.array(free)
+
+
+def _unit(vectors: Points) -> Points:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)
+
+
+def thicken(rng: np.random.Generator, points: Points, radius: float) -> Points:
+    """Points (N, 3) blurred by ``radius`` µm: a line of them becomes a rod."""
+    return points + rng.normal(0, radius, points.shape)

@@ -1,0 +1,90 @@
+"""Membranous organelles: Golgi (ST6GAL1), endoplasmic reticulum (Sec61β), mitochondria (TOM20)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from napari_integrated_cell.simulation.anatomy import Anatomy, Fields, bell, soft, thicken
+from napari_integrated_cell.simulation.grid import Floats, Waves
+from napari_integrated_cell.simulation.mitosis import SPINDLE_STAGES
+
+
+def st6gal1(anatomy: Anatomy, fields: Fields, rng: np.random.Generator) -> Floats:
+    """One ribbon beside the nucleus, around the centrosome; scattered puncta in mitosis."""
+    stage = anatomy.shape.stage
+    haze = 0.02 * fields.cytoplasm
+    if stage in SPINDLE_STAGES:
+        free = np.clip(-anatomy.fields.cell - 0.5, 0, 1) * np.clip(anatomy.fields.chromatin - 0.6, 0, 1)
+        puncta = anatomy.scatter(rng, free, int(rng.integers(50, 110)))
+        return haze + fields.grid.splat(*_puncta(rng, puncta, 0.14)) * 0.35
+    if stage == "telophase-cytokinesis":
+        centres = [anatomy.shape.centre + 0.5 * (p - anatomy.shape.centre) for p in anatomy.poles(rng)]
+        return haze + sum(
+            (_ribbon(anatomy, fields, rng, c, 6, 8) * 0.4 for c in centres), np.zeros(fields.grid.shape, np.float32)
+        )
+    ribbon = _ribbon(anatomy, fields, rng, anatomy.centrosome(rng, 0.35), 16, 14)
+    if stage == "prophase-2":  # already breaking up
+        near = bell(np.maximum(anatomy.fields.chromatin - 0.8, 0), 1.5) * soft(anatomy.fields.chromatin - 0.4)
+        puncta = anatomy.scatter(rng, near * soft(-anatomy.fields.cell - 0.4), 40)
+        return haze + 0.35 * ribbon + fields.grid.splat(*_puncta(rng, puncta, 0.16)) * 0.3
+    return haze + 0.5 * ribbon
+
+
+def _puncta(rng: np.random.Generator, places: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:
+    """Points and weights of spots of unequal brightness, eight points a spot."""
+    weight = np.repeat(rng.lognormal(0, 0.4, len(places)), 8) / 8
+    return thicken(rng, np.repeat(places, 8, axis=0), radius), weight
+
+
+def _ribbon(
+    anatomy: Anatomy, fields: Fields, rng: np.random.Generator, centre: np.ndarray, strands: int, steps: int
+) -> Floats:
+    """Stacks that wind around ``centre`` and hug the nucleus."""
+    starts = centre + rng.normal(0, 0.55, (strands, 3))
+    felt = anatomy.feel(starts)
+    tangent = np.cross(felt.away, rng.normal(size=(strands, 3)))
+    path, free = anatomy.walk(
+        rng, starts, tangent, steps, step=0.28, wander=0.4, flatten=0.6, shy=0.7, clear=0.6
+    )
+    points = np.repeat(path[free], 4, axis=0)
+    return fields.grid.splat(thicken(rng, points, 0.2), 0.28 / 4)
+
+
+def sec61_beta(anatomy: Anatomy, fields: Fields, rng: np.random.Generator) -> Floats:
+    """A reticulum, densest at the nuclear envelope and thinning outwards, with the envelope itself."""
+    net = np.zeros(fields.grid.shape, np.float32)
+    for wavelength in (2.2, 3.0):
+        net += bell(Waves(rng, wavelength, 40).on(fields.grid), 0.35)
+    outside = np.maximum(fields.chromatin, 0)
+    if anatomy.shape.stage in SPINDLE_STAGES:
+        # Pushed out of the spindle into cisternae that wrap it and line the cortex.
+        wraps = np.clip((outside - 0.6) / 1.2, 0, 1)
+        return fields.cytoplasm * wraps * (0.30 + 0.45 * net) * soft(-fields.cell - 0.2, 0.3) + 0.02 * fields.inside
+    thinning = np.exp(-outside / np.float32(rng.uniform(2.6, 3.6)))
+    rim = bell(fields.chromatin - 0.12, 0.18) * np.float32(0.9 * anatomy.stage.envelope)
+    sheet = fields.cytoplasm * soft(-fields.cell - 0.15, 0.3)
+    return sheet * (0.10 + (0.12 + 0.45 * net) * (0.12 + thinning)) + rim * fields.inside
+
+
+def tom20(anatomy: Anatomy, fields: Fields, rng: np.random.Generator) -> Floats:
+    """Short tubules in the cytoplasm, denser around the nucleus; fragments in mitosis."""
+    f = anatomy.fields
+    room = soft(-f.cell - 0.45, 0.3) * soft(f.chromatin - 0.45, 0.3)
+    mitotic = anatomy.shape.stage in SPINDLE_STAGES
+    if mitotic:
+        weights, count, steps = room * np.clip(f.chromatin - 0.5, 0, 2), int(rng.integers(130, 190)), 4
+    else:
+        # Nearer the nucleus, and more where the cytoplasm has most room (the centrosome's side).
+        near = np.exp(-np.maximum(f.chromatin, 0) / np.float32(rng.uniform(3.0, 4.5)))
+        weights, count, steps = room * (0.08 + near), int(rng.integers(75, 120)), 11
+        if anatomy.shape.stage == "telophase-cytokinesis":
+            count, steps = 130, 6
+    starts = anatomy.scatter(rng, weights, count)
+    patchy = 1 + 0.35 * Waves(rng, 9.0).at(starts)
+    starts = starts[rng.uniform(0, 1.6, len(starts)) < patchy]
+    heading = rng.normal(size=starts.shape) * np.array([0.35, 1, 1])
+    path, free = anatomy.walk(rng, starts, heading, steps, wander=0.3, flatten=0.4, shy=0.5, clear=0.45)
+    bright = np.broadcast_to(rng.uniform(0.7, 1.2, (1, len(starts))), free.shape)[free]
+    points = thicken(rng, np.repeat(path[free], 3, axis=0), 0.15)
+    points[:, :] += rng.uniform(-0.15, 0.15, points.shape)
+    return fields.grid.splat(points, np.repeat(bright, 3) * 0.35 / 3) + 0.015 * fields.cytoplasm

@@ -1,0 +1,127 @@
+"""Cell -> pose -> model -> volumes lying over the cell: with a model whose answer is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_integrated_cell.cell import Cell
+from napari_integrated_cell.imaging.pose import pose_of
+from napari_integrated_cell.integration import (
+    classify_cell,
+    integrate_cell,
+    model_box,
+    quantised,
+    to_cell_image,
+    to_field,
+)
+from napari_integrated_cell.model.config import preset
+from napari_integrated_cell.model.runtime import Cancelled, CancelToken
+
+CONFIG = preset("tiny")
+
+
+class DnaEverywhere:
+    """Stands in for a model: says that every structure lies where the DNA is, so that placement can be checked."""
+
+    config = CONFIG
+    name = "fake"
+
+    def encode(self, x, *, cancel=None, **_):
+        if cancel is not None:
+            cancel.raise_if_cancelled()
+        return np.zeros((len(x), CONFIG.n_ref), np.float32)
+
+    def integrate(self, x, structures=None, *, cancel=None, progress=None, on_structure=None, **_):
+        volumes = {}
+        for name in structures or CONFIG.structures:
+            if cancel is not None:
+                cancel.raise_if_cancelled()
+            volumes[name] = np.asarray(x[:, 1])
+            if on_structure is not None:
+                on_structure(name, volumes[name])
+        return volumes
+
+    def classify(self, x):
+        # The brighter the structure channel, the surer of the last structure.
+        y = np.zeros((len(x), CONFIG.n_structures), np.float32)
+        y[:, -1] = x[:, 2].max()
+        y[:, 0] = 1 - y[:, -1]
+        return y
+
+
+def ellipsoid_cell(angle: float = 0.5, offset: tuple[int, int, int] = (0, 0, 0)) -> Cell:
+    """A slanted, asymmetrical cell of 26 x 16 x 8 µm with a nucleus to one side."""
+    voxel = (0.6, 0.5, 0.5)
+    z, y, x = np.indices((24, 64, 72)) * np.reshape(voxel, (3, 1, 1, 1))
+    z, y, x = z - 7, y - 16, x - 18
+    u, v = np.cos(angle) * x + np.sin(angle) * y, -np.sin(angle) * x + np.cos(angle) * y
+    body = (u / 13) ** 2 + (v / (8 + 0.2 * u)) ** 2 + (z / 4) ** 2 <= 1
+    nucleus = ((u - 3) / 4) ** 2 + (v / 3) ** 2 + (z / 2.5) ** 2 <= 1
+    return Cell({}, body, nucleus, voxel, name="ellipsoid", offset=offset)
+
+
+def test_structures_come_back_over_the_nucleus_they_were_predicted_in():
+    cell = ellipsoid_cell()
+    done = integrate_cell(cell, DnaEverywhere(), ["fibrillarin"])
+    placed = to_cell_image(done)["fibrillarin"]
+    assert placed.shape == cell.shape
+    where = np.argwhere(placed > 0.5 * placed.max()) * cell.voxel_size
+    nucleus = np.argwhere(cell.nucleus_mask) * cell.voxel_size
+    assert np.linalg.norm(where.mean(0) - nucleus.mean(0)) < 0.4  # µm, a third of a box voxel
+    overlap = (placed > 0.5) & cell.nucleus_mask
+    assert overlap.sum() > 0.7 * cell.nucleus_mask.sum()
+
+
+def test_results_stream_in_as_single_volumes_and_the_whole_result_agrees():
+    seen = {}
+    done = integrate_cell(ellipsoid_cell(), DnaEverywhere(), on_structure=seen.__setitem__)
+    assert list(seen) == list(CONFIG.structures)
+    assert seen["TOM20"].shape == CONFIG.box
+    np.testing.assert_array_equal(seen["TOM20"], done.volumes["TOM20"])
+    assert done.z_ref.shape == (CONFIG.n_ref,)
+    assert done.references.shape == (2, *CONFIG.box)
+
+
+def test_a_pose_worked_out_before_is_used():
+    cell = ellipsoid_cell()
+    pose = pose_of(cell, model_box(CONFIG))
+    assert integrate_cell(cell, DnaEverywhere(), ["ZO1"], pose=pose).pose is pose
+
+
+def test_cancelling_stops_the_integration():
+    token = CancelToken()
+    with pytest.raises(Cancelled):
+        integrate_cell(ellipsoid_cell(), DnaEverywhere(), cancel=token, on_structure=lambda *_: token.cancel())
+
+
+def test_the_classifier_sees_the_named_channel_and_ranks_its_opinion():
+    cell = ellipsoid_cell()
+    bright = Cell({"x": cell.cell_mask * 100.0}, cell.cell_mask, cell.nucleus_mask, cell.voxel_size)
+    opinion = classify_cell(bright, "x", DnaEverywhere())
+    assert list(opinion.values()) == sorted(opinion.values(), reverse=True)
+    assert next(iter(opinion)) == CONFIG.structures[-1]
+    with pytest.raises(ValueError, match="no channel"):
+        classify_cell(bright, "y", DnaEverywhere())
+
+
+def test_a_field_holds_each_cell_at_its_offset_and_nothing_elsewhere():
+    near, far = ellipsoid_cell(offset=(0, 0, 0)), ellipsoid_cell(angle=-0.3, offset=(2, 70, 80))
+    shape = (30, 140, 160)
+    field = to_field((integrate_cell(c, DnaEverywhere(), ["TOM20"]) for c in (near, far)), shape)
+    assert list(field) == ["membrane", "dna", "TOM20"]
+    volume = field["TOM20"]
+    assert volume.shape == shape
+    for cell in (near, far):
+        window = tuple(slice(o, o + n) for o, n in zip(cell.offset, cell.shape, strict=True))
+        assert volume[window][cell.nucleus_mask].mean() > 0.5
+    assert volume[:, :60, 90:].max() == 0
+
+
+def test_integer_fields_use_their_whole_range():
+    cells = [integrate_cell(ellipsoid_cell(), DnaEverywhere(), ["TOM20"])]
+    as_float = to_field(cells, (24, 64, 72))["TOM20"]
+    as_integer = to_field(cells, (24, 64, 72), np.uint16)["TOM20"]
+    assert as_integer.dtype == np.uint16
+    np.testing.assert_allclose(as_integer / 65535, np.clip(as_float, 0, 1), atol=1e-4)
+    assert quantised(np.array([-1, 0.5, 2], np.float32), np.uint8).tolist() == [0, 128, 255]

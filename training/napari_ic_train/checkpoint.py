@@ -1,0 +1,111 @@
+"""Checkpoints: one safetensors file each, its JSON facts in the header, so that a rename makes it whole or absent."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+FORMAT = "1"
+SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True)
+class Position:
+    """How far a phase has come.
+
+    Attributes
+    ----------
+    epoch : int
+        Epochs done.
+    batch : int
+        Batches done of the epoch under way; 0 between epochs.
+    seconds : float
+        Wall-clock time spent so far, all sessions together.
+    finished : bool
+        Whether the phase has run its course.
+    totals : dict of str to float
+        Each loss summed over the cells of the epoch under way.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    seconds: float = 0.0
+    finished: bool = False
+    totals: dict[str, float] = field(default_factory=dict)
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """A phase's checkpoints, the oldest first."""
+    return sorted(folder.glob(f"[0-9]*{SUFFIX}"))
+
+
+def write_checkpoint(folder: Path, position: Position, tensors: Mapping[str, Tensor], keep: int) -> Path:
+    """Write aside, sync, rename; then forget all but the last ``keep``.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written, for example on a full disk. Earlier checkpoints are untouched.
+    """
+    before = checkpoints(folder)
+    path = folder / f"{position.epoch:06d}-{position.batch:06d}{SUFFIX}"
+    aside = path.with_suffix(".part")
+    try:
+        save_file(dict(tensors), aside, metadata={"format": FORMAT, "position": json.dumps(asdict(position))})
+        with aside.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+        _sync_folder(folder)
+    except (OSError, SafetensorError) as error:
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)
+        raise OSError(
+            f"The checkpoint {path} could not be written ({error}); {last_good(before)}."
+        ) from error
+    for old in checkpoints(folder)[:-keep]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def read_checkpoint(path: Path) -> tuple[Position, dict[str, Tensor]]:
+    """Where a phase stood, and its tensors.
+
+    Raises
+    ------
+    ValueError
+        If the file is broken or none of ours.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != FORMAT:
+                raise ValueError(f"{path} is no checkpoint of this version: train in another folder.")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return Position(**json.loads(metadata["position"])), tensors
+    except (OSError, SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(
+            f"The checkpoint {path} is broken ({error}): delete it to use the one before."
+        ) from error
+
+
+def last_good(paths: list[Path]) -> str:
+    """Words that say which checkpoint to fall back on."""
+    return f"the last good checkpoint is {paths[-1]}" if paths else "there is no earlier checkpoint"
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself survive a power cut, where the system lets a folder be synced."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,167 @@
+"""What a training run is: one validated model, the same object for the command line, YAML and the run's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from napari_integrated_cell.model.config import ModelConfig
+from napari_integrated_cell.model.config import preset as model_preset
+
+from .losses import LossScaling
+
+PRESET_FOLDER = Path(__file__).parent / "presets"
+
+Generated = Literal["paper", "paper-code"]
+"""Which images phase 2 calls generated; see `conditional_phase`."""
+
+
+class PhaseConfig(BaseModel):
+    """How long one phase trains.
+
+    Attributes
+    ----------
+    epochs : int
+        Passes over the training cells (section 3.3: 150).
+    max_minutes : float, optional
+        Stop after the epoch that uses this time up. A run that a clock ends is not reproducible; the presets
+        leave it out.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epochs: int = Field(150, ge=1)
+    max_minutes: float | None = Field(None, gt=0)
+
+
+class TrainingConfig(BaseModel):
+    """One training run: the model, both phases and what they share (section 3.3).
+
+    Attributes
+    ----------
+    model : ModelConfig
+        The networks. In YAML: a preset's name, or a mapping of fields, which may start from ``preset: NAME``.
+    reference, conditional : PhaseConfig
+        Phase 1 (Algorithm 1) and phase 2 (Algorithm 2).
+    seed : int
+        Of initial weights, order of cells, draws from the priors and noise.
+    batch_size : int
+        Cells per batch at most; an epoch is cut into batches of equal size, give or take one cell.
+    learning_rate : float
+        Adam's, of encoders, decoders and decoding discriminators.
+    encoding_discriminator_learning_rate : float
+        Adam's, of EncD^r and EncD^s.
+    betas : tuple of float
+        Adam's (the paper gives none; its code has these).
+    gamma_enc, gamma_dec : float
+        Weights γ of the discriminators' signals in the encoder's and the decoder's loss (equations 15-18).
+    reconstruction_weight : float
+        Weight of L_x in the encoder's and the decoder's loss; 1 in the paper.
+    loss_scaling : {"paper", "paper-code"}
+        The algorithms' sums, or the published code's halves of them.
+    generated : {"paper", "paper-code"}
+        Which images phase 2 calls generated: Algorithm 2's, or the published code's.
+    learning_rate_decay : {"none", "cosine"}
+        ``"cosine"`` lets all four rates fall to zero over the phase. The paper keeps them.
+    augment_flips : bool
+        Flip cells at random along Y and along X. A departure from the paper, whose cells are all posed with
+        the same skew, that helps where cells are few.
+    precision : {"fp32", "bf16"}
+        ``"bf16"`` runs the networks under autocast; losses, gradients' sums and weights stay float32.
+    keep_checkpoints : int
+        How many of a phase's checkpoints are kept.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: ModelConfig
+    reference: PhaseConfig = PhaseConfig()
+    conditional: PhaseConfig = PhaseConfig()
+    seed: int = Field(0, ge=0, lt=2**31)
+    batch_size: int = Field(30, ge=2)
+    learning_rate: float = Field(2e-4, gt=0, allow_inf_nan=False)
+    encoding_discriminator_learning_rate: float = Field(0.01, gt=0, allow_inf_nan=False)
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.5, 0.999)
+    gamma_enc: float = Field(1e-4, ge=0, allow_inf_nan=False)
+    gamma_dec: float = Field(1e-5, ge=0, allow_inf_nan=False)
+    reconstruction_weight: float = Field(1.0, gt=0, allow_inf_nan=False)
+    loss_scaling: LossScaling = "paper"
+    generated: Generated = "paper"
+    learning_rate_decay: Literal["none", "cosine"] = "none"
+    augment_flips: bool = False
+    precision: Literal["fp32", "bf16"] = "fp32"
+    keep_checkpoints: int = Field(2, ge=1)
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _from_preset(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return model_preset(value)
+        if isinstance(value, Mapping) and "preset" in value:
+            fields = {name: field for name, field in value.items() if name != "preset"}
+            return model_preset(value["preset"]).model_dump() | fields
+        return value
+
+
+def presets() -> tuple[str, ...]:
+    """Names of the presets that come with the package."""
+    return tuple(sorted(path.stem for path in PRESET_FOLDER.glob("*.yaml")))
+
+
+def preset(name: str) -> TrainingConfig:
+    """A preset by name; ValueError lists the presets there are."""
+    if name not in presets():
+        raise ValueError(f"There is no training preset {name!r}; choose one of {', '.join(presets())}.")
+    return read_config(PRESET_FOLDER / f"{name}.yaml")
+
+
+def read_config(path: str | Path) -> TrainingConfig:
+    """Read a configuration from a YAML file.
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be read, is no YAML mapping, or a field is unknown or has a bad value; the
+        sentence names the file and every such field.
+    """
+    try:
+        fields = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"The training configuration {path} cannot be read: {error}.") from error
+    except yaml.YAMLError as error:
+        raise ValueError(f"The training configuration {path} is not valid YAML: {error}") from error
+    if not isinstance(fields, dict):
+        raise ValueError(f"The training configuration {path} must be a mapping of fields to values.")
+    try:
+        return validated(fields)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def validated(fields: Mapping[str, Any]) -> TrainingConfig:
+    """A configuration from plain fields; one ValueError names every field that is wrong."""
+    try:
+        return TrainingConfig.model_validate(dict(fields))
+    except ValidationError as error:
+        wrong = [_in_words(problem) for problem in error.errors()]
+        raise ValueError("The training configuration is wrong: " + "; ".join(wrong) + ".") from error
+
+
+def write_config(config: TrainingConfig, path: str | Path) -> None:
+    """Write the whole configuration, every default spelt out, as YAML that `read_config` gives back equal."""
+    text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    Path(path).write_text(text, encoding="utf-8")
+
+
+def _in_words(problem: Any) -> str:
+    field = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return f"there is no field '{field}'"
+    message = problem["msg"].removeprefix("Value error, ").rstrip(".")
+    if problem["type"] == "missing":
+        return f"the field '{field}' is missing"
+    return f"'{field}' is {problem['input']!r}: {message[:1].lower()}{message[1:]}"

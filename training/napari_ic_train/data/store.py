@@ -1,0 +1,149 @@
+"""The training store: posed cells as ``uint8`` in zarr, one cell a chunk, beside a table of what each cell is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import zarr
+from numpy.typing import NDArray
+
+IMAGES = "images.zarr"
+TABLE = "cells.parquet"
+ATTRIBUTES = ("channels", "voxel_size", "structures", "simulated", "source")
+
+
+class CellStore:
+    """Posed cells ready for training, opened for reading.
+
+    ``images`` is (N, C, Z, Y, X) ``uint8`` with the reference channels first and the structure channel last;
+    255 stands for an intensity of 1. ``table`` has one row per cell in the same order.
+
+    Parameters
+    ----------
+    path : path-like
+        The store's folder, as written by :class:`StoreWriter`.
+    split : {"train", "test"}, optional
+        Keep the cells of one side of the split only.
+
+    Raises
+    ------
+    ValueError
+        If the folder is no finished store; the sentence says what to run.
+    """
+
+    def __init__(self, path: str | Path, split: str | None = None) -> None:
+        self.path = Path(path)
+        if not (self.path / TABLE).is_file():
+            raise ValueError(f"{self.path} is not a finished training store: make one with `napari-ic-train prepare`.")
+        self._images = zarr.open_array(str(self.path / IMAGES), mode="r")
+        table = pd.read_parquet(self.path / TABLE)
+        if split is not None:
+            table = table[table["split"] == split]
+            if table.empty:
+                raise ValueError(f"The store {self.path} has no cells in its {split!r} split.")
+        self.table = table
+        attributes = dict(self._images.attrs)
+        self.channels: tuple[str, ...] = tuple(attributes["channels"])
+        self.structures: tuple[str, ...] = tuple(attributes["structures"])
+        self.voxel_size = float(attributes["voxel_size"])
+        self.simulated = bool(attributes["simulated"])
+        self.source = str(attributes["source"])
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def box(self) -> tuple[int, int, int]:
+        """Grid (Z, Y, X) of every cell."""
+        z, y, x = self._images.shape[2:]
+        return z, y, x
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """Index of each cell's structure into ``structures``, (N,)."""
+        index = {name: i for i, name in enumerate(self.structures)}
+        return self.table["structure"].map(index).to_numpy(np.int64)
+
+    def images(self, indices: Sequence[int] | NDArray[Any] | torch.Tensor) -> torch.Tensor:
+        """Cells by position, (n, C, Z, Y, X) float32 in [0, 1]."""
+        rows = self.table.index.to_numpy()[np.asarray(indices)]
+        stacked = np.stack([self._images[int(row)] for row in rows])
+        return torch.from_numpy(stacked).float().div_(255)
+
+    def references(self, indices: Sequence[int] | NDArray[Any] | torch.Tensor) -> torch.Tensor:
+        """The reference channels of cells by position, (n, R, Z, Y, X) float32 in [0, 1]."""
+        return self.images(indices)[:, :-1]
+
+    def in_memory(self) -> CellStore:
+        """This store with its images read into memory: a small store then costs no decompression per epoch."""
+        rows = self.table.index.to_numpy()
+        loaded = np.empty((len(rows), *self._images.shape[1:]), np.uint8)
+        for i, row in enumerate(rows):
+            loaded[i] = self._images[int(row)]
+        self._images = loaded
+        self.table = self.table.reset_index(drop=True)
+        return self
+
+
+class StoreWriter:
+    """Fills a store cell by cell; the table is written last, so that an unfinished store is not taken for one.
+
+    Parameters
+    ----------
+    path : path-like
+        A folder that does not hold a finished store yet.
+    n_cells : int
+        Rows to make room for; rows never written are left out of the table.
+    channels : sequence of str
+        Reference names, then ``"structure"``.
+    box : tuple of int
+        Grid (Z, Y, X).
+    voxel_size : float
+        Isotropic voxel size in µm.
+    structures : sequence of str
+        The classes, in label order.
+    simulated : bool
+        Whether the cells are simulated.
+    source : str
+        Where they come from, for the model card.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        n_cells: int,
+        *,
+        channels: Sequence[str],
+        box: tuple[int, int, int],
+        voxel_size: float,
+        structures: Sequence[str],
+        simulated: bool,
+        source: str,
+    ) -> None:
+        self.path = Path(path)
+        self.path.mkdir(parents=True, exist_ok=True)
+        shape = (n_cells, len(channels), *box)
+        self._images = zarr.open_array(
+            str(self.path / IMAGES), mode="w", shape=shape, chunks=(1, *shape[1:]), dtype="u1"
+        )
+        values = (list(channels), voxel_size, list(structures), simulated, source)
+        self._images.attrs.update(dict(zip(ATTRIBUTES, values, strict=True)))
+        self._rows: dict[int, dict[str, Any]] = {}
+
+    def write(self, index: int, image: NDArray[np.float32], row: dict[str, Any]) -> None:
+        """Put one cell, (C, Z, Y, X) float32 in [0, 1], and its table row at ``index``."""
+        self._images[index] = np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
+        self._rows[index] = row
+
+    def finish(self) -> CellStore:
+        """Write the table, aside and renamed, and open the store."""
+        table = pd.DataFrame.from_dict(self._rows, orient="index").sort_index()
+        aside = self.path / f"{TABLE}.part"
+        table.to_parquet(aside)
+        aside.replace(self.path / TABLE)
+        return CellStore(self.path)

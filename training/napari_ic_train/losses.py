@@ -1,0 +1,141 @@
+"""The losses of "Building a 3D Integrated Cell": equations 3 to 14 as plain functions on logits.
+
+Every loss is a mean over whatever it sums (equation 4: over all voxels, channels and cells of the batch),
+and is taken on logits, because ``log(sigmoid(u))`` of a rounded sigmoid loses what the gradient needs.
+Whatever precision the networks ran in, a loss is computed in float32 or better.
+
+Both phases judge alike and only the question differs: in phase 1 a discriminator says whether it was shown
+something *observed* or *generated* (`source_loss`), in phase 2 which structure it was shown, or *gen*
+(`structure_loss`). `encoding_discriminator_loss`, `decoding_discriminator_loss` and `decoder_deception_loss`
+put those answers together, so the halves on which the text and the published code differ are written once.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+LossScaling = Literal["paper", "paper-code"]
+"""``"paper"``: the sums as Algorithms 1 and 2 print them. ``"paper-code"``: the published code's halves of them."""
+
+
+def _at_least_float32(values: Tensor) -> Tensor:
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+def binary_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """H(û, u) of equation 4 with û = sigmoid(logits).
+
+    Parameters
+    ----------
+    logits : Tensor of any shape
+        û before its sigmoid.
+    target : Tensor of the same shape
+        u, in [0, 1].
+
+    Returns
+    -------
+    Tensor
+        The mean over all elements, a scalar.
+    """
+    logits = _at_least_float32(logits)
+    return F.binary_cross_entropy_with_logits(logits, target.to(logits.dtype))
+
+
+def reconstruction_loss(logits: Tensor, x: Tensor) -> Tensor:
+    """L_x of equations 3 and 13: H(x̂, x) over all voxels of all channels of (N, C, Z, Y, X) images.
+
+    ``logits`` is x̂ before its sigmoid; `x` lies in [0, 1].
+    """
+    return binary_cross_entropy(logits, x)
+
+
+def latent_loss(z_hat: Tensor, z: Tensor) -> Tensor:
+    """L_ẑr of equation 8: the mean squared error between ẑ^r and phase 1's z^r, both (N, n_ref)."""
+    return F.mse_loss(_at_least_float32(z_hat), z.to(_at_least_float32(z_hat).dtype))
+
+
+def structure_loss(logits: Tensor, y: Tensor) -> Tensor:
+    """-LogSoftMax(û, y) of equations 9, 10, 11 and 14, averaged over the batch.
+
+    Parameters
+    ----------
+    logits : Tensor (N, K) or (N, K + 1)
+        One score per structure; a discriminator has one more, the last, for *gen*.
+    y : Tensor (N,), int64
+        The structure's index, counted from 0 (the paper counts from 1); K means *gen*.
+    """
+    return F.cross_entropy(_at_least_float32(logits), y)
+
+
+def source_loss(logits: Tensor, *, observed: bool) -> Tensor:
+    """H(v̂, v) of equations 5 and 6: is this observed (v = 1) or generated (v = 0)?
+
+    ``logits`` is v̂ before its sigmoid, (N, 1).
+    """
+    return binary_cross_entropy(logits, torch.full_like(logits, float(observed)))
+
+
+def encoding_discriminator_loss(
+    generated: Tensor, observed: Tensor, scaling: LossScaling = "paper"
+) -> Tensor:
+    """L_EncD, equation 5 (phase 1) and equation 11 as Algorithm 2 sums it (phase 2).
+
+    Parameters
+    ----------
+    generated : Tensor
+        Loss on draws from the prior, which are *gen*.
+    observed : Tensor
+        Loss on the encoder's embeddings: *observed* in phase 1, their own structure in phase 2.
+    scaling : {"paper", "paper-code"}
+        The published code takes half of the sum.
+    """
+    loss = generated + observed
+    return loss / 2 if scaling == "paper-code" else loss
+
+
+def decoding_discriminator_loss(
+    observed: Tensor, decoded: Tensor, generated: Tensor, scaling: LossScaling = "paper"
+) -> Tensor:
+    """L_DecD, equations 6 and 14 as Algorithms 1 and 2 sum them.
+
+    Reconstructed and generated images are both *gen* to this discriminator and share one weight, hence
+    their mean (it is in the text and in the code alike).
+
+    Parameters
+    ----------
+    observed : Tensor
+        Loss on real images: *observed* in phase 1, their own structure in phase 2.
+    decoded, generated : Tensor
+        Loss on reconstructed and on generated images, both *gen*.
+    scaling : {"paper", "paper-code"}
+        The published code takes half of the sum.
+    """
+    loss = observed + (decoded + generated) / 2
+    return loss / 2 if scaling == "paper-code" else loss
+
+
+def decoder_deception_loss(decoded: Tensor, generated: Tensor, scaling: LossScaling = "paper") -> Tensor:
+    """L_DecD as the decoder sees it (Algorithms 1 and 2): both kinds of image should pass for observed ones.
+
+    Parameters
+    ----------
+    decoded, generated : Tensor
+        Loss of calling reconstructed and generated images *observed* (phase 1) or the structure they were
+        made for (phase 2).
+    scaling : {"paper", "paper-code"}
+        The published code takes half of the sum.
+
+    Notes
+    -----
+    The encoder's counterpart needs no function of its own: it is `source_loss` or `structure_loss` of the
+    embeddings' verdict against *gen*. Algorithm 2 prints that line without the minus sign of all the others
+    ("L_EncD^s ← LogSoftMax(Ŷ_obs, Y_gen)"), which would train the encoder to be found out; we take it as
+    the slip of the pen that it is. So are the superscripts of equations 15 and 16, where phase 1 is regularised
+    by discriminators of phase 2.
+    """
+    loss = decoded + generated
+    return loss / 2 if scaling == "paper-code" else loss

@@ -1,0 +1,69 @@
+"""Phase 1, Algorithm 1: the model of cell and nuclear shape (section 2.1)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import Tensor
+
+from napari_integrated_cell.model.networks import ReferenceNetworks
+
+from .losses import (
+    decoder_deception_loss,
+    decoding_discriminator_loss,
+    encoding_discriminator_loss,
+    reconstruction_loss,
+    source_loss,
+)
+from .phase import ForwardPass, Phase, leaf
+
+
+class ReferencePhase(Phase):
+    """Enc^r, Dec^r, EncD^r and DecD^r in training; ``step(x)`` is one turn of Algorithm 1's loop.
+
+    ``x`` holds reference images (N, R, Z, Y, X) in [0, 1]. Per step are drawn z̃^r, then DecD's noise on
+    observed, decoded and generated images.
+
+    Notes
+    -----
+    Algorithm 1 prints the generated images as Dec(Z̃^r, Ỹ, Z̃^s), which is Algorithm 2's line: this decoder takes
+    z^r alone (equation 2), and section 2.1.3 says Dec^r(z̃^r).
+    """
+
+    name: ClassVar[str] = "reference"
+    networks: ReferenceNetworks
+
+    def forward(self, *batch: Tensor) -> ForwardPass:
+        """One batch of reference images (N, R, Z, Y, X) through all four networks."""
+        (x,) = batch
+        enc, dec, enc_d, dec_d = self.networks
+        scaling = self.config.loss_scaling
+
+        z_ref = enc(x)
+        z_observed = leaf(z_ref.to(x.dtype))
+        z_drawn = self.draw(len(x), self.config.model.n_ref, like=x)
+
+        logits = dec.logits(z_observed)
+        decoded, generated = logits.sigmoid(), dec(z_drawn)
+        x_decoded, x_generated = leaf(decoded), leaf(generated)
+
+        v_drawn, v_observed = enc_d(z_drawn), enc_d(z_observed)
+        v_x, v_decoded, v_generated = dec_d(x), dec_d(x_decoded), dec_d(x_generated)
+
+        losses = {
+            "reconstruction": reconstruction_loss(logits, x),
+            "encoder_deception": source_loss(v_observed, observed=False),
+            "decoder_deception": decoder_deception_loss(
+                source_loss(v_decoded, observed=True), source_loss(v_generated, observed=True), scaling
+            ),
+            "encoding_discriminator": encoding_discriminator_loss(
+                source_loss(v_drawn, observed=False), source_loss(v_observed, observed=True), scaling
+            ),
+            "decoding_discriminator": decoding_discriminator_loss(
+                source_loss(v_x, observed=True),
+                source_loss(v_decoded, observed=False),
+                source_loss(v_generated, observed=False),
+                scaling,
+            ),
+        }
+        return ForwardPass(losses, (z_ref,), (z_observed,), (decoded, generated), (x_decoded, x_generated))
