@@ -13,7 +13,7 @@ help: ## Show this
 		do printf '  make %-11s %s\n' "$$name" "$$what"; done
 
 demo: .venv/.set-up ## Set up, then integrate a simulated cell: in napari, or into demo-out/ where there is no display
-	@if scripts/system-libraries; then windowless=; else windowless=--headless; fi; \
+	@if scripts/system-libraries; then windowless=; else windowless=--headless; echo 'Going on without a window.'; fi; \
 		set -x; $(BIN)/napari-ic demo --out demo-out $$windowless $(ARGS)
 
 test: .venv/.set-up-for-tests ## Set up, then run every test on a virtual screen
@@ -38,9 +38,10 @@ demo-model: .venv/.set-up ## Train the demo model again, on simulated cells, int
 bench: .venv/.set-up-for-tests ## Run the benchmarks, one after the other
 	@set -e; for benchmark in benchmarks/*.py; do (set -x; $(BIN)/python "$$benchmark" $(ARGS)); done
 
-pins: .venv/.set-up ## Resolve constraints.txt again for Python 3.11 and later, keeping what still fits
-	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --all-extras \
+pins: ## Resolve constraints.txt again for Python 3.11 and later, keeping what still fits
+	$(or $(PYTHON),python3) -m venv build/pins
+	build/pins/bin/pip install --quiet uv
+	build/pins/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --all-extras \
 		--group test --group lint --no-annotate --quiet --custom-compile-command 'make pins' --output-file constraints.txt
 
 clean: ## Remove .venv and everything else that was made here, runs/ excepted

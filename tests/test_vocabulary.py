@@ -7,7 +7,14 @@ import re
 import pytest
 
 from napari_integrated_cell import vocabulary
-from napari_integrated_cell.vocabulary import REFERENCES, STAGES, STRUCTURES, recognise_channel, stage, structure
+from napari_integrated_cell.vocabulary import (
+    REFERENCES,
+    STAGES,
+    STRUCTURES,
+    recognise_channel,
+    stage,
+    structure,
+)
 
 
 def test_the_papers_eleven_structures_and_eight_stages():

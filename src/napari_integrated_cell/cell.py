@@ -63,7 +63,9 @@ class Cell:
                 )
         for name, image in channels.items():
             if np.issubdtype(image.dtype, np.complexfloating) or image.dtype == object:
-                raise ValueError(f"Channel {name!r} of {self.name!r} is not a real-valued image ({image.dtype}).")
+                raise ValueError(
+                    f"Channel {name!r} of {self.name!r} is not a real-valued image ({image.dtype})."
+                )
             if not np.isfinite(image).all():
                 raise ValueError(
                     f"Channel {name!r} of {self.name!r} holds NaN or infinite values: replace them, for example "
@@ -114,13 +116,17 @@ def checked_voxel_size(voxel_size: Any) -> tuple[float, float, float]:
         If it is missing, has not three entries, or an entry is not a positive finite number.
     """
     if voxel_size is None:
-        raise ValueError("The voxel size is missing: give it in µm as (Z, Y, X), for example 0.29,0.108,0.108.")
+        raise ValueError(
+            "The voxel size is missing: give it in µm as (Z, Y, X), for example 0.29,0.108,0.108."
+        )
     try:
         values = tuple(float(v) for v in voxel_size)
     except (TypeError, ValueError):
         raise ValueError(f"The voxel size {voxel_size!r} is not three numbers (Z, Y, X) in µm.") from None
     if len(values) != 3:
-        raise ValueError(f"The voxel size {voxel_size!r} has {len(values)} entries: give three, (Z, Y, X), in µm.")
+        raise ValueError(
+            f"The voxel size {voxel_size!r} has {len(values)} entries: give three, (Z, Y, X), in µm."
+        )
     if not all(np.isfinite(v) and v > 0 for v in values):
         raise ValueError(f"The voxel size {values} must be positive and finite in every axis: give it in µm.")
     return values

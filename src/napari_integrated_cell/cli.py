@@ -32,7 +32,9 @@ ModelOption = Annotated[
     str, typer.Option("--model", "-m", help="A name that `napari-ic models` lists, or a bundle's path.")
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print a machine-readable summary to standard output.")]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print a machine-readable summary to standard output.")
+]
 ImageArgument = Annotated[
     Path | None,
     typer.Argument(
@@ -41,14 +43,17 @@ ImageArgument = Annotated[
     ),
 ]
 MembraneOption = Annotated[
-    str | None, typer.Option("--membrane", help="Name or number of the membrane channel, when it is not recognised.")
+    str | None,
+    typer.Option("--membrane", help="Name or number of the membrane channel, when it is not recognised."),
 ]
 DnaOption = Annotated[
     str | None, typer.Option("--dna", help="Name or number of the DNA channel, when it is not recognised.")
 ]
 CellsOption = Annotated[
     Path | None,
-    typer.Option("--cells", help="Label image of the cells. Left out, the cells are segmented from the stains."),
+    typer.Option(
+        "--cells", help="Label image of the cells. Left out, the cells are segmented from the stains."
+    ),
 ]
 NucleiOption = Annotated[
     Path | None, typer.Option("--nuclei", help="Label image of the nuclei, each with its cell's label.")
@@ -113,7 +118,9 @@ def _cells(
     if label == "all" or (label is None and len(present) == 1):
         wanted = present
     elif label is None:
-        raise ValueError(f"The field holds the cells {', '.join(map(str, present))}: choose one with --label, or all.")
+        raise ValueError(
+            f"The field holds the cells {', '.join(map(str, present))}: choose one with --label, or all."
+        )
     elif label.isdecimal() and int(label) in present:
         wanted = [int(label)]
     else:
@@ -165,7 +172,11 @@ def _write(
         volumes = to_field(telling(), shape, np.uint16)
     else:
         (integration,) = telling()
-        named = {"membrane": integration.references[0], "dna": integration.references[1], **integration.volumes}
+        named = {
+            "membrane": integration.references[0],
+            "dna": integration.references[1],
+            **integration.volumes,
+        }
         volumes = {name: quantised(volume, np.uint16) for name, volume in named.items()}
         voxel_size = (model.config.voxel_size,) * 3
     trained_on = "simulated cells" if model.card.get("simulated") else "real cells"
@@ -188,15 +199,19 @@ def integrate(
     nuclei: NucleiOption = None,
     label: LabelOption = None,
     structures: Annotated[
-        str | None, typer.Option("--structures", help="Comma-separated; all that the model knows when left out.")
+        str | None,
+        typer.Option("--structures", help="Comma-separated; all that the model knows when left out."),
     ] = None,
     model: ModelOption = "demo",
     device: DeviceOption = "auto",
     frame: Annotated[
-        str, typer.Option("--frame", help="Write on the image's own grid (image) or in the model's box (model).")
+        str,
+        typer.Option("--frame", help="Write on the image's own grid (image) or in the model's box (model)."),
     ] = "image",
     voxel_size: VoxelOption = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="OME-TIFF to write.")] = Path("integrated.ome.tiff"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="OME-TIFF to write.")] = Path(
+        "integrated.ome.tiff"
+    ),
     as_json: JsonOption = False,
 ) -> None:
     """Predict where the structures lie in one cell, or in every cell of a field.
@@ -225,7 +240,13 @@ def integrate(
 
         said = _write(out, integrated(), frame, shape, found[0].voxel_size, loaded)
         count = f"{len(said)} cell{'s' if len(said) != 1 else ''}"
-        summary = {"out": str(out), "model": loaded.name, "device": str(loaded.device), "frame": frame, "cells": said}
+        summary = {
+            "out": str(out),
+            "model": loaded.name,
+            "device": str(loaded.device),
+            "frame": frame,
+            "cells": said,
+        }
         report(summary, as_json, f"Wrote {count} with {loaded.name!r} to {out}.")
 
 
@@ -266,7 +287,7 @@ def classify(
 def models(as_json: JsonOption = False) -> None:
     """List the models that can be used by name."""
     with one_line_errors(PROGRAM):
-        from napari_integrated_cell.model.bundle import list_models
+        from napari_integrated_cell.model.catalogue import list_models
 
         listed = [{"name": name, "path": str(path)} for name, path in list_models()]
         report({"models": listed}, as_json, "\n".join(f"{m['name']:12} {m['path']}" for m in listed))
@@ -274,13 +295,17 @@ def models(as_json: JsonOption = False) -> None:
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the picture and the OME-TIFF.")] = Path("demo"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the picture and the OME-TIFF.")] = Path(
+        "demo"
+    ),
     headless: Annotated[
         bool, typer.Option("--headless", help="Open no window even where there is a display.")
     ] = False,
     model: ModelOption = "demo",
     device: DeviceOption = "auto",
-    stage: Annotated[str, typer.Option("--stage", help="Mitotic stage of the simulated cell.")] = "interphase",
+    stage: Annotated[
+        str, typer.Option("--stage", help="Mitotic stage of the simulated cell.")
+    ] = "interphase",
     seed: Annotated[int, typer.Option("--seed", help="Another seed makes another cell.")] = 1,
     as_json: JsonOption = False,
 ) -> None:

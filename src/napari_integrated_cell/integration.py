@@ -109,17 +109,16 @@ def integrate_cell(
     """
     pose = pose or pose_of(cell, model_box(model.config))
     references = posed_references(cell, pose)
-    batch = references[None]
-    # z^r is asked for by itself so that the caller can show where the cell lies in the latent space.
-    z_ref = model.encode(batch, cancel=cancel)[0]
-    volumes = model.integrate(
-        batch,
+    # The two halves of IntegratedCell.integrate, apart: z^r tells the caller where the cell lies.
+    z_ref = model.encode(references[None], cancel=cancel)
+    volumes = model.decode_structures(
+        z_ref,
         structures,
         cancel=cancel,
         progress=progress,
         on_structure=None if on_structure is None else lambda name, volume: on_structure(name, volume[0]),
     )
-    return Integration(cell, pose, references, z_ref, {k: v[0] for k, v in volumes.items()}, model.name)
+    return Integration(cell, pose, references, z_ref[0], {k: v[0] for k, v in volumes.items()}, model.name)
 
 
 def classify_cell(cell: Cell, channel: str, model: IntegratedCell) -> dict[str, float]:
@@ -201,6 +200,6 @@ def to_field(
 
 def quantised(volume: Volume, dtype: type[np.generic]) -> NDArray[Any]:
     """Intensities in [0, 1] as ``dtype``; an integer type is used over its whole positive range."""
-    if np.issubdtype(dtype, np.integer):
-        volume = np.round(np.clip(volume, 0, 1) * np.iinfo(dtype).max)  # type: ignore[type-var]
+    if issubclass(dtype, np.integer):
+        return np.round(np.clip(volume, 0, 1) * np.float32(np.iinfo(dtype).max)).astype(dtype)
     return volume.astype(dtype)

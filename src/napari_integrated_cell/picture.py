@@ -21,7 +21,7 @@ _TITLE = 22
 def colour_rgb(name: str) -> NDArray[np.float32]:
     """The vocabulary's colour of a channel as three floats in [0, 1]."""
     code = colour_of(name).lstrip("#")
-    return np.array([int(code[i : i + 2], 16) for i in (0, 2, 4)], np.float32) / 255
+    return np.array([int(code[i : i + 2], 16) / 255 for i in (0, 2, 4)], np.float32)
 
 
 def projection(
@@ -63,7 +63,11 @@ def tile(volumes: Mapping[str, NDArray[np.floating]], *, dim: Mapping[str, float
 
 
 def sheet(
-    references: NDArray[np.floating], volumes: Mapping[str, NDArray[np.floating]], title: str, *, scale: int = 3
+    references: NDArray[np.floating],
+    volumes: Mapping[str, NDArray[np.floating]],
+    title: str,
+    *,
+    scale: int = 3,
 ) -> Rgb:
     """One tile of the reference channels and one per structure over them, named and coloured (as in Figure 3).
 

@@ -73,13 +73,20 @@ class Reference:
 STRUCTURES: tuple[Structure, ...] = (
     Structure("alpha-actinin", "α-actinin", "actin bundles", "ACTN1", "#ff8c42", ("actinin",)),
     Structure("alpha-tubulin", "α-tubulin", "microtubules", "TUBA1B", "#3fd0ff", ("tubulin", "microtubule")),
-    Structure("beta-actin", "β-actin", "actin filaments", "ACTB", "#ff5a5f", ("actin", "f-actin", "phalloidin")),
+    Structure(
+        "beta-actin", "β-actin", "actin filaments", "ACTB", "#ff5a5f", ("actin", "f-actin", "phalloidin")
+    ),
     Structure("desmoplakin", "desmoplakin", "desmosomes", "DSP", "#f2e14c", ("desmosome",)),
     Structure("fibrillarin", "fibrillarin", "nucleoli", "FBL", "#b48cff", ("nucleolus", "nucleoli")),
     Structure("lamin-B1", "lamin B1", "nuclear envelope", "LMNB1", "#5fa8ff", ("lamin", "nuclear envelope")),
     Structure("myosin-IIB", "myosin IIB", "actomyosin bundles", "MYH10", "#ffb000", ("myosin", "nmiib")),
     Structure(
-        "ST6GAL1", "ST6GAL1", "Golgi apparatus", "ST6GAL1", "#7bd651", ("golgi", "sialyltransferase", "st6gal")
+        "ST6GAL1",
+        "ST6GAL1",
+        "Golgi apparatus",
+        "ST6GAL1",
+        "#7bd651",
+        ("golgi", "sialyltransferase", "st6gal"),
     ),
     Structure(
         "Sec61-beta", "Sec61β", "endoplasmic reticulum", "SEC61B", "#4fe0b0", ("sec61", "er", "endoplasmic")
@@ -104,19 +111,42 @@ REFERENCES: tuple[Reference, ...] = (
         "membrane",
         "Membrane",
         "#ff00ff",
-        ("cell membrane", "plasma membrane", "cellmask", "cmdrp", "cmdr", "memb", "wga", "caax", "cell mask deep red"),
+        (
+            "cell membrane",
+            "plasma membrane",
+            "cellmask",
+            "cmdrp",
+            "cmdr",
+            "memb",
+            "wga",
+            "caax",
+            "cell mask deep red",
+        ),
     ),
     Reference(
         "dna",
         "DNA",
         "#00ffff",
-        ("hoechst", "h3342", "h33342", "dapi", "nucblue", "nuclear stain", "nucleus", "nuclei", "chromatin", "h2b"),
+        (
+            "hoechst",
+            "h3342",
+            "h33342",
+            "dapi",
+            "nucblue",
+            "nuclear stain",
+            "nucleus",
+            "nuclei",
+            "chromatin",
+            "h2b",
+        ),
     ),
 )
 
 STRUCTURE_NAMES: tuple[str, ...] = tuple(s.name for s in STRUCTURES)
 STAGE_NAMES: tuple[str, ...] = tuple(s.name for s in STAGES)
 REFERENCE_NAMES: tuple[str, ...] = tuple(r.name for r in REFERENCES)
+
+_CHANNELS: tuple[Structure | Reference, ...] = (*REFERENCES, *STRUCTURES)
 
 
 def _plain(text: str) -> str:
@@ -128,10 +158,8 @@ def _plain(text: str) -> str:
 
 def _names(entry: Structure | Reference) -> tuple[str, ...]:
     """All plain names by which an entry is known, its own first."""
-    own = (entry.name, entry.label)
-    if isinstance(entry, Structure):
-        own += (entry.gene, entry.organelle)
-    return tuple(_plain(n) for n in own + entry.synonyms)
+    of_the_gene = (entry.gene, entry.organelle) if isinstance(entry, Structure) else ()
+    return tuple(_plain(n) for n in (entry.name, entry.label, *of_the_gene, *entry.synonyms))
 
 
 def structure(name: str) -> Structure:
@@ -174,7 +202,7 @@ def recognise_channel(name: str) -> str | None:
     """
     words = f" {_plain(name)} "
     best: tuple[int, str] | None = None
-    for entry in (*REFERENCES, *STRUCTURES):
+    for entry in _CHANNELS:
         for known in _names(entry):
             if f" {known} " in words and (best is None or len(known) > best[0]):
                 best = (len(known), entry.name)
@@ -183,7 +211,7 @@ def recognise_channel(name: str) -> str | None:
 
 def colour_of(name: str) -> str:
     """The colour of a reference channel or structure; white for a name outside the vocabulary."""
-    for entry in (*REFERENCES, *STRUCTURES):
+    for entry in _CHANNELS:
         if entry.name == name:
             return entry.colour
     return "#ffffff"

@@ -1,4 +1,4 @@
-"""Checkpoints: one safetensors file each, its JSON facts in the header, so that a rename makes it whole or absent."""
+"""Checkpoints: one safetensors file each, its JSON facts in the header, so that one rename makes it whole."""
 
 from __future__ import annotations
 
@@ -29,8 +29,6 @@ class Position:
         Batches done of the epoch under way; 0 between epochs.
     seconds : float
         Wall-clock time spent so far, all sessions together.
-    finished : bool
-        Whether the phase has run its course.
     totals : dict of str to float
         Each loss summed over the cells of the epoch under way.
     """
@@ -38,7 +36,6 @@ class Position:
     epoch: int = 0
     batch: int = 0
     seconds: float = 0.0
-    finished: bool = False
     totals: dict[str, float] = field(default_factory=dict)
 
 
@@ -60,6 +57,7 @@ def write_checkpoint(folder: Path, position: Position, tensors: Mapping[str, Ten
     aside = path.with_suffix(".part")
     try:
         save_file(dict(tensors), aside, metadata={"format": FORMAT, "position": json.dumps(asdict(position))})
+        aside.chmod(folder.stat().st_mode & 0o666)  # safetensors writes files that only their owner may read
         with aside.open("rb+") as file:
             os.fsync(file.fileno())
         os.replace(aside, path)

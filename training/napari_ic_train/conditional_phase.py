@@ -22,21 +22,22 @@ from .phase import ForwardPass, Phase, leaf
 
 
 class ConditionalPhase(Phase):
-    """Enc^{r,s}, Dec^{r,s}, EncD^s and DecD^{r,s} in training; ``step(x, y, z_ref)`` is one turn of Algorithm 2.
+    """Enc^{r,s}, Dec^{r,s}, EncD^s and DecD^{r,s} in training; ``step(x, y, z_ref)`` turns Algorithm 2 once.
 
-    ``x`` holds images (N, R + 1, Z, Y, X) in [0, 1], structure last, ``y`` (N,) the structures' indices from 0,
-    and ``z_ref`` (N, n_ref) the latent positions that phase 1's encoder, in eval mode, gives their references.
+    ``x`` holds images (N, R + 1, Z, Y, X) in [0, 1], structure last; ``y`` (N,) the structures' indices, from
+    0; ``z_ref`` (N, n_ref) the latent positions that phase 1's encoder, in eval mode, gives their references.
 
     Notes
     -----
     What is generated follows ``config.generated``:
 
     ``"paper"``
-        Dec(Ẑ^r, Ỹ, Z̃^s): every cell of the batch keeps its shape ẑ^r and is given a structure ỹ and a z̃^s that
-        are drawn; ỹ from the batch's own structures, shuffled. One set of images serves DecD and the decoder.
+        Dec(Ẑ^r, Ỹ, Z̃^s): every cell of the batch keeps its shape ẑ^r and is given a structure ỹ and a z̃^s
+        that are drawn; ỹ from the batch's own structures, shuffled. One set of images serves DecD and the
+        decoder.
     ``"paper-code"``
-        The published code shows DecD Dec(Ẑ^r, Ŷ, Z̃^s), and judges the decoder by another set, Dec(Z̃^r, Ỹ, Z̃^s)
-        with z^r drawn too.
+        The published code shows DecD Dec(Ẑ^r, Ŷ, Z̃^s), and judges the decoder by another set,
+        Dec(Z̃^r, Ỹ, Z̃^s) with z^r drawn too.
 
     Algorithm 2 then has the decoder pass generated images off as Y; what is meant is the structure each was
     made for, Ỹ, for by Y the decoder would learn to disregard the structure it is asked for.

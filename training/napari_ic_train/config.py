@@ -1,4 +1,4 @@
-"""What a training run is: one validated model, the same object for the command line, YAML and the run's folder."""
+"""What a training run is: one validated model, the same for the command line, YAML and the run's folder."""
 
 from __future__ import annotations
 
@@ -34,8 +34,12 @@ class PhaseConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    epochs: int = Field(150, ge=1)
-    max_minutes: float | None = Field(None, gt=0)
+    epochs: int = Field(default=150, ge=1)
+    max_minutes: float | None = Field(default=None, gt=0)
+
+    def ended(self, epoch: int, seconds: float) -> bool:
+        """Whether a phase that has done so many epochs in so many seconds has run its course."""
+        return epoch >= self.epochs or (self.max_minutes is not None and seconds >= 60 * self.max_minutes)
 
 
 class TrainingConfig(BaseModel):
@@ -81,20 +85,20 @@ class TrainingConfig(BaseModel):
     model: ModelConfig
     reference: PhaseConfig = PhaseConfig()
     conditional: PhaseConfig = PhaseConfig()
-    seed: int = Field(0, ge=0, lt=2**31)
-    batch_size: int = Field(30, ge=2)
-    learning_rate: float = Field(2e-4, gt=0, allow_inf_nan=False)
-    encoding_discriminator_learning_rate: float = Field(0.01, gt=0, allow_inf_nan=False)
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    batch_size: int = Field(default=30, ge=2)
+    learning_rate: float = Field(default=2e-4, gt=0, allow_inf_nan=False)
+    encoding_discriminator_learning_rate: float = Field(default=0.01, gt=0, allow_inf_nan=False)
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.5, 0.999)
-    gamma_enc: float = Field(1e-4, ge=0, allow_inf_nan=False)
-    gamma_dec: float = Field(1e-5, ge=0, allow_inf_nan=False)
-    reconstruction_weight: float = Field(1.0, gt=0, allow_inf_nan=False)
+    gamma_enc: float = Field(default=1e-4, ge=0, allow_inf_nan=False)
+    gamma_dec: float = Field(default=1e-5, ge=0, allow_inf_nan=False)
+    reconstruction_weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     loss_scaling: LossScaling = "paper"
     generated: Generated = "paper"
     learning_rate_decay: Literal["none", "cosine"] = "none"
     augment_flips: bool = False
     precision: Literal["fp32", "bf16"] = "fp32"
-    keep_checkpoints: int = Field(2, ge=1)
+    keep_checkpoints: int = Field(default=2, ge=1)
 
     @field_validator("model", mode="before")
     @classmethod

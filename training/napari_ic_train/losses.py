@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 LossScaling = Literal["paper", "paper-code"]
-"""``"paper"``: the sums as Algorithms 1 and 2 print them. ``"paper-code"``: the published code's halves of them."""
+"""``"paper"``: the sums as Algorithms 1 and 2 print them; ``"paper-code"``: the published code's halves."""
 
 
 def _at_least_float32(values: Tensor) -> Tensor:
@@ -133,9 +133,9 @@ def decoder_deception_loss(decoded: Tensor, generated: Tensor, scaling: LossScal
     -----
     The encoder's counterpart needs no function of its own: it is `source_loss` or `structure_loss` of the
     embeddings' verdict against *gen*. Algorithm 2 prints that line without the minus sign of all the others
-    ("L_EncD^s ← LogSoftMax(Ŷ_obs, Y_gen)"), which would train the encoder to be found out; we take it as
-    the slip of the pen that it is. So are the superscripts of equations 15 and 16, where phase 1 is regularised
-    by discriminators of phase 2.
+    ("L_EncD^s ← LogSoftMax(Ŷ_obs, Y_gen)"), which would train the encoder to be found out; it is taken for a
+    slip of the pen. So are the superscripts of equations 15 and 16, where phase 1 is regularised by
+    discriminators of phase 2.
     """
     loss = decoded + generated
     return loss / 2 if scaling == "paper-code" else loss

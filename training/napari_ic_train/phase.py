@@ -1,10 +1,11 @@
-"""What Algorithms 1 and 2 share: four networks, four Adam optimisers, and which gradient may reach which network.
+"""What Algorithms 1 and 2 share: four networks, four Adam optimisers, and which gradient may reach which.
 
 Both algorithms step the discriminators first and the autoencoder last, but every verdict V̂ or Ŷ that the
 autoencoder learns from was computed before the first of those steps. So one forward graph serves all four
-updates: it is cut into leaves where a gradient must not pass, all gradients are taken, and only then are the
-four steps made. The weights that come out are those of the printed order, at two thirds of its arithmetic, and a
-run on many devices has one place at which to add gradients up (between `Phase.gradients` and `Phase.update`).
+updates: it is cut into leaves where a gradient must not pass, all gradients are taken, and only then are
+the four steps made. The weights that come out are those of the printed order, at two thirds of its
+arithmetic, and a run on many devices has one place at which to add gradients up: between `Phase.gradients`
+and `Phase.update`.
 """
 
 from __future__ import annotations
@@ -153,13 +154,13 @@ class Phase(ABC):
         """
         for name, network, optimiser in self._parts():
             try:
-                network.load_state_dict(_under(state, f"{name}."))
+                network.load_state_dict(under(state, f"{name}."))
             except RuntimeError as error:
                 raise ValueError(
                     f"The checkpoint does not fit this configuration's {name} network."
                 ) from error
             for index, parameter in enumerate(network.parameters()):
-                moments = _under(state, f"adam.{name}.{index}.")
+                moments = under(state, f"adam.{name}.{index}.")
                 # The fused kernel walks memory: moments must be laid out like their parameter.
                 optimiser.state[parameter] = {
                     key: value.clone()
@@ -202,5 +203,6 @@ def initialised(networks: Networks, generator: torch.Generator) -> Networks:
     return networks
 
 
-def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names begin with ``prefix``, by the rest of their names."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -26,8 +26,8 @@ class ReferencePhase(Phase):
 
     Notes
     -----
-    Algorithm 1 prints the generated images as Dec(Z̃^r, Ỹ, Z̃^s), which is Algorithm 2's line: this decoder takes
-    z^r alone (equation 2), and section 2.1.3 says Dec^r(z̃^r).
+    Algorithm 1 prints the generated images as Dec(Z̃^r, Ỹ, Z̃^s), which is Algorithm 2's line: this decoder
+    takes z^r alone (equation 2), and section 2.1.3 says Dec^r(z̃^r).
     """
 
     name: ClassVar[str] = "reference"

@@ -1,4 +1,4 @@
-"""What a cell's masks say of its shape: axes and skewness in the plane, pieces of nucleus, reach. All in µm."""
+"""What a cell's masks say of its shape: axes and skewness in the plane, nuclei, reach. All in µm."""
 
 from __future__ import annotations
 
@@ -87,8 +87,8 @@ def nucleus_centre(cell: Cell) -> tuple[NDArray[np.float64], float]:
     centre : array, (3,)
         Centre of mass (z, y, x) in µm from the crop's first voxel, not rounded to a voxel.
     gap : float
-        Distance in µm between the centres of its two largest pieces; 0 for one. A piece of less than a tenth of
-        the nucleus is a speck of the segmentation, not a nucleus.
+        Distance in µm between the centres of its two largest pieces; 0 for one. A piece of less than a tenth
+        of the nucleus is a speck of the segmentation, not a nucleus.
     """
     (around,) = ndimage.find_objects(cell.nucleus_mask.astype(np.uint8))
     nucleus, first = cell.nucleus_mask[around], np.array([s.start for s in around])
@@ -111,7 +111,7 @@ class Fit(NamedTuple):
     outside : float
         Fraction of its volume outside.
     extent, overhang : tuple of float
-        Its lengths (Z, Y, X) in µm, and how far it reaches beyond the box along each axis, both ends together.
+        Its lengths (Z, Y, X) in µm, and how far it reaches beyond the box along each axis, ends together.
     """
 
     outside: float
@@ -132,7 +132,7 @@ def fit(
     """
     half = np.asarray(size) / 2 + 1e-9
     filled = cell.cell_mask.any(axis=(1, 2))
-    z = np.arange(len(filled)) * cell.voxel_size[0] - centre[0]
+    z = np.arange(cell.shape[0]) * cell.voxel_size[0] - centre[0]
     plane = (columns.points - centre[1:]) @ linear[1:, 1:].T
     within = (np.abs(plane) <= half[1:]).all(axis=1)
     kept = cell.cell_mask[np.abs(z) <= half[0]].sum(axis=0)[cell.cell_mask.any(axis=0)][within].sum()

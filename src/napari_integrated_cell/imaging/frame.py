@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,7 +50,7 @@ class Box:
     @property
     def grid(self) -> NDArray[np.float64]:
         """(4, 4) affine from its voxel indices to µm."""
-        return np.diag([self.voxel_size] * 3 + [1.0])
+        return np.diag(np.array([self.voxel_size] * 3 + [1.0]))
 
 
 PAPER_BOX = Box()
@@ -64,8 +63,8 @@ class Pose:
     Attributes
     ----------
     to_box : array, (4, 4) float64
-        Rigid affine from µm in the image (z, y, x; the origin is the centre of the source image's first voxel,
-        so a crop's offset counts in) to µm in the box (origin at the centre of the box's first voxel).
+        Rigid affine from µm in the image (z, y, x; the origin is the centre of the source image's first
+        voxel, so a crop's offset counts in) to µm in the box (origin at the centre of the box's first voxel).
     box : Box
     angle : float
         Degrees, in (-90, 90], from the image's X axis to the cell's major axis, counted from X towards Y; the
@@ -75,8 +74,8 @@ class Pose:
     flip_margins : tuple of float
         Magnitude of the skewness along Y and X that decided each flip.
     elongation : float
-        Ratio of the cell's axes seen from above, the square root of that of its two principal variances: that of
-        the footprint or, if rounder, of the volume. A lamella may give a round body a direction, or an oblong
+        Ratio of the cell's axes seen from above, the square root of that of its two principal variances: the
+        footprint's or, if rounder, the volume's. A lamella may give a round body a direction, or an oblong
         body a round footprint; the direction is to be trusted only where both have one.
     outside : float
         Fraction of the cell's volume outside the box.
@@ -100,7 +99,10 @@ class Pose:
     @property
     def from_box(self) -> NDArray[np.float64]:
         """(4, 4) affine from µm in the box to µm in the image: the exact inverse."""
-        return np.linalg.inv(self.to_box)
+        turn, shift = self.to_box[:3, :3].T, self.to_box[:3, 3]
+        inverse = np.eye(4)
+        inverse[:3, :3], inverse[:3, 3] = turn, -turn @ shift
+        return inverse
 
     @property
     def layer_affine(self) -> NDArray[np.float64]:
@@ -120,22 +122,22 @@ class Pose:
                 how = "is longer than" if long > room else "centred on its nucleus, reaches beyond"
                 said.append(
                     f"The cell, {long:.1f} µm long along {axis}, {how} the model's box of {room:.1f} µm: "
-                    f"{beyond:.1f} µm stick out, and {100 * self.outside:.2g} % of the cell's volume is left out."
+                    f"{beyond:.1f} µm stick out; {100 * self.outside:.2g} % of its volume is left out in all."
                 )
         if self.elongation < NEAR_ROUND:
             said.append(
-                f"The cell is near-round (axis ratio {self.elongation:.2f}, below {NEAR_ROUND}): the direction of "
-                "its major axis, and so its rotation, is unstable."
+                f"The cell is near-round (axis ratio {self.elongation:.3f}, below {NEAR_ROUND}): its major "
+                "axis, and so its rotation, is unstable."
             )
         for axis, margin in zip("YX", self.flip_margins, strict=True):
             if margin < NEAR_SYMMETRIC:
                 said.append(
-                    f"The cell is near-symmetric along {axis} (skewness {margin:.2f}, below {NEAR_SYMMETRIC}): which "
-                    f"way {axis} is flipped is unstable."
+                    f"The cell is near-symmetric along {axis} (skewness {margin:.3f}, below "
+                    f"{NEAR_SYMMETRIC}): whether it is mirrored there is unstable."
                 )
         if self.nucleus_gap > _FAR_APART:
             said.append(
-                f"The nucleus is in pieces {self.nucleus_gap:.1f} µm apart (a dividing cell, or two nuclei under one "
-                "label): the cell is centred between them."
+                f"The nucleus is in pieces {self.nucleus_gap:.1f} µm apart (a dividing cell, or two nuclei "
+                "under one label): the cell is centred between them."
             )
         return tuple(said)

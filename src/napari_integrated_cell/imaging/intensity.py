@@ -15,9 +15,9 @@ _ONE_SIGMA_TAIL = 0.158655
 def most_populous(image: NDArray[Any]) -> float:
     """The most populous intensity of an image of any shape (section 3.1).
 
-    Integers are counted exactly; of equally frequent ones the lowest counts. Floats are counted in 1024 bins up
-    to their 99.9th percentile, so that a hot pixel cannot make the bins coarse, and the median of the fullest
-    bin is taken: where most voxels share one value exactly, that is the value.
+    Integers are counted exactly; of equally frequent ones the lowest counts. Floats are counted in 1024 bins
+    up to their 99.9th percentile, so that a hot pixel cannot make the bins coarse, and the median of the
+    fullest bin is taken: where most voxels share one value exactly, that is the value.
     """
     values = np.asarray(image).ravel()
     if values.size == 0:
@@ -25,9 +25,9 @@ def most_populous(image: NDArray[Any]) -> float:
     if values.dtype == bool:
         return float(values.mean() > 0.5)
     if np.issubdtype(values.dtype, np.integer):
-        low, high = int(values.min()), int(values.max())
-        if high - low < 1 << 22:
-            return float(low + np.bincount((values - low).astype(np.int64, copy=False)).argmax())
+        lowest = int(values.min())
+        if int(values.max()) - lowest < 1 << 22:
+            return float(lowest + np.bincount(values.astype(np.int64) - lowest).argmax())
     values = values.astype(np.float64, copy=False)
     low, high = float(values.min()), float(np.percentile(values, 99.9))
     if high <= low:
@@ -64,8 +64,8 @@ def scaled_to_one(image: NDArray[np.float32], ceiling: float = 100.0) -> NDArray
 def normalise(image: NDArray[Any], mask: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
     """One channel as section 3.1 normalises it.
 
-    The most populous intensity of the whole image is subtracted, negative voxels are set to zero, and the rest
-    is scaled to a maximum of 1.
+    The most populous intensity of the whole image is subtracted, negative voxels are set to zero, and the
+    rest is scaled to a maximum of 1.
 
     Parameters
     ----------

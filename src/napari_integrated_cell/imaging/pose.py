@@ -1,7 +1,7 @@
 """The pose of section 3.1: from the image's frame into the model's box and back, by one rigid affine.
 
-The pose is exact and kept: one rotation about Z, flips of Y and X, one translation, all in µm. Intensities are
-interpolated once on the way in and once on the way out.
+The pose is exact and kept: one rotation about Z, flips of Y and X, one translation, all in µm. Intensities
+are interpolated once on the way in and once on the way out.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ __all__ = [
     "to_image",
 ]
 
-#: How far (µm) the masks reach beyond the segmentation. A membrane stain straddles the cell mask's edge, and a
-#: DNA stain is blurred across the nucleus's: the bare masks would cut half of the one and the rim of the other.
+#: How far (µm) the masks reach beyond the segmentation. A membrane stain straddles the cell mask's edge and a
+#: DNA stain is blurred across the nucleus's: the bare masks would cut half of the one, the rim of the other.
 MASK_TOLERANCE = 0.3
 
 
@@ -49,9 +49,9 @@ def pose_of(cell: Cell, box: Box = PAPER_BOX) -> Pose:
     """The pose of ``cell`` in ``box`` as section 3.1 describes it.
 
     The footprint (any z of the cell mask) gives, by its principal axis in µm, the rotation about Z that lays
-    the major axis along X. The nucleus's centre of mass, not rounded to a voxel, goes to the box's middle. Y and
-    X are each mirrored where the cell mask's coordinates along them are negatively skewed about their mean; Z
-    never is. All in µm, so that anisotropic voxels do not bend angles.
+    the major axis along X. The nucleus's centre of mass, not rounded to a voxel, goes to the box's middle.
+    Y and X are each mirrored where the cell mask's coordinates along them are negatively skewed about their
+    mean; Z never is. All in µm, so that anisotropic voxels do not bend angles.
 
     Parameters
     ----------
@@ -62,8 +62,8 @@ def pose_of(cell: Cell, box: Box = PAPER_BOX) -> Pose:
     Returns
     -------
     Pose
-        Doubts (a cell longer than the box, near-round, near-symmetric, a nucleus in two places) are reported in
-        :attr:`Pose.warnings`, never raised.
+        Doubts (a cell longer than the box, near-round, near-symmetric, a nucleus in two places) are reported
+        in :attr:`Pose.warnings`, never raised.
     """
     columns = columns_of(cell)
     angle, footprint_ratio = major_axis(columns.points, None, cell.voxel_size[1:])

@@ -34,7 +34,7 @@ class PointSpread:
             )
 
     def blur(self, image: NDArray[Any], voxel_size: tuple[float, float, float]) -> NDArray[np.float32]:
-        """``image`` (Z, Y, X) as seen through the point-spread, on the same grid; nothing shines outside it."""
+        """``image`` (Z, Y, X) through the point-spread, on the same grid; nothing shines outside it."""
         return _gaussian(image, self.sigma, checked_voxel_size(voxel_size))
 
 
@@ -67,23 +67,21 @@ def render_membrane(cell: Cell, psf: PointSpread = SPINNING_DISC) -> NDArray[np.
     """The surface of the cell mask through ``psf``, (Z, Y, X) float32 with maximum 1.
 
     The surface is the length of the gradient of the slightly smoothed mask: every µm² of it shines equally in
-    whatever direction it faces and however fine or anisotropic the voxels are. What that smoothing, the
-    difference quotient and the voxels themselves have blurred already is taken off the point-spread.
+    whatever direction it faces. That smoothing, the difference quotient and the voxels have blurred already;
+    this is taken off the point-spread. Voxels too coarse for that are split, and gathered again at the end.
     """
-    voxels = cell.voxel_size
-    smoothing = tuple(max(_SURFACE_SIGMA, v / 2) for v in voxels)
-    rest = tuple(
-        float(np.sqrt(max(p**2 - s**2 - v**2 / 3 - v**2 / 12, 0)))
-        for p, s, v in zip(psf.sigma, smoothing, voxels, strict=True)
-    )
+    parts = [_parts(v, p) for v, p in zip(cell.voxel_size, psf.sigma, strict=True)]
+    voxels = tuple(v / k for v, k in zip(cell.voxel_size, parts, strict=True))
+    smoothing = tuple(_smoothing(v) for v in voxels)
+    rest = tuple(np.sqrt(max(p**2 - _blurred(v), 0.0)) for p, v in zip(psf.sigma, voxels, strict=True))
     # The margin lets a mask that touches the crop's edge have its surface there, and light leave the crop.
-    inside, margin = _padded(cell.cell_mask, smoothing, voxels)
+    inside, margin = _padded(_split(cell.cell_mask, parts), smoothing, voxels)
     inside = _gaussian(inside, smoothing, voxels)
     surface = np.zeros_like(inside)
     for axis, step in enumerate(voxels):
         surface += _difference(inside, axis, step) ** 2
     seen = _gaussian(np.sqrt(surface, out=surface), rest, voxels)
-    return _scaled(seen[margin])
+    return _scaled(_gathered(seen[margin], parts))
 
 
 def render_dna(cell: Cell, psf: PointSpread = SPINNING_DISC) -> NDArray[np.float32]:
@@ -99,6 +97,34 @@ def _gaussian(
     return ndimage.gaussian_filter(
         np.asarray(image, dtype=np.float32), in_voxels, mode="constant", truncate=3.0
     )
+
+
+def _smoothing(voxel: float) -> float:
+    """Width (µm) of the Gaussian that finds the surface among voxels of this size."""
+    return max(_SURFACE_SIGMA, voxel / 2)
+
+
+def _blurred(voxel: float) -> float:
+    """Variance (µm²) that the surface has before the point-spread: smoothing, difference quotient, voxel."""
+    return _smoothing(voxel) ** 2 + voxel**2 / 3 + voxel**2 / 12
+
+
+def _parts(voxel: float, sigma: float) -> int:
+    """Into how many parts a voxel must be split for its blur to stay below ``sigma`` µm; four at most."""
+    return next((k for k in (1, 2, 3) if _blurred(voxel / k) <= sigma**2), 4)
+
+
+def _split(mask: NDArray[np.bool_], parts: list[int]) -> NDArray[np.bool_]:
+    """``mask`` with every voxel split, its outline interpolated."""
+    if max(parts) == 1:
+        return mask
+    return ndimage.zoom(mask.astype(np.float32), parts, order=1, mode="nearest", grid_mode=True) > 0.5
+
+
+def _gathered(image: NDArray[np.float32], parts: list[int]) -> NDArray[np.float32]:
+    """Means over the parts of each voxel."""
+    z, y, x = (n // k for n, k in zip(image.shape, parts, strict=True))
+    return image.reshape(z, parts[0], y, parts[1], x, parts[2]).mean(axis=(1, 3, 5))
 
 
 def _difference(image: NDArray[np.float32], axis: int, step: float) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""One resample: an image on one grid of voxels, seen on another that lies rigidly turned, moved or mirrored."""
+"""One resample: an image on one grid, seen on another that lies rigidly turned, moved or mirrored."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def resample(
     """``image`` on another grid, interpolated once.
 
     Where the target's voxels are larger than the source's by a factor f along an axis, the image is first
-    blurred along it by a Gaussian of (f - 1) / 2 source voxels, so that nothing finer than the new grid aliases
-    into it. Where they are smaller nothing is blurred.
+    blurred along it by a Gaussian of (f - 1) / 2 source voxels, so that nothing finer than the new grid
+    aliases into it. Where they are smaller nothing is blurred.
 
     Parameters
     ----------

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from napari_integrated_cell import vocabulary
+from napari_integrated_cell.model import inputs
 from napari_integrated_cell.model.config import ModelConfig
 from napari_integrated_cell.model.networks import (
     ConditionalDecoder,
@@ -20,22 +20,23 @@ from napari_integrated_cell.model.networks import (
     ReferenceEncoder,
     initialise,
 )
-from napari_integrated_cell.model.runtime import CancelToken, Progress, batches, choose_device
+from napari_integrated_cell.model.runtime import Run, batches, choose_device
 
 Floats = NDArray[np.float32]
+NETWORK_NAMES = ("enc_ref", "dec_ref", "enc_cond", "dec_cond")
 OnStructure = Callable[[str, Floats], None]
-
-# Images are asked for in [0, 1]; resampling may overstep it by a rounding error.
-_TOLERANCE = 1e-3
 
 
 class IntegratedCell:
     """The four networks that remain after training, and what they answer.
 
-    Every method takes numpy arrays or tensors and returns float32 numpy arrays, computes under inference mode on
-    the model's ``device`` in batches of at most ``batch_size`` (fewer where memory runs out), looks at ``cancel``
-    before each batch and calls ``progress(done, total, what)`` after it. Images are (N, C, Z, Y, X) on the box of
-    ``config``, with values in [0, 1]; the channels are ``config.references``, then the structure's.
+    Images are (N, C, Z, Y, X) on the box of ``config``, with values in [0, 1]; their channels are
+    ``config.references``, then the structure's. Every method takes numpy arrays or tensors, returns float32
+    arrays, raises ValueError for inputs the model does not take, and accepts how to run as
+
+    - ``batch_size``: how many images are computed at once (8, or fewer where memory runs out),
+    - ``cancel``: a :class:`~.runtime.CancelToken` looked at before each batch (raises ``Cancelled``),
+    - ``progress``: called as ``progress(done, total, what)`` after each batch.
 
     Parameters
     ----------
@@ -45,8 +46,8 @@ class IntegratedCell:
         Enc^r, Dec^r, Enc^{r,s} and Dec^{r,s} built from ``config``. They are put in eval mode, so that batch
         normalisation uses its running statistics: a trainer that lends its networks puts them back.
     card : mapping, optional
-        What is known about the model: provenance, licence, metrics, preprocessing, whether its training cells
-        were simulated.
+        What is known about the model: provenance, licence, metrics, preprocessing, whether it was trained on
+        simulated cells.
     name : str, optional
         What to call the model; the configuration's name if left out.
     """
@@ -73,18 +74,23 @@ class IntegratedCell:
 
     @classmethod
     def untrained(cls, config: ModelConfig, seed: int = 0) -> Self:
-        """A model of freshly drawn weights: the start of a training run, and a stand-in in tests."""
+        """A model of freshly drawn weights: a stand-in for a trained one."""
         generator = torch.Generator().manual_seed(seed)
-        kinds = (ReferenceEncoder, ReferenceDecoder, ConditionalEncoder, ConditionalDecoder)
-        networks = [kind(config) for kind in kinds]
-        for network in networks:
+        model = cls(
+            config,
+            ReferenceEncoder(config),
+            ReferenceDecoder(config),
+            ConditionalEncoder(config),
+            ConditionalDecoder(config),
+        )
+        for network in model.networks.values():
             initialise(network, generator)
-        return cls(config, *networks)
+        return model
 
     @property
     def networks(self) -> dict[str, nn.Module]:
         """The four networks by name, in the order of the constructor."""
-        return {name: getattr(self, name) for name in ("enc_ref", "dec_ref", "enc_cond", "dec_cond")}
+        return {name: getattr(self, name) for name in NETWORK_NAMES}
 
     @property
     def device(self) -> torch.device:
@@ -101,129 +107,53 @@ class IntegratedCell:
         """
         target = choose_device(device) if isinstance(device, str) else device
         for network in self.networks.values():
-            network.to(target, memory_format=_layout(target))
+            network.to(target).to(memory_format=_layout(target))  # type: ignore[call-overload]
         return self
 
-    def encode(
-        self,
-        x_ref: ArrayLike | Tensor,
-        *,
-        batch_size: int = 8,
-        cancel: CancelToken | None = None,
-        progress: Progress | None = None,
-    ) -> Floats:
-        """z^r = Enc^r(x^r) (equation 1): reference images (N, R, Z, Y, X) to (N, n_ref).
-
-        Raises
-        ------
-        ValueError
-            If the images have the wrong channels, box or values.
-        """
-        images = self._images(x_ref, self.config.references)
-        (z_ref,) = self._gather(
-            lambda x: (self.enc_ref(x),), [images], batch_size, cancel, progress, "Encoding the cell"
-        )
+    def encode(self, x_ref: ArrayLike | Tensor, **run: Unpack[Run]) -> Floats:
+        """z^r = Enc^r(x^r) (equation 1): reference images (N, R, Z, Y, X) to (N, n_ref)."""
+        images = inputs.images(x_ref, self.config.references, self.config)
+        (z_ref,) = self._gather("Encoding cells", lambda x: (self.enc_ref(x),), [images], run)
         return z_ref
 
-    def encode_all(
-        self,
-        x: ArrayLike | Tensor,
-        *,
-        batch_size: int = 8,
-        cancel: CancelToken | None = None,
-        progress: Progress | None = None,
-    ) -> tuple[Floats, Floats, Floats]:
+    def encode_all(self, x: ArrayLike | Tensor, **run: Unpack[Run]) -> tuple[Floats, Floats, Floats]:
         """ŷ, ẑ^r, z^s = Enc^{r,s}(x^{r,s}) (equation 7).
 
         Returns
         -------
         y, z_ref, z_struct : array
-            Probabilities (N, K) in the order of ``config.structures``, and latent positions (N, n_ref) and
-            (N, n_struct), of images (N, R + 1, Z, Y, X).
-
-        Raises
-        ------
-        ValueError
-            If the images have the wrong channels, box or values.
+            Of images (N, R + 1, Z, Y, X): probabilities (N, K) in the order of ``config.structures``, and
+            latent positions (N, n_ref) and (N, n_struct).
         """
-        images = self._images(x, (*self.config.references, "structure"))
-
-        def compute(x: Tensor) -> tuple[Tensor, ...]:
-            code = self.enc_cond(x)
-            return code.y_logits.softmax(1), code.z_ref, code.z_struct
-
-        y, z_ref, z_struct = self._gather(
-            compute, [images], batch_size, cancel, progress, "Encoding the cell"
-        )
+        images = inputs.images(x, self._channels, self.config)
+        y, z_ref, z_struct = self._gather("Encoding cells", self._code, [images], run)
         return y, z_ref, z_struct
 
-    def classify(
-        self,
-        x: ArrayLike | Tensor,
-        *,
-        batch_size: int = 8,
-        cancel: CancelToken | None = None,
-        progress: Progress | None = None,
-    ) -> Floats:
-        """ŷ (equation 7): which structure images (N, R + 1, Z, Y, X) show, as probabilities (N, K).
+    def classify(self, x: ArrayLike | Tensor, **run: Unpack[Run]) -> Floats:
+        """ŷ (equation 7): which structure images (N, R + 1, Z, Y, X) show, as probabilities (N, K)."""
+        return self.encode_all(x, **run)[0]
 
-        Raises
-        ------
-        ValueError
-            If the images have the wrong channels, box or values.
-        """
-        return self.encode_all(x, batch_size=batch_size, cancel=cancel, progress=progress)[0]
-
-    def reconstruct(
-        self,
-        x: ArrayLike | Tensor,
-        *,
-        batch_size: int = 8,
-        cancel: CancelToken | None = None,
-        progress: Progress | None = None,
-    ) -> Floats:
+    def reconstruct(self, x: ArrayLike | Tensor, **run: Unpack[Run]) -> Floats:
         """The autoencoder's image of an image, of the same shape.
 
-        Reference images (N, R, Z, Y, X) go through Dec^r(Enc^r(x^r)) (equations 1, 2), images with a structure
-        (N, R + 1, Z, Y, X) through Dec^{r,s}(Enc^{r,s}(x^{r,s})) (equations 7, 12) with ŷ as probabilities.
-
-        Raises
-        ------
-        ValueError
-            If the images have the wrong channels, box or values.
+        Reference images (N, R, Z, Y, X) go through Dec^r(Enc^r(x^r)) (equations 1, 2); images with a
+        structure (N, R + 1, Z, Y, X) through Dec^{r,s}(Enc^{r,s}(x^{r,s})) (equations 7, 12), ŷ as
+        probabilities.
         """
-        references = self.config.references
-        has_structure = np.ndim(x) == 5 and np.shape(x)[1] == len(references) + 1
-        images = self._images(x, (*references, "structure") if has_structure else references)
+        reference_only = np.ndim(x) != 5 or np.shape(x)[1] != len(self._channels)
+        channels = self.config.references if reference_only else self._channels
+        images = inputs.images(x, channels, self.config)
 
         def compute(x: Tensor) -> tuple[Tensor, ...]:
-            if not has_structure:
-                return (self.dec_ref(self.enc_ref(x)),)
-            code = self.enc_cond(x)
-            return (self.dec_cond(code.y_logits.softmax(1), code.z_ref, code.z_struct),)
+            return (self.dec_ref(self.enc_ref(x)) if reference_only else self.dec_cond(*self._code(x)),)
 
-        (decoded,) = self._gather(compute, [images], batch_size, cancel, progress, "Reconstructing the cell")
+        (decoded,) = self._gather("Reconstructing cells", compute, [images], run)
         return decoded
 
-    def decode_reference(
-        self,
-        z_ref: ArrayLike | Tensor,
-        *,
-        batch_size: int = 8,
-        cancel: CancelToken | None = None,
-        progress: Progress | None = None,
-    ) -> Floats:
-        """x̂^r = Dec^r(z^r) (equation 2): latent positions (N, n_ref) to reference images (N, R, Z, Y, X).
-
-        Raises
-        ------
-        ValueError
-            If ``z_ref`` has the wrong shape or holds NaN.
-        """
-        positions = self._latent(z_ref, self.config.n_ref, "z_ref")
-        (decoded,) = self._gather(
-            lambda z: (self.dec_ref(z),), [positions], batch_size, cancel, progress, "Decoding the cell"
-        )
+    def decode_reference(self, z_ref: ArrayLike | Tensor, **run: Unpack[Run]) -> Floats:
+        """x̂^r = Dec^r(z^r) (equation 2): latent positions (N, n_ref) to reference images (N, R, Z, Y, X)."""
+        positions = inputs.latent(z_ref, self.config.n_ref, "z_ref")
+        (decoded,) = self._gather("Decoding cells", lambda z: (self.dec_ref(z),), [positions], run)
         return decoded
 
     def decode(
@@ -231,10 +161,7 @@ class IntegratedCell:
         z_ref: ArrayLike | Tensor,
         structure: str,
         z_struct: ArrayLike | Tensor | None = None,
-        *,
-        batch_size: int = 8,
-        cancel: CancelToken | None = None,
-        progress: Progress | None = None,
+        **run: Unpack[Run],
     ) -> Floats:
         """x̂^{r,s} = Dec^{r,s}(z^r, y, z^s) (equation 12), as (N, R + 1, Z, Y, X), the structure last.
 
@@ -243,27 +170,20 @@ class IntegratedCell:
         z_ref : array (N, n_ref)
             Cell and nuclear shape.
         structure : str
-            Its name, or a synonym the vocabulary knows.
+            Its name, or one the vocabulary knows it by.
         z_struct : array (N, n_struct), optional
-            What is left to vary; the prior's mode (zeros) if left out.
-        batch_size, cancel, progress
-            As for every method.
-
-        Raises
-        ------
-        ValueError
-            If the model has no such structure, or a latent position has the wrong shape or holds NaN.
+            The structure's remaining variation; the prior's mode, zeros, if left out.
+        **run
+            How to run, as for every method.
         """
-        index = self._index(structure)
-        positions = self._latent(z_ref, self.config.n_ref, "z_ref")
-        residual = self._residual(z_struct, len(positions))
+        label = torch.tensor([inputs.structure_index(structure, self.config)])
+        positions, residual = self._positions(z_ref, z_struct)
 
-        def compute(z_ref: Tensor, z_struct: Tensor) -> tuple[Tensor, ...]:
-            return (self.dec_cond(self._one_hot([index] * len(z_ref)), z_ref, z_struct),)
+        def compute(label: Tensor, z_ref: Tensor, z_struct: Tensor) -> tuple[Tensor, ...]:
+            return (self.dec_cond(self._one_hot(label), z_ref, z_struct),)
 
-        (decoded,) = self._gather(
-            compute, [positions, residual], batch_size, cancel, progress, f"Decoding {structure}"
-        )
+        arguments = [label.expand(len(positions)), positions, residual]
+        (decoded,) = self._gather(f"Decoding {structure}", compute, arguments, run)
         return decoded
 
     def decode_structures(
@@ -272,33 +192,31 @@ class IntegratedCell:
         structures: str | Iterable[str] | None = None,
         z_struct: ArrayLike | Tensor | None = None,
         *,
-        batch_size: int = 4,
-        cancel: CancelToken | None = None,
-        progress: Progress | None = None,
         on_structure: OnStructure | None = None,
+        **run: Unpack[Run],
     ) -> dict[str, Floats]:
         """x̂^s of several structures in the cells at ``z_ref`` (N, n_ref): the loop of Algorithm 3.
 
-        Several structures share a batch. ``z_struct`` (N, n_struct) is the same for all; see :meth:`integrate`
-        for the rest.
+        Structures share batches; ``z_struct`` (N, n_struct) is the same for all. The rest is as for
+        :meth:`integrate`.
         """
-        names = self._names(structures)
-        positions = self._latent(z_ref, self.config.n_ref, "z_ref")
-        residual = self._residual(z_struct, len(positions))
+        names = inputs.structure_names(structures, self.config)
+        positions, residual = self._positions(z_ref, z_struct)
         n = len(positions)
-        labels = np.repeat([self._index(name) for name in names], n)
-        cells = np.tile(np.arange(n), len(names))
+        labels = torch.tensor([inputs.structure_index(name, self.config) for name in names])
 
-        def compute(z_ref: Tensor, z_struct: Tensor, label: Tensor) -> tuple[Tensor, ...]:
-            logits = self.dec_cond.logits(self._one_hot(label.tolist()), z_ref, z_struct)
-            return (logits[:, -1].sigmoid(),)
+        def compute(label: Tensor, z_ref: Tensor, z_struct: Tensor) -> tuple[Tensor, ...]:
+            return (self.dec_cond.logits(self._one_hot(label), z_ref, z_struct)[:, -1].sigmoid(),)
 
-        inputs = [positions[cells], residual[cells], torch.from_numpy(labels)]
+        # Every cell of the first structure, then every cell of the second: each is whole as early as can be.
+        arguments = [
+            labels.repeat_interleave(n),
+            positions.repeat(len(names), 1),
+            residual.repeat(len(names), 1),
+        ]
         volumes = {name: np.empty((n, *self.config.box), np.float32) for name in names}
-        for part, (decoded,) in self._batched(
-            compute, inputs, batch_size, cancel, progress, "Integrating structures"
-        ):
-            for item, volume in zip(range(part.start, part.stop), decoded, strict=True):
+        for part, (decoded,) in self._batched("Integrating structures", compute, arguments, run):
+            for item, volume in enumerate(decoded, part.start):
                 name, cell = names[item // n], item % n
                 volumes[name][cell] = volume
                 if cell == n - 1 and on_structure is not None:
@@ -310,52 +228,34 @@ class IntegratedCell:
         x_ref: ArrayLike | Tensor,
         structures: str | Iterable[str] | None = None,
         *,
-        batch_size: int = 4,
-        cancel: CancelToken | None = None,
-        progress: Progress | None = None,
         on_structure: OnStructure | None = None,
+        **run: Unpack[Run],
     ) -> dict[str, Floats]:
-        """The most probable localisation of structures in given cells (Algorithm 3).
+        """Where structures most probably lie in given cells (Algorithm 3).
 
-        z^r = Enc^r(x^r); then, per structure, x̂^s of Dec^{r,s}(z^r, y, argmax p(z^s)).
+        z^r = Enc^r(x^r); then, for each structure, x̂^s of Dec^{r,s}(z^r, y, argmax p(z^s)).
 
         Parameters
         ----------
         x_ref : array (N, R, Z, Y, X)
-            Reference images in the model's box, values in [0, 1].
+            Reference images.
         structures : str or iterable of str, optional
-            Which structures, by name or synonym; all of the model's if left out.
-        batch_size, cancel, progress
-            As for every method.
+            By name, or one the vocabulary knows them by; all of the model's if left out.
         on_structure : callable, optional
-            Called as ``on_structure(name, volume)`` with each volume (N, Z, Y, X) as soon as it is there.
+            Called as ``on_structure(name, volumes)`` as soon as a structure's volumes (N, Z, Y, X) are there.
+        **run
+            How to run, as for every method.
 
         Returns
         -------
         dict of str to array (N, Z, Y, X)
-            In the order asked for.
-
-        Raises
-        ------
-        ValueError
-            If the model has no such structure, or the images have the wrong channels, box or values.
-        Cancelled
-            If ``cancel`` was set.
+            By the model's names, in the order asked for.
         """
-        names = self._names(structures)
-        images = self._images(x_ref, self.config.references)
+        names = inputs.structure_names(structures, self.config)
+        images = inputs.images(x_ref, self.config.references, self.config)
         n, total = len(images), len(images) * (1 + len(names))
-        z_ref = self.encode(
-            images, batch_size=batch_size, cancel=cancel, progress=_within(progress, 0, total)
-        )
-        return self.decode_structures(
-            z_ref,
-            names,
-            batch_size=batch_size,
-            cancel=cancel,
-            progress=_within(progress, n, total),
-            on_structure=on_structure,
-        )
+        z_ref = self.encode(images, **_part(run, 0, total))
+        return self.decode_structures(z_ref, names, on_structure=on_structure, **_part(run, n, total))
 
     def sample(
         self,
@@ -364,160 +264,83 @@ class IntegratedCell:
         *,
         z_ref: ArrayLike | Tensor | None = None,
         seed: int | None = None,
-        batch_size: int = 8,
-        cancel: CancelToken | None = None,
-        progress: Progress | None = None,
+        **run: Unpack[Run],
     ) -> dict[str, Floats]:
-        """``n`` cells that never were, per structure (N, R + 1, Z, Y, X): z^r and z^s drawn from N(0, I).
+        """``n`` cells drawn from the model, per structure (N, R + 1, Z, Y, X): z^r, z^s ~ N(0, I).
 
-        The same ``n`` shapes are used for every structure. With ``z_ref``, (n_ref,) or (n, n_ref), the shapes
-        are given and only z^s is drawn. A structure's draws depend on ``seed`` alone, not on the others asked
-        for.
-
-        Raises
-        ------
-        ValueError
-            If ``n`` is not positive, the model has no such structure, or ``z_ref`` has the wrong shape.
+        Every structure is drawn in the same ``n`` shapes. With ``z_ref``, (1, n_ref) or (n, n_ref), the
+        shapes are given and only z^s is drawn. What is drawn for a structure depends on ``seed`` but not on
+        which other structures are asked for.
         """
         if n < 1:
             raise ValueError(f"{n} cells were asked for: ask for 1 or more.")
-        names = self._names(structures)
+        names = inputs.structure_names(structures, self.config)
         shape_seed, *structure_seeds = np.random.SeedSequence(seed).spawn(1 + self.config.n_structures)
         if z_ref is None:
-            positions = _normal(shape_seed, n, self.config.n_ref)
+            shapes = _normal(shape_seed, n, self.config.n_ref)
         else:
-            positions = self._latent(np.atleast_2d(_numpy(z_ref)), self.config.n_ref, "z_ref")
-            if len(positions) not in (1, n):
-                raise ValueError(f"z_ref holds {len(positions)} cells but {n} were asked for: give 1 or {n}.")
-            positions = positions.expand(n, -1)
-        total = n * len(names)
-        return {
-            name: self.decode(
-                positions,
-                name,
-                _normal(structure_seeds[self._index(name)], n, self.config.n_struct),
-                batch_size=batch_size,
-                cancel=cancel,
-                progress=_within(progress, done, total),
+            given = inputs.latent(z_ref, self.config.n_ref, "z_ref")
+            shapes = inputs.latent(
+                given.expand(n, -1) if len(given) == 1 else given, given.shape[1], "z_ref", n=n
             )
-            for done, name in zip(range(0, total, n), names, strict=True)
-        }
+        samples = {}
+        for done, name in enumerate(names):
+            index = inputs.structure_index(name, self.config)
+            residual = _normal(structure_seeds[index], n, self.config.n_struct)
+            samples[name] = self.decode(shapes, name, residual, **_part(run, done * n, len(names) * n))
+        return samples
 
-    def _names(self, structures: str | Iterable[str] | None) -> list[str]:
-        """The structures asked for as ``config`` names them, each once, in the order asked for."""
-        asked = self.config.structures if structures is None else structures
-        names = [
-            self.config.structures[self._index(s)] for s in ([asked] if isinstance(asked, str) else asked)
-        ]
-        if not names:
-            raise ValueError("No structure was chosen: choose at least one.")
-        return list(dict.fromkeys(names))
+    @property
+    def _channels(self) -> tuple[str, ...]:
+        return (*self.config.references, "structure")
 
-    def _index(self, structure: str) -> int:
-        known = self.config.structures
-        if structure in known:
-            return known.index(structure)
-        try:
-            return known.index(vocabulary.structure(structure).name)
-        except ValueError:
-            raise ValueError(
-                f"The model {self.name!r} has no structure {structure!r}; it has {', '.join(known)}."
-            ) from None
+    def _code(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """ŷ as probabilities, ẑ^r and z^s: what Dec^{r,s} takes."""
+        code = self.enc_cond(x)
+        return code.y_logits.softmax(1), code.z_ref, code.z_struct
 
-    def _one_hot(self, labels: Sequence[int]) -> Tensor:
-        return torch.eye(self.config.n_structures, device=self.device)[labels]
-
-    def _images(self, x: ArrayLike | Tensor, channels: Sequence[str]) -> Tensor:
-        """``x`` as a float32 tensor (N, C, Z, Y, X), once its shape and values are those the model takes."""
-        images = _tensor(x, "The images")
-        wanted = (len(channels), *self.config.box)
-        if images.ndim != 5 or len(images) == 0 or tuple(images.shape[1:]) != wanted:
-            raise ValueError(
-                f"The images have shape {tuple(images.shape)}; {self.name!r} takes (N, {', '.join(map(str, wanted))}):"
-                f" N cells, the channels {', '.join(channels)}, and the box (Z, Y, X) at"
-                f" {self.config.voxel_size} µm a voxel."
-            )
-        low, high = (float(v) for v in images.aminmax())
-        if low < -_TOLERANCE or high > 1 + _TOLERANCE:
-            raise ValueError(
-                f"The images hold values from {low:.4g} to {high:.4g}: scale each channel to [0, 1] first."
-            )
-        return images
-
-    def _latent(self, z: ArrayLike | Tensor, size: int, what: str) -> Tensor:
-        """``z`` as a float32 tensor (N, size)."""
-        positions = _tensor(z, what)
-        if positions.ndim != 2 or len(positions) == 0 or positions.shape[1] != size:
-            raise ValueError(f"{what} has shape {tuple(positions.shape)}; {self.name!r} takes (N, {size}).")
-        return positions
-
-    def _residual(self, z_struct: ArrayLike | Tensor | None, n: int) -> Tensor:
-        """z^s for ``n`` cells: what was given, or the mode of N(0, I)."""
+    def _positions(
+        self, z_ref: ArrayLike | Tensor, z_struct: ArrayLike | Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """z^r, and z^s of as many cells: what was given, or argmax p(z^s), which is zero."""
+        positions = inputs.latent(z_ref, self.config.n_ref, "z_ref")
+        n, size = len(positions), self.config.n_struct
         if z_struct is None:
-            return torch.zeros(n, self.config.n_struct)
-        residual = self._latent(z_struct, self.config.n_struct, "z_struct")
-        if len(residual) != n:
-            raise ValueError(f"z_struct holds {len(residual)} cells but z_ref holds {n}: give one for each.")
-        return residual
+            return positions, torch.zeros(n, size)
+        return positions, inputs.latent(z_struct, size, "z_struct", n=n)
+
+    def _one_hot(self, label: Tensor) -> Tensor:
+        return nn.functional.one_hot(label, self.config.n_structures).float()
 
     def _batched(
-        self,
-        compute: Callable[..., tuple[Tensor, ...]],
-        inputs: Sequence[Tensor],
-        batch_size: int,
-        cancel: CancelToken | None,
-        progress: Progress | None,
-        what: str,
+        self, what: str, compute: Callable[..., tuple[Tensor, ...]], arguments: Sequence[Tensor], run: Run
     ) -> Iterator[tuple[slice, list[Floats]]]:
-        """``compute`` over batches of ``inputs``, on the device, as float32 arrays."""
+        """``compute`` on batches of ``arguments``, on the device, as float32 arrays."""
         device = self.device
 
         def step(part: slice) -> list[Floats]:
-            # Entered here because grad mode belongs to a thread, and must not leak to whoever takes the batch.
+            # Entered here: grad mode belongs to a thread, and must not leak to whoever takes the batch.
             with torch.inference_mode():
-                outputs = compute(*(_moved(tensor[part], device) for tensor in inputs))
+                outputs = compute(*(_moved(tensor[part], device) for tensor in arguments))
                 return [output.float().cpu().contiguous().numpy() for output in outputs]
 
-        return batches(step, len(inputs[0]), batch_size, cancel=cancel, progress=progress, what=what)
+        return batches(step, len(arguments[0]), what=what, **run)
 
     def _gather(
-        self,
-        compute: Callable[..., tuple[Tensor, ...]],
-        inputs: Sequence[Tensor],
-        batch_size: int,
-        cancel: CancelToken | None,
-        progress: Progress | None,
-        what: str,
+        self, what: str, compute: Callable[..., tuple[Tensor, ...]], arguments: Sequence[Tensor], run: Run
     ) -> list[Floats]:
         """All batches of :meth:`_batched` put together."""
-        results = [r for _, r in self._batched(compute, inputs, batch_size, cancel, progress, what)]
+        results = [arrays for _, arrays in self._batched(what, compute, arguments, run)]
         return [np.concatenate(parts) for parts in zip(*results, strict=True)]
 
 
 def _layout(device: torch.device) -> torch.memory_format:
-    """Channels last is a sixth to a third faster for decoding on a CPU, and no gain in float32 elsewhere."""
+    """Channels last decodes a sixth to a third faster on a CPU; float32 gains nothing from it elsewhere."""
     return torch.channels_last_3d if device.type == "cpu" else torch.contiguous_format
 
 
 def _moved(tensor: Tensor, device: torch.device) -> Tensor:
-    if tensor.ndim == 5:
-        return tensor.to(device, memory_format=_layout(device))
-    return tensor.to(device)
-
-
-def _numpy(values: ArrayLike | Tensor) -> NDArray[Any]:
-    return values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
-
-
-def _tensor(values: ArrayLike | Tensor, what: str) -> Tensor:
-    """A finite float32 tensor of its own memory, so that read-only arrays serve as well."""
-    if isinstance(values, Tensor):
-        tensor = values.detach().to(torch.float32)
-    else:
-        tensor = torch.from_numpy(np.array(values, dtype=np.float32))
-    if not torch.isfinite(tensor).all():
-        raise ValueError(f"{what} hold NaN or infinite values: replace them first.")
-    return tensor
+    return tensor.to(device, memory_format=_layout(device)) if tensor.ndim == 5 else tensor.to(device)
 
 
 def _normal(seed: np.random.SeedSequence, n: int, size: int) -> Tensor:
@@ -525,8 +348,9 @@ def _normal(seed: np.random.SeedSequence, n: int, size: int) -> Tensor:
     return torch.from_numpy(np.random.default_rng(seed).standard_normal((n, size), dtype=np.float32))
 
 
-def _within(progress: Progress | None, before: int, total: int) -> Progress | None:
-    """``progress`` for a part of a longer work of ``total`` steps, ``before`` of which are done."""
+def _part(run: Run, before: int, total: int) -> Run:
+    """``run`` for a part of a longer work of ``total`` steps, ``before`` of which are done."""
+    progress = run.get("progress")
     if progress is None:
-        return None
-    return lambda done, _, what: progress(before + done, total, what)
+        return run
+    return {**run, "progress": lambda done, _, what: progress(before + done, total, what)}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypedDict, TypeVar
 
 if TYPE_CHECKING:
     import torch
@@ -41,6 +41,14 @@ class CancelToken:
         """Raise :class:`Cancelled` if the work was asked to stop."""
         if self.cancelled:
             raise Cancelled("The work was cancelled.")
+
+
+class Run(TypedDict, total=False):
+    """How to run, as keyword arguments: images per batch, a way to stop, and where to report."""
+
+    batch_size: int
+    cancel: CancelToken | None
+    progress: Progress | None
 
 
 class DeviceChoice(NamedTuple):
@@ -100,8 +108,8 @@ def is_out_of_memory(error: BaseException) -> bool:
 def batches(
     compute: Callable[[slice], T],
     total: int,
-    batch_size: int,
     *,
+    batch_size: int = 8,
     cancel: CancelToken | None = None,
     progress: Progress | None = None,
     what: str = "",
@@ -114,8 +122,10 @@ def batches(
     ----------
     compute : callable
         Takes a slice of the items, returns its result.
-    total, batch_size : int
-        How many items there are, and how many go in one batch at first.
+    total : int
+        How many items there are.
+    batch_size : int
+        How many go in one batch at first.
     cancel : CancelToken, optional
         Looked at before each batch.
     progress : callable, optional

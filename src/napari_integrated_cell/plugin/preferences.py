@@ -40,7 +40,7 @@ def recent_models() -> list[str]:
 
 
 def remember_model(path: str) -> None:
-    """Put a bundle first among the recent ones; a folder that cannot be written only costs the memory of it."""
+    """Put a bundle first among the recent ones; where that cannot be written, it is forgotten."""
     kept = [path, *(p for p in recent_models() if p != path)][:_KEPT]
     file = _recent_file()
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import uuid4
@@ -25,9 +26,15 @@ if TYPE_CHECKING:
 _sessions: WeakKeyDictionary[Any, Session] = WeakKeyDictionary()
 
 
+def _open_bundle(source: str, device: str) -> IntegratedCell:
+    from napari_integrated_cell.model.bundle import load_model
+
+    return load_model(source, device=device)
+
+
 @dataclass(eq=False)
 class Session:
-    """What is open in one viewer. Every field but ``key`` and ``tasks`` tells its changes through ``events``.
+    """What is open in one viewer. Every field but the last three tells its changes through ``events``.
 
     Attributes
     ----------
@@ -47,12 +54,14 @@ class Session:
         Marks what this session made.
     tasks : Tasks
         Its background work.
+    open_model : callable
+        How a model is opened, from its source and device.
     """
 
     events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor(
-        equality_operators={
-            name: operator.is_ for name in ("model", "cell", "pose", "integration", "z_ref", "tasks")
-        }
+        equality_operators=dict.fromkeys(
+            ("model", "cell", "pose", "integration", "z_ref", "tasks", "open_model"), operator.is_
+        )
     )
 
     model_source: str = "demo"
@@ -64,6 +73,7 @@ class Session:
     z_ref: NDArray[np.float32] | None = None
     key: str = field(default_factory=lambda: uuid4().hex)
     tasks: Tasks = field(default_factory=Tasks)
+    open_model: Callable[[str, str], IntegratedCell] = field(default=_open_bundle)
 
     def __post_init__(self) -> None:
         self._loading = threading.Lock()
@@ -91,14 +101,18 @@ class Session:
         ValueError
             If there is no such model or device, or the bundle is broken.
         """
-        from napari_integrated_cell.model.bundle import load_model
-
         wanted = (self.model_source, self.device)
         with self._loading:
             if self._loaded is None or self._loaded[0] != wanted:
                 self._loaded = None  # room for the next one
-                self._loaded = (wanted, load_model(wanted[0], device=wanted[1]))
+                self._loaded = (wanted, self.open_model(*wanted))
             return self._loaded[1]
+
+    def opinion(self, cell: Cell) -> dict[str, float]:
+        """What the classifier makes of the cell's channel ``"structure"``. Slow: call it in a task."""
+        from napari_integrated_cell.integration import classify_cell
+
+        return classify_cell(cell, "structure", self.load())
 
 
 def session_of(viewer: Any) -> Session:

@@ -1,4 +1,4 @@
-"""Background work: progress in the activity dock, a token that stops it, and only the latest answer counts."""
+"""Background work: progress in the activity dock, a token that stops it; only the latest answer counts."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from napari.qt.threading import FunctionWorker, create_worker
 from napari.utils.notifications import notification_manager, show_error
 from napari.utils.progress import cancelable_progress
+from psygnal import Signal as Event
 from qtpy.QtCore import QObject, Signal
 
 from napari_integrated_cell.model.runtime import Cancelled, CancelToken
@@ -28,9 +29,9 @@ _SPOKEN = (ValueError, OSError, MemoryError, ImportError)
 class Task(QObject):
     """One piece of work away from the main thread.
 
-    ``work(task)`` runs in the worker; it may call :meth:`progress` and :meth:`give`, and hands ``task.token`` to
-    whatever can be stopped. The callbacks run on the main thread, and none of them after the task was stopped
-    or overtaken by a newer one.
+    ``work(task)`` runs in the worker; it may call :meth:`progress` and :meth:`give`, and hands ``task.token``
+    to whatever can be stopped. The callbacks run on the main thread, and none but ``on_end`` once the task was
+    stopped or overtaken by a newer one.
     """
 
     _given = Signal(object)
@@ -72,7 +73,7 @@ class Task(QObject):
         try:
             self.token.raise_if_cancelled()
             with warnings.catch_warnings():
-                # A worker's warnings become notifications: those meant for developers are no news to the user.
+                # napari would notify the user of every warning of every library.
                 warnings.simplefilter("ignore")
                 result = self._work(self)
         except Exception as raised:
@@ -106,7 +107,7 @@ class Task(QObject):
             self._on_given(value)
 
     def _draw(self, done: int, total: int, what: str) -> None:
-        # napari's bars run the event loop whenever they change: the task may end between any two of these lines.
+        # napari's bars run the event loop whenever they change: the task may end between any two changes.
         for change in (
             lambda bar: bar.set_description(f"{self.what}: {what}" if what else self.what),
             lambda bar: setattr(bar, "total", total),
@@ -124,12 +125,14 @@ class Task(QObject):
             if error is None:
                 if self.wanted and self._on_done is not None:
                     self._on_done(result)
-            elif self.wanted and not isinstance(error, Cancelled):
-                if self._on_error is None or not self._on_error(error):
-                    tell(self.what, error)
+            elif self.wanted and not isinstance(error, Cancelled) and not self._handled(error):
+                tell(self.what, error)
         finally:
             if self._on_end is not None:
                 self._on_end()
+
+    def _handled(self, error: Exception) -> bool:
+        return self._on_error is not None and self._on_error(error)
 
 
 class ActivityBar(cancelable_progress):
@@ -152,7 +155,14 @@ class Tasks:
     ----------
     execute : callable, optional
         How a task is run: in napari's worker threads, unless a test wants :func:`immediately`.
+
+    Attributes
+    ----------
+    changed : Signal
+        Emitted with a slot's name when work there starts or ends.
     """
+
+    changed = Event(str)
 
     def __init__(self, execute: Executor | None = None) -> None:
         self.execute: Executor = execute or in_thread
@@ -198,32 +208,36 @@ class Tasks:
         task._ended.connect(lambda *_: self._forget(slot, task))
         if bar:
             task.show_bar()
+        self.changed.emit(slot)
         self.execute(task)
         return task
 
     def running(self, slot: str) -> Task | None:
         """The wanted task of a slot, if it has not ended."""
-        return self._wanted.get(slot)
+        task = self._wanted.get(slot)
+        return task if task is not None and not task.ended else None
 
     def cancel(self, slot: str) -> bool:
         """Stop the slot's task; whether there was one."""
         task = self._wanted.pop(slot, None)
         if task is not None:
             task.cancel()
+            self.changed.emit(slot)
         return task is not None
 
     def close(self, seconds: float = 10.0) -> bool:
-        """Stop everything and wait for the threads; whether all ended in time. Nothing can be started after."""
+        """Stop everything for good and wait for the threads; whether all ended in time."""
         self.closed = True
         for task in [*self._alive]:
             task.cancel()
         self._wanted.clear()
-        return all([task.wait(seconds) for task in [*self._alive]])
+        return all(task.wait(seconds) for task in [*self._alive])
 
     def _forget(self, slot: str, task: Task) -> None:
         self._alive.discard(task)
         if self._wanted.get(slot) is task:
             del self._wanted[slot]
+        self.changed.emit(slot)
 
 
 def immediately(task: Task) -> None:

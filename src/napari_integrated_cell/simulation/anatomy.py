@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_integrated_cell.simulation.geometry import CellShape, metric
+from napari_integrated_cell.simulation.geometry import CellShape, gradient, metric
 from napari_integrated_cell.simulation.grid import Floats, Grid
 from napari_integrated_cell.simulation.mitosis import STAGE_SHAPES, StageShape, frame_along
 
@@ -42,6 +42,11 @@ class Fields:
         """1 inside the chromatin or nucleus."""
         return soft(-self.chromatin)
 
+    def shell(self, distance: Floats, width: float) -> Floats:
+        """:func:`bell`, with the same area but no thinner than this grid's voxels can show."""
+        shown = float(np.hypot(width, 0.4 * np.mean(self.grid.voxel_size)))
+        return bell(distance, shown) * np.float32(width / shown)
+
 
 def soft(distance: Floats, width: float = 0.12) -> Floats:
     """A step from 0 to 1 where ``distance`` (µm) turns positive, ``width`` to either side."""
@@ -55,7 +60,7 @@ def bell(distance: Floats, width: float) -> Floats:
 
 @dataclass(frozen=True)
 class Felt:
-    """What lies around some points (N, 3): depth below the surface and distance from the chromatin in µm, normals."""
+    """What lies around some points (N, 3): depth in the cell, distance from the chromatin (µm), normals."""
 
     depth: NDArray[np.float64]
     chromatin: NDArray[np.float64]
@@ -70,10 +75,10 @@ class Anatomy:
         self.shape = shape
         self.grid = shape.grid((_FEELING,) * 3, 1.2)
         self.fields = Fields(shape, self.grid)
-        cell_slope = np.stack(np.gradient(self.fields.cell, *self.grid.voxel_size), axis=-1)
-        chromatin_slope = np.stack(np.gradient(self.fields.chromatin, *self.grid.voxel_size), axis=-1)
+        cell_slope = gradient(self.fields.cell, self.grid)
+        chromatin_slope = gradient(self.fields.chromatin, self.grid)
         self._table = np.concatenate(
-            [self.fields.cell[..., None], self.fields.chromatin[..., None], cell_slope, chromatin_slope], axis=-1
+            [self.fields.cell[None], self.fields.chromatin[None], cell_slope, chromatin_slope]
         )
 
     @property
@@ -86,11 +91,16 @@ class Anatomy:
         """Whether the nuclear envelope of a single nucleus stands."""
         return self.shape.stage in ("interphase", "prophase-1", "prophase-2")
 
+    @property
+    def has_nucleoli(self) -> bool:
+        """Whether nucleoli, or the bodies they reform from, can be seen."""
+        return self.intact or self.shape.stage == "telophase-cytokinesis"
+
     def feel(self, points: Points) -> Felt:
         """What lies around ``points`` (N, 3) in µm."""
         o, v = np.asarray(self.grid.origin), np.asarray(self.grid.voxel_size)
         index = np.clip(np.rint((points - o) / v).astype(int), 0, np.asarray(self.grid.shape) - 1)
-        here = self._table[index[:, 0], index[:, 1], index[:, 2]].astype(float)
+        here = self._table[:, index[:, 0], index[:, 1], index[:, 2]].T.astype(float)
         rest = points - (index * v + o)
         cell_slope, chromatin_slope = here[:, 2:5], here[:, 5:8]
         return Felt(
@@ -101,7 +111,7 @@ class Anatomy:
         )
 
     def scatter(self, rng: np.random.Generator, weights: Floats, count: int) -> Points:
-        """``count`` points (N, 3) drawn in proportion to ``weights`` on :attr:`grid`, anywhere in their voxels."""
+        """``count`` points (N, 3) drawn in proportion to ``weights`` (Z, Y, X) on :attr:`grid`."""
         total = np.cumsum(np.maximum(weights, 0).ravel().astype(float))
         if not total[-1] > 0:
             return np.zeros((0, 3))
@@ -130,7 +140,7 @@ class Anatomy:
         return points, np.minimum(-f.cell[where], 2.5) - height - np.abs(f.chromatin[where] - 1.2)
 
     def centrosome(self, rng: np.random.Generator, spread: float = 0.3, side: float | None = None) -> Points:
-        """A centrosome's place (3,) beside the nucleus, on the cytoplasm's side give or take ``spread`` radians."""
+        """A centrosome's place (3,) beside the nucleus, on the cytoplasm's side or ``side`` (radians)."""
         toward = (self.cytoplasm_side if side is None else side) + rng.normal(0, spread)
         points, suits = self._juxtanuclear
         relative = points - self.shape.centre
@@ -180,7 +190,7 @@ class Anatomy:
         flatten : float
             Factor on the wandering in Z.
         shy, clear : float
-            Depth below the surface and distance from the chromatin, in µm, within which a path turns along it.
+            Depth below the surface and distance from the chromatin (µm) at which a path turns along it.
         """
         position, heading = starts.copy(), _unit(directions)
         path, free = [], []

@@ -1,4 +1,4 @@
-"""Where things are rendered: voxel grids, random textures that do not depend on the grid, and splatted points."""
+"""Where things are rendered: voxel grids, random textures that no grid changes, and splatted points."""
 
 from __future__ import annotations
 
@@ -63,8 +63,18 @@ class Grid:
         """Centres (N, 3) in µm of the voxels that ``where`` (Z, Y, X) selects."""
         return np.argwhere(where) * np.asarray(self.voxel_size) + np.asarray(self.origin)
 
+    def around(
+        self, centre: Sequence[float] | NDArray[np.floating], radius: float
+    ) -> tuple[slice, slice, slice]:
+        """The part of the grid within ``radius`` µm of ``centre`` along every axis."""
+        z, y, x = (
+            slice(max(int(np.ceil((c - radius - o) / v)), 0), max(int(np.floor((c + radius - o) / v)) + 1, 0))
+            for c, o, v in zip(centre, self.origin, self.voxel_size, strict=True)
+        )
+        return z, y, x
+
     def splat(self, points: NDArray[np.floating], weights: NDArray[np.floating] | float = 1.0) -> Floats:
-        """Density (Z, Y, X) per µm³ of weighted points (N, 3) in µm, spread linearly over the eight voxels around."""
+        """Density (Z, Y, X) per µm³ of weighted points (N, 3) in µm, each spread over eight voxels."""
         points = np.reshape(points, (-1, 3))
         w = np.broadcast_to(np.asarray(weights, float).reshape(-1), (len(points),))
         where = (points - np.asarray(self.origin)) / np.asarray(self.voxel_size)
@@ -81,7 +91,9 @@ class Grid:
                 for dx in (0, 1):
                     index.append(first + (dz * size_y + dy) * size_x + dx)
                     value.append(wy * (fraction[:, 2] if dx else 1 - fraction[:, 2]))
-        density = np.bincount(np.concatenate(index), np.concatenate(value), minlength=size_z * size_y * size_x)
+        density = np.bincount(
+            np.concatenate(index), np.concatenate(value), minlength=size_z * size_y * size_x
+        )
         return (density / self.voxel_volume).astype(np.float32).reshape(self.shape)
 
 
@@ -123,7 +135,7 @@ class Waves:
 
 
 def blend_max(a: NDArray[np.floating], b: NDArray[np.floating], k: float) -> NDArray[np.floating]:
-    """Maximum of two distances with the crease rounded over a width ``k`` (µm): never below the plain maximum."""
+    """Maximum of two distances, the crease rounded over a width ``k`` (µm) and never below the maximum."""
     if k <= 0:
         return np.maximum(a, b)
     crease = np.maximum(k - np.abs(a - b), 0)

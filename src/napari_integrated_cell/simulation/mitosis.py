@@ -37,7 +37,7 @@ class StageShape:
 
 
 STAGE_SHAPES: dict[str, StageShape] = {
-    "interphase": StageShape(0.0, 1.00, 1.00, 0.280, 0.00, 1.0),
+    "interphase": StageShape(0.0, 1.00, 1.00, 0.287, 0.00, 1.0),
     "prophase-1": StageShape(0.25, 1.00, 1.00, 0.255, 0.35, 1.0),
     "prophase-2": StageShape(0.45, 0.97, 1.03, 0.215, 0.65, 0.85),
     "prometaphase-1": StageShape(0.70, 0.88, 1.06, 0.160, 0.85, 0.1),
@@ -68,7 +68,7 @@ class Body:
     hole : float
         Radius, relative to the body's, of the circle that a ring follows; 0 for none.
     bend : float
-        How far a plate's rim bends along its normal (anaphase plates trail their arms).
+        How far a plate's rim bends along its normal (anaphase plates curve round their poles).
     petals : tuple of (count, amplitude, phase)
         Lobes around the normal: a rosette.
     """
@@ -84,7 +84,7 @@ class Body:
     def radius(
         self, z: NDArray[np.floating], y: NDArray[np.floating], x: NDArray[np.floating]
     ) -> NDArray[np.floating]:
-        """Relative distance from the centre, in the mean semi-axis's unit: its level sets are the body's surfaces."""
+        """Distance from the centre in mean semi-axes: its level sets are the body's surfaces."""
         cz, cy, cx = (np.float32(c) for c in self.centre)
         frame = (self.frame / self.semi_axes[:, None]).astype(np.float32)
         n, u, v = (f[0] * (z - cz) + f[1] * (y - cy) + f[2] * (x - cx) for f in frame)
@@ -101,12 +101,14 @@ class Body:
             radius = (1 - w) * radius + w * np.sqrt(np.sqrt(along * along + across * across))
         if self.petals[0]:
             count, amplitude, phase = self.petals
-            radius = radius * (1 + np.float32(amplitude) * np.cos(count * np.arctan2(v, u) + np.float32(phase)))
+            radius = radius * (
+                1 + np.float32(amplitude) * np.cos(count * np.arctan2(v, u) + np.float32(phase))
+            )
         return radius
 
 
 def frame_along(angle: float, tilt: float = 0.0) -> NDArray[np.float64]:
-    """Axes (3, 3) whose first points along ``angle`` in the plane (radians from X to Y), lifted by ``tilt``."""
+    """Axes (3, 3), the first along ``angle`` in the plane (radians from X to Y), lifted by ``tilt``."""
     c, s, ct, st = np.cos(angle), np.sin(angle), np.cos(tilt), np.sin(tilt)
     return np.array([[st, ct * s, ct * c], [0.0, c, -s], [ct, -st * s, -st * c]])
 
@@ -152,15 +154,15 @@ def chromatin_bodies(
         petals = (int(rng.integers(6, 10)), rng.uniform(0.05, 0.12), rng.uniform(0, 2 * np.pi))
         return [Body(centre, axis, semi, hole=rng.uniform(0.55, 0.75), petals=petals)], 0.0
     if stage == "metaphase":
-        semi = np.array([rng.uniform(0.34, 0.46), 1.08, 0.92])
+        semi = np.array([rng.uniform(0.42, 0.58), 1.08, 0.92])
         return [Body(centre, axis, semi, boxiness=0.5, bend=rng.normal(0, 0.06))], 0.0
     plates = []
     if stage == "anaphase":
-        half, thickness, bend, roundness = rng.uniform(2.2, 4.6), rng.uniform(0.36, 0.46), 0.28, 0.3
+        half, thickness, bend, roundness = rng.uniform(2.7, 4.8), rng.uniform(0.34, 0.44), 0.2, 0.3
     else:
         half, thickness, bend, roundness = rng.uniform(5.6, 7.4), rng.uniform(0.55, 0.75), 0.12, 0.2
     for side in (-1.0, 1.0):
         turn = frame_along(spindle[0] + rng.normal(0, 0.12), spindle[1] + rng.normal(0, 0.08))
         semi = np.array([thickness, 1.05, 0.92]) * np.exp(rng.normal(0, 0.04, 3))
-        plates.append(Body(centre + side * half * axis[0], turn, semi, roundness, bend=-side * bend))
+        plates.append(Body(centre + side * half * axis[0], turn, semi, roundness, bend=side * bend))
     return plates, float(half)

@@ -9,20 +9,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from napari_ic_train.data.store import CellStore, StoreWriter
 from napari_integrated_cell.cell import Cell
 from napari_integrated_cell.imaging.pose import Box, pose_of, posed_references, posed_structure
 from napari_integrated_cell.imaging.reading import CROP_SEG_CHANNELS, read_crop
 from napari_integrated_cell.vocabulary import REFERENCE_NAMES, STRUCTURE_NAMES, structure
-from napari_ic_train.data.store import CellStore, StoreWriter
 
 Progress = Callable[[int, int, str], None]
 ReferenceSource = Literal["stain", "segmentation", "mixed"]
+REFERENCE_SOURCES: tuple[str, ...] = get_args(ReferenceSource)
 
 
 def _literal(value: Any, default: Any) -> Any:
@@ -36,7 +37,9 @@ def fraction_of(key: str, seed: int) -> float:
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
-def cell_of_row(row: Mapping[str, Any], folder: Path, *, references: Literal["stain", "segmentation"]) -> Cell:
+def cell_of_row(
+    row: Mapping[str, Any], folder: Path, *, references: Literal["stain", "segmentation"]
+) -> Cell:
     """The cell that one row of a manifest in the public layout describes.
 
     Parameters
@@ -159,9 +162,7 @@ def prepare(
     return writer.finish()
 
 
-def _in_processes(
-    work: Callable[[Any], Any], items: Sequence[Any], workers: int | None
-) -> Iterator[Any]:
+def _in_processes(work: Callable[[Any], Any], items: Sequence[Any], workers: int | None) -> Iterator[Any]:
     """``work`` over ``items`` in order, in as many processes as there are workers."""
     workers = workers or os.cpu_count() or 1
     if workers == 1:

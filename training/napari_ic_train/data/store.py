@@ -39,7 +39,9 @@ class CellStore:
     def __init__(self, path: str | Path, split: str | None = None) -> None:
         self.path = Path(path)
         if not (self.path / TABLE).is_file():
-            raise ValueError(f"{self.path} is not a finished training store: make one with `napari-ic-train prepare`.")
+            raise ValueError(
+                f"{self.path} is not a finished training store: make one with `napari-ic-train prepare`."
+            )
         self._images = zarr.open_array(str(self.path / IMAGES), mode="r")
         table = pd.read_parquet(self.path / TABLE)
         if split is not None:
@@ -67,7 +69,7 @@ class CellStore:
     def labels(self) -> NDArray[np.int64]:
         """Index of each cell's structure into ``structures``, (N,)."""
         index = {name: i for i, name in enumerate(self.structures)}
-        return self.table["structure"].map(index).to_numpy(np.int64)
+        return np.array([index[name] for name in self.table["structure"]], np.int64)
 
     def images(self, indices: Sequence[int] | NDArray[Any] | torch.Tensor) -> torch.Tensor:
         """Cells by position, (n, C, Z, Y, X) float32 in [0, 1]."""
@@ -80,7 +82,7 @@ class CellStore:
         return self.images(indices)[:, :-1]
 
     def in_memory(self) -> CellStore:
-        """This store with its images read into memory: a small store then costs no decompression per epoch."""
+        """The same store with its images read into memory, so that an epoch costs no decompression."""
         rows = self.table.index.to_numpy()
         loaded = np.empty((len(rows), *self._images.shape[1:]), np.uint8)
         for i, row in enumerate(rows):

@@ -1,5 +1,6 @@
 """Does a model put structures where they belong? Measured on simulated cells, where the truth is known, and on
-segmented real cells, where each structure's compartment is."""
+segmented real cells, where each structure's compartment is.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ from napari_integrated_cell.imaging.reading import read_labels
 from napari_integrated_cell.imaging.segmenting import cell_from_labels, label_values
 from napari_integrated_cell.integration import integrate_cell, model_box
 from napari_integrated_cell.model.integrated_cell import IntegratedCell
-from napari_integrated_cell.simulation import expected_localisation, simulate_cell
+from napari_integrated_cell.simulation import simulate_cell
 from napari_integrated_cell.vocabulary import STAGE_NAMES
 
 Progress = Callable[[int, int, str], None]
@@ -95,14 +96,20 @@ def known_cell(index: int, *, structures: Sequence[str], box: Box, seed: int, dr
     structure = structures[index % len(structures)]
     turn = index // len(structures)
     stage = STAGE_NAMES[0] if turn % 2 == 0 else STAGE_NAMES[1 + (turn // 2 + index) % (len(STAGE_NAMES) - 1)]
-    # Seeds far from those of any training set, which count up from the set's own seed.
-    simulated = simulate_cell((seed, index), stage=stage, structure=structure, voxel_size=box.voxel_size / 2)
+    # The public layout's seeds are drawn from (set, index); so are these, from another set.
+    cell_seed = int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
+    simulated = simulate_cell(cell_seed, stage=stage, structure=structure, voxel_size=box.voxel_size / 2)
     cell = simulated.cell
     pose = pose_of(cell, box)
     image = np.concatenate([posed_references(cell, pose), posed_structure(cell, structure, pose)[None]])
-    expected = expected_localisation(simulated.shape, structure, cell.voxel_size, draws=draws, seed=seed)
-    inside = at_box_voxels(signed_distance(cell.cell_mask, cell.voxel_size), cell.voxel_size, cell.offset, pose) <= 0
-    return KnownCell(image, structure, stage, to_box(expected, cell.voxel_size, pose, offset=cell.offset), inside)
+    expected = simulated.expected_localisation(structure, draws=draws, seed=seed)
+    inside = (
+        at_box_voxels(signed_distance(cell.cell_mask, cell.voxel_size), cell.voxel_size, cell.offset, pose)
+        <= 0
+    )
+    return KnownCell(
+        image, structure, stage, to_box(expected, cell.voxel_size, pose, offset=cell.offset), inside
+    )
 
 
 def score_simulated(
@@ -160,7 +167,9 @@ def field_cells(folder: Path) -> tuple[list[Cell], NDArray[np.bool_]]:
     if voxel_size is None:
         raise ValueError(f"{folder / 'cell_labels.ome.tif'} does not say its voxel size.")
     cells = [
-        cell_from_labels(labels, value, nuclei, {}, voxel_size, margin=3.0, name=f"cell {value}", source=str(folder))
+        cell_from_labels(
+            labels, value, nuclei, {}, voxel_size, margin=3.0, name=f"cell {value}", source=str(folder)
+        )
         for value in label_values(labels)
     ]
     return cells, mitochondria > 0
@@ -218,10 +227,14 @@ def score_real_field(folder: Path, model: IntegratedCell, progress: Progress | N
         scores.append(score_real_cell(cell, mitochondria, model))
         if progress is not None:
             progress(i + 1, len(cells), "scoring real cells")
-    inside = {
-        name: [s["inside_cell"][name] for s in scores] for name in model.config.structures
-    }
-    single = ("fibrillarin_in_nucleus", "lamin_at_surface", "tom20_outside_nucleus", "tom20_pearson", "cytoplasm_pearson")
+    inside = {name: [s["inside_cell"][name] for s in scores] for name in model.config.structures}
+    single = (
+        "fibrillarin_in_nucleus",
+        "lamin_at_surface",
+        "tom20_outside_nucleus",
+        "tom20_pearson",
+        "cytoplasm_pearson",
+    )
     return {
         "n_cells": len(cells),
         "inside_cell_least_structure_mean": min(float(np.mean(v)) for v in inside.values()),

@@ -43,7 +43,9 @@ TARGETS: tuple[Target, ...] = (
         0.95,
     ),
     Target("share of fibrillarin inside the nucleus, real cells", "real", "fibrillarin_in_nucleus", 0.80),
-    Target("share of lamin B1 within 1 µm of the nuclear surface, real cells", "real", "lamin_at_surface", 0.70),
+    Target(
+        "share of lamin B1 within 1 µm of the nuclear surface, real cells", "real", "lamin_at_surface", 0.70
+    ),
     Target("share of TOM20 outside the nucleus, real cells", "real", "tom20_outside_nucleus", 0.85),
 )
 
@@ -53,7 +55,9 @@ def verdicts(metrics: Mapping[str, Any]) -> list[tuple[str, float, float | None,
     rows: list[tuple[str, float, float | None, bool | None]] = []
     for target in TARGETS:
         measured = metrics.get(target.group, {}).get(target.key)
-        rows.append((target.what, target.least, measured, None if measured is None else measured >= target.least))
+        rows.append(
+            (target.what, target.least, measured, None if measured is None else measured >= target.least)
+        )
     real = metrics.get("real", {})
     if "tom20_pearson" in real:
         uniform, predicted = real["cytoplasm_pearson"], real["tom20_pearson"]
@@ -97,7 +101,11 @@ def model_card(name: str, description: str, card: Mapping[str, Any]) -> str:
         lines += ["", "| stage | localisation Pearson |", "| --- | --- |"]
         lines += [f"| {stage} | {r:.2f} |" for stage, r in simulated["localisation_pearson_by_stage"].items()]
     if real:
-        lines += ["", f"### Share of predicted intensity inside the cell, on {real['n_cells']} real cells", ""]
+        lines += [
+            "",
+            f"### Share of predicted intensity inside the cell, on {real['n_cells']} real cells",
+            "",
+        ]
         lines += ["| structure | mean over cells | least cell |", "| --- | --- | --- |"]
         for structure, mean in real["inside_cell_mean"].items():
             lines.append(f"| {structure} | {mean:.3f} | {real['inside_cell_least'][structure]:.3f} |")

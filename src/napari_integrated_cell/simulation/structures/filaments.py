@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_integrated_cell.simulation.anatomy import Anatomy, Fields, Points, bell, soft, thicken
 from napari_integrated_cell.simulation.grid import Floats, Waves
@@ -24,7 +25,7 @@ def alpha_tubulin(anatomy: Anatomy, fields: Fields, rng: np.random.Generator) ->
     density = 0.10 * fields.cytoplasm * np.exp(-np.maximum(fields.chromatin, 0) / np.float32(5))
     for centre in centres:
         density = density + _aster(anatomy, fields, rng, centre, count, 12.0 if len(centres) == 1 else 8.0)
-        density = density + fields.grid.splat(thicken(rng, np.repeat(centre[None], 60, axis=0), 0.3), 0.03)
+        density = density + fields.grid.splat(thicken(rng, np.repeat(centre[None], 60, axis=0), 0.35), 0.012)
     return density
 
 
@@ -35,20 +36,29 @@ def _aster(
     steps, step = 54, 0.45
     starts = centre + rng.normal(0, 0.25, (count, 3))
     heading = rng.normal(size=(count, 3)) * np.array([0.5, 1, 1])
-    path, free = anatomy.walk(rng, starts, heading, steps, step=step, wander=0.09, flatten=0.6, shy=0.8, clear=0.35)
+    path, free = anatomy.walk(
+        rng, starts, heading, steps, step=step, wander=0.09, flatten=0.6, shy=0.8, clear=0.35
+    )
     lasts = rng.exponential(length, count) + 2.0
     free &= np.arange(steps)[:, None] * step < lasts
     points = np.repeat(path[free], 3, axis=0) + rng.uniform(-0.2, 0.2, (3 * int(free.sum()), 3))
-    return fields.grid.splat(points, step * 0.35 / 3)
+    return fields.grid.splat(points, _crowded(points, centre, 3.0) * step * 0.4 / 3)
+
+
+def _crowded(points: Points, pole: Points, radius: float) -> NDArray[np.float64]:
+    """Weights (N,) that keep filaments crowding at a pole from outshining the rest."""
+    return 0.12 + 0.88 * np.minimum(np.linalg.norm(points - pole, axis=1) / radius, 1)
 
 
 def _fibres(rng: np.random.Generator, start: Points, end: Points, bow: float, count: int = 24) -> Points:
-    """Points (N * count, 3) along arcs from ``start`` to ``end`` (N, 3) that bow outwards from their mean line."""
+    """Points (N * count, 3) along arcs from ``start`` to ``end`` (N, 3) that bow away from their mean."""
     t = np.linspace(0, 1, count)[:, None, None]
     line = (1 - t) * start + t * end
     middle = (start.mean(0) + end.mean(0)) / 2
     out = (start + end) / 2 - middle
-    return (line + bow * np.sin(np.pi * t) * out).reshape(-1, 3) + rng.normal(0, 0.08, (count * len(start), 3))
+    return (line + bow * np.sin(np.pi * t) * out).reshape(-1, 3) + rng.normal(
+        0, 0.08, (count * len(start), 3)
+    )
 
 
 def _spindle(anatomy: Anatomy, fields: Fields, rng: np.random.Generator) -> Floats:
@@ -65,9 +75,8 @@ def _spindle(anatomy: Anatomy, fields: Fields, rng: np.random.Generator) -> Floa
         ends = plate + radius[:, None] * (np.cos(angle)[:, None] * across + 0.9 * np.sin(angle)[:, None] * up)
         starts = pole + rng.normal(0, 0.15, (n, 3))
         fibres = _fibres(rng, starts, ends, 0.35)
-        density = density + fields.grid.splat(fibres, 6.0 / 24 * 0.5)
-        aster = _aster(anatomy, fields, rng, pole, 22, 1.5)
-        density = density + aster + fields.grid.splat(thicken(rng, np.repeat(pole[None], 40, axis=0), 0.25), 0.05)
+        density = density + fields.grid.splat(fibres, _crowded(fibres, pole, 3.5) * 6.0 / 24 * 0.5)
+        density = density + _aster(anatomy, fields, rng, pole, 22, 1.5)
     if shape.half_distance:  # the midzone between separating chromosomes
         n = 50
         angle, radius = rng.uniform(0, 2 * np.pi, n), 2.4 * np.sqrt(rng.uniform(0, 1, n))
@@ -87,8 +96,10 @@ def _midbody(anatomy: Anatomy, fields: Fields, rng: np.random.Generator) -> Floa
     angle, radius = rng.uniform(0, 2 * np.pi, n), rng.uniform(0.3, 1.0, n)
     ring = radius[:, None] * (np.cos(angle)[:, None] * across + np.sin(angle)[:, None] * up)
     half = rng.uniform(0.55, 0.75) * shape.half_distance * normal
-    low, _ = anatomy.bounds_at(shape.centre)
-    centre = np.array([max(shape.centre[0], low + 0.8), *shape.centre[1:]])
+    # The furrow's own middle: deepest where the neck is thickest.
+    z = np.linspace(0.5, shape.height, 24)
+    neck = np.stack([z, np.full(24, shape.centre[1]), np.full(24, shape.centre[2])], axis=1)
+    centre = neck[np.argmax(anatomy.feel(neck).depth)]
     bundle = _fibres(rng, centre - half + 2.2 * ring, centre + half + 2.2 * ring, -0.75, 32)
     density = 0.08 * fields.cytoplasm + fields.grid.splat(bundle, 0.2)
     for pole in anatomy.poles(rng):
@@ -105,11 +116,11 @@ def _furrow(anatomy: Anatomy, fields: Fields, width: float) -> Floats:
     return bell(across.astype(np.float32), width)
 
 
-def _contractile(anatomy: Anatomy, fields: Fields, depth: float = 0.35) -> Floats | float:
+def _contractile(anatomy: Anatomy, fields: Fields, depth: float = 0.35) -> Floats:
     """The contractile ring in cytokinesis, nothing before."""
     if anatomy.shape.stage != "telophase-cytokinesis":
-        return 0.0
-    return _furrow(anatomy, fields, 0.8) * bell(fields.cell + depth, 0.35)
+        return np.zeros(fields.grid.shape, np.float32)
+    return _furrow(anatomy, fields, 0.8) * fields.shell(fields.cell + depth, 0.35)
 
 
 def _bundles(
@@ -126,7 +137,9 @@ def _bundles(
     return starts, heading
 
 
-def _lines(anatomy: Anatomy, rng: np.random.Generator, starts: Points, heading: Points, length: float) -> Points:
+def _lines(
+    anatomy: Anatomy, rng: np.random.Generator, starts: Points, heading: Points, length: float
+) -> Points:
     """Points (S, N, 3) along straight bundles both ways from their starts, and NaN outside the cell."""
     reach = rng.uniform(0.5, 1.3, len(starts)) * length / 2
     t = np.arange(-length * 0.65, length * 0.65, 0.2)[:, None]
@@ -138,15 +151,15 @@ def _lines(anatomy: Anatomy, rng: np.random.Generator, starts: Points, heading: 
 def beta_actin(anatomy: Anatomy, fields: Fields, rng: np.random.Generator) -> Floats:
     """The cortex, brightest at cell-cell contacts, and basal stress fibres; the contractile ring."""
     r = anatomy.stage.roundness
-    texture = np.maximum(1 + 0.30 * Waves(rng, 2.5).on(fields.grid), 0.1)
-    cortex = bell(fields.cell + 0.18, 0.22) * texture
+    texture = np.maximum(1 + 0.22 * Waves(rng, 2.5).on(fields.grid), 0.1)
+    cortex = fields.shell(fields.cell + 0.18, 0.22) * texture
     contact = 0.55 + 0.45 * bell(np.minimum(np.abs(fields.sides), 3), 0.6)
     density = cortex * contact * np.float32(0.75 + 0.3 * r) + 0.05 * fields.cytoplasm
     density = density + 1.2 * _contractile(anatomy, fields)
     if r < 0.6:
         starts, heading = _bundles(anatomy, rng, int(rng.integers(14, 26)), 0.45, 0.22)
         lines = _lines(anatomy, rng, starts, heading, 13.0)
-        density = density + fields.grid.splat(lines[np.isfinite(lines[..., 0])], 0.2 * 0.45 * (1 - r))
+        density = density + fields.grid.splat(lines[np.isfinite(lines[..., 0])], 0.2 * 0.36 * (1 - r))
     return density
 
 
@@ -154,7 +167,7 @@ def alpha_actinin(anatomy: Anatomy, fields: Fields, rng: np.random.Generator) ->
     """Periodic puncta along basal bundles, and a beaded line at cell-cell contacts."""
     r = anatomy.stage.roundness
     beads = np.clip(Waves(rng, 1.6, 40).on(fields.grid), 0, 2)
-    contact = bell(fields.cell + 0.15, 0.25) * bell(np.minimum(np.abs(fields.sides), 3), 0.5)
+    contact = fields.shell(fields.cell + 0.15, 0.25) * bell(np.minimum(np.abs(fields.sides), 3), 0.5)
     density = contact * beads * np.float32(0.25 + 0.35 * r) + 0.07 * fields.cytoplasm
     density = density + 0.6 * _contractile(anatomy, fields)
     if r < 0.6:
@@ -172,12 +185,14 @@ def myosin_iib(anatomy: Anatomy, fields: Fields, rng: np.random.Generator) -> Fl
     r = anatomy.stage.roundness
     z = fields.grid.axes[0]
     grain = np.clip(0.8 + 0.7 * Waves(rng, 1.5, 40).on(fields.grid), 0, None)
-    apical = bell(fields.cell + 0.25, 0.3) * bell(np.maximum(-fields.top - 0.3, 0), 0.8)
+    apical = fields.shell(fields.cell + 0.25, 0.3) * bell(np.maximum(-fields.top - 0.3, 0), 0.8)
     edge = bell(fields.sides + 0.8, 1.1)
     density = apical * (0.25 + 0.75 * edge) * grain * np.float32(0.8) + 0.10 * fields.cytoplasm
     if r < 0.6:
-        arcs = bell(fields.sides + np.float32(rng.uniform(1.6, 2.2)), 0.4) * bell(z - np.float32(0.45), 0.35)
+        arcs = fields.shell(fields.sides + np.float32(rng.uniform(1.6, 2.2)), 0.4) * bell(
+            z - np.float32(0.45), 0.35
+        )
         density = density + 0.75 * (1 - r) * arcs * grain * fields.inside
     else:
-        density = density + 0.45 * bell(fields.cell + 0.25, 0.3) * grain
+        density = density + 0.45 * fields.shell(fields.cell + 0.25, 0.3) * grain
     return density + 1.8 * _contractile(anatomy, fields, 0.4) * grain

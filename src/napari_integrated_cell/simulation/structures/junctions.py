@@ -29,5 +29,9 @@ def zo1(anatomy: Anatomy, fields: Fields, rng: np.random.Generator) -> Floats:
     """A thin belt along the edge where the sides meet the apex."""
     uneven = np.clip(1 + 0.30 * Waves(rng, 4.0).on(fields.grid), 0.1, None)
     edge = bell(fields.sides - fields.top - np.float32(0.4), 0.55)
-    belt = bell(fields.cell + 0.02, 0.16) * edge * soft(np.broadcast_to(fields.grid.axes[0], fields.grid.shape) - 2.0, 1.0)
+    belt = (
+        fields.shell(fields.cell + 0.02, 0.16)
+        * edge
+        * soft(np.broadcast_to(fields.grid.axes[0], fields.grid.shape) - 2.0, 1.0)
+    )
     return belt * uneven + 0.012 * fields.cytoplasm

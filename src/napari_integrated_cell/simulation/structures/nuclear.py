@@ -3,36 +3,49 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
-from napari_integrated_cell.simulation.anatomy import Anatomy, Fields, Points, bell, soft
+from napari_integrated_cell.simulation.anatomy import Anatomy, Fields, Points, bell, soft, thicken
 from napari_integrated_cell.simulation.grid import Floats, Waves
 
 
 def fibrillarin(anatomy: Anatomy, fields: Fields, rng: np.random.Generator) -> Floats:
     """Two to five nucleoli, well inside the nucleus; dispersed, partly onto chromosomes, in mitosis."""
     stage = anatomy.shape.stage
-    if anatomy.intact or stage == "telophase-cytokinesis":
-        fading = {"prophase-2": 0.55}.get(stage, 1.0)
-        if stage == "telophase-cytokinesis":  # prenucleolar bodies
-            spots = _apart(rng, _deep(anatomy, rng, 0.5, 80), int(rng.integers(6, 12)))
-            radii, haze, outside = rng.uniform(0.35, 0.6, len(spots)), 0.20, 0.07
-        else:
-            spots = _apart(rng, _deep(anatomy, rng, 1.2, 60), int(rng.integers(2, 6)))
-            radii, haze, outside = rng.uniform(0.95, 1.5, len(spots)) * (4 / (3 + len(spots))), 0.06, 0.012
-        density = _blobs(fields, rng, spots, radii) * np.float32(fading)
-        haze += 0.25 * (1 - fading)
-        return density * fields.nucleus + np.float32(haze) * fields.nucleus + np.float32(outside) * fields.cytoplasm
-    # Open mitosis: diffuse, and a coat on the chromosomes.
-    texture = 1 + 0.25 * Waves(rng, 2.5).on(fields.grid)
-    coat = bell(fields.chromatin, 0.45) * (1 + 0.35 * Waves(rng, 1.8).on(fields.grid))
-    return np.maximum(0.22 * texture * fields.cytoplasm + 0.8 * coat * fields.inside + 0.15 * fields.nucleus, 0)
+    if anatomy.has_nucleoli:
+        spots, radii = nucleoli(anatomy, rng)
+        fading = 0.55 if stage == "prophase-2" else 1.0
+        inside, outside = (0.20, 0.07) if stage == "telophase-cytokinesis" else (0.35 - 0.25 * fading, 0.012)
+        density = blobs(fields, rng, spots, radii) * np.float32(fading) + np.float32(inside)
+        return density * fields.nucleus + np.float32(outside) * fields.cytoplasm
+    # Open mitosis: diffuse, a patchy coat on the chromosomes, and foci that come from the nucleoli.
+    texture: Floats = 1 + np.float32(0.3) * Waves(rng, 4.0).on(fields.grid)
+    patches = np.clip(0.25 + 0.75 * Waves(rng, 4.5).on(fields.grid), 0, None)
+    coat = fields.shell(fields.chromatin, 0.4) * patches
+    free = soft(-anatomy.fields.cell - 0.7) * soft(anatomy.fields.chromatin - 0.2)
+    foci = anatomy.scatter(rng, free, int(rng.integers(15, 35)))
+    dots = fields.grid.splat(thicken(rng, np.repeat(foci, 12, axis=0), 0.22), 0.6 / 12)
+    return (
+        np.maximum(np.float32(0.14) * texture, 0) * fields.cytoplasm
+        + (0.5 * coat + 0.10 * fields.nucleus) * fields.inside
+        + dots
+    )
+
+
+def nucleoli(anatomy: Anatomy, rng: np.random.Generator) -> tuple[Points, NDArray[np.float64]]:
+    """Centres (N, 3) and radii (N,) in µm of the nucleoli, or of a daughter's prenucleolar bodies."""
+    if anatomy.intact:
+        spots = _apart(rng, _deep(anatomy, rng, 1.2, 60), int(rng.integers(2, 6)))
+        return spots, rng.uniform(1.4, 1.9, len(spots)) * (4 / (3 + len(spots)))
+    spots = _apart(rng, _deep(anatomy, rng, 0.5, 80), int(rng.integers(6, 12)))
+    return spots, rng.uniform(0.35, 0.6, len(spots))
 
 
 def _deep(anatomy: Anatomy, rng: np.random.Generator, depth: float, count: int) -> Points:
     """Candidate places inside the chromatin, the deeper the likelier."""
     below = -anatomy.fields.chromatin
     depth = min(depth, 0.7 * float(below.max()))
-    return anatomy.scatter(rng, np.clip(below - depth, 0, 1.2), count)
+    return anatomy.scatter(rng, np.clip(below - depth, 0, 2.5) ** 2, count)
 
 
 def _apart(rng: np.random.Generator, candidates: Points, count: int) -> Points:
@@ -44,17 +57,19 @@ def _apart(rng: np.random.Generator, candidates: Points, count: int) -> Points:
     return chosen
 
 
-def _blobs(fields: Fields, rng: np.random.Generator, spots: Points, radii: np.ndarray) -> Floats:
+def blobs(fields: Fields, rng: np.random.Generator, spots: Points, radii: NDArray[np.float64]) -> Floats:
     """Lobed bodies around ``spots``, 1 inside."""
     z, y, x = fields.grid.axes
-    nearest = np.full(fields.grid.shape, 9.0, np.float32)
+    density = np.zeros(fields.grid.shape, np.float32)
     for spot, radius in zip(spots, radii, strict=True):
         for _ in range(3):
             c = spot + rng.normal(0, 0.38 * radius, 3)
             r = radius * rng.uniform(0.65, 0.9)
-            gap = np.sqrt((z - c[0]) ** 2 + (y - c[1]) ** 2 + (x - c[2]) ** 2) - r
-            np.minimum(nearest, gap.astype(np.float32), out=nearest)
-    return soft(-nearest, 0.2)
+            here = fields.grid.around(c, r + 0.3)
+            squares = (z[here[0]] - c[0]) ** 2 + (y[:, here[1]] - c[1]) ** 2 + (x[:, :, here[2]] - c[2]) ** 2
+            lobe = soft((r - np.sqrt(squares)).astype(np.float32), 0.2)
+            np.maximum(density[here], lobe, out=density[here])
+    return density
 
 
 def lamin_b1(anatomy: Anatomy, fields: Fields, rng: np.random.Generator) -> Floats:
@@ -62,25 +77,28 @@ def lamin_b1(anatomy: Anatomy, fields: Fields, rng: np.random.Generator) -> Floa
     stage = anatomy.shape.stage
     patches = 1 + 0.14 * Waves(rng, 3.5).on(fields.grid)
     if stage in ("prometaphase-1", "prometaphase-2", "metaphase", "anaphase"):
-        remnant = 0.5 * bell(fields.chromatin - 0.3, 0.4) * patches if stage == "prometaphase-1" else 0.0
-        haze = 0.32 * (1 + 0.3 * Waves(rng, 2.2).on(fields.grid))
-        return np.maximum(haze * fields.cytoplasm + remnant * fields.inside + 0.10 * fields.nucleus, 0)
+        remnant = 0.5 if stage == "prometaphase-1" else 0.0
+        coat = remnant * fields.shell(fields.chromatin - 0.3, 0.4) * patches
+        texture = 0.32 * (1 + 0.3 * Waves(rng, 2.2).on(fields.grid))
+        return np.maximum(texture * fields.cytoplasm + coat * fields.inside + 0.10 * fields.nucleus, 0)
     standing = {"prophase-2": 0.8, "telophase-cytokinesis": 0.75}.get(stage, 1.0)
-    shell = bell(fields.chromatin, 0.16) * patches * np.float32(standing)
-    folds = 0.0
+    shell = fields.shell(fields.chromatin, 0.16) * patches * np.float32(standing)
+    folds = np.zeros(fields.grid.shape, np.float32)
     for _ in range(int(rng.integers(0, 3)) + (2 if stage == "prophase-2" else 0)):
-        folds = folds + _fold(anatomy, fields, rng)
+        folds += _fold(anatomy, fields, rng)
     haze = {"prophase-2": 0.08, "telophase-cytokinesis": 0.12}.get(stage, 0.015)
     return np.maximum(shell + folds + 0.07 * fields.nucleus + np.float32(haze) * fields.cytoplasm, 0)
 
 
 def _fold(anatomy: Anatomy, fields: Fields, rng: np.random.Generator) -> Floats:
     """A short crease of the envelope reaching in from its upper or lower face."""
-    z, y, x = fields.grid.axes
+    _, y, x = fields.grid.axes
     angle = rng.uniform(0, np.pi)
     centre = anatomy.shape.centre[1:] + rng.normal(0, 2.0, 2)
     across = (y - centre[0]) * np.cos(angle) - (x - centre[1]) * np.sin(angle)
     along = (y - centre[0]) * np.sin(angle) + (x - centre[1]) * np.cos(angle)
     across = across + 0.05 * along * along * rng.normal()
-    sheet = bell(across.astype(np.float32), 0.18) * bell(along.astype(np.float32), rng.uniform(1.0, 2.0))
+    sheet = fields.shell(across.astype(np.float32), 0.18) * bell(
+        along.astype(np.float32), rng.uniform(1.0, 2.0)
+    )
     return 0.6 * sheet * bell(np.minimum(fields.chromatin, 0), 0.7) * fields.nucleus

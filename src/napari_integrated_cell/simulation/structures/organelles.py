@@ -18,9 +18,10 @@ def st6gal1(anatomy: Anatomy, fields: Fields, rng: np.random.Generator) -> Float
         puncta = anatomy.scatter(rng, free, int(rng.integers(50, 110)))
         return haze + fields.grid.splat(*_puncta(rng, puncta, 0.14)) * 0.35
     if stage == "telophase-cytokinesis":
-        centres = [anatomy.shape.centre + 0.5 * (p - anatomy.shape.centre) for p in anatomy.poles(rng)]
+        centres = anatomy.poles(rng)
         return haze + sum(
-            (_ribbon(anatomy, fields, rng, c, 6, 8) * 0.4 for c in centres), np.zeros(fields.grid.shape, np.float32)
+            (_ribbon(anatomy, fields, rng, c, 6, 8) * 0.4 for c in centres),
+            np.zeros(fields.grid.shape, np.float32),
         )
     ribbon = _ribbon(anatomy, fields, rng, anatomy.centrosome(rng, 0.35), 16, 14)
     if stage == "prophase-2":  # already breaking up
@@ -59,9 +60,12 @@ def sec61_beta(anatomy: Anatomy, fields: Fields, rng: np.random.Generator) -> Fl
     if anatomy.shape.stage in SPINDLE_STAGES:
         # Pushed out of the spindle into cisternae that wrap it and line the cortex.
         wraps = np.clip((outside - 0.6) / 1.2, 0, 1)
-        return fields.cytoplasm * wraps * (0.30 + 0.45 * net) * soft(-fields.cell - 0.2, 0.3) + 0.02 * fields.inside
+        return (
+            fields.cytoplasm * wraps * (0.30 + 0.45 * net) * soft(-fields.cell - 0.2, 0.3)
+            + 0.02 * fields.inside
+        )
     thinning = np.exp(-outside / np.float32(rng.uniform(2.6, 3.6)))
-    rim = bell(fields.chromatin - 0.12, 0.18) * np.float32(0.9 * anatomy.stage.envelope)
+    rim = fields.shell(fields.chromatin - 0.12, 0.18) * np.float32(0.9 * anatomy.stage.envelope)
     sheet = fields.cytoplasm * soft(-fields.cell - 0.15, 0.3)
     return sheet * (0.10 + (0.12 + 0.45 * net) * (0.12 + thinning)) + rim * fields.inside
 
@@ -72,15 +76,15 @@ def tom20(anatomy: Anatomy, fields: Fields, rng: np.random.Generator) -> Floats:
     room = soft(-f.cell - 0.45, 0.3) * soft(f.chromatin - 0.45, 0.3)
     mitotic = anatomy.shape.stage in SPINDLE_STAGES
     if mitotic:
-        weights, count, steps = room * np.clip(f.chromatin - 0.5, 0, 2), int(rng.integers(130, 190)), 4
+        weights, count, steps = room * np.clip(f.chromatin - 0.5, 0, 2), int(rng.integers(220, 320)), 5
     else:
         # Nearer the nucleus, and more where the cytoplasm has most room (the centrosome's side).
         near = np.exp(-np.maximum(f.chromatin, 0) / np.float32(rng.uniform(3.0, 4.5)))
-        weights, count, steps = room * (0.08 + near), int(rng.integers(75, 120)), 11
+        weights, count, steps = room * (0.08 + near), int(rng.integers(130, 190)), 12
         if anatomy.shape.stage == "telophase-cytokinesis":
-            count, steps = 130, 6
+            count, steps = 200, 7
     starts = anatomy.scatter(rng, weights, count)
-    patchy = 1 + 0.35 * Waves(rng, 9.0).at(starts)
+    patchy = 1 + (0.6 if mitotic else 0.25) * Waves(rng, 11.0).at(starts)
     starts = starts[rng.uniform(0, 1.6, len(starts)) < patchy]
     heading = rng.normal(size=starts.shape) * np.array([0.35, 1, 1])
     path, free = anatomy.walk(rng, starts, heading, steps, wander=0.3, flatten=0.4, shy=0.5, clear=0.45)

@@ -1,0 +1,230 @@
+"""One cell out of a field: by its label, or where there is no segmentation by a seeded watershed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_integrated_cell.cell import Cell, checked_voxel_size
+from napari_integrated_cell.imaging.watershed import Segmentation, segment
+
+__all__ = ["cell_from_labels", "label_values", "segment_at", "segment_field", "touches_edge"]
+
+# Half a window this wide (µm) holds a clicked cell and its neighbours whole: hiPSCs are up to 43 µm long.
+_WINDOW = 45.0
+# A click this far (µm) outside a cell still means it.
+_NEAR = 3.0
+
+
+def label_values(labels: NDArray[Any]) -> list[int]:
+    """The labels in a segmentation of any shape, in order, without the background's 0."""
+    return [int(value) for value in np.unique(np.asarray(labels)) if value != 0]
+
+
+def touches_edge(mask: NDArray[Any]) -> tuple[str, ...]:
+    """The axes along which a mask (Z, Y, X) reaches the image's edge, where it may be cut off."""
+    mask = np.asarray(mask)
+    return tuple(
+        axis
+        for i, axis in enumerate("ZYX")
+        if np.take(mask, 0, axis=i).any() or np.take(mask, -1, axis=i).any()
+    )
+
+
+def cell_from_labels(
+    cell_labels: NDArray[Any],
+    label: int,
+    nucleus_labels: NDArray[Any],
+    channels: Mapping[str, NDArray[Any]] | None = None,
+    voxel_size: tuple[float, float, float] | None = None,
+    *,
+    margin: float = 1.0,
+    name: str | None = None,
+    source: str = "",
+) -> Cell:
+    """The cell of one label, cut out of the field with a margin.
+
+    Parameters
+    ----------
+    cell_labels, nucleus_labels : array of int, (Z, Y, X)
+        The nucleus is that of the same label if it lies in the cell, else the one that fills most of it.
+    label : int
+    channels : mapping of str to array, each (Z, Y, X), optional
+        The field's channels by the vocabulary's names.
+    voxel_size : tuple of float
+        (Z, Y, X) in µm.
+    margin : float
+        Room around the cell in µm, where the field has it.
+    name, source : str, optional
+        Kept with the cell; the name is ``"cell <label>"`` if not given.
+
+    Returns
+    -------
+    Cell
+        With its ``offset`` in the field; its metadata give the label and, where the cell reaches the field's
+        edge and so may be cut off, the axes along which it does (``"touches_edge"``).
+
+    Raises
+    ------
+    ValueError
+        If shapes differ, there is no such label, no nucleus lies in the cell, or the voxel size is missing.
+    """
+    voxel_size = checked_voxel_size(voxel_size)
+    cells, nuclei = np.asarray(cell_labels), np.asarray(nucleus_labels)
+    images = {n: np.asarray(image) for n, image in (channels or {}).items()}
+    for what, image in {"nucleus labels": nuclei, **images}.items():
+        if cells.ndim != 3 or image.shape != cells.shape:
+            raise ValueError(
+                f"The cell labels have shape {cells.shape} but the {what} {image.shape}: give both on one "
+                "(Z, Y, X) grid."
+            )
+    in_cell = cells == label
+    if label == 0 or not in_cell.any():
+        raise ValueError(
+            f"There is no cell with label {label}; the labels are {_listed(label_values(cells))}."
+        )
+    inside = nuclei[in_cell]
+    if (inside == label).any():
+        nucleus = label
+    elif inside.any():
+        counts = np.unique(inside[inside != 0], return_counts=True)
+        nucleus = int(counts[0][counts[1].argmax()])
+    else:
+        raise ValueError(
+            f"No nucleus lies in cell {label}: check that both segmentations are of the same image."
+        )
+    in_nucleus = nuclei == nucleus
+
+    around = _around(in_cell | in_nucleus, margin, voxel_size)
+    edges = touches_edge(in_cell)
+    return Cell(
+        {n: image[around] for n, image in images.items()},
+        in_cell[around],
+        in_nucleus[around],
+        voxel_size,
+        name=name or f"cell {label}",
+        source=source,
+        offset=(around[0].start, around[1].start, around[2].start),
+        metadata={"label": int(label), **({"touches_edge": edges} if edges else {})},
+    )
+
+
+def segment_field(
+    membrane: NDArray[Any], dna: NDArray[Any], voxel_size: tuple[float, float, float]
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Segment every cell of a field from its membrane and DNA stains.
+
+    Nuclei are found in the DNA by Otsu's threshold and told apart by their distance transform; each is the
+    seed of a watershed on the membrane (:mod:`napari_integrated_cell.imaging.watershed`).
+
+    Parameters
+    ----------
+    membrane, dna : array, (Z, Y, X)
+    voxel_size : tuple of float
+        (Z, Y, X) in µm.
+
+    Returns
+    -------
+    cell_labels, nucleus_labels : array of int32, (Z, Y, X)
+        A cell and its nucleus carry the same label, from 1.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, the voxel size is missing, or there is no nucleus.
+    """
+    found = segment(*_stains(membrane, dna), checked_voxel_size(voxel_size))
+    if found.count == 0:
+        raise ValueError("There is no nucleus in the DNA channel: check that it is the right one.")
+    cells = np.zeros(np.shape(membrane), dtype=np.int32)
+    nuclei = np.zeros_like(cells)
+    for label in range(1, found.count + 1):
+        around, cell, nucleus = found.masks(label)
+        cells[around][cell] = label
+        nuclei[around][nucleus] = label
+    return cells, nuclei
+
+
+def segment_at(
+    membrane: NDArray[Any],
+    dna: NDArray[Any],
+    point: tuple[float, float, float],
+    voxel_size: tuple[float, float, float],
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Segment the cell at a point, as :func:`segment_field` does but looking only around it.
+
+    Parameters
+    ----------
+    membrane, dna : array, (Z, Y, X)
+    point : tuple of float
+        Index (z, y, x) of a voxel in the cell, or up to 3 µm beside it.
+    voxel_size : tuple of float
+        (Z, Y, X) in µm.
+
+    Returns
+    -------
+    cell_mask, nucleus_mask : array of bool, (Z, Y, X)
+        On the whole image's grid. Whether the cell may be cut off by the image's edge, :func:`touches_edge`
+        tells.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, the voxel size is missing, the point is outside the image, or no cell with a
+        nucleus is near it.
+    """
+    membrane, dna = _stains(membrane, dna)
+    voxel_size = checked_voxel_size(voxel_size)
+    at = np.rint(np.asarray(point, dtype=np.float64)).astype(int)
+    if at.shape != (3,) or (at < 0).any() or (at >= membrane.shape).any():
+        raise ValueError(
+            f"The point {tuple(point)} lies outside the image of shape {membrane.shape}: click in it."
+        )
+    reach = [membrane.shape[0], *(int(_WINDOW / v) for v in voxel_size[1:])]
+    window = tuple(
+        slice(max(a - r, 0), min(a + r + 1, n)) for a, r, n in zip(at, reach, membrane.shape, strict=True)
+    )
+    first = np.array([w.start for w in window])
+
+    found: Segmentation = segment(membrane[window], dna[window], voxel_size)
+    label = found.label_near(at - first, _NEAR)
+    if label == 0:
+        raise ValueError("There is no cell with a nucleus near the point clicked: click inside one.")
+    around, cell, nucleus = found.masks(label)
+    place = tuple(slice(s.start + f, s.stop + f) for s, f in zip(around, first, strict=True))
+    cell_mask, nucleus_mask = np.zeros((2, *membrane.shape), dtype=bool)
+    cell_mask[place], nucleus_mask[place] = cell, nucleus
+    return cell_mask, nucleus_mask
+
+
+def _stains(membrane: NDArray[Any], dna: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    membrane, dna = np.asarray(membrane), np.asarray(dna)
+    if membrane.ndim != 3 or membrane.shape != dna.shape:
+        raise ValueError(
+            f"The membrane has shape {membrane.shape} and the DNA {dna.shape}: give both as volumes on one "
+            "(Z, Y, X) grid."
+        )
+    return membrane, dna
+
+
+def _around(
+    mask: NDArray[np.bool_], margin: float, voxel_size: tuple[float, float, float]
+) -> tuple[slice, slice, slice]:
+    """The part of the field that holds ``mask`` and ``margin`` µm around it."""
+    spans = []
+    for axis, step in enumerate(voxel_size):
+        filled = np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis})))
+        room = int(np.ceil(margin / step))
+        spans.append(slice(max(int(filled[0]) - room, 0), min(int(filled[-1]) + room + 1, mask.shape[axis])))
+    z, y, x = spans
+    return z, y, x
+
+
+def _listed(labels: list[int]) -> str:
+    if not labels:
+        return "none"
+    shown = ", ".join(str(label) for label in labels[:20])
+    return shown + (f" and {len(labels) - 20} more" if len(labels) > 20 else "")

@@ -1,0 +1,153 @@
+"""OME-TIFF out: volumes with their names and voxel size, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from napari_integrated_cell.cell import checked_voxel_size
+
+_SUFFIXES = (".ome.tiff", ".ome.tif", ".tiff", ".tif")
+# Classic TIFF counts bytes in 32 bits; from half of that on, BigTIFF is the safe choice.
+_BIG = 2 * 1024**3
+
+
+def write_ome_tiff(
+    path: str | os.PathLike[str],
+    volumes: Mapping[str, NDArray[Any]],
+    voxel_size: tuple[float, float, float],
+    *,
+    description: str = "",
+    overwrite: bool = True,
+) -> Path:
+    """Write volumes as the channels of one OME-TIFF (axes C, Z, Y, X).
+
+    The file is written aside and renamed when it is complete: an error or a full disk leaves neither half a
+    file nor harm to one that was there.
+
+    Parameters
+    ----------
+    path : path-like
+        Ends in ``.ome.tiff`` (or ``.ome.tif``, ``.tiff``, ``.tif``), in a folder that exists.
+    volumes : mapping of str to array, each (Z, Y, X)
+        Channel name to volume, in the order of the file's channels. Written as float32 where any is floating,
+        else in the smallest integer type that holds them all.
+    voxel_size : tuple of float
+        (Z, Y, X) in µm.
+    description : str
+        Kept in the file's OME metadata.
+    overwrite : bool
+        Whether a file that is there may be replaced.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    ValueError
+        For no volumes, volumes of different shapes or not 3D, a bad voxel size, or a name without a TIFF's
+        ending.
+    OSError
+        If the folder is missing or cannot be written, the file exists and may not be replaced, or the disk is
+        full.
+    """
+    path = Path(path)
+    z, y, x = checked_voxel_size(voxel_size)
+    arrays = _checked(volumes)
+    dtype = _common_type(arrays)
+    _check_place(path, overwrite)
+
+    shape = (len(arrays), *next(iter(arrays.values())).shape)
+    metadata = {
+        "axes": "CZYX",
+        "Channel": {"Name": list(arrays)},
+        "PhysicalSizeZ": z,
+        "PhysicalSizeZUnit": "µm",
+        "PhysicalSizeY": y,
+        "PhysicalSizeYUnit": "µm",
+        "PhysicalSizeX": x,
+        "PhysicalSizeXUnit": "µm",
+    }
+    if description:
+        metadata["Description"] = description
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        tifffile.imwrite(
+            aside,
+            _planes(arrays, dtype),
+            shape=shape,
+            dtype=dtype,
+            ome=True,
+            bigtiff=int(np.prod(shape)) * dtype.itemsize > _BIG,
+            photometric="minisblack",
+            compression="zlib",
+            compressionargs={"level": 4},
+            metadata=metadata,
+        )
+        os.replace(aside, path)
+    except OSError as error:
+        raise OSError(
+            f"{path.name} could not be written to {path.parent} ({error.strerror or error}): "
+            "check that the folder may be written to and that the disk is not full."
+        ) from error
+    finally:
+        aside.unlink(missing_ok=True)
+    return path
+
+
+def _checked(volumes: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    if not volumes:
+        raise ValueError("There is nothing to write: give at least one volume.")
+    arrays = {str(name): np.asarray(volume) for name, volume in volumes.items()}
+    shapes = {array.shape for array in arrays.values()}
+    if len(shapes) > 1 or any(len(shape) != 3 for shape in shapes):
+        listed = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
+        raise ValueError(f"Volumes of one file share one (Z, Y, X) shape, but these do not: {listed}.")
+    if 0 in next(iter(shapes)):
+        raise ValueError("The volumes are empty: there are no voxels to write.")
+    return arrays
+
+
+def _common_type(arrays: Mapping[str, NDArray[Any]]) -> np.dtype[Any]:
+    """The type all volumes are written in."""
+    together = np.result_type(*arrays.values())
+    if np.issubdtype(together, np.floating):
+        return np.dtype(np.float32)
+    if together.kind == "b":
+        return np.dtype(np.uint8)
+    if not np.issubdtype(together, np.integer):
+        raise ValueError(f"Volumes of type {together} cannot be written: give integers or real numbers.")
+    if together.itemsize <= 4:
+        return together
+    low, high = min(int(a.min()) for a in arrays.values()), max(int(a.max()) for a in arrays.values())
+    for narrow in (np.dtype(np.uint32), np.dtype(np.int32)):
+        if np.iinfo(narrow).min <= low and high <= np.iinfo(narrow).max:
+            return narrow
+    raise ValueError(f"Values from {low} to {high} exceed OME-TIFF's 32-bit integers: convert to float32.")
+
+
+def _check_place(path: Path, overwrite: bool) -> None:
+    if not path.name.lower().endswith(_SUFFIXES):
+        raise ValueError(f"{path.name!r} is no TIFF's name: end it in .ome.tiff.")
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: give the name of a file in it.")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"The folder {path.parent} does not exist: make it first or choose another.")
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path} exists: choose another name or allow it to be replaced.")
+
+
+def _planes(arrays: Mapping[str, NDArray[Any]], dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:
+    """Every (Y, X) plane in turn: a field's volumes are never copied whole."""
+    for array in arrays.values():
+        for plane in array:
+            yield np.ascontiguousarray(plane, dtype=dtype)

@@ -1,0 +1,178 @@
+"""A model on disk: ``model.json``, ``weights/<network>.safetensors``, ``MODEL_CARD.md`` and checksums.
+
+Weights are safetensors and everything else is text: opening a bundle runs no code from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from napari_integrated_cell.model import archive
+from napari_integrated_cell.model.catalogue import (
+    MODEL_CARD,
+    Manifest,
+    checked_card,
+    list_models,
+    locate,
+    manifest_of,
+    read_manifest,
+    read_model_card,
+)
+from napari_integrated_cell.model.integrated_cell import NETWORK_NAMES, IntegratedCell
+from napari_integrated_cell.model.networks import (
+    ConditionalDecoder,
+    ConditionalEncoder,
+    ReferenceDecoder,
+    ReferenceEncoder,
+)
+from napari_integrated_cell.model.runtime import choose_device
+
+__all__ = ["list_models", "load_model", "read_manifest", "read_model_card", "save_bundle", "update_card"]
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def save_bundle(
+    model: IntegratedCell,
+    path: str | Path,
+    *,
+    card: Mapping[str, Any],
+    model_card_markdown: str,
+    dtype: str | torch.dtype = "float32",
+) -> Path:
+    """Write a model as a folder, or as a .zip if ``path`` ends so, in place of a bundle that stood there.
+
+    Parameters
+    ----------
+    model : IntegratedCell
+        What to write.
+    path : path
+        Where to; parent folders are made.
+    card : mapping
+        The fields of :class:`~.catalogue.Card`, and any others.
+    model_card_markdown : str
+        The text of ``MODEL_CARD.md``.
+    dtype : {"float32", "bfloat16", "float16"}
+        How matrices and kernels are stored; biases and statistics stay float32, and everything is float32
+        again once loaded.
+
+    Returns
+    -------
+    Path
+        ``path``.
+
+    Raises
+    ------
+    ValueError
+        If the card is not valid, the dtype another, or ``path`` cannot be written.
+    """
+    kind = str(dtype).removeprefix("torch.")
+    if kind not in DTYPES:
+        raise ValueError(f"Weights cannot be stored as {kind}: choose {', '.join(DTYPES)}.")
+    manifest = Manifest(name=model.name, config=model.config, card=checked_card(dict(card), model.config))
+
+    def files() -> Iterator[tuple[str, bytes]]:
+        yield archive.MANIFEST, _json(manifest)
+        yield MODEL_CARD, model_card_markdown.encode()
+        for name, network in model.networks.items():
+            yield _weights(name), save(_stored(network, DTYPES[kind]))
+
+    archive.write(Path(path), files())
+    return Path(path)
+
+
+def load_model(model: str | Path = "demo", device: str = "auto") -> IntegratedCell:
+    """Open a model by name (``"demo"``; see :func:`~.catalogue.list_models`) or path, onto a device.
+
+    Raises
+    ------
+    ValueError
+        If there is no such model or device, or the bundle is broken, foreign or of a newer version.
+    """
+    target = choose_device(device)
+    with archive.opened(locate(model)) as bundle:
+        manifest = manifest_of(bundle)
+        bundle.read(MODEL_CARD)
+        with torch.device("meta"):
+            networks = (
+                ReferenceEncoder(manifest.config),
+                ReferenceDecoder(manifest.config),
+                ConditionalEncoder(manifest.config),
+                ConditionalDecoder(manifest.config),
+            )
+        for name, network in zip(NETWORK_NAMES, networks, strict=True):
+            _fill(network, bundle, _weights(name))
+    card = {"structures": manifest.config.structures, **manifest.card.model_dump()}
+    return IntegratedCell(manifest.config, *networks, card=card, name=manifest.name).to(target)
+
+
+def update_card(path: str | Path, *, card: Mapping[str, Any], model_card_markdown: str) -> None:
+    """Give the bundle at ``path`` another card, its weights kept byte for byte.
+
+    Raises
+    ------
+    ValueError
+        If there is no whole bundle at ``path``, the card is not valid, or ``path`` cannot be written.
+    """
+    with archive.opened(Path(path)) as bundle:
+        old = manifest_of(bundle)
+        new = old.model_copy(update={"card": checked_card(dict(card), old.config)})
+        texts = [(archive.MANIFEST, _json(new)), (MODEL_CARD, model_card_markdown.encode())]
+        weights = [(_weights(n), bundle.read(_weights(n), limit=1 << 40)) for n in NETWORK_NAMES]
+    archive.write(Path(path), [*texts, *weights])
+
+
+def _weights(network: str) -> str:
+    return f"weights/{network}.safetensors"
+
+
+def _json(manifest: Manifest) -> bytes:
+    return (manifest.model_dump_json(indent=2) + "\n").encode()
+
+
+def _tensors(network: nn.Module) -> dict[str, Tensor]:
+    """Parameters and running statistics by name; what batch normalisation counted is of no further use."""
+    return {name: t for name, t in network.state_dict().items() if t.is_floating_point()}
+
+
+def _stored(network: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
+    return {
+        name: tensor.detach().to("cpu", dtype if tensor.ndim > 1 else torch.float32).contiguous()
+        for name, tensor in _tensors(network).items()
+    }
+
+
+def _fill(network: nn.Module, bundle: archive.Archive, file: str) -> None:
+    """Give a network on the meta device the weights in ``file``, once they are exactly those it needs."""
+    wanted = _tensors(network)
+    header = 1 << 20
+    content = bundle.read(file, limit=header + 4 * sum(tensor.numel() for tensor in wanted.values()))
+    where = f"{file} of {bundle.path}"
+    try:
+        found = load(content)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise ValueError(f"{where} is not a safetensors file ({error}): get the model again.") from None
+    for name in sorted(wanted.keys() ^ found.keys()):
+        problem = "lacks" if name in wanted else "holds a tensor that the network has not,"
+        raise ValueError(f"{where} does not fit the model: it {problem} {name!r}.")
+    for name, tensor in found.items():
+        if tensor.shape != wanted[name].shape:
+            raise ValueError(
+                f"{where} does not fit the model: {name!r} has shape {tuple(tensor.shape)} "
+                f"instead of {tuple(wanted[name].shape)}."
+            )
+        if tensor.dtype not in DTYPES.values():
+            raise ValueError(f"{where} does not fit the model: {name!r} is of type {tensor.dtype}.")
+        if not torch.isfinite(tensor).all():
+            raise ValueError(f"{where} is of no use: {name!r} holds NaN or infinite values.")
+    state = {name: tensor.float() for name, tensor in found.items()}
+    for name in network.state_dict().keys() - state.keys():
+        state[name] = torch.zeros((), dtype=torch.int64)
+    network.load_state_dict(state, assign=True)

@@ -1,0 +1,99 @@
+"""Commands of the palette and the menus. napari is asked for the viewer the user looks at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+    from napari_integrated_cell.plugin.widgets.integrate import IntegrateWidget
+
+_PLUGIN = "napari-integrated-cell"
+
+
+def integrate_this_cell() -> None:
+    """Open the dock "Integrate structures" and press its button."""
+    viewer = _viewer()
+    if viewer is not None:
+        _dock(viewer).integrate()
+
+
+def stop_integrating() -> None:
+    """Stop the run that is going on."""
+    from napari.utils.notifications import show_info
+
+    from napari_integrated_cell.plugin import integrating
+    from napari_integrated_cell.plugin.session import session_of
+
+    viewer = _viewer()
+    if viewer is not None and session_of(viewer).tasks.running(integrating.SLOT) is None:
+        show_info("No structures are being integrated.")
+    elif viewer is not None:
+        integrating.stop(session_of(viewer))
+
+
+def segment_this_field() -> None:
+    """Segment all cells and nuclei of the field that the dock has chosen, into two Labels layers."""
+    from napari.utils.notifications import show_error
+
+    from napari_integrated_cell.plugin.layers import guess_layers, voxel_size_of
+    from napari_integrated_cell.plugin.session import session_of
+
+    viewer = _viewer()
+    if viewer is None:
+        return
+    guess = guess_layers(viewer.layers, viewer.layers.selection)
+    membrane, dna = guess.membrane, guess.dna
+    if membrane is None or dna is None:
+        show_error(
+            "Segmenting needs a membrane and a DNA layer: name them so, for example 'membrane' and 'DNA'."
+        )
+        return
+    voxel_size = voxel_size_of(membrane)
+    if voxel_size is None:
+        show_error(f"{membrane.name!r} states no voxel size: set its layer's scale and units first.")
+        return
+    images = membrane.data, dna.data
+
+    def work(task: Any) -> Any:
+        import numpy as np
+
+        from napari_integrated_cell.imaging.segmenting import segment_field
+
+        return segment_field(np.asarray(images[0]), np.asarray(images[1]), voxel_size)
+
+    def show(labels: Any) -> None:
+        place = {
+            name: getattr(membrane, name)
+            for name in ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+        }
+        for what, volume in zip(("cells", "nuclei"), labels, strict=True):
+            viewer.add_labels(volume, name=f"{what} of {membrane.name}", **place)
+
+    session_of(viewer).tasks.start("segment", f"Segmenting {membrane.name}", work, on_done=show, bar=True)
+
+
+def remove_structures() -> None:
+    """Remove all layers of predicted structures; no other layer is touched."""
+    from napari_integrated_cell.plugin.results import result_layers
+
+    viewer = _viewer()
+    if viewer is not None:
+        for layer in list(result_layers(viewer).values()):
+            viewer.layers.remove(layer)
+
+
+def _viewer() -> Viewer | None:
+    from napari import current_viewer
+    from napari.utils.notifications import show_error
+
+    viewer = current_viewer()
+    if viewer is None:
+        show_error("There is no napari window: open one first.")
+    return viewer
+
+
+def _dock(viewer: Viewer) -> IntegrateWidget:
+    _, widget = viewer.window.add_plugin_dock_widget(_PLUGIN, "Integrate structures")
+    return widget

@@ -1,0 +1,209 @@
+"""Layers as images: what each one shows, the size of its voxels, and where a volume in µm lies over it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image, Labels
+from numpy.typing import NDArray
+
+from napari_integrated_cell.vocabulary import recognise_channel
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+
+MARK = "napari_integrated_cell"
+"""The key under which this plugin keeps what it knows of a layer, in ``layer.metadata``."""
+
+VoxelSize = tuple[float, float, float]
+
+_SEGMENTATION_WORDS = {
+    "labels",
+    "label",
+    "mask",
+    "masks",
+    "seg",
+    "segmentation",
+    "segmented",
+    "segmentations",
+}
+_NUCLEUS_WORDS = {"nucleus", "nuclei", "nuclear", "dna", "nuc", "chromatin"}
+
+
+def mark_of(layer: Layer) -> dict[str, Any]:
+    """What this plugin wrote into a layer's metadata; empty for other layers."""
+    mark = layer.metadata.get(MARK, {})
+    return mark if isinstance(mark, dict) else {}
+
+
+def is_volume(layer: Layer) -> bool:
+    """Whether a layer is a (Z, Y, X) image or segmentation, and not a prediction of this plugin's."""
+    return (
+        isinstance(layer, Image | Labels)
+        and layer.ndim == 3
+        and not getattr(layer, "rgb", False)
+        and "run" not in mark_of(layer)
+    )
+
+
+def why_no_volume(layer: Layer) -> str:
+    """Why a layer cannot be used, in words."""
+    if not isinstance(layer, Image | Labels):
+        return f"{layer.name!r} is a {type(layer).__name__} layer: choose an Image or Labels layer."
+    if getattr(layer, "rgb", False):
+        return f"{layer.name!r} is an RGB picture: split its channels into layers of their own first."
+    if layer.ndim != 3:
+        return f"{layer.name!r} has {layer.ndim} dimensions: choose a volume (Z, Y, X)."
+    return f"{layer.name!r} is a predicted structure: choose the image it was predicted for."
+
+
+def shows(layer: Layer) -> str | None:
+    """What a layer shows: ``"cells"`` or ``"nuclei"`` (segmentations), a word of the vocabulary, or None.
+
+    It is stated in the layer's metadata by whoever made it, or else recognised by its name.
+    """
+    stated = mark_of(layer).get("shows")
+    if stated:
+        return str(stated)
+    what, words = recognise_channel(layer.name), _words(layer.name)
+    if not isinstance(layer, Labels):
+        return what
+    if "roof" in words or {"struct", "structure"} & words:
+        return None
+    if words & _NUCLEUS_WORDS:
+        return "nuclei"
+    return "cells" if what in (None, "membrane") else what
+
+
+def looks_like_segmentation(name: str, data: Any) -> bool:
+    """Whether a channel called ``name`` holds labels rather than intensities."""
+    return np.issubdtype(data.dtype, np.integer) and bool(_words(name) & _SEGMENTATION_WORDS)
+
+
+def _words(name: str) -> set[str]:
+    return set(re.findall(r"[a-z]+", name.lower()))
+
+
+@dataclass(frozen=True)
+class Guess:
+    """The layers that most probably show a cell's membrane and DNA, and its segmentations."""
+
+    membrane: Layer | None = None
+    dna: Layer | None = None
+    cells: Layer | None = None
+    nuclei: Layer | None = None
+
+
+def guess_layers(layers: Iterable[Layer], selected: Iterable[Layer] = ()) -> Guess:
+    """Guess the layers from what is selected, from names and from metadata.
+
+    A selected volume says which image is meant: only layers on its grid are guessed then.
+    """
+    selected = list(selected)
+    usable = [layer for layer in layers if is_volume(layer)]
+    # What is selected comes first, then what lies on top.
+    on_top_first = usable[::-1]
+    ranked = sorted(on_top_first, key=lambda layer: layer not in selected)
+    if not ranked:
+        return Guess()
+    grid = grid_shape(ranked[0])
+    found: dict[str, Layer] = {}
+    for layer in ranked:
+        what = shows(layer)
+        if what is not None and grid_shape(layer) == grid:
+            found.setdefault(what, layer)
+    return Guess(found.get("membrane"), found.get("dna"), found.get("cells"), found.get("nuclei"))
+
+
+def volume_of(layer: Layer) -> Any:
+    """A layer's (Z, Y, X) array, at full resolution."""
+    return layer.data[0] if layer.multiscale else layer.data
+
+
+def grid_shape(layer: Layer) -> tuple[int, ...]:
+    """Voxels (Z, Y, X) of a layer."""
+    return tuple(int(n) for n in volume_of(layer).shape)
+
+
+def micrometres_per_unit(layer: Layer) -> float | None:
+    """How many µm a layer's unit is, or None where it has no unit of length."""
+    factors = set()
+    for unit in layer.units[-3:]:
+        if not unit.is_compatible_with("micrometer"):
+            return None
+        factors.add(float((1 * unit).to("micrometer").magnitude))
+    return factors.pop() if len(factors) == 1 else None
+
+
+def voxel_size_of(layer: Layer) -> VoxelSize | None:
+    """Edge lengths (Z, Y, X) of a layer's voxels in µm; None where it states neither unit nor scale.
+
+    A scale without a unit is taken as µm, the habit of the field.
+    """
+    edges = np.linalg.norm(data_to_world(layer)[:3, :3], axis=0)
+    factor = micrometres_per_unit(layer)
+    if factor is None and np.allclose(edges, 1):
+        return None
+    z, y, x = (float(e) for e in np.round(edges * (factor or 1.0), 9))
+    return z, y, x
+
+
+def data_to_world(layer: Layer) -> NDArray[np.float64]:
+    """(4, 4) affine from a layer's voxel indices to its world, scale, translation and affine all in it."""
+    # Only points can be asked for in public: an affine is known from its origin and its unit steps.
+    corners = np.vstack([np.zeros(3), np.eye(3)])
+    images = np.array([layer.data_to_world(c) for c in corners], dtype=float)
+    affine = np.eye(4)
+    affine[:3, 3] = images[0]
+    affine[:3, :3] = (images[1:] - images[0]).T
+    return affine
+
+
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """Where in the world the image lies that a cell was cut from.
+
+    Attributes
+    ----------
+    to_world : array, (4, 4)
+        Affine from µm in the image (origin at the centre of its first voxel) to the source layer's world.
+    units, axis_labels : tuple
+        Of the source layer.
+    source : str
+        The source layer's name.
+    source_id : str
+        What the source layer is known by even when it is renamed.
+    """
+
+    to_world: NDArray[np.float64]
+    units: tuple[Any, ...]
+    source: str
+    source_id: str
+    axis_labels: tuple[str, ...] = field(default=("z", "y", "x"))
+
+
+def ground_of(layer: Layer, voxel_size: VoxelSize) -> Ground:
+    """The ground of an image whose voxels measure ``voxel_size`` in µm, whatever its layer's scale says."""
+    to_indices = np.diag([*(1 / np.asarray(voxel_size)), 1.0])
+    return Ground(data_to_world(layer) @ to_indices, tuple(layer.units), layer.name, str(layer.unique_id))
+
+
+def world_to_index(layer: Layer, position: Any, viewer_units: Any) -> tuple[int, int, int] | None:
+    """The (Z, Y, X) index of a layer's voxel at a position in the viewer's world; None outside the layer.
+
+    The viewer's world is measured in the smallest unit among its layers, which need not be this layer's.
+    """
+    point = np.asarray(position, dtype=float)[-3:]
+    if viewer_units:
+        ratios = [
+            float((1 * theirs).to(ours).magnitude) if theirs.is_compatible_with(ours) else 1.0
+            for theirs, ours in zip(viewer_units[-3:], layer.units[-3:], strict=True)
+        ]
+        point = point * ratios
+    z, y, x = (int(i) for i in np.round(layer.world_to_data(point)))
+    inside = all(0 <= i < n for i, n in zip((z, y, x), grid_shape(layer), strict=True))
+    return (z, y, x) if inside else None

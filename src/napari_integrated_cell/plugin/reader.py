@@ -1,0 +1,109 @@
+"""Files as layers: one per channel, with colours, units and scale; segmentations as Labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_integrated_cell.vocabulary import colour_of, recognise_channel
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_integrated_cell.imaging.reading import Image
+
+LayerData = tuple[Any, dict[str, Any], str]
+
+_ENDINGS = (".tif", ".tiff", ".czi", ".nd2", ".lif")
+_CROP_RAW_CHANNELS = ("dna", "membrane", "structure")
+
+
+def get_reader(path: str | Sequence[str]) -> Callable[[str | Sequence[str]], list[LayerData]] | None:
+    """The reader for ``path`` if it may be a stack that this plugin reads, else None."""
+    paths = [path] if isinstance(path, str) else list(path)
+    if paths and all(str(p).lower().endswith(_ENDINGS) for p in paths):
+        return read
+    return None
+
+
+def read(path: str | Sequence[str]) -> list[LayerData]:
+    """Layers of one file, or of several.
+
+    Raises
+    ------
+    ValueError, OSError
+        With one sentence, for what is not a readable stack.
+    """
+    paths = [path] if isinstance(path, str) else list(path)
+    return [layer for p in paths for layer in _read_one(Path(p))]
+
+
+def _read_one(path: Path) -> list[LayerData]:
+    from napari.utils.notifications import show_warning
+
+    from napari_integrated_cell.imaging.reading import read_image
+
+    image = read_image(path, **_known_layout(path))
+    for note in image.notes:
+        show_warning(note)
+    return [_layer(image, path, i) for i in range(len(image.channel_names))]
+
+
+def _known_layout(path: Path) -> dict[str, Any]:
+    """Channel names and voxel size of the public dataset's crops, which do not stand in the files."""
+    from napari_integrated_cell.imaging.reading import CROP_SEG_CHANNELS, DATASET_VOXEL_SIZE, read_image
+
+    layouts = {"crop_seg": CROP_SEG_CHANNELS, "crop_raw": _CROP_RAW_CHANNELS}
+    for beginning, names in layouts.items():
+        in_its_folder = path.name.startswith(beginning) or path.parent.name == beginning
+        if in_its_folder and len(read_image(path).channel_names) == len(names):
+            return {"channel_names": names, "voxel_size": DATASET_VOXEL_SIZE}
+    return {}
+
+
+def _layer(image: Image, path: Path, index: int) -> LayerData:
+    from napari_integrated_cell.plugin.layers import MARK, looks_like_segmentation
+
+    data, channel = image.data[index], image.channel_names[index]
+    alone = len(image.channel_names) == 1
+    stem = path.name.split(".")[0]
+    what = recognise_channel(channel) or (recognise_channel(stem) if alone else None)
+    meta: dict[str, Any] = {"name": stem if alone else f"{channel} · {stem}"}
+    mark: dict[str, Any] = {"path": str(path), "channel": channel}
+    if image.voxel_size is not None:
+        meta |= {"scale": image.voxel_size, "units": ("µm",) * 3}
+    meta["axis_labels"] = ("z", "y", "x")
+    if looks_like_segmentation(f"{stem} {channel}" if alone else channel, data):
+        # Only the cell's own outline is shown at first: roofs and structures would hide it.
+        return (
+            data,
+            {**meta, "metadata": {MARK: mark}, "visible": "roof" not in channel and what is None},
+            "labels",
+        )
+    if what is not None:
+        mark["shows"] = what
+    meta |= {
+        "metadata": {MARK: mark},
+        "colormap": _colormap(what),
+        "blending": "additive",
+        "contrast_limits": _contrast(data),
+    }
+    return data, meta, "image"
+
+
+def _colormap(what: str | None) -> Any:
+    if what is None:
+        return "gray"
+    from napari.utils.colormaps import Colormap
+
+    return Colormap(["#000000", colour_of(what)], name=what)
+
+
+def _contrast(data: NDArray[Any]) -> tuple[float, float]:
+    """Limits that show the signal: background is most of a field, and a few hot voxels are not the signal."""
+    sample = np.asarray(data[:: max(1, len(data) // 16), ::4, ::4], dtype=float)
+    low, high = (float(v) for v in np.percentile(sample, (1, 99.8)))
+    return (low, high) if high > low else (low, low + 1)

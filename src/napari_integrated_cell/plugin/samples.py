@@ -1,0 +1,96 @@
+"""Sample data. Public 3D cells cannot be shipped, so these are simulated, and say so."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_integrated_cell.vocabulary import colour_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+LayerData = tuple[Any, dict[str, Any], str]
+
+_VOXEL_SIZE = 0.2  # µm: fine enough to look at, small enough to be made at once
+_N_CELLS = 9
+
+
+def interphase_cell() -> list[LayerData]:
+    """A simulated cell in interphase: membrane, DNA and its segmentation."""
+    return _cell("interphase", seed=3)
+
+
+def mitotic_cell() -> list[LayerData]:
+    """A simulated cell in metaphase."""
+    return _cell("metaphase", seed=5)
+
+
+def field_of_cells() -> list[LayerData]:
+    """A simulated field of cells, as a spinning-disc microscope would show it."""
+    from napari_integrated_cell.simulation import simulate_field
+
+    field = simulate_field(7, n_cells=_N_CELLS)
+    return _layers(
+        field.channels, field.cell_labels, field.nucleus_labels, field.voxel_size, "simulated field"
+    )
+
+
+def _cell(stage: str, seed: int) -> list[LayerData]:
+    from napari_integrated_cell.simulation import simulate_cell
+
+    cell = simulate_cell(seed, stage=stage, voxel_size=_VOXEL_SIZE).cell
+    return _layers(
+        cell.channels,
+        cell.cell_mask.astype(np.uint8),
+        cell.nucleus_mask.astype(np.uint8),
+        cell.voxel_size,
+        f"simulated {stage} cell",
+    )
+
+
+def _layers(
+    channels: Mapping[str, NDArray[Any]],
+    cells: NDArray[Any],
+    nuclei: NDArray[Any],
+    voxel_size: tuple[float, float, float],
+    name: str,
+) -> list[LayerData]:
+    from napari.utils.colormaps import Colormap
+
+    from napari_integrated_cell.plugin.layers import MARK
+    from napari_integrated_cell.plugin.reader import _contrast
+
+    place = {"scale": voxel_size, "units": ("µm",) * 3, "axis_labels": ("z", "y", "x")}
+    layers: list[LayerData] = [
+        (
+            labels,
+            {
+                **place,
+                "name": f"{what} · {name}",
+                "metadata": {MARK: {"simulated": True, "shows": what}},
+                "visible": False,
+            },
+            "labels",
+        )
+        for what, labels in (("cells", cells), ("nuclei", nuclei))
+    ]
+    layers += [
+        (
+            image,
+            {
+                **place,
+                "name": f"{channel} · {name}",
+                "colormap": Colormap(["#000000", colour_of(channel)], name=channel),
+                "blending": "additive",
+                "contrast_limits": _contrast(image),
+                "metadata": {MARK: {"simulated": True, "shows": channel}},
+            },
+            "image",
+        )
+        for channel, image in channels.items()
+    ]
+    return layers

@@ -1,0 +1,100 @@
+"""The structures, with their colours, to tick."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qtpy.QtCore import QSize, Qt, Signal
+from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QHBoxLayout,
+    QListWidget,
+    QListWidgetItem,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_integrated_cell.vocabulary import STRUCTURES
+
+_SWATCH = 14
+
+
+class StructureChecklist(QWidget):
+    """All structures of the vocabulary; those the model does not know are greyed out."""
+
+    changed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._list = QListWidget()
+        self._list.setAccessibleName("Structures")
+        self._list.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self._list.setToolTip("The structures to predict. Space ticks the one under the keyboard's cursor.")
+        self._list.setIconSize(QSize(_SWATCH, _SWATCH))
+        for entry in STRUCTURES:
+            item = QListWidgetItem(swatch(entry.colour), f"{entry.label}  ({entry.organelle})")
+            item.setData(Qt.ItemDataRole.UserRole, entry.name)
+            item.setToolTip(f"{entry.label} marks {entry.organelle} (gene {entry.gene}).")
+            item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
+            item.setCheckState(Qt.CheckState.Checked)
+            self._list.addItem(item)
+        row_height = max(self._list.sizeHintForRow(0), 18)
+        self._list.setFixedHeight(row_height * 6 + 2 * self._list.frameWidth())
+        self._list.itemChanged.connect(lambda _: self.changed.emit())
+        everything, nothing = QPushButton("&All"), QPushButton("&None")
+        everything.setToolTip("Tick every structure.")
+        nothing.setToolTip("Tick no structure.")
+        everything.clicked.connect(lambda: self.tick(None))
+        nothing.clicked.connect(lambda: self.tick(()))
+        buttons = QHBoxLayout()
+        buttons.addWidget(everything)
+        buttons.addWidget(nothing)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._list)
+        layout.addLayout(buttons)
+
+    @property
+    def ticked(self) -> list[str]:
+        """Names of the ticked structures, in the paper's order."""
+        return [
+            str(item.data(Qt.ItemDataRole.UserRole))
+            for item in self._items()
+            if item.checkState() == Qt.CheckState.Checked and item.flags() & Qt.ItemFlag.ItemIsEnabled
+        ]
+
+    def tick(self, names: Sequence[str] | None) -> None:
+        """Tick these structures and no others; all when None."""
+        self._list.blockSignals(True)
+        for item in self._items():
+            on = names is None or item.data(Qt.ItemDataRole.UserRole) in names
+            item.setCheckState(Qt.CheckState.Checked if on else Qt.CheckState.Unchecked)
+        self._list.blockSignals(False)
+        self.changed.emit()
+
+    def offer(self, known: Sequence[str] | None) -> None:
+        """Grey out what a model does not know; offer everything when None."""
+        self._list.blockSignals(True)
+        for item in self._items():
+            there = known is None or item.data(Qt.ItemDataRole.UserRole) in known
+            flags = item.flags()
+            item.setFlags(flags | Qt.ItemFlag.ItemIsEnabled if there else flags & ~Qt.ItemFlag.ItemIsEnabled)
+        self._list.blockSignals(False)
+        self.changed.emit()
+
+    def _items(self) -> list[QListWidgetItem]:
+        items = (self._list.item(row) for row in range(self._list.count()))
+        return [item for item in items if item is not None]
+
+
+def swatch(colour: str) -> QIcon:
+    """A square of a colour."""
+    pixmap = QPixmap(_SWATCH, _SWATCH)
+    pixmap.fill(QColor(colour))
+    painter = QPainter(pixmap)
+    painter.setPen(QColor("#808080"))
+    painter.drawRect(0, 0, _SWATCH - 1, _SWATCH - 1)
+    painter.end()
+    return QIcon(pixmap)

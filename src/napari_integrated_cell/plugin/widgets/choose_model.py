@@ -1,0 +1,109 @@
+"""Which model, on which device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QWidget
+
+from napari_integrated_cell.plugin import preferences
+
+if TYPE_CHECKING:
+    from napari_integrated_cell.model.runtime import DeviceChoice
+    from napari_integrated_cell.plugin.session import Session
+    from napari_integrated_cell.plugin.tasks import Task
+
+_OPEN = "Open a model…"
+
+
+class ModelChooser(QWidget):
+    """Draws the session's model and device, and changes them."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._bundled: list[str] = ["demo"]
+        self.model = QComboBox()
+        self.model.setToolTip(
+            "The trained networks that predict the structures (Enc^r, Dec^{r,s} of the paper):\n"
+            "the demo model, one opened lately, or a bundle's folder or .zip."
+        )
+        self.model.setAccessibleName("Model")
+        self.device = QComboBox()
+        self.device.setToolTip("Where the networks run. 'auto' takes the fastest device found.")
+        self.device.setAccessibleName("Device")
+        for combo in (self.model, self.device):
+            combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+            combo.setMinimumContentsLength(12)
+        form = QFormLayout(self)
+        form.setContentsMargins(0, 0, 0, 0)
+        form.addRow("Model", self.model)
+        form.addRow("Device", self.device)
+        self._fill_models()
+        self._fill_devices([])
+        self.model.activated.connect(self._choose_model)
+        self.device.activated.connect(lambda i: session.choose_device(self.device.itemData(i)))
+        session.events.model_source.connect(self._fill_models)
+        session.tasks.start("find devices", "Looking for models and devices", _look, on_done=self._found)
+
+    def close_down(self) -> None:
+        """Listen to the session no longer."""
+        self._session.events.model_source.disconnect(self._fill_models)
+        self._session.tasks.cancel("find devices")
+
+    def _found(self, found: tuple[list[str], list[DeviceChoice]]) -> None:
+        self._bundled, devices = found
+        self._fill_models()
+        self._fill_devices(devices)
+
+    def _fill_models(self) -> None:
+        """Bundled models, recent ones, and the way to open another."""
+        chosen = self._session.model_source
+        sources = [*self._bundled, *preferences.recent_models()]
+        if chosen not in sources:
+            sources.append(chosen)
+        self.model.clear()
+        for source in dict.fromkeys(sources):
+            self.model.addItem(Path(source).name, source)
+            self.model.setItemData(self.model.count() - 1, source, 3)  # Qt.ToolTipRole
+        self.model.insertSeparator(self.model.count())
+        self.model.addItem(_OPEN)
+        self.model.setCurrentIndex(self.model.findData(chosen))
+
+    def _fill_devices(self, devices: list[DeviceChoice]) -> None:
+        chosen = self._session.device
+        found = f"auto ({devices[0].label})" if devices else "auto"
+        names = {"auto": found, **{d.name: f"{d.name}: {d.label}" for d in devices}}
+        names.setdefault(chosen, chosen)
+        self.device.clear()
+        for name, label in names.items():
+            self.device.addItem(label, name)
+        self.device.setCurrentIndex(self.device.findData(chosen))
+
+    def _choose_model(self, index: int) -> None:
+        source = self.model.itemData(index)
+        if source is None:
+            source = self._ask()
+        if source:
+            self._session.choose_model(source)
+        self._fill_models()
+
+    def _ask(self) -> str:
+        """A bundle from the disk (a folder by its model.json); empty when the user thinks better of it."""
+        path, _ = QFileDialog.getOpenFileName(
+            self, "Open a model", "", "Models (model.json *.zip);;All files (*)"
+        )
+        if not path:
+            return ""
+        source = str(Path(path).parent) if Path(path).name == "model.json" else path
+        preferences.remember_model(source)
+        return source
+
+
+def _look(task: Task) -> tuple[list[str], list[DeviceChoice]]:
+    """The bundled models and this machine's devices; imports torch, so it is not for the main thread."""
+    from napari_integrated_cell.model.catalogue import list_models
+    from napari_integrated_cell.model.runtime import available_devices
+
+    return [name for name, _ in list_models()], available_devices()

@@ -1,0 +1,251 @@
+"""Dock "Integrate structures": where eleven organelles most probably lie in the cell under the cursor."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import show_error
+from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtWidgets import (
+    QFormLayout,
+    QFrame,
+    QGroupBox,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_integrated_cell.plugin import integrating
+from napari_integrated_cell.plugin.layers import is_volume
+from napari_integrated_cell.plugin.session import session_of
+from napari_integrated_cell.plugin.widgets.checklist import StructureChecklist
+from napari_integrated_cell.plugin.widgets.choose_cell import CellChooser
+from napari_integrated_cell.plugin.widgets.choose_model import ModelChooser
+from napari_integrated_cell.plugin.widgets.layer_combo import LayerCombo
+from napari_integrated_cell.plugin.widgets.opinion import Opinion
+from napari_integrated_cell.plugin.widgets.preview import PosePreview, Posing, posing_of
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+    from napari_integrated_cell.plugin.tasks import Task
+
+_PAUSE = 200  # ms of quiet before a changed choice is previewed
+
+
+class IntegrateWidget(QWidget):
+    """Choose a model and a cell, see how it will be posed, and predict its structures.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+        Given by napari.
+    """
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        # napari hands plugins a proxy whose layers are proxies too: telling layers apart needs the layers.
+        self._viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
+        self._session = session_of(self._viewer)
+        self._docked = False
+        self._build()
+        self._connect()
+        self._model_changed()
+        self._draw_running()
+        self._preview_soon()
+
+    # ---------------------------------------------------------------- what the user sees
+
+    def _build(self) -> None:
+        self.setObjectName("Integrate structures")
+        self.setMinimumWidth(300)
+        self.model = ModelChooser(self._session)
+        self.cell = CellChooser(self._viewer)
+        self.preview = PosePreview()
+        self.structures = StructureChecklist()
+        self.structure_layer = LayerCombo(self._viewer, is_volume, "none")
+        self.structure_layer.setToolTip(
+            "A layer that shows some structure: the model's classifier (ŷ of Enc^{r,s}) says which it\n"
+            "finds most probable."
+        )
+        self.structure_layer.setAccessibleName("Structure layer")
+        self.opinion = Opinion()
+        self.run = QPushButton("&Integrate structures")
+        self.run.setToolTip(
+            "Predict where each ticked structure most probably lies in this cell (the paper's Algorithm 3),\n"
+            "one layer per structure. Running again updates the layers."
+        )
+        font = self.run.font()
+        font.setBold(True)
+        self.run.setFont(font)
+        self.run.setMinimumHeight(36)
+        self.cancel = QPushButton("Cance&l")
+        self.cancel.setToolTip("Stop after the structure that is being predicted. What is ready stays.")
+        self.cancel.setMinimumHeight(36)
+        self.status = QLabel()
+        self.status.setWordWrap(True)
+
+        question = QFormLayout()
+        question.addRow("Structure layer", self.structure_layer)
+        question.addRow(self.opinion)
+        inside = QWidget()
+        column = QVBoxLayout(inside)
+        column.setContentsMargins(2, 2, 2, 2)
+        column.addWidget(_group("Model", self.model))
+        column.addWidget(_group("Cell", self.cell, self.preview))
+        column.addWidget(_group("Structures", self.structures))
+        asked = QGroupBox("What does a layer show?")
+        asked.setLayout(question)
+        column.addWidget(asked)
+        column.addStretch(1)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(inside)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.run, 3)
+        buttons.addWidget(self.cancel, 1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(4, 4, 4, 4)
+        layout.addWidget(scroll, 1)
+        layout.addLayout(buttons)
+        layout.addWidget(self.status)
+
+    # ---------------------------------------------------------------- hearing of changes
+
+    def _connect(self) -> None:
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(_PAUSE)
+        self._timer.timeout.connect(self._look_at_cell)
+        self.cell.changed.connect(self._preview_soon)
+        self.structure_layer.chosen.connect(self._preview_soon)
+        self.structures.changed.connect(lambda: self._draw_running())
+        self.run.clicked.connect(lambda _: self.integrate())
+        self.cancel.clicked.connect(lambda _: integrating.stop(self._session))
+
+        self._hold = hold = ExitStack()
+        layers, session = self._viewer.layers, self._session
+        events = layers.events
+        for event in (events.inserted, events.removed, events.reordered, events.renamed):
+            event.connect(self._layers_changed)
+            hold.callback(event.disconnect, self._layers_changed)
+        layers.selection.events.active.connect(self._selection_changed)
+        hold.callback(layers.selection.events.active.disconnect, self._selection_changed)
+        session.events.model.connect(self._model_changed)
+        hold.callback(session.events.model.disconnect, self._model_changed)
+        session.tasks.changed.connect(self._draw_running)
+        hold.callback(session.tasks.changed.disconnect, self._draw_running)
+        hold.callback(session.tasks.cancel, "preview")
+        hold.callback(session.tasks.cancel, "opinion")
+        hold.callback(self.model.close_down)
+        hold.callback(self.cell.close_down)
+        # The dock goes with its window, without a closeEvent of its own; with the window goes all its work.
+        self.destroyed.connect(hold.close)
+        self._end_work = lambda *_: session.tasks.close()
+        self.destroyed.connect(self._end_work)
+
+    def event(self, event: QEvent) -> bool:
+        """Let go of the viewer when the dock is closed: napari then takes the widget out of its window."""
+        if event.type() == QEvent.Type.ParentChange:
+            if self._docked and self.parent() is None:
+                self._hold.close()
+                self.destroyed.disconnect(self._end_work)  # a run outlives its dock
+            self._docked = self.parent() is not None
+        return super().event(event)
+
+    def _layers_changed(self, event: Any = None) -> None:
+        self.cell.refresh()
+        self.structure_layer.refresh()
+
+    def _selection_changed(self, event: Any = None) -> None:
+        self.cell.guess()
+
+    def _model_changed(self) -> None:
+        model = self._session.model
+        self.structures.offer(None if model is None else model.config.structures)
+
+    # ---------------------------------------------------------------- what the user does
+
+    def integrate(self) -> None:
+        """Integrate the chosen cell."""
+        structures = self.structures.ticked
+        try:
+            if not structures:
+                raise ValueError("No structure is ticked: tick at least one.")
+            request = self.cell.request()
+        except ValueError as error:
+            show_error(str(error))
+            return
+        integrating.integrate(
+            self._viewer,
+            self._session,
+            request,
+            structures,
+            layers=self.cell.layers,
+        )
+
+    def _draw_running(self, slot: str = integrating.SLOT) -> None:
+        if slot != integrating.SLOT:
+            return
+        running = self._session.tasks.running(integrating.SLOT)
+        self.cancel.setEnabled(running is not None)
+        self.run.setEnabled(bool(self.structures.ticked))
+        self.status.setText(running.what + "…" if running else "")
+
+    def _preview_soon(self) -> None:
+        self._timer.start()
+
+    def _look_at_cell(self) -> None:
+        """Preview the chosen cell and, with a structure layer, ask the classifier."""
+        tasks, session = self._session.tasks, self._session
+        structure = self.structure_layer.layer
+        if structure is None:
+            self.opinion.show_opinion(None)
+        try:
+            request = self.cell.request(structure)
+        except ValueError as error:
+            tasks.cancel("preview")
+            self.preview.say(str(error))
+            return
+        box = session.model.config if session.model is not None else None
+
+        def pose(task: Task) -> Posing:
+            from napari_integrated_cell.imaging.pose import PAPER_BOX
+            from napari_integrated_cell.integration import model_box
+
+            return posing_of(request, model_box(box) if box is not None else PAPER_BOX)
+
+        tasks.start("preview", "Posing the cell", pose, on_done=self._show_posing, on_error=self._say_error)
+        if structure is not None:
+            tasks.start(
+                "opinion",
+                f"Asking what {structure.name} shows",
+                lambda task: session.opinion(request.cut()),
+                on_done=self.opinion.show_opinion,
+                bar=True,
+            )
+
+    def _show_posing(self, posing: Posing) -> None:
+        self.preview.show_posing(posing)
+        self._session.cell, self._session.pose = posing.cell, posing.pose
+
+    def _say_error(self, error: Exception) -> bool:
+        """Say what is wrong with the chosen cell where its picture would be."""
+        if isinstance(error, ValueError):
+            self.preview.say(str(error))
+        return isinstance(error, ValueError)
+
+
+def _group(title: str, *widgets: QWidget) -> QGroupBox:
+    group = QGroupBox(title)
+    layout = QVBoxLayout(group)
+    layout.setContentsMargins(6, 6, 6, 6)
+    for widget in widgets:
+        layout.addWidget(widget)
+    return group

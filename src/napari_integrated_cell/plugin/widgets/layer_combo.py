@@ -1,0 +1,60 @@
+"""A list of the viewer's layers to choose from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QComboBox, QSizePolicy, QWidget
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+
+
+class LayerCombo(QComboBox):
+    """Offers the layers that ``accepts`` takes, and "none".
+
+    ``chosen`` tells every change of the layer, ``chosen_by_hand`` only those of the user.
+    """
+
+    chosen = Signal()
+    chosen_by_hand = Signal()
+
+    def __init__(
+        self, viewer: Any, accepts: Callable[[Layer], bool], none: str, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._viewer, self._accepts, self._none = viewer, accepts, none
+        self._layers: list[Layer | None] = []
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.setMinimumContentsLength(12)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.activated.connect(lambda _: self.chosen_by_hand.emit())
+        self.currentIndexChanged.connect(lambda _: self.chosen.emit())
+        self.refresh()
+
+    @property
+    def layer(self) -> Layer | None:
+        """The chosen layer."""
+        index = self.currentIndex()
+        return self._layers[index] if 0 <= index < len(self._layers) else None
+
+    @layer.setter
+    def layer(self, layer: Layer | None) -> None:
+        for index, candidate in enumerate(self._layers):
+            if candidate is layer:
+                self.setCurrentIndex(index)
+
+    def refresh(self) -> None:
+        """Take the viewer's layers as they are now; the chosen one stays chosen while it is there."""
+        before = self.layer
+        layers = [getattr(layer, "__wrapped__", layer) for layer in self._viewer.layers]
+        self._layers = [None, *(layer for layer in reversed(layers) if self._accepts(layer))]
+        self.blockSignals(True)
+        self.clear()
+        self.addItems([self._none, *(layer.name for layer in self._layers if layer is not None)])
+        self.layer = before
+        self.blockSignals(False)
+        if self.layer is not before:
+            self.chosen.emit()

@@ -1,0 +1,45 @@
+"""What the model's classifier makes of a structure's image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from qtpy.QtGui import QColor, QPalette
+from qtpy.QtWidgets import QGridLayout, QLabel, QProgressBar, QWidget
+
+from napari_integrated_cell.vocabulary import colour_of, structure
+
+_SHOWN = 4
+
+
+class Opinion(QWidget):
+    """The most probable structures, ranked, with bars."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._grid = QGridLayout(self)
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self.ranked: list[tuple[str, float]] = []
+        self.setToolTip("ŷ of Enc^{r,s}: how probable the model finds each structure for this layer.")
+        self.hide()
+
+    def show_opinion(self, probabilities: Mapping[str, float] | None) -> None:
+        """Show probabilities by structure; nothing when None."""
+        while (item := self._grid.takeAt(0)) is not None:
+            widget = item.widget()
+            if widget is not None:
+                widget.deleteLater()
+        self.ranked = sorted((probabilities or {}).items(), key=lambda pair: -pair[1])
+        for row, (name, probability) in enumerate(self.ranked[:_SHOWN]):
+            bar = QProgressBar()
+            bar.setRange(0, 1000)
+            bar.setValue(round(1000 * probability))
+            bar.setFormat(f"{100 * probability:.0f} %")
+            bar.setMaximumHeight(16)
+            palette = bar.palette()
+            palette.setColor(QPalette.ColorRole.Highlight, QColor(colour_of(name)))
+            bar.setPalette(palette)
+            bar.setAccessibleName(f"{structure(name).label}: {100 * probability:.0f} percent")
+            self._grid.addWidget(QLabel(structure(name).label), row, 0)
+            self._grid.addWidget(bar, row, 1)
+        self.setVisible(bool(self.ranked))

@@ -1,0 +1,95 @@
+"""Layers as one OME-TIFF: their names as channels, their voxel size in the file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+    from numpy.typing import NDArray
+
+LayerData = tuple[Any, dict[str, Any], str]
+
+
+def write_layers(path: str, layer_data: list[LayerData]) -> list[str]:
+    """Write Image and Labels layers as the channels of one OME-TIFF.
+
+    Layers that lie on one grid are written as they are. Where grids differ, as those of a field and of a
+    predicted structure, all are brought onto the grid of the first layer that is not a prediction.
+
+    Raises
+    ------
+    ValueError
+        With one sentence, for layers that are no volumes, or a voxel size that is not known.
+    OSError
+        If the file cannot be written.
+    """
+    from napari_integrated_cell.imaging.writing import write_ome_tiff
+    from napari_integrated_cell.plugin.layers import mark_of, volume_of, voxel_size_of
+
+    layers = [_layer(data) for data in layer_data]
+    if not layers:
+        raise ValueError("No layer is selected: select the layers to save.")
+    ground = next((layer for layer in layers if "run" not in mark_of(layer)), layers[0])
+    voxel_size = voxel_size_of(ground)
+    if voxel_size is None:
+        raise ValueError(f"{ground.name!r} states no voxel size: set its layer's scale and units first.")
+    volumes: dict[str, NDArray[Any]] = {}
+    for layer in layers:
+        volumes[_free(layer.name, volumes)] = _on_grid(layer, ground)
+    marks = [mark_of(layer) for layer in layers]
+    models = sorted({str(mark["model"]) for mark in marks if "model" in mark})
+    said = [f"Structures predicted by the model {', '.join(models)}."] if models else []
+    if any(mark.get("simulated") for mark in marks):
+        said.append("Simulated cell.")
+    assert volume_of(ground).ndim == 3
+    return [str(write_ome_tiff(path, volumes, voxel_size, description=" ".join(said)))]
+
+
+def _layer(data: LayerData) -> Layer:
+    from napari.layers import Layer
+
+    from napari_integrated_cell.plugin.layers import why_no_volume
+
+    layer = Layer.create(*data)
+    if layer.ndim != 3 or getattr(layer, "rgb", False):
+        raise ValueError(why_no_volume(layer))
+    return layer
+
+
+def _on_grid(layer: Layer, ground: Layer) -> NDArray[Any]:
+    """A layer's volume on the ground's grid: as it is if it lies there, else by one resample."""
+    from napari.layers import Labels
+    from scipy import ndimage
+
+    from napari_integrated_cell.plugin.layers import (
+        data_to_world,
+        grid_shape,
+        micrometres_per_unit,
+        volume_of,
+    )
+
+    volume = np.asarray(volume_of(layer))
+    ratio = (micrometres_per_unit(ground) or 1.0) / (micrometres_per_unit(layer) or 1.0)
+    to_layer = np.linalg.inv(data_to_world(layer)) @ np.diag([ratio] * 3 + [1.0]) @ data_to_world(ground)
+    if np.allclose(to_layer, np.eye(4), atol=1e-6) and volume.shape == grid_shape(ground):
+        return volume
+    labels = isinstance(layer, Labels)
+    return ndimage.affine_transform(
+        volume if labels else volume.astype(np.float32),
+        to_layer[:3, :3],
+        to_layer[:3, 3],
+        output_shape=grid_shape(ground),
+        order=0 if labels else 1,
+    )
+
+
+def _free(name: str, taken: dict[str, Any]) -> str:
+    """A channel name that is not taken yet."""
+    number, free = 1, name
+    while free in taken:
+        number += 1
+        free = f"{name} ({number})"
+    return free

@@ -1,0 +1,261 @@
+"""Simulated cells on disk in the public single-cell data set's layout: metadata.csv, crop_raw, crop_seg."""
+
+from __future__ import annotations
+
+import csv
+import json
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from napari_integrated_cell import vocabulary
+from napari_integrated_cell.imaging.reading import CROP_SEG_CHANNELS
+from napari_integrated_cell.imaging.writing import write_ome_tiff
+from napari_integrated_cell.simulation.cells import (
+    DEFAULT_STAGE_WEIGHTS,
+    draw_stage,
+    random_generator,
+    simulate_cell,
+    simulate_shape,
+    voxels,
+    wanted_structures,
+)
+from napari_integrated_cell.vocabulary import STRUCTURE_NAMES
+
+RAW_CHANNELS = ("dna", "membrane", "structure")
+CELLS_PER_FIELD, FIELDS_PER_WELL, WELLS_PER_PLATE = 6, 4, 12
+STRUCTURE_THRESHOLD = 0.3
+"""Where, of its noise-free 99.5th percentile in the cell, a structure's true segmentation begins."""
+
+Progress = Callable[[int, int, str], None]
+
+
+class Cancel(Protocol):
+    """What a run asks between cells."""
+
+    def raise_if_cancelled(self) -> None:
+        """Raise if the run was cancelled."""
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Everything that decides what cell ``index`` of a data set is; kept beside it as ``simulated.json``."""
+
+    seed: int
+    voxel_size: tuple[float, float, float]
+    structures: tuple[str, ...]
+    stage_weights: tuple[tuple[str, float], ...]
+    margin: float
+
+    def cell_seed(self, index: int) -> int:
+        return int(np.random.SeedSequence([self.seed, index]).generate_state(1)[0])
+
+    def stage(self, index: int) -> str:
+        return draw_stage(random_generator(self.cell_seed(index), 7), dict(self.stage_weights))
+
+    def structure(self, index: int) -> str:
+        return self.structures[index % len(self.structures)]
+
+    def paths(self, index: int) -> tuple[str, str]:
+        return f"crop_raw/{index + 1}_raw.ome.tif", f"crop_seg/{index + 1}_segmentation.ome.tif"
+
+
+def write_dataset(
+    out: str | os.PathLike[str],
+    n_cells: int,
+    *,
+    seed: int = 0,
+    voxel_size: float | Iterable[float] = 0.317,
+    structures: str | Iterable[str] | None = None,
+    stage_weights: Mapping[str, float] | None = None,
+    margin: float = 2.0,
+    workers: int = 1,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> Path:
+    """Write ``n_cells`` simulated cells in the public data set's layout; go on where an earlier call stopped.
+
+    Cell ``i`` depends on ``seed`` and ``i`` alone: neither on the number of workers nor of cells.
+
+    Parameters
+    ----------
+    out : path
+        Folder to write to: ``metadata.csv``, ``truth.csv``, ``crop_raw/``, ``crop_seg/``.
+    n_cells : int
+        How many cells the data set shall hold.
+    seed : int
+        Decides everything.
+    voxel_size : float or (Z, Y, X)
+        µm; the public data set has 0.108333.
+    structures : names or None
+        One for each cell, in turn; None takes all eleven.
+    stage_weights : mapping of stage to weight, or None
+        How often each stage is drawn (default :data:`DEFAULT_STAGE_WEIGHTS`).
+    margin : float
+        Room in µm around each cell.
+    workers : int
+        Processes.
+    progress : callable (done, total, what), optional
+        Told after every cell.
+    cancel : object with ``raise_if_cancelled()``, optional
+        Asked between cells; what is complete stays and is not made again.
+
+    Returns
+    -------
+    Path
+        The manifest, ``out/metadata.csv``.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range, a name unknown, or the folder holds a data set of other settings.
+    """
+    if n_cells < 1 or workers < 1:
+        raise ValueError(
+            f"{n_cells} cells by {workers} workers cannot be simulated: give whole numbers from 1 upwards."
+        )
+    names = wanted_structures(structures) or STRUCTURE_NAMES
+    weights = DEFAULT_STAGE_WEIGHTS if stage_weights is None else stage_weights
+    draw_stage(
+        random_generator(seed), weights
+    )  # refuses bad weights and a bad seed before anything is written
+    plan = _Plan(
+        seed,
+        voxels(voxel_size),
+        names,
+        tuple((vocabulary.stage(s).name, float(w)) for s, w in weights.items()),
+        float(margin),
+    )
+    folder = Path(out)
+    _claim(folder, plan)
+    missing = [i for i in range(n_cells) if not all((folder / p).is_file() for p in plan.paths(i))]
+    done = n_cells - len(missing)
+    if progress:
+        progress(done, n_cells, "simulating cells")
+    for _ in _written(folder, plan, missing, workers):
+        done += 1
+        if progress:
+            progress(done, n_cells, "simulating cells")
+        if cancel is not None:
+            cancel.raise_if_cancelled()
+    rows, truths = zip(*(_rows(plan, i) for i in range(n_cells)), strict=True)
+    _write_csv(folder / "truth.csv", list(truths))
+    return _write_csv(folder / "metadata.csv", list(rows))
+
+
+def _claim(folder: Path, plan: _Plan) -> None:
+    """Make the folders and note the settings, or check them against those of an earlier run."""
+    settings = json.dumps({"simulated": True, **asdict(plan)}, indent=2)
+    note = folder / "simulated.json"
+    if note.is_file():
+        if json.loads(note.read_text(encoding="utf-8")) != json.loads(settings):
+            raise ValueError(
+                f"The folder {folder} holds simulated cells of other settings (see {note.name} in it): "
+                "choose another folder, or the same seed, voxel size, structures and stages."
+            )
+        return
+    try:
+        for name in ("crop_raw", "crop_seg"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        note.write_text(settings, encoding="utf-8")
+    except OSError as error:
+        raise ValueError(
+            f"The folder {folder} cannot be written to ({error.strerror}): choose another."
+        ) from error
+
+
+def _written(folder: Path, plan: _Plan, indices: list[int], workers: int) -> Iterator[int]:
+    """Write the cells of ``indices``, yielding each when it is complete."""
+    if workers == 1 or len(indices) < 2:
+        for index in indices:
+            yield _write_cell(folder, plan, index)
+        return
+    # Fresh processes: a fork of one that has started threads (torch, Qt) can hang.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(indices)), mp_context=context) as pool:
+        tasks = [pool.submit(_write_cell, folder, plan, index) for index in indices]
+        try:
+            for task in as_completed(tasks):
+                yield task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
+def _write_cell(folder: Path, plan: _Plan, index: int) -> int:
+    name = plan.structure(index)
+    simulated = simulate_cell(
+        plan.cell_seed(index),
+        stage=plan.stage(index),
+        structure=name,
+        voxel_size=plan.voxel_size,
+        margin=plan.margin,
+    )
+    cell = simulated.cell
+    image = simulated.noise_free[name]
+    marked = (image > STRUCTURE_THRESHOLD * np.percentile(image[cell.cell_mask], 99.5)) & cell.cell_mask
+    raw = (cell.channels["dna"], cell.channels["membrane"], cell.channels[name])
+    masks = (cell.nucleus_mask, cell.cell_mask, cell.cell_mask, marked, marked)
+    seg = tuple(mask.astype(np.uint8) * np.uint8(255) for mask in masks)
+    what = f"Simulated, not a real cell: cell {index + 1}, {name}, {plan.stage(index)}"
+    for path, names, volumes in zip(
+        plan.paths(index), (RAW_CHANNELS, CROP_SEG_CHANNELS), (raw, seg), strict=True
+    ):
+        write_ome_tiff(
+            folder / path, dict(zip(names, volumes, strict=True)), plan.voxel_size, description=what
+        )
+    return index
+
+
+def _rows(plan: _Plan, index: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The manifest's row and the truth's row of one cell; both follow from the plan."""
+    name, stage, seed = plan.structure(index), plan.stage(index), plan.cell_seed(index)
+    shape = simulate_shape(seed, stage)
+    nz, ny, nx = shape.grid(plan.voxel_size, plan.margin).shape
+    raw, seg = plan.paths(index)
+    field, within = divmod(index, CELLS_PER_FIELD)
+    well = field // FIELDS_PER_WELL
+    row = {
+        "CellId": index + 1,
+        "crop_raw": raw,
+        "crop_seg": seg,
+        "name_dict": str({"crop_raw": list(RAW_CHANNELS), "crop_seg": list(CROP_SEG_CHANNELS)}),
+        "structure_name": vocabulary.structure(name).gene,
+        "cell_stage": vocabulary.stage(stage).dataset_code,
+        "scale_micron": str(list(plan.voxel_size)),
+        "roi": f"[0,{nz},0,{ny},0,{nx}]",
+        "fov_path": f"fov/simulated_{field + 1}.ome.tif",
+        "FOVId": field + 1,
+        "PlateId": well // WELLS_PER_PLATE + 1,
+        "WellId": well + 1,
+        "this_cell_index": within + 1,
+        "edge_flag": 0,
+        "outlier": "No",
+        "simulated": True,
+        "simulated_stage": stage,
+    }
+    truth = {
+        "CellId": index + 1,
+        "simulated": True,
+        "seed": seed,
+        "stage": stage,
+        "structure": name,
+        **{key: round(value, 5) for key, value in shape.parameters().items()},
+    }
+    return row, truth
+
+
+def _write_csv(path: Path, rows: list[dict[str, Any]]) -> Path:
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with aside.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    aside.replace(path)
+    return path

@@ -1,0 +1,204 @@
+"""A packed patch of simulated cells: neighbours share their sides, as in a real colony."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import Delaunay
+
+from napari_integrated_cell.simulation.anatomy import Anatomy, Fields
+from napari_integrated_cell.simulation.cells import random_generator, voxels, wanted_structures
+from napari_integrated_cell.simulation.geometry import CellShape, Outline
+from napari_integrated_cell.simulation.grid import Floats
+from napari_integrated_cell.simulation.optics import (
+    SPINNING_DISC,
+    Camera,
+    PointSpread,
+    dna_stain,
+    membrane_stain,
+)
+from napari_integrated_cell.simulation.population import draw_shape
+from napari_integrated_cell.simulation.structures import draw_structure
+from napari_integrated_cell.vocabulary import STAGE_NAMES, STRUCTURE_NAMES
+
+_SPACING = 18.0
+"""Mean distance in µm of neighbours' centres."""
+
+_PIVOT = 4.4
+"""Height in µm at which the shared sides pivot."""
+
+_LAYOUT, _CELLS, _CAMERA = 100, 101, 102
+
+
+@dataclass(frozen=True, eq=False)
+class SimulatedField:
+    """A simulated field of cells.
+
+    Attributes
+    ----------
+    channels : dict of str to array, each (Z, Y, X)
+        ``"membrane"``, ``"dna"`` and the structures: uint16 camera counts, or float32 without noise.
+    cell_labels, nucleus_labels : array of uint8, (Z, Y, X)
+        0 background, 1 to n the cells; the nucleus or chromatin of a cell carries its label.
+    voxel_size : (Z, Y, X)
+        µm.
+    stages : tuple of str
+        Stage of cells 1 to n.
+    name : str
+        Says that it is simulated.
+    """
+
+    channels: dict[str, NDArray[np.generic]]
+    cell_labels: NDArray[np.uint8]
+    nucleus_labels: NDArray[np.uint8]
+    voxel_size: tuple[float, float, float]
+    stages: tuple[str, ...]
+    name: str = "simulated field"
+
+
+def simulate_field(
+    seed: int,
+    n_cells: int = 7,
+    *,
+    voxel_size: float | Iterable[float] = (0.29, 0.108333, 0.108333),
+    structure: str | Iterable[str] | None = "TOM20",
+    noise: bool = True,
+    margin: float = 2.0,
+    psf: PointSpread = SPINNING_DISC,
+) -> SimulatedField:
+    """A patch of ``n_cells`` touching cells, one of them mitotic where there are three or more.
+
+    Parameters
+    ----------
+    seed : int
+        Decides everything.
+    n_cells : int
+        1 to 40.
+    voxel_size : float or (Z, Y, X)
+        µm.
+    structure : str, iterable of str or None
+        Structures to image beside membrane and DNA.
+    noise : bool
+        Camera counts, or noise-free images with maximum 1.
+    margin : float
+        Room in µm around the patch.
+    psf : PointSpread
+        The microscope's blur.
+
+    Returns
+    -------
+    SimulatedField
+
+    Raises
+    ------
+    ValueError
+        For a number of cells out of range, an unknown structure, a bad voxel size or a negative seed.
+    """
+    if not 1 <= n_cells <= 40:
+        raise ValueError(f"A field of {n_cells} cells cannot be simulated: ask for 1 to 40.")
+    spacing, names = voxels(voxel_size), wanted_structures(structure)
+    shapes, centres = _patch(random_generator(seed, _LAYOUT), n_cells)
+    v = np.asarray(spacing)
+    places = np.rint(np.c_[np.zeros(n_cells), centres] / v).astype(int)
+    grids = [shape.grid(spacing, margin) for shape in shapes]
+    starts = [p + np.rint(np.asarray(g.origin) / v).astype(int) for p, g in zip(places, grids, strict=True)]
+    low = np.min(starts, axis=0)
+    high = np.max([s + g.shape for s, g in zip(starts, grids, strict=True)], axis=0)
+
+    size = tuple(int(n) for n in high - low)
+    images = {name: np.zeros(size, np.float32) for name in ("membrane", "dna", *names)}
+    labels, nuclei, nearest = np.zeros(size, np.uint8), np.zeros(size, np.uint8), np.zeros(size, np.float32)
+    for index, (shape, grid, start) in enumerate(zip(shapes, grids, starts, strict=True)):
+        here = tuple(slice(int(a), int(a) + n) for a, n in zip(start - low, grid.shape, strict=True))
+        anatomy, fields = Anatomy(shape), Fields(shape, grid)
+        deeper = fields.cell < nearest[here]
+        nearest[here][deeper] = fields.cell[deeper]
+        labels[here][deeper] = index + 1
+        nuclei[here][deeper] = np.where(fields.chromatin[deeper] < 0, index + 1, 0)
+        for name, image in images.items():
+            drawn = _drawn(name, anatomy, fields, seed, index)
+            np.maximum(image[here], drawn, out=image[here])
+    channels: dict[str, NDArray[np.generic]] = {}
+    for number, (name, image) in enumerate(images.items()):
+        seen = psf.blur(image, spacing)
+        seen /= np.float32(max(float(seen.max()), 1e-12))
+        channels[name] = (
+            Camera().expose(seen, 600, random_generator(seed, _CAMERA, number)) if noise else seen
+        )
+    return SimulatedField(
+        channels, labels, nuclei, spacing, tuple(s.stage for s in shapes), f"simulated field {seed}"
+    )
+
+
+def _drawn(name: str, anatomy: Anatomy, fields: Fields, seed: int, index: int) -> Floats:
+    """One channel of one cell before the microscope sees it."""
+
+    def rng(part: str) -> np.random.Generator:
+        stream = STRUCTURE_NAMES.index(part) if part in STRUCTURE_NAMES else len(STRUCTURE_NAMES)
+        return random_generator(seed, _CELLS, index, stream)
+
+    if name == "membrane":
+        return membrane_stain(fields, rng(name), neighbours=False)
+    if name == "dna":
+        return dna_stain(anatomy, fields, rng(name), rng("fibrillarin"))
+    return draw_structure(name, anatomy, fields, rng(name))
+
+
+def _patch(rng: np.random.Generator, n_cells: int) -> tuple[list[CellShape], NDArray[np.float64]]:
+    """Shapes of ``n_cells`` neighbours and their centres (N, 2) in µm, in the plane."""
+    centres = _scattered(rng, n_cells)
+    sides = _shared_sides(rng, centres)
+    stages = ["interphase"] * n_cells
+    if n_cells >= 3:
+        stages[int(rng.integers(n_cells))] = str(rng.choice(STAGE_NAMES[1:]))
+    shapes = []
+    for index, stage in enumerate(stages):
+        angle, distance, bend, lean, foot = np.array(sides[index]).T
+        reach = 0.95 * _SPACING
+        outline = Outline(
+            angles=angle,
+            distances=distance,
+            bends=bend,
+            spans=np.full(len(angle), 0.6 * _SPACING),
+            leans=lean,
+            feet=foot,
+            reach=(reach, reach),
+            bow=0.0,
+            crease=0.3,
+            pivot=_PIVOT,
+        )
+        shapes.append(draw_shape(rng, stage, outline))
+    return shapes, centres[:n_cells]
+
+
+def _scattered(rng: np.random.Generator, n_cells: int) -> NDArray[np.float64]:
+    """Centres (N, 2) of a jittered, stretched lattice, from the middle outwards: more than are asked for."""
+    reach = int(np.ceil(np.sqrt(n_cells))) + 3
+    i, j = np.meshgrid(np.arange(-reach, reach + 1), np.arange(-reach, reach + 1))
+    lattice = np.c_[(j * np.sqrt(0.75)).ravel(), (i + 0.5 * (j % 2)).ravel()] * _SPACING
+    lattice += rng.normal(0, 0.13 * _SPACING, lattice.shape)
+    stretch = rng.uniform(1.0, 1.2)
+    turn = rng.uniform(0, 2 * np.pi)
+    lattice = lattice * [1 / stretch, stretch]
+    lattice = lattice @ np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    return lattice[np.argsort((lattice**2).sum(1))]
+
+
+def _shared_sides(rng: np.random.Generator, centres: NDArray[np.float64]) -> list[list[tuple[float, ...]]]:
+    """Per centre its sides (angle, distance, bend, lean, foot): one cell's bulge is its neighbour's dent."""
+    sides: list[list[tuple[float, ...]]] = [[] for _ in centres]
+    pairs = {
+        tuple(sorted(p))
+        for s in Delaunay(centres).simplices
+        for p in ((s[0], s[1]), (s[1], s[2]), (s[0], s[2]))
+    }
+    for a, b in sorted(pairs):
+        y, x = centres[b] - centres[a]
+        angle, half = float(np.arctan2(y, x)), float(np.hypot(y, x)) / 2
+        bend, lean, foot = rng.normal(0, 0.25 / half), rng.normal(0, 0.22), rng.normal(0, 0.7)
+        sides[a].append((angle, half, bend, lean, foot))
+        sides[b].append((angle + np.pi, half, -bend, -lean, -foot))
+    return sides

@@ -1,0 +1,148 @@
+"""Random cells whose sizes and proportions follow real hiPS cells."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from napari_integrated_cell.simulation.geometry import REACH, CellShape, Outline, metric
+from napari_integrated_cell.simulation.grid import Waves
+from napari_integrated_cell.simulation.mitosis import STAGE_SHAPES, chromatin_bodies
+
+
+def _truncated(rng: np.random.Generator, mean: float, sd: float, low: float, high: float) -> float:
+    while not low <= (value := rng.normal(mean, sd)) <= high:
+        pass
+    return float(value)
+
+
+def _outline(rng: np.random.Generator, elongation: float, roundness: float, pivot: float) -> Outline:
+    """An outline of unit mean radius whose leaning sides pivot at height ``pivot`` (µm)."""
+    count = int(rng.choice((4, 5, 6), p=(0.25, 0.45, 0.30))) + int(roundness > 0.6)
+    free = 1 - 0.55 * roundness
+    spacing = 2 * np.pi / count
+    angles = rng.uniform(0, 2 * np.pi) + spacing * (np.arange(count) + rng.uniform(-0.3, 0.3, count) * free)
+    a, b = np.sqrt(elongation), 1 / np.sqrt(elongation)
+    support = np.hypot(a * np.cos(angles), b * np.sin(angles))
+    spans = 1.3 * np.hypot(a * np.sin(angles), b * np.cos(angles))
+    roundest = support**3 / 2  # the bend of the ellipse itself there (a b = 1)
+    bend = np.clip(free * rng.normal(-0.40, 0.5, count) + roundness * 0.15, -1.1, 0.9)
+    return Outline(
+        angles=angles,
+        distances=support * np.exp(rng.normal(0, 0.13 * free + 0.03, count)),
+        bends=bend * roundest,
+        spans=spans,
+        leans=rng.normal(0, 0.40, count) * free,
+        feet=rng.normal(0.3, 1.7, count) * free,
+        reach=(REACH * a, REACH * b),
+        bow=rng.normal(0, 0.08) * free,
+        crease=0.5 + 1.0 * roundness,
+        pivot=pivot,
+    )
+
+
+def draw_shape(rng: np.random.Generator, stage: str, outline: Outline | None = None) -> CellShape:
+    """A random cell of ``stage``, turned at random in the plane.
+
+    The interphase population follows real hiPS cells: volume 1600-3050 µm³ (mean about 2150), height 7-11 µm,
+    long axis 25-43 µm, nucleus 0.28 of the cell; mitotic cells round up and hold condensed chromatin. With an
+    ``outline`` (angles from X) its sides and so its volume are given, as in a packed field.
+    """
+    of_stage = STAGE_SHAPES[stage]
+    roundness = of_stage.roundness
+    volume = _truncated(rng, 2120, 400, 1480, 3150) * of_stage.volume
+    height = _truncated(rng, 8.9, 1.2, 7.0, 11.4) * of_stage.height
+    late = stage in ("anaphase", "telophase-cytokinesis")
+    axis = rng.uniform(0, 2 * np.pi)
+    given = outline is not None
+    if outline is None:
+        outline = _outline(rng, _elongation(rng, stage), roundness, height / 2).scaled(9.0)
+        spindle = (axis + rng.normal(0, 0.06 if late else 0.25), rng.normal(0, 0.1))
+    else:
+        axis, spindle = 0.0, (_longest(outline), rng.normal(0, 0.1))
+    free = 1 - roundness
+    shape = CellShape(
+        stage=stage,
+        axis=axis,
+        outline=outline,
+        height=height,
+        dome=rng.uniform(1.0, 5.0) + roundness * 4.0,
+        slope=(rng.normal(0, 0.05) * free, rng.normal(0, 0.07) * free),
+        lift=0.2 + roundness * rng.uniform(0.3, 1.5),
+        rim=rng.uniform(0.5, 1.4) + 1.6 * roundness,
+        roughness=(0.05 if given else 0.30 - 0.12 * roundness, Waves(rng, 6.0, 24)),
+        furrow=(rng.uniform(2.0, 5.5), rng.uniform(2.2, 3.2))
+        if stage == "telophase-cytokinesis"
+        else (0.0, 1.0),
+        spindle=spindle,
+        chromatin_roughness=(
+            0.05 + 0.025 * of_stage.condensation,
+            Waves(rng, 7.0 - 3.5 * of_stage.condensation, 24),
+        ),
+        clearance=rng.uniform(0.1, 0.3) + 0.6 * of_stage.condensation,
+    )
+    if given:
+        volume, shape = shape.volume, replace(shape, axis=spindle[0], outline=outline.turned(-spindle[0]))
+    else:
+        shape = _with_volume(shape, volume)
+    return _with_chromatin(shape, rng, volume * of_stage.chromatin * np.exp(rng.normal(0, 0.045)))
+
+
+def _elongation(rng: np.random.Generator, stage: str) -> float:
+    """Long over short axis of a cell's outline."""
+    if stage == "anaphase":
+        return float(rng.uniform(1.2, 1.45))
+    if stage == "telophase-cytokinesis":
+        return float(rng.uniform(1.6, 2.0))
+    spread = min(rng.exponential(0.65), 2.0)
+    return float(1 + spread * (1 - 0.7 * STAGE_SHAPES[stage].roundness))
+
+
+def _longest(outline: Outline) -> float:
+    """Direction across which the facets stand farthest apart, roughly the outline's long axis."""
+    stretch = (outline.distances * np.exp(2j * outline.angles)).sum()
+    return float(np.angle(stretch) / 2)
+
+
+def _with_volume(shape: CellShape, volume: float) -> CellShape:
+    """``shape`` enlarged in the plane until its volume (µm³) is right."""
+    for _ in range(3):
+        shape = replace(shape, outline=shape.outline.scaled(float(np.sqrt(volume / shape.volume))))
+    return shape
+
+
+def _with_chromatin(shape: CellShape, rng: np.random.Generator, volume: float) -> CellShape:
+    """``shape`` with its chromatin placed where there is room for it, of ``volume`` µm³."""
+    grid = shape.generous_grid()
+    sides, _, cell, _ = shape.surfaces(grid)
+    inside = cell < 0
+    points = grid.points(inside)
+    centroid = points.mean(0)
+    spread = np.linalg.eigvalsh(np.cov(points[:, 1:].T))
+    elongation = float(np.sqrt(spread[1] / spread[0]))
+    interphase_like = STAGE_SHAPES[shape.stage].envelope > 0.8 and shape.stage != "telophase-cytokinesis"
+    # The roomiest place: depth below the sides, and not too far from the centroid.
+    depth = -sides[int(0.45 * shape.height / grid.voxel_size[0]) + 1]
+    _, y, x = grid.axes
+    away = ((y[0] - centroid[1]) ** 2 + (x[0] - centroid[2]) ** 2) / max(spread[1], 1.0)
+    best = np.unravel_index(np.argmax(np.minimum(depth, 6.5) - 0.8 * away), depth.shape)
+    room = np.array([float(y[0, best[0], 0]), float(x[0, 0, best[1]])])
+    pull = 0.7 if interphase_like else 0.2
+    plane = pull * room + (1 - pull) * centroid[1:] + rng.normal(0, 0.8 if interphase_like else 0.6, 2)
+    level = 0.42 * shape.height if interphase_like else 0.47 * shape.height
+    centre = np.array([level + rng.normal(0, 0.2), *plane])
+    loose = 1.1 / (1 + 3.0 * max(elongation - 1.1, 0))
+    nucleus = (
+        shape.axis + rng.normal(0, loose),
+        float(np.exp(abs(rng.normal(0.28, 0.14)))) * (1 + 0.3 * max(elongation - 1.5, 0)),
+        rng.uniform(0.41, 0.53) * shape.height / 8.7,
+    )
+    if shape.furrow[0] > 0:
+        centre = np.array([level, *centroid[1:]])
+    bodies, half = chromatin_bodies(shape.stage, rng, centre, shape.spindle, nucleus)
+    shape = replace(shape, bodies=tuple(bodies), half_distance=half, centre=centre)
+    # The level of the bodies' radius that encloses the volume wanted, of what is far enough from the surface.
+    radius = shape.chromatin_radius(grid)[metric(cell, grid) < -(shape.clearance + 0.15)]
+    wanted = min(max(round(volume / grid.voxel_volume), 1), len(radius) - 1)
+    return replace(shape, level=float(np.partition(radius, wanted)[wanted]))

@@ -1,0 +1,136 @@
+"""Viewers, cells and stand-in models for the tests of the plugin."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_integrated_cell.model.config import preset
+from napari_integrated_cell.model.runtime import CancelToken
+from napari_integrated_cell.vocabulary import STRUCTURE_NAMES
+
+PLUGIN = "napari-integrated-cell"
+DOCK = "Integrate structures"
+
+needs_display = pytest.mark.skipif(
+    sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")),
+    reason="a viewer needs a display: run the tests under Xvfb, as `make test` does",
+)
+
+
+class EchoModel:
+    """Stands in for a trained model: every structure it "predicts" is the DNA or the membrane it is given.
+
+    What it answers is known, so that a test can tell whether a layer lies where it should. ``gate`` holds it
+    up before each structure but the first until the test lets it go on.
+    """
+
+    def __init__(self, box: str = "paper", structures: tuple[str, ...] = STRUCTURE_NAMES) -> None:
+        self.config = preset(box).model_copy(update={"structures": structures})
+        self.name = "echo"
+        self.gate = threading.Event()
+        self.gate.set()
+        self.calls = 0
+
+    def encode(self, x_ref: Any, **_: Any) -> Any:
+        return np.full((len(x_ref), self.config.n_ref), 0.5, np.float32)
+
+    def integrate(
+        self,
+        x_ref: Any,
+        structures: Any = None,
+        *,
+        cancel: CancelToken | None = None,
+        progress: Callable[[int, int, str], None] | None = None,
+        on_structure: Callable[[str, Any], None] | None = None,
+        **_: Any,
+    ) -> dict[str, Any]:
+        self.calls += 1
+        names = list(structures or self.config.structures)
+        volumes = {}
+        for i, name in enumerate(names):
+            if i:
+                while not self.gate.wait(0.02):
+                    if cancel is not None:
+                        cancel.raise_if_cancelled()
+            if cancel is not None:
+                cancel.raise_if_cancelled()
+            volumes[name] = np.asarray(x_ref)[:, 1 if name in ("fibrillarin", "lamin-B1") else 0]
+            if on_structure is not None:
+                on_structure(name, volumes[name])
+            if progress is not None:
+                progress(i + 1, len(names), name)
+        return volumes
+
+    def classify(self, x: Any, **_: Any) -> Any:
+        probabilities = np.full((len(x), len(self.config.structures)), 0.02, np.float32)
+        probabilities[:, self.config.structures.index("TOM20")] = 1 - 0.02 * (len(self.config.structures) - 1)
+        return probabilities
+
+
+@pytest.fixture
+def echo() -> EchoModel:
+    return EchoModel()
+
+
+@pytest.fixture(scope="session")
+def simulated():
+    """One simulated interphase cell, on an anisotropic grid as a microscope gives it."""
+    from napari_integrated_cell.simulation import simulate_cell
+
+    return simulate_cell(3, stage="interphase", voxel_size=(0.58, 0.3, 0.3)).cell
+
+
+@pytest.fixture(autouse=True)
+def no_memory(tmp_path, monkeypatch):
+    """Keep the user's recent models and preferences out of the tests, and the tests out of them."""
+    from napari_integrated_cell.plugin import preferences
+
+    monkeypatch.setattr(preferences, "_recent_file", lambda: tmp_path / "recent_models.json")
+    monkeypatch.setattr(preferences, "_setting", lambda name, default: default)
+
+
+@pytest.fixture
+def notified():
+    """Every notification of the test, as (severity, message)."""
+    from napari.utils.notifications import notification_manager
+
+    told: list[tuple[str, str]] = []
+
+    def hear(event: Any) -> None:
+        told.append((str(event.severity), event.message))
+
+    notification_manager.notification_ready.connect(hear)
+    yield told
+    notification_manager.notification_ready.disconnect(hear)
+
+
+def add_cell(viewer: Any, cell: Any, **place: Any) -> dict[str, Any]:
+    """A cell's channels and masks as layers of a viewer."""
+    place = {"scale": cell.voxel_size, "units": ("µm",) * 3, **place}
+    layers = {
+        "cells": viewer.add_labels(cell.cell_mask.astype(np.uint8), name="cell labels", **place),
+        "nuclei": viewer.add_labels(cell.nucleus_mask.astype(np.uint8), name="nucleus labels", **place),
+    }
+    for name, image in cell.channels.items():
+        layers[name] = viewer.add_image(image, name=name, **place)
+    return layers
+
+
+def fields(layer: Any) -> dict[str, Any]:
+    """What the plugin wrote into a layer."""
+    return layer.metadata["napari_integrated_cell"]
+
+
+def sampled(layer: Any, points: Any) -> Any:
+    """A layer's values at world points (N, 3), 0 outside."""
+    from scipy import ndimage
+
+    coords = np.array([layer.world_to_data(p) for p in points]).T
+    return ndimage.map_coordinates(np.asarray(layer.data, np.float32), coords, order=1, mode="constant")

@@ -1,0 +1,115 @@
+"""Algorithm 2: the real step against the one written out by hand."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from literal import Adam, Draws, Four, algorithm_2, assert_same_weights, quiet
+from torch import Tensor
+from toy_training import MODEL, toy_config
+
+from napari_ic_train.conditional_phase import ConditionalPhase
+from napari_ic_train.phase import initialised
+from napari_integrated_cell.model.networks import ConditionalNetworks, conditional_networks
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def networks(seed: int = 0) -> ConditionalNetworks:
+    made = initialised(conditional_networks(MODEL), torch.Generator().manual_seed(seed))
+    for network in made:
+        network.double()
+    return made
+
+
+def batch(n: int = 5, seed: int = 1) -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.rand((n, MODEL.n_references + 1, *MODEL.box), generator=generator, dtype=torch.float64)
+    y = torch.randint(MODEL.n_structures, (n,), generator=generator)
+    return x, y, torch.randn((n, MODEL.n_ref), generator=generator, dtype=torch.float64)
+
+
+def replay(generator: torch.Generator, x: Tensor, generated: str) -> Draws:
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+    order = torch.randperm(len(x), generator=generator)
+    z_drawn = normal(len(x), MODEL.n_struct)
+    z_ref_drawn = normal(len(x), MODEL.n_ref) if generated == "paper-code" else None
+    passes = 4 if generated == "paper-code" else 3
+    return Draws(order, z_drawn, z_ref_drawn, [normal(*x.shape) for _ in range(passes)])
+
+
+@pytest.mark.parametrize("generated", ["paper", "paper-code"])
+@pytest.mark.parametrize("scaling", ["paper", "paper-code"])
+@pytest.mark.parametrize("gammas", [(1e-4, 1e-5), (0.3, 0.7)])
+def test_step_gives_the_weights_of_the_literal_algorithm(
+    gammas: tuple[float, float], scaling: str, generated: str
+) -> None:
+    config = toy_config(loss_scaling=scaling, generated=generated, gamma_enc=gammas[0], gamma_dec=gammas[1])
+    ours, theirs = networks(), Four(*copy.deepcopy(networks()))
+    quiet(theirs.dec_d)
+    phase = ConditionalPhase(config, ours, torch.Generator().manual_seed(7))
+    generator = torch.Generator().manual_seed(7)
+    rates = (2e-4, 2e-4, 0.01, 2e-4)
+    adams = [Adam(list(n.parameters()), rate, (0.5, 0.999)) for n, rate in zip(theirs, rates, strict=True)]
+
+    for iteration in range(3):
+        given = batch(seed=iteration)
+        phase.step(*given)
+        draws = replay(generator, given[0], generated)
+        gradients = algorithm_2(theirs, given, draws, gammas, scaling, generated)
+        for index in (2, 3, 0, 1):  # the printed order of the updates
+            adams[index].step(gradients[index])
+
+    assert_same_weights(ours, theirs, gradients)
+
+
+def gradients(**fields: object) -> dict[str, list[Tensor]]:
+    phase = ConditionalPhase(toy_config(**fields), networks(), torch.Generator().manual_seed(7))
+    phase.gradients(*batch())
+    return {
+        name: [p.grad for p in network.parameters()]
+        for name, network in zip(phase.networks._fields, phase.networks, strict=True)
+    }
+
+
+def same(a: list[Tensor], b: list[Tensor]) -> bool:
+    return all(torch.allclose(p, q, rtol=1e-12, atol=1e-15) for p, q in zip(a, b, strict=True))
+
+
+@pytest.mark.parametrize("generated", ["paper", "paper-code"])
+@pytest.mark.parametrize(("gamma", "listener"), [("gamma_dec", "dec"), ("gamma_enc", "enc")])
+def test_a_discriminator_is_heard_by_its_own_network_alone(gamma: str, listener: str, generated: str) -> None:
+    quietly = gradients(**{gamma: 0.0, "generated": generated})
+    loudly = gradients(**{gamma: 10.0, "generated": generated})
+    assert {name for name in quietly if not same(quietly[name], loudly[name])} == {listener}
+
+
+def test_the_two_ways_to_generate_differ_for_decoder_and_its_discriminator_alone() -> None:
+    paper, code = gradients(gamma_dec=1.0), gradients(gamma_dec=1.0, generated="paper-code")
+    assert {name for name in paper if not same(paper[name], code[name])} == {"dec", "dec_d"}
+
+
+def test_losses_are_those_of_the_batch() -> None:
+    phase = ConditionalPhase(toy_config(), networks(), torch.Generator().manual_seed(7))
+    x, y, z_ref = batch()
+    code = copy.deepcopy(phase.networks.enc)(x)
+    losses = phase.step(x, y, z_ref)
+    assert tuple(losses) == phase.loss_names
+    expected = ((code.z_ref - z_ref) ** 2).mean()
+    assert losses["latent"].item() == pytest.approx(expected.item(), rel=1e-12)
+    expected = -code.y_logits.log_softmax(1)[torch.arange(len(y)), y].mean()
+    assert losses["structure"].item() == pytest.approx(expected.item(), rel=1e-12)
+
+
+def test_learning_rates_scale_together() -> None:
+    phase = ConditionalPhase(toy_config(), networks(), torch.Generator())
+    phase.scale_learning_rates(0.5)
+    rates = {name: optimiser.param_groups[0]["lr"] for name, optimiser in phase.optimisers.items()}
+    assert rates == {"enc": 1e-4, "dec": 1e-4, "enc_d": 0.005, "dec_d": 1e-4}

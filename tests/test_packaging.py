@@ -1,0 +1,143 @@
+"""What is shipped: scripts, manifest, versions, and what importing the package costs."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import distribution, packages_distributions
+from pathlib import Path
+
+import pytest
+from npe2 import PluginManifest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[1]
+NAME = "napari-integrated-cell"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+SOURCES = sorted(p for folder in ("src", "training") for p in (ROOT / folder).rglob("*.py"))
+LARGEST_FILE = 2 * 2**20
+
+
+def test_scripts_and_manifest_are_declared_and_resolve() -> None:
+    declared = {(e.group, e.name): e for e in distribution(NAME).entry_points}
+    assert set(declared) == {
+        ("console_scripts", "napari-ic"),
+        ("console_scripts", "napari-ic-train"),
+        ("napari.manifest", NAME),
+    }
+    for (group, _), entry in declared.items():
+        if group == "console_scripts":
+            assert callable(entry.load())
+
+
+@pytest.mark.parametrize("script", ["napari-ic", "napari-ic-train"])
+def test_script_runs(script: str) -> None:
+    program = Path(sys.executable).with_name(script)
+    shown = subprocess.run([program, "--help"], capture_output=True, text=True, timeout=120)
+    assert shown.returncode == 0, shown.stderr
+    assert script in shown.stdout
+
+
+def test_manifest_is_valid_and_every_command_imports() -> None:
+    manifest = PluginManifest.from_distribution(NAME)
+    assert manifest.name == NAME
+    assert manifest.package_version == PROJECT["version"]
+    manifest.validate_imports()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import napari_integrated_cell",
+        f"from npe2 import PluginManifest; PluginManifest.from_distribution({NAME!r})",
+        "import napari_integrated_cell.cli",
+        "import napari_ic_train.cli",
+    ],
+)
+def test_importing_is_light(statement: str) -> None:
+    heavy = "{'torch', 'napari', 'qtpy', 'PySide6', 'PyQt6'}"
+    code = f"{statement}\nimport sys; print(sorted({heavy} & set(sys.modules)))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.strip() == "[]"
+
+
+def test_every_source_file_says_what_it_is() -> None:
+    undocumented = [
+        str(path.relative_to(ROOT))
+        for path in SOURCES
+        if path.read_text("utf-8").strip() and not ast.get_docstring(ast.parse(path.read_text("utf-8")))
+    ]
+    assert SOURCES
+    assert undocumented == []
+
+
+def imported_roots(path: Path) -> set[str]:
+    """Top-level names of all absolute imports of a file, those inside functions included."""
+    roots: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            roots |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            roots.add(node.module.split(".")[0])
+    return roots
+
+
+def test_every_import_is_a_declared_dependency() -> None:
+    declared = {canonicalize_name(Requirement(line).name) for line in PROJECT["dependencies"]} | {NAME}
+    providers = packages_distributions()
+    undeclared = {
+        f"{root} in {path.relative_to(ROOT)}"
+        for path in SOURCES
+        for root in imported_roots(path) - sys.stdlib_module_names
+        if root in providers and not declared & {canonicalize_name(name) for name in providers[root]}
+    }
+    assert undeclared == set()
+
+
+def test_constraints_allow_every_dependency() -> None:
+    """Each requirement that holds here has a pin that holds here, and the pin fits it."""
+    lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+    pins = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    pinned = {canonicalize_name(p.name): p for p in pins if p.marker is None or p.marker.evaluate()}
+    for requirement in map(Requirement, PROJECT["dependencies"]):
+        if requirement.marker is None or requirement.marker.evaluate():
+            (pin,) = pinned[canonicalize_name(requirement.name)].specifier
+            assert pin.operator == "=="
+            assert requirement.specifier.contains(pin.version), f"{requirement} is pinned at {pin}"
+
+
+def test_version_is_the_same_everywhere() -> None:
+    version = PROJECT["version"]
+    changelog = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    citation = (ROOT / "CITATION.cff").read_text("utf-8")
+    assert distribution(NAME).version == version
+    assert re.findall(r"^## \[(\d[^]]*)\]", changelog, re.MULTILINE)[0] == version
+    assert re.findall(r"^version: (\S+)$", citation, re.MULTILINE) == [version]
+
+
+def test_readme_links_lead_somewhere() -> None:
+    for page in ("README.md", "CONTRIBUTING.md"):
+        text = (ROOT / page).read_text("utf-8")
+        targets = [t for t in re.findall(r"\]\(([^)#\s]+)\)", text) if "://" not in t]
+        assert [t for t in targets if not (ROOT / t).exists()] == []
+
+
+def test_no_large_file_is_tracked() -> None:
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout, so there is nothing tracked to weigh")
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    tracked = [ROOT / name for name in listed.split("\0") if name]
+    demo_model = ROOT / "src" / "napari_integrated_cell" / "models" / "demo"
+    assert tracked
+    assert [
+        str(p.relative_to(ROOT))
+        for p in tracked
+        if p.is_file() and not p.is_relative_to(demo_model) and p.stat().st_size > LARGEST_FILE
+    ] == []

@@ -1,0 +1,398 @@
+"""The loop: resuming to the bit, stopping, what is left on disk, and that something is learnt."""
+
+from __future__ import annotations
+
+import csv
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from toy_training import MODEL, ToyCells, toy_config
+
+from napari_ic_train import checkpoint
+from napari_ic_train.cells import FLIPS, epoch_batches, flipped, reference_targets
+from napari_ic_train.checkpoint import checkpoints, read_checkpoint
+from napari_ic_train.config import PhaseConfig, TrainingConfig, read_config
+from napari_ic_train.trainer import (
+    TrainingDiverged,
+    fit_conditional,
+    fit_reference,
+    fitted_conditional,
+    fitted_reference,
+)
+from napari_integrated_cell.model.networks import ReferenceEncoder
+from napari_integrated_cell.model.runtime import Cancelled, CancelToken
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def rows(run: Path, phase: str) -> list[dict[str, str]]:
+    with (run / phase / "losses.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def untimed(run: Path, phase: str) -> list[dict[str, str]]:
+    return [
+        {k: v for k, v in row.items() if k not in ("seconds", "cells_per_second")} for row in rows(run, phase)
+    ]
+
+
+def last_tensors(run: Path, phase: str) -> dict[str, Tensor]:
+    return load_file(checkpoints(run / phase)[-1])
+
+
+def assert_same_run(a: Path, b: Path, phase: str) -> None:
+    ours, theirs = last_tensors(a, phase), last_tensors(b, phase)
+    assert ours.keys() == theirs.keys()
+    different = [name for name in ours if not torch.equal(ours[name], theirs[name])]
+    assert not different
+    assert untimed(a, phase) == untimed(b, phase)
+
+
+class Cut(ToyCells):
+    """Cells that set a token, or fail, when they are read for the n-th time."""
+
+    def __init__(self, at: int, token: CancelToken | None = None) -> None:
+        super().__init__()
+        self.left, self.token = at, token
+
+    def images(self, indices: np.ndarray) -> Tensor:
+        self.left -= 1
+        if self.left == 0:
+            if self.token is None:
+                raise OSError("the store is gone")
+            self.token.cancel()
+        return super().images(indices)
+
+
+@pytest.fixture(scope="module")
+def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Both phases, unbroken."""
+    torch.set_num_threads(1)
+    out = tmp_path_factory.mktemp("whole")
+    fit_reference(ToyCells(), toy_config(), out, device="cpu")
+    fit_conditional(ToyCells(), toy_config(), out, device="cpu")
+    return out
+
+
+def test_a_run_is_a_folder_that_explains_itself(whole_run: Path) -> None:
+    assert read_config(whole_run / "config.yaml") == toy_config()
+    for phase, own in (("reference", []), ("conditional", ["structure", "latent"])):
+        table = rows(whole_run, phase)
+        assert [row["epoch"] for row in table] == ["1", "2", "3", "4"]
+        adversarial = [
+            "encoder_deception",
+            "decoder_deception",
+            "encoding_discriminator",
+            "decoding_discriminator",
+        ]
+        assert list(table[0]) == [
+            "epoch",
+            "seconds",
+            "cells_per_second",
+            "reconstruction",
+            *own,
+            *adversarial,
+        ]
+        assert len(checkpoints(whole_run / phase)) == toy_config().keep_checkpoints
+        assert not list((whole_run / phase).glob("*.part"))
+
+
+def test_the_same_seed_gives_the_same_run_and_another_another(whole_run: Path, tmp_path: Path) -> None:
+    fit_reference(ToyCells(), toy_config(), tmp_path / "again", device="cpu")
+    assert_same_run(tmp_path / "again", whole_run, "reference")
+    fit_reference(ToyCells(), toy_config(seed=4), tmp_path / "other", device="cpu")
+    assert untimed(tmp_path / "other", "reference") != untimed(whole_run, "reference")
+
+
+@pytest.mark.parametrize("at", [1, 3, 5, 8])
+def test_cancel_keeps_every_batch_and_resume_is_bit_exact(at: int, whole_run: Path, tmp_path: Path) -> None:
+    for phase, fit in (("reference", fit_reference), ("conditional", fit_conditional)):
+        token = CancelToken()
+        # Phase 2 reads every cell once before it trains.
+        cells = Cut(at + (2 if phase == "conditional" else 1), token)
+        with pytest.raises(Cancelled, match="resume it to go on"):
+            fit(cells, toy_config(), tmp_path, device="cpu", cancel=token)
+        fit(ToyCells(), toy_config(), tmp_path, device="cpu", resume=True)
+        assert_same_run(tmp_path, whole_run, phase)
+
+
+def test_a_cancelled_phase_is_not_a_fitted_one(tmp_path: Path) -> None:
+    token = CancelToken()
+    with pytest.raises(Cancelled):
+        fit_reference(Cut(6, token), toy_config(), tmp_path, device="cpu", cancel=token)
+    with pytest.raises(ValueError, match=r"reference phase of .* is not finished"):
+        fit_conditional(ToyCells(), toy_config(), tmp_path, device="cpu")
+
+
+def test_a_vanished_store_leaves_the_last_epoch(whole_run: Path, tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="the store is gone"):
+        fit_reference(Cut(9), toy_config(), tmp_path, device="cpu")
+    position, _ = read_checkpoint(checkpoints(tmp_path / "reference")[-1])
+    assert (position.epoch, position.batch) == (2, 0)
+    fit_reference(ToyCells(), toy_config(), tmp_path, device="cpu", resume=True)
+    assert_same_run(tmp_path, whole_run, "reference")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("phase", ["reference", "conditional"])
+def test_a_killed_process_resumes_to_the_bit(phase: str, tmp_path: Path) -> None:
+    epochs = (20, 1) if phase == "reference" else (1, 20)
+    lengths = dict(zip(("reference", "conditional"), (PhaseConfig(epochs=n) for n in epochs), strict=True))
+    broken, unbroken = tmp_path / "broken", tmp_path / "unbroken"
+    script = Path(__file__).with_name("toy_training.py")
+    process = subprocess.Popen([sys.executable, str(script), str(broken), *map(str, epochs)])
+    try:
+        deadline = time.monotonic() + 120
+        while len(checkpoints(broken / phase)) < 2:
+            assert process.poll() is None, "the run ended before it could be killed"
+            assert time.monotonic() < deadline, "the run wrote no checkpoint"
+            time.sleep(0.002)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    position, _ = read_checkpoint(checkpoints(broken / phase)[-1])
+    assert position.epoch < max(epochs), "the run ended before it could be killed"
+    for out in (broken, unbroken):
+        fit_reference(ToyCells(), toy_config(**lengths), out, device="cpu", resume=True)
+        fit_conditional(ToyCells(), toy_config(**lengths), out, device="cpu", resume=True)
+    assert_same_run(broken, unbroken, phase)
+
+
+def test_fitted_networks_are_those_that_were_trained(tmp_path: Path) -> None:
+    trained = fit_reference(ToyCells(), toy_config(), tmp_path, device="cpu")
+    x = ToyCells().references(np.arange(3))
+    loaded = fitted_reference(tmp_path)
+    with torch.no_grad():
+        assert torch.equal(trained.dec(trained.enc(x)), loaded.dec(loaded.enc(x)))
+    assert not any(network.training for network in (*trained, *loaded))
+    with pytest.raises(ValueError, match=r"conditional phase of .* is not finished"):
+        fitted_conditional(tmp_path)
+
+
+def test_resuming_a_finished_run_changes_nothing_and_more_epochs_go_on(
+    whole_run: Path, tmp_path: Path
+) -> None:
+    short = toy_config(reference=PhaseConfig(epochs=2))
+    fit_reference(ToyCells(), short, tmp_path, device="cpu")
+    before = last_tensors(tmp_path, "reference")
+    fit_reference(ToyCells(), short, tmp_path, device="cpu", resume=True)
+    assert all(
+        torch.equal(tensor, before[name]) for name, tensor in last_tensors(tmp_path, "reference").items()
+    )
+    fit_reference(ToyCells(), toy_config(), tmp_path, device="cpu", resume=True)
+    assert_same_run(tmp_path, whole_run, "reference")
+
+
+def test_a_folder_with_a_run_is_not_overwritten(whole_run: Path) -> None:
+    with pytest.raises(ValueError, match="already holds a reference phase"):
+        fit_reference(ToyCells(), toy_config(), whole_run, device="cpu")
+    with pytest.raises(ValueError, match="another configuration"):
+        fit_reference(ToyCells(), toy_config(learning_rate=1e-3), whole_run, device="cpu", resume=True)
+
+
+def test_progress_reports_each_epoch(tmp_path: Path) -> None:
+    seen = []
+    fit_reference(
+        ToyCells(), toy_config(), tmp_path, device="cpu", progress=lambda *report: seen.append(report)
+    )
+    assert [(epoch, epochs) for epoch, epochs, *_ in seen] == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert all(rate > 0 for *_, rate, _ in seen)
+    assert [left > 0 for *_, left in seen] == [True, True, True, False]
+    assert [f"{losses['reconstruction']:.6g}" for _, _, losses, *_ in seen] == [
+        row["reconstruction"] for row in rows(tmp_path, "reference")
+    ]
+
+
+def test_the_clock_may_end_a_phase(tmp_path: Path) -> None:
+    config = toy_config(reference=PhaseConfig(epochs=1000, max_minutes=1e-6))
+    fit_reference(ToyCells(), config, tmp_path, device="cpu")
+    assert len(rows(tmp_path, "reference")) == 1
+    fitted_reference(tmp_path)
+
+
+def test_cosine_decay_ends_at_nothing() -> None:
+    from napari_ic_train.trainer import _decay
+
+    config, length = toy_config(learning_rate_decay="cosine"), PhaseConfig(epochs=10)
+    factors = [_decay(config, length, epoch) for epoch in (0, 2.5, 5, 10)]
+    assert factors == pytest.approx([1, (1 + 2**-0.5) / 2, 0.5, 0])
+    assert _decay(toy_config(), length, 9.5) == 1
+
+
+def test_decay_reaches_the_optimisers(tmp_path: Path, whole_run: Path) -> None:
+    fit_reference(ToyCells(), toy_config(learning_rate_decay="cosine"), tmp_path, device="cpu")
+    slower, steady = last_tensors(tmp_path, "reference"), last_tensors(whole_run, "reference")
+    assert not torch.equal(slower["enc.z_ref.weight"], steady["enc.z_ref.weight"])
+
+
+def test_a_nan_names_the_loss_and_the_last_good_checkpoint(tmp_path: Path) -> None:
+    cells = ToyCells()
+
+    def poison(epoch: int, *_: object) -> None:
+        if epoch == 2:
+            cells.x[0, 0, 0, 0, 0] = float("nan")
+
+    with pytest.raises(
+        TrainingDiverged, match="In epoch 3 of the reference phase the loss 'reconstruction'"
+    ) as error:
+        fit_reference(cells, toy_config(), tmp_path, device="cpu", progress=poison)
+    good = checkpoints(tmp_path / "reference")[-1]
+    assert str(good) in str(error.value)
+    position, tensors = read_checkpoint(good)
+    assert position.epoch == 2
+    assert all(tensor.isfinite().all() for tensor in tensors.values())
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save, written = checkpoint.save_file, []
+
+    def full(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
+        written.append(path)
+        if len(written) == 3:
+            Path(path).write_bytes(b"half a checkpoi")
+            raise OSError(28, "No space left on device")
+        save(tensors, path, metadata)
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(
+        OSError, match=r"could not be written .*No space left.*; the last good checkpoint is .*000002"
+    ):
+        fit_reference(ToyCells(), toy_config(), tmp_path, device="cpu")
+    assert not list((tmp_path / "reference").glob("*.part"))
+    assert read_checkpoint(checkpoints(tmp_path / "reference")[-1])[0].epoch == 2
+
+
+def test_a_broken_checkpoint_is_said(tmp_path: Path) -> None:
+    fit_reference(ToyCells(), toy_config(), tmp_path, device="cpu")
+    path = checkpoints(tmp_path / "reference")[-1]
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=r"000004.* is broken .*delete it to use the one before"):
+        fit_reference(ToyCells(), toy_config(), tmp_path, device="cpu", resume=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            {"x": torch.zeros(10, 3, 8, 8, 8)},
+            r"are \(C, Z, Y, X\) = \(3, 8, 8, 8\), but the model 'toy' takes \(3, 8, 8, 12\)",
+        ),
+        ({"labels": np.full(10, 3)}, "labels run from 3 to 3, but the model has 3 structures"),
+        ({"x": torch.zeros(1, 3, 8, 8, 12)}, "There are 1 training cells"),
+    ],
+)
+def test_cells_that_do_not_fit_the_model_are_refused(change: dict, words: str, tmp_path: Path) -> None:
+    cells = ToyCells()
+    vars(cells).update(change)
+    with pytest.raises(ValueError, match=words):
+        fit_reference(cells, toy_config(), tmp_path, device="cpu")
+
+
+@given(
+    st.integers(2, 200), st.integers(2, 40), st.booleans(), st.integers(0, 2**31 - 1), st.integers(0, 1000)
+)
+def test_an_epoch_is_every_cell_once_in_even_batches(
+    n_cells: int, batch_size: int, flips: bool, seed: int, epoch: int
+) -> None:
+    plan = epoch_batches(n_cells, batch_size, flips=flips, seed=seed, epoch=epoch)
+    assert sorted(np.concatenate([indices for indices, _ in plan])) == list(range(n_cells))
+    sizes = [len(indices) for indices, _ in plan]
+    assert max(sizes) - min(sizes) <= 1
+    assert min(sizes) >= 2
+    assert max(sizes) <= max(batch_size, 3)
+    assert all(len(flip) == len(indices) and set(flip) <= set(range(len(FLIPS))) for indices, flip in plan)
+    assert flips or not any(flip.any() for _, flip in plan)
+    again = epoch_batches(n_cells, batch_size, flips=flips, seed=seed, epoch=epoch)
+    assert all(
+        np.array_equal(a, b)
+        for one, two in zip(plan, again, strict=True)
+        for a, b in zip(one, two, strict=True)
+    )
+
+
+def test_epochs_and_flips_differ() -> None:
+    first, second = (epoch_batches(50, 10, flips=True, seed=0, epoch=epoch) for epoch in (0, 1))
+    assert not np.array_equal(first[0][0], second[0][0])
+    assert set(np.concatenate([flip for _, flip in first])) == {0, 1, 2, 3}
+
+
+def test_targets_are_those_of_the_flipped_cells() -> None:
+    torch.manual_seed(0)
+    cells, config = ToyCells(), toy_config(augment_flips=True)
+    encoder = ReferenceEncoder(MODEL)
+    encoder(cells.references(np.arange(10)))  # gives the running statistics something to say
+    targets = reference_targets(cells, encoder, config)
+    flips = np.arange(10) % 4
+    with torch.no_grad():
+        expected = encoder.eval()(flipped(cells.references(np.arange(10)), flips))
+    torch.testing.assert_close(targets[np.arange(10), flips], expected)
+    x = cells.images(np.arange(4))
+    assert torch.equal(flipped(x, np.arange(4))[3], x[3].flip(1 + 1, 1 + 2))
+    plain = reference_targets(cells, encoder, toy_config())
+    torch.testing.assert_close(plain[:, 0], targets[:, 0])
+
+
+def test_targets_come_from_phase_1_in_eval_mode(tmp_path: Path) -> None:
+    class Spy(nn.Module):
+        def __init__(self, encoder: nn.Module) -> None:
+            super().__init__()
+            self.encoder, self.modes = encoder, []
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.modes.append(self.encoder.training)
+            assert x.shape[1] == MODEL.n_references
+            return self.encoder(x)
+
+    spy = Spy(ReferenceEncoder(MODEL))
+    fit_conditional(ToyCells(), toy_config(), tmp_path, encoder=spy, device="cpu")
+    assert spy.modes == [False]
+
+
+def learning(**fields: object) -> TrainingConfig:
+    length = PhaseConfig(epochs=60)
+    return toy_config(reference=length, conditional=length, learning_rate=5e-3, batch_size=4, **fields)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "fields", [{}, {"precision": "bf16", "augment_flips": True, "learning_rate_decay": "cosine"}]
+)
+def test_something_is_learnt(fields: dict, tmp_path: Path) -> None:
+    cells, config = ToyCells(24), learning(**fields)
+    reference = fit_reference(cells, config, tmp_path, device="cpu")
+    conditional = fit_conditional(cells, config, tmp_path, device="cpu")
+
+    first, *_, last = rows(tmp_path, "reference")
+    assert float(last["reconstruction"]) < 0.6 * float(first["reconstruction"])
+    first, *_, last = rows(tmp_path, "conditional")
+    assert float(last["reconstruction"]) < 0.7 * float(first["reconstruction"])
+    assert float(last["structure"]) < 0.2 * float(first["structure"])
+    assert float(last["latent"]) < 0.5 * float(first["latent"])
+
+    x, y = cells.x, torch.from_numpy(cells.labels)
+    with torch.no_grad():
+        code = conditional.enc(x)
+        assert (code.y_logits.argmax(1) == y).float().mean() > 0.9
+        # Given a cell's shape, the decoder puts the structure it is asked for where that one lies.
+        z_ref, z_struct = reference.enc(x[:, :2]), torch.zeros(len(x), MODEL.n_struct)
+        asked, another = (conditional.dec(torch.eye(3)[k], z_ref, z_struct) for k in (y, (y + 1) % 3))
+
+    def agreement(made: Tensor) -> float:
+        pairs = zip(made[:, 2].flatten(1), x[:, 2].flatten(1), strict=True)
+        return float(np.mean([np.corrcoef(a, b)[0, 1] for a, b in pairs]))
+
+    assert agreement(asked) > 0.5
+    assert agreement(asked) > agreement(another) + 0.05
