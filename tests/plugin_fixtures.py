@@ -31,19 +31,19 @@ class EchoModel:
     up before each structure but the first until the test lets it go on.
     """
 
-    def __init__(self, box: str = "paper", structures: tuple[str, ...] = STRUCTURE_NAMES) -> None:
+    def __init__(self, box: str = "demo", structures: tuple[str, ...] = STRUCTURE_NAMES) -> None:
         self.config = preset(box).model_copy(update={"structures": structures})
         self.name = "echo"
         self.gate = threading.Event()
         self.gate.set()
-        self.calls = 0
 
     def encode(self, x_ref: Any, **_: Any) -> Any:
+        self._seen = np.asarray(x_ref)
         return np.full((len(x_ref), self.config.n_ref), 0.5, np.float32)
 
-    def integrate(
+    def decode_structures(
         self,
-        x_ref: Any,
+        z_ref: Any,
         structures: Any = None,
         *,
         cancel: CancelToken | None = None,
@@ -51,7 +51,6 @@ class EchoModel:
         on_structure: Callable[[str, Any], None] | None = None,
         **_: Any,
     ) -> dict[str, Any]:
-        self.calls += 1
         names = list(structures or self.config.structures)
         volumes = {}
         for i, name in enumerate(names):
@@ -61,7 +60,7 @@ class EchoModel:
                         cancel.raise_if_cancelled()
             if cancel is not None:
                 cancel.raise_if_cancelled()
-            volumes[name] = np.asarray(x_ref)[:, 1 if name in ("fibrillarin", "lamin-B1") else 0]
+            volumes[name] = self._seen[:, 1 if name in ("fibrillarin", "lamin-B1") else 0]
             if on_structure is not None:
                 on_structure(name, volumes[name])
             if progress is not None:
@@ -132,5 +131,21 @@ def sampled(layer: Any, points: Any) -> Any:
     """A layer's values at world points (N, 3), 0 outside."""
     from scipy import ndimage
 
-    coords = np.array([layer.world_to_data(p) for p in points]).T
+    coords = from_world(layer, points).T
     return ndimage.map_coordinates(np.asarray(layer.data, np.float32), coords, order=1, mode="constant")
+
+
+def to_world(layer: Any, points: Any) -> Any:
+    """Where napari shows data points (N, 3); asked point by point that is slow, and it is affine."""
+    return _affinely(layer.data_to_world, points)
+
+
+def from_world(layer: Any, points: Any) -> Any:
+    """Data points at world points (N, 3)."""
+    return _affinely(layer.world_to_data, points)
+
+
+def _affinely(transform: Callable[[Any], Any], points: Any) -> Any:
+    origin = np.asarray(transform(np.zeros(3)), float)
+    steps = np.array([np.asarray(transform(step), float) - origin for step in np.eye(3)])
+    return origin + np.asarray(points, float) @ steps

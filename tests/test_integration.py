@@ -33,7 +33,9 @@ class DnaEverywhere:
         self.seen = np.asarray(x)
         return np.zeros((len(x), CONFIG.n_ref), np.float32)
 
-    def decode_structures(self, z_ref, structures=None, *, cancel=None, progress=None, on_structure=None, **_):
+    def decode_structures(
+        self, z_ref, structures=None, *, cancel=None, progress=None, on_structure=None, **_
+    ):
         volumes = {}
         for name in structures or CONFIG.structures:
             if cancel is not None:

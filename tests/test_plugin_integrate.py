@@ -18,9 +18,11 @@ from plugin_fixtures import (  # noqa: F401
     notified,
     sampled,
     simulated,
+    to_world,
 )
 from qtpy.QtCore import Qt
 
+from napari_integrated_cell.imaging.pose import pose_of
 from napari_integrated_cell.plugin import integrating
 from napari_integrated_cell.plugin.results import result_layers
 from napari_integrated_cell.plugin.session import session_of
@@ -76,7 +78,7 @@ def inside(cell, layers):
 
     def points(mask):
         index = np.argwhere(mask)
-        return [layers["cells"].data_to_world(i) for i in rng.permutation(index)[:800]]
+        return to_world(layers["cells"], rng.permutation(index)[:2000])
 
     return points(ndimage.binary_erosion(cell.nucleus_mask, iterations=1)), points(far)
 
@@ -108,9 +110,9 @@ def test_the_dock_opens_in_an_empty_viewer_and_says_what_is_missing(viewer, qtbo
 def test_the_preview_shows_the_posed_cell(dock, viewer, qtbot):
     qtbot.waitUntil(lambda: dock.preview.has_picture, timeout=20_000)
     assert "µm³" in dock.preview.words
-    session = session_of(viewer)
-    assert session.cell.metadata["label"] == 1
-    for warning in session.pose.warnings:
+    cell = session_of(viewer).cell
+    assert cell.metadata["label"] == 1
+    for warning in pose_of(cell).warnings:
         assert warning in dock.preview.words
 
 
@@ -183,9 +185,10 @@ def test_structures_lie_over_the_cell(viewer, qtbot, simulated, place):
     """The stand-in answers with the posed DNA: it must come back over the nucleus, wherever that lies."""
     layers = add_cell(viewer, simulated, **place)
     dock = opened_dock(viewer)
+    dock.structures.tick(["fibrillarin"])
     run(qtbot, viewer, dock)
     made = result_layers(viewer, f"{session_of(viewer).key}/{dock.cell.request().key}")
-    assert list(made) == list(STRUCTURE_NAMES)
+    assert list(made) == ["fibrillarin"]
     nucleus, outside = inside(simulated, layers)
     fibrillarin = made["fibrillarin"]
     assert sampled(fibrillarin, nucleus).mean() > 0.3
@@ -215,13 +218,15 @@ def test_layers_carry_colour_unit_scale_and_where_they_come_from(dock, viewer, q
         assert [str(u) for u in layer.units] == ["micrometer"] * 3
         assert layer.axis_labels == ("z", "y", "x")
         np.testing.assert_allclose(layer.scale, echo.config.voxel_size)
-        np.testing.assert_allclose(layer.affine.affine_matrix, session.pose.layer_affine, atol=1e-9)
+        np.testing.assert_allclose(
+            layer.affine.affine_matrix, session.integration.pose.layer_affine, atol=1e-9
+        )
         assert layer.contrast_limits[0] == 0
         assert about["model"] == "echo"
         assert about["cell"] == "cell 1"
         assert about["label"] == 1
         assert about["source"] == "membrane"
-        assert about["pose_warnings"] == list(session.pose.warnings)
+        assert about["pose_warnings"] == list(session.integration.pose.warnings)
         np.testing.assert_allclose(about["z_ref"], session.integration.z_ref)
     assert session.model is echo
     assert set(session.integration.volumes) == {"lamin-B1", "TOM20"}

@@ -16,7 +16,7 @@ from napari_integrated_cell.simulation import write_dataset
 Progress = Callable[[int, int, str], None]
 
 # The committed recipe; the rest of it is presets/demo.yaml.
-CELLS = 3300
+CELLS = 4400
 SEED = 1
 VOXEL_SIZE = 0.4
 TEST_FRACTION = 0.05
@@ -42,6 +42,11 @@ def fit_phases(
     """
     if phase not in ("reference", "conditional", "both"):
         raise ValueError(f"There is no phase {phase!r}: choose reference, conditional or both.")
+    if store.structures != config.model.structures:
+        raise ValueError(
+            f"The store holds {', '.join(store.structures)} but the model {', '.join(config.model.structures)}: "
+            "prepare the store with all of the model's structures, or list the store's in the configuration."
+        )
     loaded = store.in_memory()
 
     def told(name: str) -> EpochProgress:

@@ -58,6 +58,8 @@ def major_axis(
     from_mean = points - share @ points
     spread = (from_mean * share[:, None]).T @ from_mean + np.diag(np.square(pixel) / 12)
     (minor, major), axes = np.linalg.eigh(spread)
+    if major - minor <= 1e-9 * major:  # round: any direction would be rounding's
+        return 0.0, 1.0
     y, x = axes[:, 1]
     if x < 0 or (x == 0 and y < 0):
         y, x = -y, -x

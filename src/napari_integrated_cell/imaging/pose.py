@@ -43,6 +43,8 @@ __all__ = [
 #: How far (µm) the masks reach beyond the segmentation. A membrane stain straddles the cell mask's edge and a
 #: DNA stain is blurred across the nucleus's: the bare masks would cut half of the one, the rim of the other.
 MASK_TOLERANCE = 0.3
+# A skewness that is nothing but rounding flips nothing.
+_SYMMETRIC = 1e-9
 
 
 def pose_of(cell: Cell, box: Box = PAPER_BOX) -> Pose:
@@ -69,7 +71,7 @@ def pose_of(cell: Cell, box: Box = PAPER_BOX) -> Pose:
     angle, footprint_ratio = major_axis(columns.points, None, cell.voxel_size[1:])
     _, volume_ratio = major_axis(columns.points, columns.voxels, cell.voxel_size[1:])
     skew_y, skew_x = skewness(columns.points @ rotation(angle).T, columns.voxels)
-    flips = (skew_y < 0, skew_x < 0)
+    flips = (skew_y < -_SYMMETRIC, skew_x < -_SYMMETRIC)
     linear = np.eye(3)
     linear[1:, 1:] = np.diag([-1.0 if flip else 1.0 for flip in flips]) @ rotation(angle)
 

@@ -69,7 +69,7 @@ def write_ome_tiff(
     shape = (len(arrays), *next(iter(arrays.values())).shape)
     metadata = {
         "axes": "CZYX",
-        "Channel": {"Name": list(arrays)},
+        "Channel": {"Name": [_printable(name).replace('"', "'") for name in arrays]},
         "PhysicalSizeZ": z,
         "PhysicalSizeZUnit": "µm",
         "PhysicalSizeY": y,
@@ -78,7 +78,7 @@ def write_ome_tiff(
         "PhysicalSizeXUnit": "µm",
     }
     if description:
-        metadata["Description"] = description
+        metadata["Description"] = _printable(description)
     aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         tifffile.imwrite(
@@ -112,8 +112,11 @@ def _checked(volumes: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     if len(shapes) > 1 or any(len(shape) != 3 for shape in shapes):
         listed = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
         raise ValueError(f"Volumes of one file share one (Z, Y, X) shape, but these do not: {listed}.")
-    if 0 in next(iter(shapes)):
-        raise ValueError("The volumes are empty: there are no voxels to write.")
+    z, y, x = next(iter(shapes))
+    if z < 1 or y < 2 or x < 2:
+        raise ValueError(
+            f"Volumes of shape {(z, y, x)} are no images: their planes need two voxels each way."
+        )
     return arrays
 
 
@@ -144,6 +147,11 @@ def _check_place(path: Path, overwrite: bool) -> None:
         raise FileNotFoundError(f"The folder {path.parent} does not exist: make it first or choose another.")
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists: choose another name or allow it to be replaced.")
+
+
+def _printable(text: str) -> str:
+    """``text`` with blanks for the control characters that XML forbids."""
+    return "".join(c if c.isprintable() or c in "\t\n" else " " for c in text)
 
 
 def _planes(arrays: Mapping[str, NDArray[Any]], dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:

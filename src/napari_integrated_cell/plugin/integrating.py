@@ -98,7 +98,7 @@ def integrate(
     def take(part: Any) -> None:
         if isinstance(part, Posed):
             posed[:] = [part]
-            session.model, session.cell, session.pose = part.model, part.cell, part.pose
+            session.model, session.cell = part.model, part.cell
             return
         about = _about(request, posed[0], session.model_source)
         layer = show_structure(

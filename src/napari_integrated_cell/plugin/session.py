@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_integrated_cell.cell import Cell
-    from napari_integrated_cell.imaging.pose import Pose
+    from napari_integrated_cell.imaging.pose import Box
     from napari_integrated_cell.integration import Integration
     from napari_integrated_cell.model.integrated_cell import IntegratedCell
 
@@ -44,10 +44,10 @@ class Session:
         As :func:`napari_integrated_cell.model.runtime.choose_device` takes it.
     model : IntegratedCell or None
         The model of that source on that device, once :meth:`load` has been through.
-    cell, pose : Cell, Pose or None
-        The active cell, and how it lies in the model's box.
+    cell : Cell or None
+        The active cell.
     integration : Integration or None
-        The last integrated cell.
+        The last integrated cell, with its pose and its structures.
     z_ref : array of float32, (n_ref,), or None
         Where the user is in the latent space of cell and nuclear shape.
     key : str
@@ -60,7 +60,7 @@ class Session:
 
     events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor(
         equality_operators=dict.fromkeys(
-            ("model", "cell", "pose", "integration", "z_ref", "tasks", "open_model"), operator.is_
+            ("model", "cell", "integration", "z_ref", "tasks", "open_model"), operator.is_
         )
     )
 
@@ -68,7 +68,6 @@ class Session:
     device: str = "auto"
     model: IntegratedCell | None = None
     cell: Cell | None = None
-    pose: Pose | None = None
     integration: Integration | None = None
     z_ref: NDArray[np.float32] | None = None
     key: str = field(default_factory=lambda: uuid4().hex)
@@ -107,6 +106,19 @@ class Session:
                 self._loaded = None  # room for the next one
                 self._loaded = (wanted, self.open_model(*wanted))
             return self._loaded[1]
+
+    def box(self) -> Box:
+        """The box that the chosen model looks into, also before it is opened. Reads the disk: call it in a task."""
+        from napari_integrated_cell.imaging.pose import PAPER_BOX
+        from napari_integrated_cell.integration import model_box
+        from napari_integrated_cell.model.catalogue import read_manifest
+
+        if self.model is not None:
+            return model_box(self.model.config)
+        try:
+            return model_box(read_manifest(self.model_source).config)
+        except (ValueError, OSError):  # said when the model is opened; a preview needs only some box
+            return PAPER_BOX
 
     def opinion(self, cell: Cell) -> dict[str, float]:
         """What the classifier makes of the cell's channel ``"structure"``. Slow: call it in a task."""

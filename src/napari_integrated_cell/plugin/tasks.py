@@ -56,6 +56,8 @@ class Task(QObject):
         self._work = work
         self._on_given, self._on_done, self._on_end, self._on_error = on_given, on_done, on_end, on_error
         self._bar: ActivityBar | None = None
+        self._to_draw: tuple[int, int, str] | None = None
+        self._drawing = False
         self._started = threading.Event()
         self._finished = threading.Event()
         self._given.connect(self._take)
@@ -107,14 +109,20 @@ class Task(QObject):
             self._on_given(value)
 
     def _draw(self, done: int, total: int, what: str) -> None:
-        # napari's bars run the event loop whenever they change: the task may end between any two changes.
-        for change in (
-            lambda bar: bar.set_description(f"{self.what}: {what}" if what else self.what),
-            lambda bar: setattr(bar, "total", total),
-            lambda bar: bar.update(done - bar.n),
-        ):
+        # napari's bars run the event loop whenever they change: in the middle of drawing, the next progress may
+        # come, and the task may end.
+        self._to_draw = done, total, what
+        if self._drawing:
+            return
+        self._drawing = True
+        while self._to_draw is not None and self._bar is not None:
+            (done, total, what), self._to_draw = self._to_draw, None
+            self._bar.set_description(f"{self.what}: {what}" if what else self.what)
             if self._bar is not None:
-                change(self._bar)
+                self._bar.total = total
+            if self._bar is not None:
+                self._bar.update(done - self._bar.n)
+        self._drawing = False
 
     def _end(self, result: Any, error: Exception | None) -> None:
         self.ended = True

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from napari_integrated_cell.simulation.grid import Floats, Grid, Waves, blend_max
 from napari_integrated_cell.simulation.mitosis import Body
 
-REACH = 1.8
+REACH = 1.9
 """How far, in mean radii, a corner of a cell can reach out."""
 
 _COARSE = 0.7

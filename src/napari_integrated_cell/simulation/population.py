@@ -67,10 +67,10 @@ def draw_shape(rng: np.random.Generator, stage: str, outline: Outline | None = N
         axis=axis,
         outline=outline,
         height=height,
-        dome=rng.uniform(1.0, 5.0) + roundness * 4.0,
+        dome=rng.uniform(0.5, 3.5) + roundness * 5.0,
         slope=(rng.normal(0, 0.05) * free, rng.normal(0, 0.07) * free),
         lift=0.2 + roundness * rng.uniform(0.3, 1.5),
-        rim=rng.uniform(0.5, 1.4) + 1.6 * roundness,
+        rim=rng.uniform(0.4, 1.2) + 1.6 * roundness,
         roughness=(0.05 if given else 0.30 - 0.12 * roundness, Waves(rng, 6.0, 24)),
         furrow=(rng.uniform(2.0, 5.5), rng.uniform(2.2, 3.2))
         if stage == "telophase-cytokinesis"
@@ -95,8 +95,8 @@ def _elongation(rng: np.random.Generator, stage: str) -> float:
         return float(rng.uniform(1.2, 1.45))
     if stage == "telophase-cytokinesis":
         return float(rng.uniform(1.6, 2.0))
-    spread = min(rng.exponential(0.65), 2.0)
-    return float(1 + spread * (1 - 0.7 * STAGE_SHAPES[stage].roundness))
+    spread = min(rng.exponential(0.9), 2.3)
+    return float(1 + (0.12 + spread) * (1 - 0.7 * STAGE_SHAPES[stage].roundness))
 
 
 def _longest(outline: Outline) -> float:

@@ -32,8 +32,6 @@ from napari_integrated_cell.plugin.widgets.preview import PosePreview, Posing, p
 if TYPE_CHECKING:
     import napari.viewer
 
-    from napari_integrated_cell.plugin.tasks import Task
-
 _PAUSE = 200  # ms of quiet before a changed choice is previewed
 
 
@@ -213,15 +211,13 @@ class IntegrateWidget(QWidget):
             tasks.cancel("preview")
             self.preview.say(str(error))
             return
-        box = session.model.config if session.model is not None else None
-
-        def pose(task: Task) -> Posing:
-            from napari_integrated_cell.imaging.pose import PAPER_BOX
-            from napari_integrated_cell.integration import model_box
-
-            return posing_of(request, model_box(box) if box is not None else PAPER_BOX)
-
-        tasks.start("preview", "Posing the cell", pose, on_done=self._show_posing, on_error=self._say_error)
+        tasks.start(
+            "preview",
+            "Posing the cell",
+            lambda task: posing_of(request, session.box()),
+            on_done=self._show_posing,
+            on_error=self._say_error,
+        )
         if structure is not None:
             tasks.start(
                 "opinion",
@@ -233,7 +229,7 @@ class IntegrateWidget(QWidget):
 
     def _show_posing(self, posing: Posing) -> None:
         self.preview.show_posing(posing)
-        self._session.cell, self._session.pose = posing.cell, posing.pose
+        self._session.cell = posing.cell
 
     def _say_error(self, error: Exception) -> bool:
         """Say what is wrong with the chosen cell where its picture would be."""

@@ -109,7 +109,9 @@ class PosePreview(QWidget):
         )
         warnings = list(posing.pose.warnings)
         if edges := cell.metadata.get("touches_edge"):
-            warnings.append(f"The cell reaches the image's edge along {' and '.join(edges)}: part may be cut off.")
+            warnings.append(
+                f"The cell reaches the image's edge along {' and '.join(edges)}: part may be cut off."
+            )
         self._words.setText("\n".join([facts, *(f"⚠ {warning}" for warning in warnings)]))
 
 

@@ -34,4 +34,4 @@ def zo1(anatomy: Anatomy, fields: Fields, rng: np.random.Generator) -> Floats:
         * edge
         * soft(np.broadcast_to(fields.grid.axes[0], fields.grid.shape) - 2.0, 1.0)
     )
-    return belt * uneven + 0.012 * fields.cytoplasm
+    return belt * uneven + 0.006 * fields.cytoplasm

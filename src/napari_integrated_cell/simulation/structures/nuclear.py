@@ -15,7 +15,7 @@ def fibrillarin(anatomy: Anatomy, fields: Fields, rng: np.random.Generator) -> F
     if anatomy.has_nucleoli:
         spots, radii = nucleoli(anatomy, rng)
         fading = 0.55 if stage == "prophase-2" else 1.0
-        inside, outside = (0.20, 0.07) if stage == "telophase-cytokinesis" else (0.35 - 0.25 * fading, 0.012)
+        inside, outside = (0.20, 0.07) if stage == "telophase-cytokinesis" else (0.33 - 0.25 * fading, 0.004)
         density = blobs(fields, rng, spots, radii) * np.float32(fading) + np.float32(inside)
         return density * fields.nucleus + np.float32(outside) * fields.cytoplasm
     # Open mitosis: diffuse, a patchy coat on the chromosomes, and foci that come from the nucleoli.
@@ -24,7 +24,7 @@ def fibrillarin(anatomy: Anatomy, fields: Fields, rng: np.random.Generator) -> F
     coat = fields.shell(fields.chromatin, 0.4) * patches
     free = soft(-anatomy.fields.cell - 0.7) * soft(anatomy.fields.chromatin - 0.2)
     foci = anatomy.scatter(rng, free, int(rng.integers(15, 35)))
-    dots = fields.grid.splat(thicken(rng, np.repeat(foci, 12, axis=0), 0.22), 0.6 / 12)
+    dots = fields.grid.splat(thicken(rng, np.repeat(foci, 12, axis=0), 0.22), 0.4 / 12)
     return (
         np.maximum(np.float32(0.14) * texture, 0) * fields.cytoplasm
         + (0.5 * coat + 0.10 * fields.nucleus) * fields.inside
@@ -86,8 +86,8 @@ def lamin_b1(anatomy: Anatomy, fields: Fields, rng: np.random.Generator) -> Floa
     folds = np.zeros(fields.grid.shape, np.float32)
     for _ in range(int(rng.integers(0, 3)) + (2 if stage == "prophase-2" else 0)):
         folds += _fold(anatomy, fields, rng)
-    haze = {"prophase-2": 0.08, "telophase-cytokinesis": 0.12}.get(stage, 0.015)
-    return np.maximum(shell + folds + 0.07 * fields.nucleus + np.float32(haze) * fields.cytoplasm, 0)
+    haze = {"prophase-2": 0.08, "telophase-cytokinesis": 0.12}.get(stage, 0.006)
+    return np.maximum(shell + folds + 0.04 * fields.nucleus + np.float32(haze) * fields.cytoplasm, 0)
 
 
 def _fold(anatomy: Anatomy, fields: Fields, rng: np.random.Generator) -> Floats:

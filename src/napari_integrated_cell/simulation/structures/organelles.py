@@ -76,7 +76,7 @@ def tom20(anatomy: Anatomy, fields: Fields, rng: np.random.Generator) -> Floats:
     room = soft(-f.cell - 0.45, 0.3) * soft(f.chromatin - 0.45, 0.3)
     mitotic = anatomy.shape.stage in SPINDLE_STAGES
     if mitotic:
-        weights, count, steps = room * np.clip(f.chromatin - 0.5, 0, 2), int(rng.integers(220, 320)), 5
+        weights, count, steps = room * np.clip(f.chromatin - 0.5, 0, 2), int(rng.integers(140, 210)), 5
     else:
         # Nearer the nucleus, and more where the cytoplasm has most room (the centrosome's side).
         near = np.exp(-np.maximum(f.chromatin, 0) / np.float32(rng.uniform(3.0, 4.5)))

@@ -1,0 +1,218 @@
+"""`napari-ic` and `napari-ic-train` as a shell meets them."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from napari_ic_train.cli import app as train
+from napari_integrated_cell.cli import app
+from napari_integrated_cell.imaging.reading import read_image
+from napari_integrated_cell.imaging.writing import write_ome_tiff
+from napari_integrated_cell.model.bundle import save_bundle
+from napari_integrated_cell.model.config import preset
+from napari_integrated_cell.model.integrated_cell import IntegratedCell
+from napari_integrated_cell.vocabulary import STRUCTURE_NAMES
+
+VOXEL = (0.6, 0.5, 0.5)
+SHAPE = (22, 60, 110)
+
+
+def ball(centre, radii):
+    grid = np.indices(SHAPE) * np.reshape(VOXEL, (3, 1, 1, 1)) - np.reshape(centre, (3, 1, 1, 1))
+    return ((grid / np.reshape(radii, (3, 1, 1, 1))) ** 2).sum(0) <= 1
+
+
+@pytest.fixture(scope="module")
+def field(tmp_path_factory):
+    """Two cells with labels 3 and 7, their nuclei, a stained stack, and a model that has learnt nothing."""
+    folder = tmp_path_factory.mktemp("field")
+    cells, nuclei = np.zeros(SHAPE, np.uint8), np.zeros(SHAPE, np.uint8)
+    for label, x in ((3, 14), (7, 41)):
+        cells[ball((6, 14, x), (4, 8, 12))] = label
+        nuclei[ball((6, 15, x + 1), (2.5, 4, 5))] = label
+    write_ome_tiff(folder / "cells.ome.tif", {"labels": cells}, VOXEL)
+    write_ome_tiff(folder / "nuclei.ome.tif", {"labels": nuclei}, VOXEL)
+    stains = {"CMDRP": (cells > 0) * 900.0, "H3342": (nuclei > 0) * 700.0, "EGFP": (nuclei > 0) * 500.0}
+    write_ome_tiff(folder / "stack.ome.tif", {k: v.astype(np.float32) for k, v in stains.items()}, VOXEL)
+    model = IntegratedCell.untrained(preset("tiny"))
+    save_bundle(model, folder / "tiny.zip", card={"simulated": True}, model_card_markdown="# tiny\n")
+    return folder
+
+
+def call(*arguments, program=app):
+    return CliRunner().invoke(program, [str(a) for a in arguments])
+
+
+def on(field, *more):
+    return call(
+        "integrate", *more, "--cells", field / "cells.ome.tif", "--nuclei", field / "nuclei.ome.tif",
+        "--model", field / "tiny.zip", "--json",
+    )  # fmt: skip
+
+
+def test_a_whole_field_is_written_on_its_own_grid_without_any_image(field, tmp_path):
+    out = tmp_path / "field.ome.tiff"
+    result = on(field, "--label", "all", "--out", out)
+    assert result.exit_code == 0, result.output
+    summary = json.loads(result.stdout)
+    assert [cell["cell"] for cell in summary["cells"]] == ["cell 3", "cell 7"]
+    image = read_image(out)
+    assert image.channel_names == ("membrane", "dna", *STRUCTURE_NAMES)
+    assert image.data.shape[1:] == SHAPE
+    assert image.voxel_size == pytest.approx(VOXEL)
+    dna = image.channel("dna")
+    nuclei = read_image(field / "nuclei.ome.tif").data[0]
+    for label in (3, 7):
+        assert dna[nuclei == label].mean() > 0.6 * dna.max(), "each nucleus is back where it was"
+    assert dna[:, :, -4:].max() == 0
+
+
+def test_one_cell_some_structures_in_the_models_box(field, tmp_path):
+    out = tmp_path / "cell.ome.tiff"
+    result = on(
+        field,
+        field / "stack.ome.tif",
+        "--label",
+        7,
+        "--structures",
+        "TOMM20,lamin B1",
+        "--frame",
+        "model",
+        "--out",
+        out,
+    )
+    assert result.exit_code == 0, result.output
+    image = read_image(out)
+    assert image.channel_names == ("membrane", "dna", "TOM20", "lamin-B1")
+    assert image.data.shape[1:] == preset("tiny").box
+    assert image.voxel_size == pytest.approx((preset("tiny").voxel_size,) * 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((), "3, 7: choose one with --label"),
+        (("--label", "5"), "no cell 5"),
+        (("--label", "all", "--frame", "model"), "holds one cell"),
+        (("--label", "3", "--frame", "sideways"), "choose image or model"),
+        (("--label", "3", "--structures", "mitochondriom"), "TOM20"),
+        (("--label", "3", "--device", "abacus"), "abacus"),
+        (("--label", "3", "--voxel-size", "0.1"), "three"),
+    ],
+)
+def test_what_goes_wrong_is_said_in_one_line_and_nothing_is_written(field, tmp_path, arguments, says):
+    out = tmp_path / "out.ome.tiff"
+    result = on(field, *arguments, "--out", out)
+    assert result.exit_code == 1
+    assert says in result.stderr
+    assert result.stderr.strip().count("\n") == 0, result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_files_and_missing_arguments_are_said(field, tmp_path):
+    for arguments, says in (
+        (["integrate"], "--cells and --nuclei"),
+        (["integrate", tmp_path / "none.tif"], "none.tif"),
+        (["integrate", "--cells", field / "cells.ome.tif"], "--nuclei"),
+        (["classify"], "--structure"),
+        (["demo", "--headless", "--stage", "metafase"], "metaphase"),
+    ):
+        result = call(*arguments)
+        assert result.exit_code == 1
+        assert says in result.stderr
+
+
+def test_an_unrecognised_channel_can_be_named_by_hand(field, tmp_path):
+    write_ome_tiff(
+        tmp_path / "odd.ome.tif",
+        {"far red": np.ones(SHAPE, np.float32), "blue": np.ones(SHAPE, np.float32)},
+        VOXEL,
+    )
+    refused = call("integrate", tmp_path / "odd.ome.tif", "--model", field / "tiny.zip")
+    assert refused.exit_code == 1
+    assert "far red, blue" in refused.stderr
+    done = on(
+        field,
+        field / "stack.ome.tif",
+        "--membrane",
+        "EGFP",
+        "--dna",
+        "1",
+        "--label",
+        3,
+        "--out",
+        tmp_path / "o.ome.tiff",
+    )
+    assert done.exit_code == 0, done.output
+
+
+def test_classify_gives_every_structure_a_probability(field):
+    result = call(
+        "classify", field / "stack.ome.tif", "--structure", "EGFP", "--cells", field / "cells.ome.tif",
+        "--nuclei", field / "nuclei.ome.tif", "--label", 3, "--model", field / "tiny.zip", "--json",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    opinion = json.loads(result.stdout)["cells"]["cell 3"]
+    assert set(opinion) == set(STRUCTURE_NAMES)
+    assert sum(opinion.values()) == pytest.approx(1, abs=1e-5)
+
+
+def test_demo_headless_writes_the_picture_and_the_tiff(field, tmp_path):
+    result = call(
+        "demo",
+        "--headless",
+        "--out",
+        tmp_path / "demo",
+        "--model",
+        field / "tiny.zip",
+        "--stage",
+        "metaphase",
+        "--json",
+    )
+    assert result.exit_code == 0, result.output
+    summary = json.loads(result.stdout)
+    assert "simulated" in summary["cells"][0]["cell"]
+    image = read_image(summary["out"])
+    assert image.channel_names == ("membrane", "dna", *STRUCTURE_NAMES)
+    assert (tmp_path / "demo" / "integrated_cell.png").stat().st_size > 10_000
+
+
+def test_models_are_listed():
+    result = call("models", "--json")
+    assert result.exit_code == 0
+    assert "demo" in [m["name"] for m in json.loads(result.stdout)["models"]]
+
+
+def test_describe_gives_layers_shapes_and_counts():
+    result = call("describe", "--preset", "paper", "--json", program=train)
+    assert result.exit_code == 0
+    networks = json.loads(result.stdout)
+    assert len(networks) == 8
+    first = next(layer for layer in networks["enc_ref"]["layers"] if "Conv" in layer["type"])
+    assert first["output_shape"] == [64, 32, 48, 64]
+    assert first["parameters"] == 2 * 64 * 4**3 + 64
+    assert "dec_cond" in call("describe", "--preset", "tiny", program=train).stdout
+
+
+def test_a_small_simulated_set_goes_through_simulate_and_prepare(tmp_path):
+    simulated = call(
+        "simulate", "--cells", 3, "--seed", 4, "--voxel-size", 0.8, "--out", tmp_path / "cells", "--workers", 1,
+        program=train,
+    )  # fmt: skip
+    assert simulated.exit_code == 0, simulated.output
+    prepared = call(
+        "prepare", "--manifest", tmp_path / "cells" / "metadata.csv", "--out", tmp_path / "store", "--preset", "tiny",
+        "--workers", 1, "--json", program=train,
+    )  # fmt: skip
+    assert prepared.exit_code == 0, prepared.output
+    assert json.loads(prepared.stdout)["cells"] == 3
+    refused = call(
+        "prepare", "--manifest", tmp_path / "cells" / "metadata.csv", "--out", tmp_path / "s", "--references", "x",
+        program=train,
+    )  # fmt: skip
+    assert refused.exit_code == 1
+    assert "stain, segmentation, mixed" in refused.stderr

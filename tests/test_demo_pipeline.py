@@ -1,0 +1,89 @@
+"""From simulated cells to a scored bundle, the whole way, with a tiny model; and stopped in the middle."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_ic_train import demo
+from napari_ic_train.config import preset, validated
+from napari_ic_train.data.store import CellStore
+from napari_integrated_cell.model.bundle import load_model
+from napari_integrated_cell.model.catalogue import read_model_card
+
+CELLS = 33
+
+
+@pytest.fixture(scope="module")
+def config():
+    fields = preset("tiny").model_dump() | {"reference": {"epochs": 2}, "conditional": {"epochs": 2}}
+    return validated(fields)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory, config):
+    out = tmp_path_factory.mktemp("demo")
+    said: list[str] = []
+    bundle = demo.build_demo(
+        out,
+        n_cells=CELLS,
+        config=config,
+        score_cells=11,
+        workers=1,
+        progress=lambda d, n, what: said.append(what),
+    )
+    return out, bundle, said
+
+
+@pytest.mark.slow
+def test_the_store_holds_posed_cells_of_every_structure_with_both_kinds_of_reference(built, config):
+    store = CellStore(built[0] / "store")
+    assert len(store) == CELLS
+    assert store.box == config.model.box
+    assert store.structures == config.model.structures
+    assert store.simulated
+    assert set(store.table["references"]) == {"stain", "segmentation"}
+    images = store.images(np.arange(CELLS)).numpy()
+    assert images.max(axis=(2, 3, 4)).min() > 0.95, "every channel of every cell is scaled to 1"
+    dna = images[:, 1].reshape(CELLS, -1)
+    z, y, x = (np.indices(store.box).reshape(3, -1) + 0.5) / np.reshape(store.box, (3, 1))
+    for axis in (z, y, x):
+        centre = (dna * axis).sum(1) / dna.sum(1)
+        assert np.abs(centre - 0.5).max() < 0.06, "the nucleus lies in the middle of the box"
+
+
+@pytest.mark.slow
+def test_no_field_stands_on_both_sides_of_the_split(built):
+    table = CellStore(built[0] / "store").table
+    assert table.groupby("field")["split"].nunique().max() == 1
+
+
+@pytest.mark.slow
+def test_the_bundle_carries_its_scores_and_says_simulated(built, config):
+    _, bundle, said = built
+    model = load_model(str(bundle))
+    assert model.config == config.model
+    assert model.card["simulated"] is True
+    assert model.card["metrics"]["simulated"]["n_cells"] == 11
+    assert "interphase" in model.card["stages"]
+    assert "Trained on simulated cells only" in read_model_card(str(bundle))
+    assert {"posing cells", "scoring simulated cells"} < set(said)
+
+
+@pytest.mark.slow
+def test_a_second_call_makes_nothing_again(built, config):
+    out = built[0]
+    before = {p: p.stat().st_mtime_ns for p in (out / "run").rglob("*.safetensors")}
+    assert before
+    demo.build_demo(out, n_cells=CELLS, config=config, score_cells=11)
+    assert before == {p: p.stat().st_mtime_ns for p in (out / "run").rglob("*.safetensors")}
+
+
+def test_a_store_of_other_structures_is_refused(tmp_path, config):
+    class Store:
+        structures = ("fibrillarin",)
+
+    with pytest.raises(ValueError, match="fibrillarin"):
+        demo.fit_phases(Store(), config, tmp_path)
+    with pytest.raises(ValueError, match="no phase"):
+        demo.fit_phases(Store(), config, tmp_path, phase="third")

@@ -1,0 +1,144 @@
+"""One simulated cell: what it consists of, that it says so, and that a seed is a cell."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from napari_integrated_cell.simulation import (
+    expected_localisation,
+    residual_variability,
+    simulate_cell,
+    simulate_shape,
+    structure_draws,
+)
+from napari_integrated_cell.vocabulary import STAGE_NAMES, STRUCTURE_NAMES
+
+COARSE = 0.8
+
+
+@pytest.mark.parametrize("stage", STAGE_NAMES)
+def test_every_stage_gives_a_whole_cell_with_every_structure(stage):
+    simulated = simulate_cell(4, stage=stage, structure="all", voxel_size=COARSE)
+    cell = simulated.cell
+    assert set(cell.channels) == {"membrane", "dna", *STRUCTURE_NAMES}
+    assert not (cell.nucleus_mask & ~cell.cell_mask).any()
+    assert ndimage.label(cell.cell_mask)[1] == 1
+    edges = [np.take(cell.cell_mask, i, axis).any() for axis in range(3) for i in (0, -1)]
+    assert not any(edges)
+    for image in cell.channels.values():
+        assert image.dtype == np.uint16
+        assert image.max() > 200  # signal above the camera's offset
+    assert cell.metadata["simulated"] is True
+    assert cell.metadata["stage"] == simulated.truth.stage == stage
+    assert "simulated" in cell.name
+    assert cell.source == "simulated"
+
+
+@pytest.mark.parametrize("name", STRUCTURE_NAMES)
+@pytest.mark.parametrize("stage", ["interphase", "metaphase", "telophase-cytokinesis"])
+def test_a_structure_lies_in_its_own_cell(name, stage):
+    simulated = simulate_cell(8, stage=stage, structure=name, voxel_size=0.5, noise=False)
+    image = simulated.cell.channels[name]
+    near = ndimage.binary_dilation(simulated.cell.cell_mask, iterations=2)
+    assert image.max() == pytest.approx(1)
+    assert image[near].sum() > 0.97 * image.sum()
+
+
+def test_a_seed_is_a_cell():
+    one, same, other = (simulate_cell(s, structure="TOM20", voxel_size=COARSE).cell for s in (3, 3, 4))
+    assert all((one.channels[c] == same.channels[c]).all() for c in one.channels)
+    assert one.shape != other.shape or (one.cell_mask != other.cell_mask).any()
+
+
+def test_one_structure_more_changes_nothing_else():
+    alone = simulate_cell(3, structure="TOM20", voxel_size=COARSE).cell
+    together = simulate_cell(3, structure=("ZO1", "TOM20"), voxel_size=COARSE).cell
+    for name in ("membrane", "dna", "TOM20"):
+        assert (alone.channels[name] == together.channels[name]).all()
+
+
+@pytest.mark.parametrize("stage", ["interphase", "anaphase"])
+def test_a_cell_has_the_same_size_place_and_structures_on_any_grid(stage):
+    fine = simulate_cell(5, stage=stage, structure="TOM20", voxel_size=(0.4, 0.3, 0.3), noise=False)
+    coarse = simulate_cell(5, stage=stage, structure="TOM20", voxel_size=0.634, noise=False)
+    assert fine.cell.volume == pytest.approx(coarse.cell.volume, rel=0.05)
+    assert fine.cell.nucleus_volume == pytest.approx(coarse.cell.nucleus_volume, rel=0.10)
+    for name in ("dna", "TOM20", "membrane"):
+        centres = []
+        for simulated in (fine, coarse):
+            place = np.array(ndimage.center_of_mass(simulated.cell.channels[name]))
+            centres.append(place * simulated.grid.voxel_size + simulated.grid.origin)
+        assert centres[0] == pytest.approx(centres[1], abs=0.35)
+
+
+def test_the_membrane_stain_is_the_surface_and_the_dna_stain_the_nucleus():
+    cell = simulate_cell(2, voxel_size=0.317, noise=False).cell
+    depth = ndimage.distance_transform_edt(cell.cell_mask, sampling=cell.voxel_size)
+    membrane, dna = cell.channels["membrane"], cell.channels["dna"]
+    assert membrane[(depth > 0) & (depth < 0.4)].mean() > 4 * membrane[depth > 1.5].mean()
+    assert dna[cell.nucleus_mask].sum() > 0.8 * dna.sum()
+
+
+def test_noise_is_photons_on_an_offset():
+    cell = simulate_cell(2, voxel_size=COARSE, margin=4.0)
+    counts = cell.cell.channels["dna"].astype(float)
+    dark = counts[cell.noise_free["dna"] < 1e-4]
+    assert dark.mean() == pytest.approx(100, abs=1)
+    assert 1.5 < dark.std() < 4
+    bright = cell.noise_free["dna"] > 0.5
+    signal = counts[bright] - 100
+    scale = (signal * cell.noise_free["dna"][bright]).sum() / (cell.noise_free["dna"][bright] ** 2).sum()
+    residual = signal - scale * cell.noise_free["dna"][bright]
+    # Photons: the variance is the mean (and the camera's read noise).
+    assert residual.var() == pytest.approx(signal.mean(), rel=0.25)
+
+
+def test_dark_nucleoli_of_the_dna_stain_are_where_fibrillarin_is():
+    cell = simulate_cell(6, structure="fibrillarin", voxel_size=0.317, noise=False).cell
+    nucleoli = cell.channels["fibrillarin"] > 0.5
+    inner = ndimage.binary_erosion(cell.nucleus_mask, iterations=3)
+    dna = cell.channels["dna"]
+    assert dna[nucleoli & inner].mean() < 0.85 * dna[inner & ~nucleoli].mean()
+
+
+def test_stages_drawn_cover_all_eight_with_interphase_most():
+    drawn = [simulate_cell(seed, stage=None, voxel_size=2.0, noise=False).truth.stage for seed in range(120)]
+    assert set(drawn) == set(STAGE_NAMES)
+    assert 0.4 < drawn.count("interphase") / len(drawn) < 0.8
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"seed": -1}, "negative"),
+        ({"seed": 1, "stage": "lunch"}, "No stage"),
+        ({"seed": 1, "structure": "flagellum"}, "No structure"),
+        ({"seed": 1, "voxel_size": 0.0}, "positive"),
+        ({"seed": 1, "voxel_size": (0.3, 0.3)}, "three"),
+    ],
+)
+def test_bad_wishes_are_refused_in_words(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        simulate_cell(**arguments)
+
+
+def test_the_expectation_is_the_mean_of_the_draws_on_the_cells_own_grid():
+    simulated = simulate_cell(1, structure="ST6GAL1", voxel_size=COARSE)
+    draws = list(structure_draws(simulated.shape, "ST6GAL1", simulated.grid, 5, seed=9))
+    expected = simulated.expected_localisation("ST6GAL1", draws=5, seed=9)
+    assert expected.shape == simulated.cell.shape
+    assert np.allclose(expected, np.mean(draws, axis=0), atol=1e-6)
+    assert expected.max() <= 1
+    again = expected_localisation(simulated.shape, "ST6GAL1", COARSE, draws=5, seed=9)
+    assert (again == expected).all()
+    assert not np.allclose(draws[0], draws[1])
+
+
+def test_no_draws_are_refused():
+    shape = simulate_shape(1)
+    with pytest.raises(ValueError, match="one at least"):
+        expected_localisation(shape, "ZO1", draws=0)
+    with pytest.raises(ValueError, match="two at least"):
+        residual_variability(shape, "ZO1", draws=1)
