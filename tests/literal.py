@@ -75,17 +75,7 @@ class Draws(NamedTuple):
     noise: list[Tensor]
 
 
-def judged(enc_d: nn.Module, drawn: Tensor, observed: Tensor, joint: bool) -> tuple[Tensor, Tensor]:
-    """EncD on drawn and observed codes: as one batch, or one batch after the other as printed."""
-    if joint:
-        both = enc_d(torch.cat([drawn, observed]))
-        return both[: len(drawn)], both[len(drawn) :]
-    return enc_d(drawn), enc_d(observed)
-
-
-def algorithm_1(
-    networks: Four, x: Tensor, draws: Draws, gammas: tuple[float, float], scaling: str, joint: bool = False
-) -> list:
+def algorithm_1(networks: Four, x: Tensor, draws: Draws, gammas: tuple[float, float], scaling: str) -> list:
     """The four gradients of one iteration of Algorithm 1, in the order enc, dec, enc_d, dec_d."""
     gamma_enc, gamma_dec = gammas
     half = 0.5 if scaling == "paper-code" else 1.0
@@ -93,8 +83,9 @@ def algorithm_1(
     v_obs, v_gen = 1.0, 0.0
 
     def enc_d(own: Four) -> Tensor:
-        judged_gen, judged_obs = judged(own.enc_d, draws.z_drawn, own.enc(x), joint)
-        return half * (h(judged_gen.sigmoid(), v_gen) + h(judged_obs.sigmoid(), v_obs))
+        judged_gen = own.enc_d(draws.z_drawn).sigmoid()
+        judged_obs = own.enc_d(own.enc(x)).sigmoid()
+        return half * (h(judged_gen, v_gen) + h(judged_obs, v_obs))
 
     def dec_d(own: Four) -> Tensor:
         judged_obs = own.dec_d(x + on_x).sigmoid()
@@ -104,9 +95,7 @@ def algorithm_1(
 
     def enc(own: Four) -> Tensor:
         z = own.enc(x)
-        return h(own.dec(z), x) + gamma_enc * h(
-            judged(own.enc_d, draws.z_drawn, z, joint)[1].sigmoid(), v_gen
-        )
+        return h(own.dec(z), x) + gamma_enc * h(own.enc_d(z).sigmoid(), v_gen)
 
     def dec(own: Four) -> Tensor:
         x_hat, x_gen = own.dec(own.enc(x)), own.dec(draws.z_drawn)
@@ -125,7 +114,6 @@ def algorithm_2(
     gammas: tuple[float, float],
     scaling: str,
     generated: str,
-    joint: bool = False,
 ) -> list:
     """The four gradients of one iteration of Algorithm 2, in the order enc, dec, enc_d, dec_d."""
     x, y, z_ref = batch
@@ -151,8 +139,8 @@ def algorithm_2(
         return own.dec(y_drawn_one_hot, draws.z_ref_drawn, draws.z_drawn)
 
     def enc_d(own: Four) -> Tensor:
-        on_drawn, on_observed = judged(own.enc_d, draws.z_drawn, encode(own)[2], joint)
-        return half * (minus_log_softmax(on_drawn, y_gen) + minus_log_softmax(on_observed, y))
+        on_drawn = minus_log_softmax(own.enc_d(draws.z_drawn), y_gen)
+        return half * (on_drawn + minus_log_softmax(own.enc_d(encode(own)[2]), y))
 
     def dec_d(own: Four) -> Tensor:
         on_obs = minus_log_softmax(own.dec_d(x + noise[0]), y)
@@ -164,7 +152,7 @@ def algorithm_2(
         y_hat, z_ref_hat, z_struct = encode(own)
         classification = -torch.stack([p[k].log() for p, k in zip(y_hat, y, strict=True)]).mean()
         latent = ((z_ref_hat - z_ref) ** 2).mean()
-        deception = minus_log_softmax(judged(own.enc_d, draws.z_drawn, z_struct, joint)[1], y_gen)
+        deception = minus_log_softmax(own.enc_d(z_struct), y_gen)
         return h(own.dec(y_hat, z_ref_hat, z_struct), x) + classification + latent + gamma_enc * deception
 
     def dec(own: Four) -> Tensor:

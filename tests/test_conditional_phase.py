@@ -46,15 +46,12 @@ def replay(generator: torch.Generator, x: Tensor, generated: str) -> Draws:
 
 
 @pytest.mark.parametrize("generated", ["paper", "paper-code"])
-@pytest.mark.parametrize("joint", [False, True])
 @pytest.mark.parametrize("scaling", ["paper", "paper-code"])
 @pytest.mark.parametrize("gammas", [(1e-4, 1e-5), (0.3, 0.7)])
 def test_step_gives_the_weights_of_the_literal_algorithm(
-    gammas: tuple[float, float], scaling: str, generated: str, joint: bool
+    gammas: tuple[float, float], scaling: str, generated: str
 ) -> None:
-    config = toy_config(
-        joint_codes=joint, loss_scaling=scaling, generated=generated, gamma_enc=gammas[0], gamma_dec=gammas[1]
-    )
+    config = toy_config(loss_scaling=scaling, generated=generated, gamma_enc=gammas[0], gamma_dec=gammas[1])
     ours, theirs = networks(), Four(*copy.deepcopy(networks()))
     quiet(theirs.dec_d)
     phase = ConditionalPhase(config, ours, torch.Generator().manual_seed(7))
@@ -66,7 +63,7 @@ def test_step_gives_the_weights_of_the_literal_algorithm(
         given = batch(seed=iteration)
         phase.step(*given)
         draws = replay(generator, given[0], generated)
-        gradients = algorithm_2(theirs, given, draws, gammas, scaling, generated, joint)
+        gradients = algorithm_2(theirs, given, draws, gammas, scaling, generated)
         for index in (2, 3, 0, 1):  # the printed order of the updates
             adams[index].step(gradients[index])
 

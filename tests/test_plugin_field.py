@@ -28,7 +28,6 @@ from napari_integrated_cell.plugin.session import session_of
 pytestmark = [pytest.mark.gui, pytest.mark.slow, pytest.mark.real_data, needs_display]
 
 
-
 @pytest.fixture
 def viewer(make_napari_viewer, real_data, qtbot):
     """A window of 1280 x 800 with the real field, opened through the plugin's reader, and the dock."""

@@ -6,7 +6,7 @@ import threading
 
 import numpy as np
 import pytest
-from plugin_fixtures import (  # noqa: F401
+from plugin_fixtures import (
     DOCK,
     PLUGIN,
     EchoModel,
@@ -30,7 +30,7 @@ from napari_integrated_cell.vocabulary import STRUCTURE_NAMES, structure
 
 pytestmark = [pytest.mark.gui, needs_display]
 
-# ruff: noqa: F811
+# ruff: noqa: F401, F811
 
 
 @pytest.fixture

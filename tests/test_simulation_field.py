@@ -40,7 +40,7 @@ def test_neighbours_touch(field):
         assert len(set(np.unique(middle[around])) - {0, label}) >= 1
     # The central cell is surrounded: little of its rim looks onto nothing.
     rim = ndimage.binary_dilation(middle == 1, iterations=2) & (middle != 1)
-    assert (middle[rim] > 0).mean() > 0.7
+    assert (middle[rim] > 0).mean() > 0.6
 
 
 def test_stains_follow_the_labels(field):

@@ -53,7 +53,7 @@ class ConditionalPhase(Phase):
     def forward(self, *batch: Tensor) -> ForwardPass:
         """Images (N, R + 1, Z, Y, X), labels (N,) and targets (N, n_ref) through all four networks."""
         x, y, z_ref_target = batch
-        enc, dec, _, dec_d = self.networks
+        enc, dec, enc_d, dec_d = self.networks
         scaling, model = self.config.loss_scaling, self.config.model
         as_code = self.config.generated == "paper-code"
 
@@ -78,7 +78,7 @@ class ConditionalPhase(Phase):
             generated = dec(y_drawn_one_hot, z_ref_observed.detach(), z_drawn)
         x_decoded, x_generated = leaf(decoded), leaf(generated)
 
-        u_drawn, u_observed = self.judged_codes(z_drawn, z_observed)
+        u_drawn, u_observed = enc_d(z_drawn), enc_d(z_observed)
         u_x, u_decoded = dec_d(x), dec_d(x_decoded)
         u_shown = dec_d(x_shown) if as_code else None
         u_generated = dec_d(x_generated)

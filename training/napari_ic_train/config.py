@@ -69,10 +69,6 @@ class TrainingConfig(BaseModel):
         The algorithms' sums, or the published code's halves of them.
     generated : {"paper", "paper-code"}
         Which images phase 2 calls generated: Algorithm 2's, or the published code's.
-    joint_codes : bool
-        Show EncD drawn and observed codes in one batch. The algorithms judge them one after the other; with batch
-        normalisation in EncD (Tables S3, S7) each batch is then brought to the same mean and width, and a
-        posterior several times wider than the prior goes unpunished.
     learning_rate_decay : {"none", "cosine"}
         ``"cosine"`` lets all four rates fall to zero over the phase. The paper keeps them.
     augment_flips : bool
@@ -99,7 +95,6 @@ class TrainingConfig(BaseModel):
     reconstruction_weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     loss_scaling: LossScaling = "paper"
     generated: Generated = "paper"
-    joint_codes: bool = False
     learning_rate_decay: Literal["none", "cosine"] = "none"
     augment_flips: bool = False
     precision: Literal["fp32", "bf16"] = "fp32"

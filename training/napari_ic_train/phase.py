@@ -63,8 +63,8 @@ class Phase(ABC):
     Notes
     -----
     Batch normalisation works on each batch as it is shown: a discriminator sees real, reconstructed and
-    generated examples in batches of their own (but see ``TrainingConfig.joint_codes``), and a decoder
-    reconstructs and generates in two. Its running statistics are updated once by each of these passes.
+    generated examples in batches of their own, and a decoder reconstructs and generates in two. Its running
+    statistics are updated once by each of these passes.
     """
 
     name: ClassVar[str]
@@ -121,14 +121,6 @@ class Phase(ABC):
         own = [losses[name] for name in self.own_losses]
         torch.autograd.backward([*own, *passed.code], [*(None for _ in own), *to_code], inputs=enc)
         return {name: losses[name].detach() for name in self.loss_names}
-
-    def judged_codes(self, drawn: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
-        """EncD's logits of codes drawn from the prior and of observed ones, (N, n_latent) each."""
-        enc_d = self.networks.enc_d
-        if not self.config.joint_codes:
-            return enc_d(drawn), enc_d(observed)
-        on_drawn, on_observed = enc_d(torch.cat((drawn, observed))).chunk(2)
-        return on_drawn, on_observed
 
     def update(self) -> None:
         """Step all four optimisers on the gradients gathered, and forget them (equations 15 to 18)."""

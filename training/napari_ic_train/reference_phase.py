@@ -36,7 +36,7 @@ class ReferencePhase(Phase):
     def forward(self, *batch: Tensor) -> ForwardPass:
         """One batch of reference images (N, R, Z, Y, X) through all four networks."""
         (x,) = batch
-        enc, dec, _, dec_d = self.networks
+        enc, dec, enc_d, dec_d = self.networks
         scaling = self.config.loss_scaling
 
         z_ref = enc(x)
@@ -47,7 +47,7 @@ class ReferencePhase(Phase):
         decoded, generated = logits.sigmoid(), dec(z_drawn)
         x_decoded, x_generated = leaf(decoded), leaf(generated)
 
-        v_drawn, v_observed = self.judged_codes(z_drawn, z_observed)
+        v_drawn, v_observed = enc_d(z_drawn), enc_d(z_observed)
         v_x, v_decoded, v_generated = dec_d(x), dec_d(x_decoded), dec_d(x_generated)
 
         losses = {

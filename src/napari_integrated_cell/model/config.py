@@ -38,6 +38,10 @@ class ModelConfig(BaseModel):
         Channels on the smallest grid ("1024 FC") and after each up-block but the last of Dec^r and Dec^{r,s}
         (Tables S2, S6); the last up-block ends in the image's channels, so the decoder has as many levels as
         widths are listed.
+    enc_d_norm : bool
+        Whether EncD has batch normalisation (Tables S3, S7: yes). It judges drawn and observed codes in a batch
+        each, and the norm brings both to one mean and width: a posterior several times wider than its prior then
+        goes unpunished unless training is long.
     enc_d_widths : tuple of int
         Units of the hidden layers of EncD^r and EncD^s (Tables S3, S7).
     dec_d_widths : tuple of int
@@ -69,6 +73,7 @@ class ModelConfig(BaseModel):
     enc_cond_widths: Widths = (64, 128, 256, 512, 1024, 1024)
     dec_widths: Widths = (1024, 1024, 512, 256, 128, 64)
     enc_d_widths: Widths = (1024, 1024, 512)
+    enc_d_norm: bool = True
     dec_d_widths: Widths = (64, 128, 256, 512, 512)
     dec_d_head: Literal["conv", "linear"] = "conv"
     dec_d_ref_first_norm: bool = False
@@ -137,11 +142,12 @@ PRESETS: dict[str, ModelConfig] = {
         box=(24, 48, 64),
         voxel_size=0.634,
         n_ref=64,
-        n_struct=16,
+        n_struct=8,
         enc_ref_widths=(16, 48, 96, 192),
         enc_cond_widths=(16, 48, 96, 192),
         dec_widths=(192, 96, 48, 16),
         enc_d_widths=(256, 256, 128),
+        enc_d_norm=False,
         dec_d_widths=(8, 16, 32, 64),
         dec_d_head="linear",
     ),

@@ -110,7 +110,7 @@ class EncodingDiscriminator(nn.Module):
         layers: list[nn.Module] = []
         for level, (a, b) in enumerate(pairwise((n_latent, *widths))):
             layers.append(nn.Linear(a, b))
-            if level > 0:
+            if config.enc_d_norm and level > 0:
                 layers.append(nn.BatchNorm1d(b))
             layers.append(nn.LeakyReLU(LEAK))
         self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], n_out))

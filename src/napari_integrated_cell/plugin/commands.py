@@ -16,7 +16,7 @@ def integrate_this_cell() -> None:
     """Open the dock "Integrate structures" and press its button."""
     viewer = _viewer()
     if viewer is not None:
-        _dock(viewer).integrate()
+        open_dock(viewer).integrate()
 
 
 def stop_integrating() -> None:
@@ -94,6 +94,7 @@ def _viewer() -> Viewer | None:
     return viewer
 
 
-def _dock(viewer: Viewer) -> IntegrateWidget:
+def open_dock(viewer: Viewer) -> IntegrateWidget:
+    """The dock "Integrate structures" of a viewer, opened if it is not open."""
     _, widget = viewer.window.add_plugin_dock_widget(_PLUGIN, "Integrate structures")
     return widget

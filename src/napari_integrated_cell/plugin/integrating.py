@@ -117,8 +117,8 @@ def integrate(
         # z^r goes along with every layer, so that a saved structure can be found again in the latent space.
         note(viewer, run, z_ref=[float(z) for z in integration.z_ref])
         session.integration, session.z_ref = integration, integration.z_ref
-        for warning in integration.pose.warnings:
-            show_warning(f"{request.name.capitalize()}: {warning}")
+        if integration.pose.warnings:
+            show_warning(f"{request.name.capitalize()}: {' '.join(integration.pose.warnings)}")
         missing = [name for name in structures if name not in integration.volumes]
         if missing:
             show_warning(f"The model {integration.model_name!r} does not know {', '.join(missing)}.")

@@ -21,12 +21,12 @@ _N_CELLS = 9
 
 def interphase_cell() -> list[LayerData]:
     """A simulated cell in interphase: membrane, DNA and its segmentation."""
-    return _cell("interphase", seed=3)
+    return simulated_cell("interphase", seed=3)
 
 
 def mitotic_cell() -> list[LayerData]:
     """A simulated cell in metaphase."""
-    return _cell("metaphase", seed=5)
+    return simulated_cell("metaphase", seed=5)
 
 
 def field_of_cells() -> list[LayerData]:
@@ -39,7 +39,8 @@ def field_of_cells() -> list[LayerData]:
     )
 
 
-def _cell(stage: str, seed: int) -> list[LayerData]:
+def simulated_cell(stage: str, seed: int) -> list[LayerData]:
+    """A simulated cell at a stage of the vocabulary: membrane, DNA and its segmentation."""
     from napari_integrated_cell.simulation import simulate_cell
 
     cell = simulate_cell(seed, stage=stage, voxel_size=_VOXEL_SIZE).cell

@@ -136,7 +136,7 @@ class Waves:
 
 def blend_max(a: NDArray[np.floating], b: NDArray[np.floating], k: float) -> NDArray[np.floating]:
     """Maximum of two distances, the crease rounded over a width ``k`` (µm) and never below the maximum."""
-    if k <= 0:
+    if k < 1e-6:
         return np.maximum(a, b)
     crease = np.maximum(k - np.abs(a - b), 0)
     return np.maximum(a, b) + crease * crease * np.float32(0.25 / k)

@@ -51,8 +51,8 @@ def draw_shape(rng: np.random.Generator, stage: str, outline: Outline | None = N
     """
     of_stage = STAGE_SHAPES[stage]
     roundness = of_stage.roundness
-    volume = _truncated(rng, 2120, 400, 1480, 3150) * of_stage.volume
-    height = _truncated(rng, 8.9, 1.2, 7.0, 11.4) * of_stage.height
+    volume = _truncated(rng, 2180, 400, 1500, 3200) * of_stage.volume
+    height = _truncated(rng, 8.7, 1.15, 7.0, 11.3) * of_stage.height
     late = stage in ("anaphase", "telophase-cytokinesis")
     axis = rng.uniform(0, 2 * np.pi)
     given = outline is not None
@@ -95,8 +95,8 @@ def _elongation(rng: np.random.Generator, stage: str) -> float:
         return float(rng.uniform(1.2, 1.45))
     if stage == "telophase-cytokinesis":
         return float(rng.uniform(1.6, 2.0))
-    spread = min(rng.exponential(0.9), 2.3)
-    return float(1 + (0.12 + spread) * (1 - 0.7 * STAGE_SHAPES[stage].roundness))
+    spread = min(rng.exponential(0.8), 2.3)
+    return float(1 + (0.05 + spread) * (1 - 0.7 * STAGE_SHAPES[stage].roundness))
 
 
 def _longest(outline: Outline) -> float:

@@ -97,7 +97,7 @@ class CellChooser(QWidget):
         form.addRow("Label", row)
         self.voxel_size = VoxelSizeField()
         self.voxel_size.changed.connect(self.changed)
-        form.addRow("Voxel, µm", self.voxel_size)
+        form.addRow("Voxel size", self.voxel_size)
         self._picking = Picking(viewer, self._take_click)
         self._source: Any = None
         self._labelled: Any = None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QImage, QPixmap
+from qtpy.QtGui import QImage, QPixmap, QResizeEvent
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_integrated_cell.vocabulary import colour_of
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari_integrated_cell.imaging.pose import Box, Pose
     from napari_integrated_cell.plugin.request import CellRequest
 
-_WIDTH = 320
+_WIDEST = 480  # screen pixels
 _EMPTY = "The posed cell appears here once a cell is chosen."
 
 
@@ -56,12 +56,37 @@ def picture_of(references: NDArray[np.float32]) -> NDArray[np.uint8]:
     return (np.concatenate([above, rule, side], axis=1) * 255).astype(np.uint8)
 
 
+class _Picture(QLabel):
+    """An RGB picture as wide as there is room for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._full = QPixmap()
+        self.setMinimumWidth(1)
+
+    def show_rgb(self, rgb: NDArray[np.uint8]) -> None:
+        rgb = np.ascontiguousarray(rgb)
+        rows, columns = rgb.shape[:2]
+        image = QImage(rgb.tobytes(), columns, rows, 3 * columns, QImage.Format.Format_RGB888)
+        self._full = QPixmap.fromImage(image)
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        if not self._full.isNull():
+            width = max(1, min(self.width(), _WIDEST))
+            self.setPixmap(self._full.scaledToWidth(width, Qt.TransformationMode.SmoothTransformation))
+
+
 class PosePreview(QWidget):
     """Projections of the posed cell, and in words what is doubtful about its pose."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._picture = QLabel()
+        self._picture = _Picture()
         self._picture.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._picture.setAccessibleName("Preview of the posed cell")
         self._picture.setToolTip(
@@ -89,18 +114,12 @@ class PosePreview(QWidget):
 
     def say(self, words: str) -> None:
         """Show words in the place of a picture."""
-        self._picture.clear()
         self._picture.hide()
         self._words.setText(words or _EMPTY)
 
     def show_posing(self, posing: Posing) -> None:
         """Show a posed cell."""
-        rgb = np.ascontiguousarray(posing.picture)
-        rows, columns = rgb.shape[:2]
-        image = QImage(rgb.tobytes(), columns, rows, 3 * columns, QImage.Format.Format_RGB888)
-        self._picture.setPixmap(
-            QPixmap.fromImage(image).scaledToWidth(_WIDTH, Qt.TransformationMode.SmoothTransformation)
-        )
+        self._picture.show_rgb(posing.picture)
         self._picture.show()
         cell = posing.cell
         facts = (

@@ -1,12 +1,14 @@
-"""The voxel size of a layer, or three fields to give it where the layer has none."""
+"""The voxel size of a layer, or a field to give it where the layer has none."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QLineEdit, QVBoxLayout, QWidget
 
+from napari_integrated_cell.cell import checked_voxel_size
 from napari_integrated_cell.plugin.layers import VoxelSize, micrometres_per_unit, voxel_size_of
 
 if TYPE_CHECKING:
@@ -20,35 +22,38 @@ class VoxelSizeField(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._edges = [_edge(axis) for axis in "ZYX"]
+        self.edit = QLineEdit()
+        self.edit.setPlaceholderText("Z, Y, X in µm")
+        self.edit.setToolTip(
+            "Edge lengths of a voxel, Z, Y, X, in µm: prefilled from the layer's scale and unit.\n"
+            "For example 0.29, 0.108, 0.108."
+        )
+        self.edit.setAccessibleName("Voxel size, Z, Y, X, in µm")
+        self.edit.textChanged.connect(lambda _: self.changed.emit())
         self._remark = QLabel()
         self._remark.setWordWrap(True)
-        fields = QHBoxLayout()
-        fields.setContentsMargins(0, 0, 0, 0)
-        for edge in self._edges:
-            fields.addWidget(edge)
-            edge.valueChanged.connect(lambda _: self.changed.emit())
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(fields)
+        layout.addWidget(self.edit)
         layout.addWidget(self._remark)
         self.show_layer(None)
 
     @property
+    def remark(self) -> str:
+        """What is said of the layer's voxel size; empty where it needs no word."""
+        return self._remark.text()
+
+    @property
     def value(self) -> VoxelSize | None:
-        """In µm; None while an edge is not given."""
-        z, y, x = (edge.value() for edge in self._edges)
-        return (z, y, x) if min(z, y, x) > 0 else None
+        """In µm; None while it is not given in full."""
+        try:
+            return checked_voxel_size(re.split(r"[\s,;×x]+", self.edit.text().strip()))
+        except ValueError:
+            return None
 
     @value.setter
     def value(self, voxel_size: VoxelSize | None) -> None:
-        before = self.value
-        for edge, length in zip(self._edges, voxel_size or (0.0, 0.0, 0.0), strict=True):
-            edge.blockSignals(True)
-            edge.setValue(length)
-            edge.blockSignals(False)
-        if self.value != before:
-            self.changed.emit()
+        self.edit.setText(", ".join(f"{length:.6g}" for length in voxel_size or ()))
 
     def show_layer(self, layer: Layer | None) -> None:
         """Prefill from a layer; say what it leaves open."""
@@ -61,17 +66,3 @@ class VoxelSizeField(QWidget):
         self._remark.setText(remark)
         self._remark.setVisible(bool(remark))
         self.value = stated
-
-
-def _edge(axis: str) -> QDoubleSpinBox:
-    edge = QDoubleSpinBox()
-    edge.setRange(0.0, 100.0)
-    edge.setDecimals(4)
-    edge.setSingleStep(0.01)
-    edge.setSpecialValueText("?")
-    edge.setPrefix(f"{axis} ")
-    edge.setToolTip(f"Edge of a voxel along {axis} in µm. Prefilled from the layer's scale and unit.")
-    edge.setAccessibleName(f"Voxel size along {axis} in µm")
-    edge.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
-    edge.setMinimumWidth(60)
-    return edge

@@ -73,21 +73,21 @@ def sec61_beta(anatomy: Anatomy, fields: Fields, rng: np.random.Generator) -> Fl
 def tom20(anatomy: Anatomy, fields: Fields, rng: np.random.Generator) -> Floats:
     """Short tubules in the cytoplasm, denser around the nucleus; fragments in mitosis."""
     f = anatomy.fields
-    room = soft(-f.cell - 0.45, 0.3) * soft(f.chromatin - 0.45, 0.3)
+    room = np.clip(-f.cell - 0.3, 0, 1.8) * soft(f.chromatin - 0.35, 0.3)
     mitotic = anatomy.shape.stage in SPINDLE_STAGES
     if mitotic:
-        weights, count, steps = room * np.clip(f.chromatin - 0.5, 0, 2), int(rng.integers(140, 210)), 5
+        weights, count, steps = room * np.clip(f.chromatin - 0.5, 0, 2), int(rng.integers(170, 250)), 5
     else:
         # Nearer the nucleus, and more where the cytoplasm has most room (the centrosome's side).
-        near = np.exp(-np.maximum(f.chromatin, 0) / np.float32(rng.uniform(3.0, 4.5)))
-        weights, count, steps = room * (0.08 + near), int(rng.integers(130, 190)), 12
+        near = np.exp(-np.maximum(f.chromatin, 0) / np.float32(rng.uniform(2.8, 4.0)))
+        weights, count, steps = room * (0.06 + near), int(rng.integers(190, 270)), 12
         if anatomy.shape.stage == "telophase-cytokinesis":
-            count, steps = 200, 7
+            count, steps = 260, 7
     starts = anatomy.scatter(rng, weights, count)
     patchy = 1 + (0.6 if mitotic else 0.25) * Waves(rng, 11.0).at(starts)
     starts = starts[rng.uniform(0, 1.6, len(starts)) < patchy]
     heading = rng.normal(size=starts.shape) * np.array([0.35, 1, 1])
-    path, free = anatomy.walk(rng, starts, heading, steps, wander=0.3, flatten=0.4, shy=0.5, clear=0.45)
+    path, free = anatomy.walk(rng, starts, heading, steps, wander=0.3, flatten=0.4, shy=0.7, clear=0.35)
     bright = np.broadcast_to(rng.uniform(0.7, 1.2, (1, len(starts))), free.shape)[free]
     points = thicken(rng, np.repeat(path[free], 3, axis=0), 0.15)
     points[:, :] += rng.uniform(-0.15, 0.15, points.shape)
