@@ -27,7 +27,8 @@ READABLE_EXTENSIONS = (".ome.tiff", ".ome.tif", ".tiff", ".tif", ".czi", ".nd2",
 _EXTRAS = {"czi": ("aicspylibczi", "bioio_czi"), "nd2": ("nd2", "bioio_nd2"), "lif": ("readlif", "bioio_lif")}
 # tifffile reads on past these and gives fewer or empty planes; a shortened stack must not pass for an image.
 _TORN = re.compile(
-    r"invalid (page offset|offset to page)|corrupt|TiffTag (270|273|279|324|325) .*invalid value offset"
+    r"invalid (page offset|next page|offset to (first )?page)|corrupted (file|tag list)"
+    r"|TiffTag (270|273|279|324|325) .*invalid value offset"
 )
 _MICROMETRES = {"m": 1e6, "cm": 1e4, "mm": 1e3, "µm": 1.0, "nm": 1e-3, "pm": 1e-6, "Å": 1e-4, "in": 25400.0}
 

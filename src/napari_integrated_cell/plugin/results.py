@@ -78,6 +78,7 @@ def show_structure(
             name=f"{structure(name).label} · {cell_name}",
             colormap=structure_colormap(name),
             blending="additive",
+            interpolation2d="linear",  # the model's voxels are coarser than a microscope's
             contrast_limits=limits,
             scale=scale,
             affine=affine,

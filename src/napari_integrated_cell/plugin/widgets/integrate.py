@@ -6,15 +6,13 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error
-from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import (
     QFormLayout,
-    QFrame,
     QGroupBox,
     QHBoxLayout,
     QLabel,
     QPushButton,
-    QScrollArea,
     QVBoxLayout,
     QWidget,
 )
@@ -25,6 +23,7 @@ from napari_integrated_cell.plugin.session import session_of
 from napari_integrated_cell.plugin.widgets.checklist import StructureChecklist
 from napari_integrated_cell.plugin.widgets.choose_cell import CellChooser
 from napari_integrated_cell.plugin.widgets.choose_model import ModelChooser
+from napari_integrated_cell.plugin.widgets.column import Column
 from napari_integrated_cell.plugin.widgets.layer_combo import LayerCombo
 from napari_integrated_cell.plugin.widgets.opinion import Opinion
 from napari_integrated_cell.plugin.widgets.preview import PosePreview, Posing, posing_of
@@ -60,7 +59,6 @@ class IntegrateWidget(QWidget):
 
     def _build(self) -> None:
         self.setObjectName("Integrate structures")
-        self.setMinimumWidth(300)
         self.model = ModelChooser(self._session)
         self.cell = CellChooser(self._viewer)
         self.preview = PosePreview()
@@ -100,10 +98,7 @@ class IntegrateWidget(QWidget):
         asked.setLayout(question)
         column.addWidget(asked)
         column.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll = Column()
         scroll.setWidget(inside)
         buttons = QHBoxLayout()
         buttons.addWidget(self.run, 3)

@@ -28,7 +28,7 @@ class LayerCombo(QComboBox):
         self._viewer, self._accepts, self._none = viewer, accepts, none
         self._layers: list[Layer | None] = []
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.setMinimumContentsLength(12)
+        self.setMinimumContentsLength(6)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.activated.connect(lambda _: self.chosen_by_hand.emit())
         self.currentIndexChanged.connect(lambda _: self.chosen.emit())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from qtpy.QtGui import QColor, QPalette
 from qtpy.QtWidgets import QGridLayout, QLabel, QProgressBar, QWidget
 
 from napari_integrated_cell.vocabulary import colour_of, structure
@@ -36,9 +35,7 @@ class Opinion(QWidget):
             bar.setValue(round(1000 * probability))
             bar.setFormat(f"{100 * probability:.0f} %")
             bar.setMaximumHeight(16)
-            palette = bar.palette()
-            palette.setColor(QPalette.ColorRole.Highlight, QColor(colour_of(name)))
-            bar.setPalette(palette)
+            bar.setStyleSheet(f"QProgressBar::chunk {{ background: {colour_of(name)}; }}")
             bar.setAccessibleName(f"{structure(name).label}: {100 * probability:.0f} percent")
             self._grid.addWidget(QLabel(structure(name).label), row, 0)
             self._grid.addWidget(bar, row, 1)
