@@ -24,6 +24,7 @@ from napari_integrated_cell.plugin import integrating
 from napari_integrated_cell.plugin.layers import world_to_index
 from napari_integrated_cell.plugin.results import result_layers
 from napari_integrated_cell.plugin.session import session_of
+from napari_integrated_cell.plugin.widgets.column import Column
 
 pytestmark = [pytest.mark.gui, pytest.mark.slow, pytest.mark.real_data, needs_display]
 
@@ -128,6 +129,10 @@ def test_a_clicked_cell_is_integrated_where_it_lies(viewer, qtbot, tmp_path):
         assert fields(layer)["label"] == 9
     assert share_inside(made["fibrillarin"], nuclei, 9, 1.0) > 0.99
     assert share_inside(made["fibrillarin"], nuclei, 1, 1.0) < 0.01
+    column = dock_of(viewer).findChild(Column)
+    assert (
+        column.widget().width() <= column.viewport().width()
+    )  # nothing of the dock is cut off at 1280 x 800
     picture(viewer, tmp_path, "field-echo")
 
 

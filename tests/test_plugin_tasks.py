@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import weakref
 
 import pytest
 from napari.components import ViewerModel
@@ -104,6 +106,40 @@ def test_an_error_that_was_dealt_with_is_not_told_again(notified):  # noqa: F811
 
     Tasks(immediately).start("slot", "Working", work, on_error=lambda error: True)
     assert notified == []
+
+
+def test_what_cannot_be_shown_stops_the_work(notified):  # noqa: F811
+    done = []
+
+    def show(_):
+        raise ValueError("There is no room for another layer.")
+
+    def work(task):
+        task.give(1)
+        task.token.raise_if_cancelled()
+        done.append("worked on")
+
+    Tasks(immediately).start("slot", "Working", work, on_given=show)
+    assert done == []
+    assert notified == [("error", "There is no room for another layer.")]
+
+
+def test_an_ended_task_lets_go_of_its_images():
+    """napari keeps its tasks as long as the window is open; the volumes must not be kept with them."""
+
+    class Volume:
+        pass
+
+    def start(volume):
+        return Tasks(immediately).start("slot", "Working", lambda _: volume, on_done=lambda _: volume)
+
+    volume = Volume()
+    gone = weakref.ref(volume)
+    task = start(volume)
+    del volume
+    gc.collect()
+    assert gone() is None
+    assert task.ended
 
 
 def test_closed_tasks_start_nothing():

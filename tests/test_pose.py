@@ -204,6 +204,17 @@ def test_two_nuclei_under_one_label_are_reported():
     assert pose_of(cylinder(20, 8), BOX).nucleus_gap == 0
 
 
+@pytest.mark.parametrize("direction", [(0, 1), (1, 0), (1, 1), (2, 1)])
+def test_a_line_of_voxels_is_symmetric_across(direction):
+    """What rounding leaves of a line's width must flip nothing."""
+    mask = np.zeros((3, 40, 40), dtype=bool)
+    for step in range(12):
+        mask[1, 5 + direction[0] * step, 5 + direction[1] * step] = True
+    pose = pose_of(Cell({}, mask, mask, (0.3, 0.217, 0.217)), BOX)
+    assert pose.flip_margins == pytest.approx((0, 0), abs=1e-9)
+    assert pose.flips == (False, False)
+
+
 def test_one_voxel_is_a_cell_too():
     mask = np.zeros((3, 3, 3), dtype=bool)
     mask[1, 1, 1] = True

@@ -114,9 +114,9 @@ def test_resampling_is_fast_enough_for_a_preview():
         pose = pose_of(cell, Box((32, 48, 64), 0.634))
         taken = []
         for _ in range(5):
-            start = time.perf_counter()
+            start = time.process_time()
             to_box(image, cell.voxel_size, pose)
-            taken.append(time.perf_counter() - start)
+            taken.append(time.process_time() - start)
         assert min(taken) < budget
 
 

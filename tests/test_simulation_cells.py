@@ -13,6 +13,7 @@ from napari_integrated_cell.simulation import (
     simulate_shape,
     structure_draws,
 )
+from napari_integrated_cell.simulation.cells import draw_stage
 from napari_integrated_cell.vocabulary import STAGE_NAMES, STRUCTURE_NAMES
 
 COARSE = 0.8
@@ -104,9 +105,12 @@ def test_dark_nucleoli_of_the_dna_stain_are_where_fibrillarin_is():
 
 
 def test_stages_drawn_cover_all_eight_with_interphase_most():
-    drawn = [simulate_cell(seed, stage=None, voxel_size=2.0, noise=False).truth.stage for seed in range(120)]
+    rng = np.random.default_rng(0)
+    drawn = [draw_stage(rng) for _ in range(400)]
     assert set(drawn) == set(STAGE_NAMES)
-    assert 0.4 < drawn.count("interphase") / len(drawn) < 0.8
+    assert 0.5 < drawn.count("interphase") / len(drawn) < 0.7
+    stages = {simulate_cell(seed, stage=None, voxel_size=2.0, noise=False).truth.stage for seed in range(12)}
+    assert len(stages) > 1
 
 
 @pytest.mark.parametrize(

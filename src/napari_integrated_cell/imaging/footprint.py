@@ -77,7 +77,8 @@ def skewness(points: NDArray[np.float64], weights: NDArray[Any]) -> tuple[float,
     share = weights / weights.sum()
     from_mean = points - share @ points
     variance, third = share @ from_mean**2, share @ from_mean**3
-    y, x = np.where(variance > 0, third / np.where(variance > 0, variance, 1) ** 1.5, 0.0)
+    wide = variance > 1e-12  # µm²: a cell one pixel wide has no skewness but rounding's
+    y, x = np.where(wide, third / np.where(wide, variance, 1) ** 1.5, 0.0)
     return float(y), float(x)
 
 

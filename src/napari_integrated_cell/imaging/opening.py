@@ -145,8 +145,12 @@ def _read(path: Path, scene: int | str, time: int) -> Opened:
         raise _Refused(f"{path.name} has no time point {time}: it has {dims.T}, counted from 0.")
     if dims.Z < 2:
         raise _Refused(f"{path.name} is a flat picture: a cell needs a Z stack.")
-    # In this thread, so that what the reader says of a torn file can be told from another file's.
-    data = container.get_image_dask_data("CZYX", T=time).compute(scheduler="synchronous")
+    if dims.T == 1:
+        # Read in one go: lazily, every chunk opens the file again, which for small files costs most of the time.
+        data = container.get_image_data("CZYX", T=0)
+    else:
+        # In this thread, so that what the reader says of a torn file can be told from another file's.
+        data = container.get_image_dask_data("CZYX", T=time).compute(scheduler="synchronous")
     index = scene if isinstance(scene, int) else scenes.index(scene)
     names = _names(container.channel_names, len(data))
     return Opened(np.asarray(data), names, _voxel_size(container, index), len(scenes), int(dims.T))

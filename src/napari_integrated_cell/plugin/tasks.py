@@ -9,12 +9,11 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from napari.qt.threading import FunctionWorker, create_worker
-from napari.utils.notifications import notification_manager, show_error
-from napari.utils.progress import cancelable_progress
 from psygnal import Signal as Event
 from qtpy.QtCore import QObject, Signal
 
 from napari_integrated_cell.model.runtime import Cancelled, CancelToken
+from napari_integrated_cell.plugin.activity import ActivityBar, tell
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -22,8 +21,9 @@ if TYPE_CHECKING:
     Work: TypeAlias = "Callable[[Task], Any]"
     Executor: TypeAlias = "Callable[[Task], None]"
 
-# Errors whose message is already one clear sentence for the person at the window.
-_SPOKEN = (ValueError, OSError, MemoryError, ImportError)
+
+def _nothing(*_: Any) -> Any:
+    """The callback of those who want none."""
 
 
 class Task(QObject):
@@ -43,10 +43,10 @@ class Task(QObject):
         what: str,
         work: Work,
         *,
-        on_given: Callable[[Any], None] | None,
-        on_done: Callable[[Any], None] | None,
-        on_end: Callable[[], None] | None,
-        on_error: Callable[[Exception], bool] | None,
+        on_given: Callable[[Any], None] = _nothing,
+        on_done: Callable[[Any], None] = _nothing,
+        on_end: Callable[[], None] = _nothing,
+        on_error: Callable[[Exception], bool] = _nothing,
     ) -> None:
         super().__init__()
         self.what = what
@@ -55,6 +55,7 @@ class Task(QObject):
         self.ended = False
         self._work = work
         self._on_given, self._on_done, self._on_end, self._on_error = on_given, on_done, on_end, on_error
+        self._after: Callable[[], None] = _nothing
         self._bar: ActivityBar | None = None
         self._to_draw: tuple[int, int, str] | None = None
         self._drawing = False
@@ -96,17 +97,25 @@ class Task(QObject):
         self.token.cancel()
         self.wanted = False
 
-    def show_bar(self) -> None:
+    def show_bar(self, on_cancel: Callable[[], Any]) -> None:
         """Open a bar with a Cancel button in the activity dock; call it on the main thread."""
-        self._bar = ActivityBar(desc=self.what, total=0, on_cancel=self.cancel)
+        self._bar = ActivityBar(desc=self.what, total=0, on_cancel=on_cancel)
+
+    def afterwards(self, what: Callable[[], None]) -> None:
+        """Call ``what`` when everything of this task is over."""
+        self._after = what
 
     def wait(self, seconds: float) -> bool:
         """Wait for work that has begun, so that no thread outlives the window; whether it has ended."""
         return not self._started.is_set() or self._finished.wait(seconds)
 
     def _take(self, value: Any) -> None:
-        if self.wanted and self._on_given is not None:
-            self._on_given(value)
+        if self.wanted:
+            try:
+                self._on_given(value)
+            except Exception as error:
+                self.cancel()  # what cannot be shown need not be worked out
+                tell(self.what, error)
 
     def _draw(self, done: int, total: int, what: str) -> None:
         # napari's bars run the event loop whenever they change: in the middle of drawing, the next progress may
@@ -130,30 +139,19 @@ class Task(QObject):
         if bar is not None:
             bar.close()
         try:
+            if not self.wanted or isinstance(error, Cancelled):
+                return
             if error is None:
-                if self.wanted and self._on_done is not None:
-                    self._on_done(result)
-            elif self.wanted and not isinstance(error, Cancelled) and not self._handled(error):
+                self._on_done(result)
+            elif not self._on_error(error):
                 tell(self.what, error)
         finally:
-            if self._on_end is not None:
-                self._on_end()
-
-    def _handled(self, error: Exception) -> bool:
-        return self._on_error is not None and self._on_error(error)
-
-
-class ActivityBar(cancelable_progress):
-    """A bar of the activity dock whose Cancel button acts at once, not only at the next iteration."""
-
-    def __init__(self, *, desc: str, total: int, on_cancel: Callable[[], None]) -> None:
-        self._cancel_now = on_cancel
-        super().__init__(desc=desc, total=total)
-
-    def cancel(self) -> None:
-        """Stop the work behind the bar."""
-        super().cancel()
-        self._cancel_now()
+            self._on_end()
+            self._after()
+            # napari keeps every task of a window in its list of tasks: let go of the images in these functions.
+            self._work = self._on_given = self._on_done = self._on_end = self._on_error = self._after = (
+                _nothing
+            )
 
 
 class Tasks:
@@ -184,10 +182,10 @@ class Tasks:
         what: str,
         work: Work,
         *,
-        on_given: Callable[[Any], None] | None = None,
-        on_done: Callable[[Any], None] | None = None,
-        on_end: Callable[[], None] | None = None,
-        on_error: Callable[[Exception], bool] | None = None,
+        on_given: Callable[[Any], None] = _nothing,
+        on_done: Callable[[Any], None] = _nothing,
+        on_end: Callable[[], None] = _nothing,
+        on_error: Callable[[Exception], bool] = _nothing,
         bar: bool = False,
     ) -> Task:
         """Start ``work``; a task still running in the same slot is stopped and its answer dropped.
@@ -213,9 +211,9 @@ class Tasks:
             return task
         self._wanted[slot] = task
         self._alive.add(task)
-        task._ended.connect(lambda *_: self._forget(slot, task))
+        task.afterwards(lambda: self._forget(slot, task))
         if bar:
-            task.show_bar()
+            task.show_bar(lambda: self.cancel(slot) if self._wanted.get(slot) is task else task.cancel())
         self.changed.emit(slot)
         self.execute(task)
         return task
@@ -223,7 +221,7 @@ class Tasks:
     def running(self, slot: str) -> Task | None:
         """The wanted task of a slot, if it has not ended."""
         task = self._wanted.get(slot)
-        return task if task is not None and not task.ended else None
+        return task if task is not None and task.wanted and not task.ended else None
 
     def cancel(self, slot: str) -> bool:
         """Stop the slot's task; whether there was one."""
@@ -268,15 +266,3 @@ def _worker_class() -> type[FunctionWorker]:
 def in_thread(task: Task) -> None:
     """Run a task in one of napari's worker threads."""
     create_worker(task, _worker_class=_worker_class(), _start_thread=True)
-
-
-def tell(what: str, error: Exception) -> None:
-    """Notify the user of an error: its own sentence where it is meant for people, else with its traceback."""
-    from napari_integrated_cell.model.runtime import is_out_of_memory
-
-    if is_out_of_memory(error):
-        show_error(f"{what} needs more memory than there is: choose fewer structures, or the CPU as device.")
-    elif isinstance(error, _SPOKEN):
-        show_error(str(error))
-    else:
-        notification_manager.receive_error(type(error), error, error.__traceback__)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -34,6 +34,9 @@ STRUCTURE_THRESHOLD = 0.3
 """Where, of its noise-free 99.5th percentile in the cell, a structure's true segmentation begins."""
 
 Progress = Callable[[int, int, str], None]
+
+_Rows: TypeAlias = tuple[dict[str, Any], dict[str, Any]]
+"""One cell in ``metadata.csv``, and in ``truth.csv``."""
 
 
 class Cancel(Protocol):
@@ -138,15 +141,17 @@ def write_dataset(
     done = n_cells - len(missing)
     if progress:
         progress(done, n_cells, "simulating cells")
-    for _ in _written(folder, plan, missing, workers):
+    rows: dict[int, _Rows] = {}
+    for index, row in _written(folder, plan, missing, workers):
+        rows[index] = row
         done += 1
         if progress:
             progress(done, n_cells, "simulating cells")
         if cancel is not None:
             cancel.raise_if_cancelled()
-    rows, truths = zip(*(_rows(plan, i) for i in range(n_cells)), strict=True)
+    listed, truths = zip(*(rows.get(i) or _rows(plan, i) for i in range(n_cells)), strict=True)
     _write_csv(folder / "truth.csv", list(truths))
-    return _write_csv(folder / "metadata.csv", list(rows))
+    return _write_csv(folder / "metadata.csv", list(listed))
 
 
 def _claim(folder: Path, plan: _Plan) -> None:
@@ -170,8 +175,8 @@ def _claim(folder: Path, plan: _Plan) -> None:
         ) from error
 
 
-def _written(folder: Path, plan: _Plan, indices: list[int], workers: int) -> Iterator[int]:
-    """Write the cells of ``indices``, yielding each when it is complete."""
+def _written(folder: Path, plan: _Plan, indices: list[int], workers: int) -> Iterator[tuple[int, _Rows]]:
+    """Write the cells of ``indices``, yielding each with its rows when it is complete."""
     if workers == 1 or len(indices) < 2:
         for index in indices:
             yield _write_cell(folder, plan, index)
@@ -188,7 +193,7 @@ def _written(folder: Path, plan: _Plan, indices: list[int], workers: int) -> Ite
                 task.cancel()
 
 
-def _write_cell(folder: Path, plan: _Plan, index: int) -> int:
+def _write_cell(folder: Path, plan: _Plan, index: int) -> tuple[int, _Rows]:
     name = plan.structure(index)
     simulated = simulate_cell(
         plan.cell_seed(index),
@@ -210,10 +215,10 @@ def _write_cell(folder: Path, plan: _Plan, index: int) -> int:
         write_ome_tiff(
             folder / path, dict(zip(names, volumes, strict=True)), plan.voxel_size, description=what
         )
-    return index
+    return index, _rows(plan, index)
 
 
-def _rows(plan: _Plan, index: int) -> tuple[dict[str, Any], dict[str, Any]]:
+def _rows(plan: _Plan, index: int) -> _Rows:
     """The manifest's row and the truth's row of one cell; both follow from the plan."""
     name, stage, seed = plan.structure(index), plan.stage(index), plan.cell_seed(index)
     shape = simulate_shape(seed, stage)

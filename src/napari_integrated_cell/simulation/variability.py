@@ -21,8 +21,8 @@ VARIABILITY = MappingProxyType(
         "alpha-actinin": 6,
         "fibrillarin": 7,
         "ST6GAL1": 8,
-        "desmoplakin": 9,
-        "TOM20": 10,
+        "TOM20": 9,
+        "desmoplakin": 10,
     }
 )
 """Rank of the residual variability of each structure in interphase, 0 for the one that shape decides best."""
