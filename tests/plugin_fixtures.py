@@ -10,9 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from qtpy.QtCore import Qt
 
 from napari_integrated_cell.model.config import preset
 from napari_integrated_cell.model.runtime import CancelToken
+from napari_integrated_cell.plugin import integrating
+from napari_integrated_cell.plugin.session import session_of
 from napari_integrated_cell.vocabulary import STRUCTURE_NAMES
 
 PLUGIN = "napari-integrated-cell"
@@ -149,3 +152,63 @@ def _affinely(transform: Callable[[Any], Any], points: Any) -> Any:
     origin = np.asarray(transform(np.zeros(3)), float)
     steps = np.array([np.asarray(transform(step), float) - origin for step in np.eye(3)])
     return origin + np.asarray(points, float) @ steps
+
+
+# -------------------------------------------------------------------------- the dock, driven by its buttons
+
+
+@pytest.fixture
+def viewer(make_napari_viewer, echo):
+    viewer = make_napari_viewer()
+    session_of(viewer).open_model = lambda source, device: echo
+    return viewer
+
+
+@pytest.fixture
+def dock(viewer, qtbot, simulated):
+    """The dock of a viewer that shows one simulated cell."""
+    add_cell(viewer, simulated)
+    return opened_dock(viewer)
+
+
+def opened_dock(viewer):
+    return viewer.window.add_plugin_dock_widget(PLUGIN, DOCK)[1]
+
+
+def press(qtbot, button):
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def finished(qtbot, viewer):
+    """Wait until the run has ended."""
+    qtbot.waitUntil(lambda: session_of(viewer).tasks.running(integrating.SLOT) is None, timeout=60_000)
+
+
+def run(qtbot, viewer, dock):
+    press(qtbot, dock.run)
+    finished(qtbot, viewer)
+
+
+def running(viewer):
+    return session_of(viewer).tasks.running(integrating.SLOT)
+
+
+def inside(cell, layers):
+    """World positions of voxels in the nucleus and well outside the cell, as napari shows them."""
+    from scipy import ndimage
+
+    far = ndimage.distance_transform_edt(~cell.cell_mask, sampling=cell.voxel_size) > 1.0
+    rng = np.random.default_rng(0)
+
+    def points(mask):
+        index = np.argwhere(mask)
+        return to_world(layers["cells"], rng.permutation(index)[:2000])
+
+    return points(ndimage.binary_erosion(cell.nucleus_mask, iterations=1)), points(far)
+
+
+def command(name):
+    """Run a command as the palette and the menus do."""
+    from napari._app_model import get_app_model
+
+    get_app_model().commands.execute_command(f"{PLUGIN}.{name}").result()

@@ -25,7 +25,7 @@ def test_every_stage_gives_a_whole_cell_with_every_structure(stage):
     cell = simulated.cell
     assert set(cell.channels) == {"membrane", "dna", *STRUCTURE_NAMES}
     assert not (cell.nucleus_mask & ~cell.cell_mask).any()
-    assert ndimage.label(cell.cell_mask)[1] == 1
+    assert ndimage.label(cell.cell_mask, np.ones((3, 3, 3)))[1] == 1
     edges = [np.take(cell.cell_mask, i, axis).any() for axis in range(3) for i in (0, -1)]
     assert not any(edges)
     for image in cell.channels.values():

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from napari_integrated_cell.imaging.rendering import SPINNING_DISC, PointSpread
 from napari_integrated_cell.simulation.anatomy import Anatomy, Fields, soft
+from napari_integrated_cell.simulation.geometry import metric
 from napari_integrated_cell.simulation.grid import Floats, Waves
 from napari_integrated_cell.simulation.structures.nuclear import blobs, nucleoli
 
@@ -50,7 +51,8 @@ def membrane_stain(fields: Fields, rng: np.random.Generator, *, neighbours: bool
     if neighbours:
         outside = soft(fields.cell - 0.2)
         below = soft(-fields.top - 0.8) * soft(np.broadcast_to(grid.axes[0], grid.shape))
-        stain += outside * below * (fields.shell(np.maximum(fields.ridge - 0.3, 0), 0.17) + np.float32(haze))
+        between = metric(np.maximum(fields.ridge - np.float32(0.15), 0), grid, 0.6)
+        stain += outside * below * (fields.shell(between, 0.085) + np.float32(haze))
     return stain.astype(np.float32)
 
 
