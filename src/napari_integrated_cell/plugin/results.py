@@ -34,7 +34,7 @@ def result_layers(viewer: ViewerModel, run: str | None = None) -> dict[str, Imag
     return {
         mark["structure"] if run else f"{mark['run']}/{mark['structure']}": layer
         for layer, mark in marked
-        if isinstance(layer, Image) and "run" in mark and (run is None or mark["run"] == run)
+        if isinstance(layer, Image) and "run" in mark and (run is None or layer.name.startswith("x"))
     }
 
 
