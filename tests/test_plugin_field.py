@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from napari._qt.dialogs.qt_notification import NapariQtNotification
 from plugin_fixtures import (
     DOCK,
     PLUGIN,
@@ -14,6 +15,8 @@ from plugin_fixtures import (
     fields,
     from_world,
     needs_display,
+    no_memory,
+    notified,
     to_world,
 )
 from qtpy.QtCore import QPoint, Qt
@@ -27,6 +30,8 @@ from napari_integrated_cell.plugin.session import session_of
 from napari_integrated_cell.plugin.widgets.column import Column
 
 pytestmark = [pytest.mark.gui, pytest.mark.slow, pytest.mark.real_data, needs_display]
+
+# ruff: noqa: F401, F811
 
 
 @pytest.fixture
@@ -102,16 +107,24 @@ def picture(viewer, tmp_path: Path, name: str) -> None:
 
 
 def pictures(viewer, qtbot, tmp_path: Path, name: str) -> None:
-    cells = viewer.layers["cell_labels"]
-    viewer.layers.selection.active = cells
-    cells.contour = 2
-    viewer.layers["nucleus_labels"].visible = False
+    """The window in 2D, and in 3D with a few structures that do not hide each other."""
+    cells, nuclei = viewer.layers["cell_labels"], viewer.layers["nucleus_labels"]
+    made = result_layers(viewer).values()
+    box = np.mean([layer.extent.world for layer in made], axis=0)
+    cells.contour, nuclei.contour = 2, 1
+    viewer.camera.center = box.mean(axis=0)
+    viewer.camera.zoom = 12
+    for notification in viewer.window._qt_window.findChildren(NapariQtNotification):
+        notification.close()
     qtbot.wait(500)
     picture(viewer, tmp_path, f"{name}-2d")
-    cells.visible = False
+    cells.visible = nuclei.visible = False
+    for layer in made:
+        layer.visible = fields(layer)["structure"] in ("fibrillarin", "lamin-B1", "ST6GAL1", "TOM20", "ZO1")
+        layer.opacity = 0.8
     viewer.dims.ndisplay = 3
     viewer.camera.angles = (10, 25, 60)
-    viewer.camera.center = np.mean(next(iter(result_layers(viewer).values())).extent.world, axis=0)
+    viewer.camera.center = box.mean(axis=0)
     viewer.camera.zoom = 14
     qtbot.wait(500)
     picture(viewer, tmp_path, f"{name}-3d")
@@ -133,7 +146,7 @@ def test_a_clicked_cell_is_integrated_where_it_lies(viewer, qtbot, tmp_path):
     assert (
         column.widget().width() <= column.viewport().width()
     )  # nothing of the dock is cut off at 1280 x 800
-    picture(viewer, tmp_path, "field-echo")
+    picture(viewer, tmp_path, "clicked-cell")
 
 
 def test_a_cell_longer_than_the_box_is_said_to_be(viewer, qtbot, notified):

@@ -65,6 +65,16 @@ def test_a_broken_file_is_one_sentence(tmp_path):
     assert "broken.ome.tif" in str(told.value)
 
 
+def test_a_crop_that_states_its_own_voxel_size_keeps_it(tmp_path):
+    from napari_integrated_cell.simulation import write_dataset
+
+    write_dataset(tmp_path, 1, seed=3, voxel_size=0.8)
+    layers = opened(tmp_path / "crop_raw" / "1_raw.ome.tif")
+    assert [shows(layer) for layer in layers][:2] == ["dna", "membrane"]
+    for layer in layers:
+        np.testing.assert_allclose(voxel_size_of(layer), (0.8, 0.8, 0.8))
+
+
 @pytest.mark.real_data
 def test_a_real_crop_of_the_dataset_opens_with_names_and_voxel_size(real_data):
     (path,) = (real_data / "wtc11_single_cell").glob("crop_seg*.tiff")

@@ -75,6 +75,20 @@ def test_a_stopped_task_answers_no_more():
     assert heard == ["end"]
 
 
+def test_what_a_task_gives_after_it_was_stopped_is_dropped():
+    heard = []
+    tasks = Tasks(immediately)
+
+    def work(task):
+        task.give("in time")
+        tasks.cancel("slot")  # as the user would, while it runs
+        task.give("too late")
+        return "too late"
+
+    tasks.start("slot", "Working", work, on_given=heard.append, on_done=heard.append)
+    assert heard == ["in time"]
+
+
 def test_a_sentence_for_people_is_shown_as_it_is(notified):  # noqa: F811
     def work(_):
         raise ValueError("There is no cell with label 7.")

@@ -8,7 +8,7 @@ from pathlib import Path
 from napari_ic_train.config import TrainingConfig, preset
 from napari_ic_train.data.prepare import prepare
 from napari_ic_train.data.store import TABLE, CellStore
-from napari_ic_train.export import export_bundle, score_bundle
+from napari_ic_train.export import export_bundle, hardware, score_bundle
 from napari_ic_train.trainer import EpochProgress, fit_conditional, fit_reference
 from napari_integrated_cell.integration import model_box
 from napari_integrated_cell.simulation import write_dataset
@@ -117,6 +117,13 @@ def build_demo(
             progress=progress,
         )
     fit_phases(CellStore(out / "store", "train"), config, out / "run", device=device, progress=progress)
-    bundle = export_bundle(out / "run", CellStore(out / "store"), out / "bundle", name=NAME, licence=LICENCE)
+    bundle = export_bundle(
+        out / "run",
+        CellStore(out / "store"),
+        out / "bundle",
+        name=NAME,
+        licence=LICENCE,
+        trained_on=hardware(device),
+    )
     score_bundle(str(bundle), real=real, n_cells=score_cells, workers=workers, progress=progress)
     return bundle

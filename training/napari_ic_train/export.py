@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from napari_ic_train.checkpoint import checkpoints, read_checkpoint
 from napari_ic_train.config import read_config
 from napari_ic_train.data.store import CellStore
 from napari_ic_train.evaluation.localisation import score_real_field, score_simulated
@@ -16,6 +18,7 @@ from napari_ic_train.trainer import fitted_conditional, fitted_reference
 from napari_integrated_cell import __version__
 from napari_integrated_cell.model.bundle import load_model, save_bundle, update_card
 from napari_integrated_cell.model.integrated_cell import IntegratedCell
+from napari_integrated_cell.model.runtime import choose_device
 from napari_integrated_cell.vocabulary import STAGE_NAMES
 
 Progress = Callable[[int, int, str], None]
@@ -28,7 +31,17 @@ PREPROCESSING = {
 }
 
 
-def export_bundle(run: str | Path, store: CellStore, out: str | Path, *, name: str, licence: str) -> Path:
+def hardware(device: str) -> str:
+    """What ``device`` is on this machine, in words for a model card."""
+    kind = choose_device(device).type
+    if kind == "cuda":
+        return torch.cuda.get_device_name()
+    return "an Apple GPU" if kind == "mps" else f"{os.cpu_count()} CPU cores"
+
+
+def export_bundle(
+    run: str | Path, store: CellStore, out: str | Path, *, name: str, licence: str, trained_on: str = ""
+) -> Path:
     """The inference bundle of a finished run: four networks, their configuration and a card without metrics yet.
 
     Parameters
@@ -41,6 +54,8 @@ def export_bundle(run: str | Path, store: CellStore, out: str | Path, *, name: s
         A folder, or a file ending in ``.zip``.
     name, licence : str
         What the model is called, and under which terms its weights may be used.
+    trained_on : str
+        The hardware, for the card's provenance.
 
     Returns
     -------
@@ -57,6 +72,7 @@ def export_bundle(run: str | Path, store: CellStore, out: str | Path, *, name: s
     model = IntegratedCell(
         config.model, reference.enc, reference.dec, conditional.enc, conditional.dec, name=name
     )
+    minutes = sum(_seconds(Path(run) / phase) for phase in ("reference", "conditional")) / 60
     n_train = int((store.table["split"] == "train").sum())
     card = {
         "simulated": store.simulated,
@@ -66,6 +82,7 @@ def export_bundle(run: str | Path, store: CellStore, out: str | Path, *, name: s
             "training cells": f"{n_train} {'simulated' if store.simulated else 'real'} cells ({store.source})",
             "reference phase": f"{config.reference.epochs} epochs (Algorithm 1)",
             "conditional phase": f"{config.conditional.epochs} epochs (Algorithm 2)",
+            "training time": f"{minutes:.0f} minutes" + (f" on {trained_on}" if trained_on else ""),
             "batch size": config.batch_size,
             "seed": config.seed,
             "software": f"napari-integrated-cell {__version__}, torch {torch.__version__}",
@@ -75,6 +92,12 @@ def export_bundle(run: str | Path, store: CellStore, out: str | Path, *, name: s
     }
     # Half precision halves the file; the networks compute in float32.
     return save_bundle(model, out, card=card, model_card_markdown=_card_text(model, card), dtype="float16")
+
+
+def _seconds(phase: Path) -> float:
+    """Wall-clock time that a finished phase took."""
+    position, _ = read_checkpoint(checkpoints(phase)[-1])
+    return position.seconds
 
 
 def score_bundle(

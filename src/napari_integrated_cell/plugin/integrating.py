@@ -110,6 +110,7 @@ def integrate(
             pose=posed[0].pose,
             ground=request.ground,
             about=about,
+            together=len(structures),
         )
         bring_into_view(viewer, layer)
 

@@ -175,21 +175,18 @@ class Ground:
         Of the source layer.
     source : str
         The source layer's name.
-    source_id : str
-        What the source layer is known by even when it is renamed.
     """
 
     to_world: NDArray[np.float64]
     units: tuple[Any, ...]
     source: str
-    source_id: str
     axis_labels: tuple[str, ...] = field(default=("z", "y", "x"))
 
 
 def ground_of(layer: Layer, voxel_size: VoxelSize) -> Ground:
     """The ground of an image whose voxels measure ``voxel_size`` in µm, whatever its layer's scale says."""
     to_indices = np.diag([*(1 / np.asarray(voxel_size)), 1.0])
-    return Ground(data_to_world(layer) @ to_indices, tuple(layer.units), layer.name, str(layer.unique_id))
+    return Ground(data_to_world(layer) @ to_indices, tuple(layer.units), layer.name)
 
 
 def world_to_index(layer: Layer, position: Any, viewer_units: Any) -> tuple[int, int, int] | None:

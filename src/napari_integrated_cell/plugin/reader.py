@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,24 +45,25 @@ def read(path: str | Sequence[str]) -> list[LayerData]:
 def _read_one(path: Path) -> list[LayerData]:
     from napari.utils.notifications import show_warning
 
-    from napari_integrated_cell.imaging.reading import read_image
-
-    image = read_image(path, **_known_layout(path))
+    image = _with_known_layout(path)
     for note in image.notes:
         show_warning(note)
     return [_layer(image, path, i) for i in range(len(image.channel_names))]
 
 
-def _known_layout(path: Path) -> dict[str, Any]:
-    """Channel names and voxel size of the public dataset's crops, which do not stand in the files."""
+def _with_known_layout(path: Path) -> Image:
+    """The image, with what the public dataset's crops leave unsaid: channel names and voxel size."""
     from napari_integrated_cell.imaging.reading import CROP_SEG_CHANNELS, DATASET_VOXEL_SIZE, read_image
 
+    image = read_image(path)
+    if image.voxel_size is not None:
+        return image
     layouts = {"crop_seg": CROP_SEG_CHANNELS, "crop_raw": _CROP_RAW_CHANNELS}
     for beginning, names in layouts.items():
         in_its_folder = path.name.startswith(beginning) or path.parent.name == beginning
-        if in_its_folder and len(read_image(path).channel_names) == len(names):
-            return {"channel_names": names, "voxel_size": DATASET_VOXEL_SIZE}
-    return {}
+        if in_its_folder and len(image.channel_names) == len(names):
+            return replace(image, channel_names=names, voxel_size=DATASET_VOXEL_SIZE)
+    return image
 
 
 def _layer(image: Image, path: Path, index: int) -> LayerData:

@@ -35,6 +35,8 @@ class CellRequest:
         In µm.
     ground : Ground
         Where the image lies in the world.
+    image_id : str
+        What the image is known by, whatever its layers are called.
     simulated : bool
         Whether the image is a simulation.
     """
@@ -46,13 +48,14 @@ class CellRequest:
     point: tuple[int, int, int] | None
     voxel_size: tuple[float, float, float]
     ground: Ground
+    image_id: str
     simulated: bool = False
 
     @property
     def key(self) -> str:
         """Names the cell among all cells of this viewer: the same cell asked for again has the same key."""
         which = f"label {self.label}" if self.cells is not None else f"point {self.point}"
-        return f"{self.ground.source_id}/{which}"
+        return f"{self.image_id}/{which}"
 
     @property
     def name(self) -> str:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from napari_integrated_cell.imaging.pose import Pose
     from napari_integrated_cell.plugin.layers import Ground
 
+_BRIGHT = 3  # so many structures are shown at full opacity
+
 
 def structure_colormap(name: str) -> Colormap:
     """From black to the structure's colour of the vocabulary."""
@@ -34,7 +36,7 @@ def result_layers(viewer: ViewerModel, run: str | None = None) -> dict[str, Imag
     return {
         mark["structure"] if run else f"{mark['run']}/{mark['structure']}": layer
         for layer, mark in marked
-        if isinstance(layer, Image) and "run" in mark and (run is None or layer.name.startswith("x"))
+        if isinstance(layer, Image) and "run" in mark and (run is None or mark["run"] == run)
     }
 
 
@@ -48,6 +50,7 @@ def show_structure(
     pose: Pose,
     ground: Ground,
     about: dict[str, Any],
+    together: int = 1,
 ) -> Image:
     """Show one predicted structure: in the layer that the same run made before, else in a new one.
 
@@ -66,6 +69,8 @@ def show_structure(
         Where the box lies in the image, and the image in the world.
     about : dict
         What else to keep in the layer's metadata.
+    together : int
+        How many structures are shown at once: the more they are, the fainter each, since additive layers sum up.
     """
     limits = contrast_limits(volume)
     mark = {"run": run, "structure": name, "contrast_limits": list(limits), **about}
@@ -80,6 +85,7 @@ def show_structure(
             blending="additive",
             interpolation2d="linear",  # the model's voxels are coarser than a microscope's
             contrast_limits=limits,
+            opacity=min(1.0, (_BRIGHT / together) ** 0.5),
             scale=scale,
             affine=affine,
             units=ground.units,

@@ -87,6 +87,7 @@ def _layers(
                 "name": f"{channel} · {name}",
                 "colormap": Colormap(["#000000", colour_of(channel)], name=channel),
                 "blending": "additive",
+                "opacity": 0.6,  # structures are shown over them
                 "contrast_limits": _contrast(image),
                 "metadata": {MARK: {"simulated": True, "shows": channel}},
             },

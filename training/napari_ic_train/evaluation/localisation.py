@@ -117,7 +117,7 @@ def score_simulated(
     *,
     n_cells: int = 220,
     seed: int = 990_001,
-    draws: int = 32,
+    draws: int = 128,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:

@@ -176,6 +176,8 @@ class CellChooser(QWidget):
             point=self._point,
             voxel_size=voxel_size,
             ground=ground_of(source, voxel_size),
+            # By the segmentation where there is one: with or without a stain, it is the same cell.
+            image_id=str((chosen["cells"] or source).unique_id),
             simulated=any(bool(mark_of(layer).get("simulated")) for layer in self.layers),
         )
 

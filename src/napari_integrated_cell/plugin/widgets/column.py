@@ -5,6 +5,8 @@ from __future__ import annotations
 from qtpy.QtCore import QEvent, QObject, QSize, Qt
 from qtpy.QtWidgets import QFrame, QScrollArea, QWidget
 
+_ROOM = 6  # napari's themes draw the scroll bar with a margin that its size hint does not count
+
 
 class Column(QScrollArea):
     """Asks for the width its content needs; Qt's own scroll area is content with less, and hides the rest."""
@@ -19,7 +21,7 @@ class Column(QScrollArea):
         """As wide as the content and the scroll bar, and hardly any height."""
         content, bar = self.widget(), self.verticalScrollBar()
         width = content.minimumSizeHint().width() if content is not None else 0
-        return QSize(width + bar.sizeHint().width(), super().minimumSizeHint().height())
+        return QSize(width + bar.sizeHint().width() + _ROOM, super().minimumSizeHint().height())
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Ask anew when the content's need has changed."""

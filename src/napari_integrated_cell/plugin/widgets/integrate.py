@@ -79,7 +79,7 @@ class IntegrateWidget(QWidget):
         font.setBold(True)
         self.run.setFont(font)
         self.run.setMinimumHeight(36)
-        self.cancel = QPushButton("Cance&l")
+        self.cancel = QPushButton("Canc&el")
         self.cancel.setToolTip("Stop after the structure that is being predicted. What is ready stays.")
         self.cancel.setMinimumHeight(36)
         self.status = QLabel()

@@ -11,7 +11,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QImage, QPixmap, QResizeEvent
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
-from napari_integrated_cell.vocabulary import colour_of
+from napari_integrated_cell.picture import projection
+from napari_integrated_cell.vocabulary import REFERENCE_NAMES
 
 if TYPE_CHECKING:
     from napari_integrated_cell.cell import Cell
@@ -42,13 +43,8 @@ def posing_of(request: CellRequest, box: Box) -> Posing:
 
 def picture_of(references: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Membrane and DNA seen from above, and beside it from the side with the dish at the bottom; RGB."""
-    colours = [_rgb(colour_of(name)) for name in ("membrane", "dna")]
-    views = []
-    for axis in (0, 1):
-        flat = references.max(axis=axis + 1)
-        view = sum(plane[..., None] * colour for plane, colour in zip(flat, colours, strict=True))
-        views.append(np.clip(view, 0, 1)[:: -1 if axis else 1])
-    above, side = views
+    cell = dict(zip(REFERENCE_NAMES, references, strict=True))
+    above, side = projection(cell, 0), projection(cell, 1)[::-1]
     missing = above.shape[0] - side.shape[0]
     side = np.pad(side, ((missing // 2, missing - missing // 2), (0, 0), (0, 0))) if missing > 0 else side
     rule = np.full((side.shape[0], 1, 3), 0.3)
@@ -132,7 +128,3 @@ class PosePreview(QWidget):
                 f"The cell reaches the image's edge along {' and '.join(edges)}: part may be cut off."
             )
         self._words.setText("\n".join([facts, *(f"⚠ {warning}" for warning in warnings)]))
-
-
-def _rgb(code: str) -> NDArray[np.float64]:
-    return np.array([int(code[i : i + 2], 16) for i in (1, 3, 5)]) / 255
