@@ -138,8 +138,19 @@ def prepare(
     Returns
     -------
     CellStore
+
+    Raises
+    ------
+    ValueError
+        If there is no such manifest, or no such source of references.
     """
+    if references not in REFERENCE_SOURCES:
+        raise ValueError(
+            f"References cannot come from {references!r}: choose {', '.join(REFERENCE_SOURCES)}."
+        )
     manifest = Path(manifest)
+    if not manifest.is_file():
+        raise ValueError(f"There is no manifest {manifest}: give the metadata.csv of a dataset.")
     table = pd.read_csv(manifest, low_memory=False)
     rows = table.astype(object).where(table.notna(), None).to_dict("records")
     present = {structure(str(row["structure_name"])).name for row in rows}
