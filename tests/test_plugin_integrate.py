@@ -82,7 +82,7 @@ def test_layers_carry_colour_unit_scale_and_where_they_come_from(dock, viewer, q
         np.testing.assert_allclose(
             layer.affine.affine_matrix, session.integration.pose.layer_affine, atol=1e-9
         )
-        assert layer.contrast_limits[0] == 0
+        assert layer.contrast_limits[0] == pytest.approx(layer.contrast_limits[1] / 3)
         assert about["model"] == "echo"
         assert about["cell"] == "cell 1"
         assert about["label"] == 1

@@ -306,7 +306,7 @@ def demo(
     stage: Annotated[
         str, typer.Option("--stage", help="Mitotic stage of the simulated cell.")
     ] = "interphase",
-    seed: Annotated[int, typer.Option("--seed", help="Another seed makes another cell.")] = 1,
+    seed: Annotated[int, typer.Option("--seed", help="Another seed makes another cell.")] = 12,
     as_json: JsonOption = False,
 ) -> None:
     """Simulate a cell and integrate it: in napari where there is a display, as a picture and a file where not."""

@@ -21,7 +21,7 @@ _N_CELLS = 9
 
 def interphase_cell() -> list[LayerData]:
     """A simulated cell in interphase: membrane, DNA and its segmentation."""
-    return simulated_cell("interphase", seed=3)
+    return simulated_cell("interphase", seed=12)
 
 
 def mitotic_cell() -> list[LayerData]:
