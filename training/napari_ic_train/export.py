@@ -17,6 +17,7 @@ from napari_ic_train.evaluation.model_card import model_card
 from napari_ic_train.trainer import fitted_conditional, fitted_reference
 from napari_integrated_cell import __version__
 from napari_integrated_cell.model.bundle import load_model, save_bundle, update_card
+from napari_integrated_cell.model.catalogue import locate
 from napari_integrated_cell.model.integrated_cell import IntegratedCell
 from napari_integrated_cell.model.runtime import choose_device
 from napari_integrated_cell.vocabulary import STAGE_NAMES
@@ -124,7 +125,7 @@ def score_bundle(
         metrics["real"] = score_real_field(real, model, progress)
     if write:
         card = {**model.card, "metrics": {**model.card.get("metrics", {}), **metrics}}
-        update_card(bundle, card=card, model_card_markdown=_card_text(model, card))
+        update_card(locate(bundle), card=card, model_card_markdown=_card_text(model, card))
     return metrics
 
 
