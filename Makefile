@@ -32,7 +32,7 @@ format: .venv/.set-up-for-tests ## Format the code and mend what ruff can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-demo-model: .venv/.set-up ## Train the demo model again, on simulated cells, into runs/demo
+demo-model: .venv/.set-up-for-training ## Train the demo model again, on simulated cells, into runs/demo
 	$(BIN)/napari-ic-train demo-model --out runs/demo $(ARGS)
 
 bench: .venv/.set-up-for-tests ## Run the benchmarks, one after the other
@@ -53,6 +53,10 @@ clean: ## Remove .venv and everything else that was made here, runs/ excepted
 	scripts/set-up
 	@touch $@
 
-.venv/.set-up-for-tests: $(SET_UP_FROM)
-	scripts/set-up test lint
+.venv/.set-up-for-training: $(SET_UP_FROM)
+	scripts/set-up train
 	@touch .venv/.set-up $@
+
+.venv/.set-up-for-tests: $(SET_UP_FROM)
+	scripts/set-up train test lint
+	@touch .venv/.set-up .venv/.set-up-for-training $@
