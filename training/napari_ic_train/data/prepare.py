@@ -2,101 +2,38 @@
 
 from __future__ import annotations
 
-import ast
-import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, get_args
 
-import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
-
+from napari_ic_train.data import table
+from napari_ic_train.data.manifests import Entry, Manifest, Unusable, open_manifest
+from napari_ic_train.data.posing import CHANNELS, posed_entry
+from napari_ic_train.data.recipe import (
+    REFERENCE_SOURCES,
+    Recipe,
+    ReferenceSource,
+    begun_with,
+    split_group,
+    write_recipe,
+)
+from napari_ic_train.data.splits import SplitBy, fraction_of
+from napari_ic_train.data.spread import spread
 from napari_ic_train.data.store import CellStore, StoreWriter
-from napari_integrated_cell.cell import Cell
-from napari_integrated_cell.imaging.pose import Box, pose_of, posed_references, posed_structure
-from napari_integrated_cell.imaging.reading import CROP_SEG_CHANNELS, read_crop
-from napari_integrated_cell.vocabulary import REFERENCE_NAMES, STRUCTURE_NAMES, structure
+from napari_integrated_cell.imaging.pose import Box
+from napari_integrated_cell.vocabulary import STRUCTURE_NAMES
+
+__all__ = ["REFERENCE_SOURCES", "ReferenceSource", "fraction_of", "prepare"]
 
 Progress = Callable[[int, int, str], None]
-ReferenceSource = Literal["stain", "segmentation", "mixed"]
-REFERENCE_SOURCES: tuple[str, ...] = get_args(ReferenceSource)
+Placed = tuple[int, Entry | Unusable]
+"""A place in the store, and the row of the manifest that belongs there."""
 
-
-def _literal(value: Any, default: Any) -> Any:
-    """The Python literal written in a manifest's cell; the default where the cell is empty."""
-    return ast.literal_eval(value) if isinstance(value, str) and value else default
-
-
-def fraction_of(key: str, seed: int) -> float:
-    """A number in [0, 1) that depends on ``key`` and ``seed`` alone: the same on every machine, in any order."""
-    digest = hashlib.sha256(f"{seed}:{key}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64
-
-
-def cell_of_row(
-    row: Mapping[str, Any], folder: Path, *, references: Literal["stain", "segmentation"]
-) -> Cell:
-    """The cell that one row of a manifest in the public layout describes.
-
-    Parameters
-    ----------
-    row : mapping
-        With at least CellId, crop_seg, structure_name; crop_raw, name_dict, scale_micron, cell_stage if there.
-    folder : path
-        Where the row's relative paths start.
-    references : {"stain", "segmentation"}
-        Leave the stains out to have the references rendered from the segmentations.
-    """
-    names = _literal(row.get("name_dict"), {})
-    protein = structure(str(row["structure_name"])).name
-    raw = tuple(names.get("crop_raw", ("dna", "membrane", "structure")))
-    crop_raw = row.get("crop_raw")
-    cell = read_crop(
-        folder / str(row["crop_seg"]),
-        folder / str(crop_raw) if isinstance(crop_raw, str) and crop_raw else None,
-        raw_channels=raw,
-        seg_channels=tuple(names.get("crop_seg", CROP_SEG_CHANNELS)),
-        voxel_size=tuple(_literal(row.get("scale_micron"), (0.108333,) * 3)),
-        structure=protein,
-        name=f"cell {row['CellId']}",
-    )
-    if references == "stain":
-        return cell
-    kept = {name: image for name, image in cell.channels.items() if name not in REFERENCE_NAMES}
-    return Cell(kept, cell.cell_mask, cell.nucleus_mask, cell.voxel_size, cell.name, cell.source, cell.offset)
-
-
-def posed_row(
-    row: Mapping[str, Any], folder: Path, box: Box, references: ReferenceSource, seed: int
-) -> tuple[NDArray[np.float32], dict[str, Any]]:
-    """One manifest row as a posed image (3, Z, Y, X) in [0, 1] and the row that the store's table keeps of it."""
-    key = str(row["CellId"])
-    stained = references == "stain" or (references == "mixed" and fraction_of(key, seed + 1) < 0.5)
-    cell = cell_of_row(row, folder, references="stain" if stained else "segmentation")
-    protein = structure(str(row["structure_name"])).name
-    pose = pose_of(cell, box)
-    image = np.concatenate([posed_references(cell, pose), posed_structure(cell, protein, pose)[None]])
-    return image, {
-        "CellId": key,
-        "structure": protein,
-        "stage": row.get("simulated_stage") or row.get("cell_stage"),
-        "field": str(row.get("FOVId", key)),
-        "plate": str(row.get("PlateId", "")),
-        "references": "stain" if stained else "segmentation",
-        "cell_volume": cell.volume,
-        "nucleus_volume": cell.nucleus_volume,
-        "angle": pose.angle,
-        "flip_y": pose.flips[0],
-        "flip_x": pose.flips[1],
-        "flip_margin_y": pose.flip_margins[0],
-        "flip_margin_x": pose.flip_margins[1],
-        "elongation": pose.elongation,
-        "outside": pose.outside,
-    }
+BATCH = 16
+"""Cells that a worker does at a time: so many, for each thread, are done again after it was killed."""
 
 
 def prepare(
@@ -106,32 +43,55 @@ def prepare(
     *,
     references: ReferenceSource = "stain",
     test_fraction: float = 0.05,
+    split_by: SplitBy | None = None,
     seed: int = 0,
+    keep_other: bool = False,
+    keep_outliers: bool = False,
+    keep_daughters: bool = False,
+    keep_edge: bool = True,
     workers: int | None = None,
+    threads: int = 1,
+    scheduler: str | None = None,
+    batch: int = BATCH,
+    retry: bool = False,
     progress: Progress | None = None,
 ) -> CellStore:
-    """Pose every cell of a manifest in the public dataset's layout into a training store (section 3.1).
+    """Pose every cell of a manifest into a training store (section 3.1); go on where an earlier call stopped.
 
-    Cells of one field stay on one side of the split, so that no test cell has a neighbour in training.
+    What a cell becomes depends on its row and on the settings alone, neither on the others, nor on who does
+    it, nor on when. A cell that cannot be prepared costs a row of ``report.csv``.
 
     Parameters
     ----------
     manifest : path-like
-        ``metadata.csv`` with the columns CellId, crop_raw, crop_seg, structure_name, ...; paths in it are
-        relative to its folder.
+        In one of the layouts of :mod:`napari_ic_train.data.manifests`; or a folder that holds it as
+        ``metadata.csv``.
     out : path-like
-        The store's folder.
+        The store's folder; on a disk that every worker sees.
     box : Box
         The model's box.
     references : {"stain", "segmentation", "mixed"}
         Reference images from the stains, rendered from the segmentations, or one or the other by cell, which
         teaches a model to take both.
     test_fraction : float
-        Share of fields held out.
+        Share of cells, fields or plates held out.
+    split_by : {"cell", "field", "plate"}, optional
+        What stays on one side of the split; fields where the manifest names them, else each cell by itself.
     seed : int
         Of the split.
-    workers : int, optional
-        Processes; all cores when left out.
+    keep_other : bool
+        Whether structures outside the vocabulary are kept, as further classes by their gene.
+    keep_outliers, keep_daughters, keep_edge : bool
+        Whether to keep cells that the manifest calls outliers, single daughters of a division (half a cell
+        under the stage of a whole one), and cells at the edge of their colony (whole cells).
+    workers, threads : int, optional
+        Processes, all cores when left out, and threads in each.
+    scheduler : str, optional
+        Address of a dask scheduler to work on instead.
+    batch : int
+        Cells that a worker does at a time.
+    retry : bool
+        Try the cells of ``report.csv`` again.
     progress : callable, optional
         Called with (done, total, what).
 
@@ -142,42 +102,128 @@ def prepare(
     Raises
     ------
     ValueError
-        If there is no such manifest, or no such source of references.
+        If there is no such manifest, it offers no cell, no cell could be prepared, a setting is wrong, or the
+        folder holds a store of other settings.
+    ImportError
+        If several workers are asked for and dask is not installed.
     """
-    if references not in REFERENCE_SOURCES:
-        raise ValueError(
-            f"References cannot come from {references!r}: choose {', '.join(REFERENCE_SOURCES)}."
-        )
-    manifest = Path(manifest)
-    if not manifest.is_file():
-        raise ValueError(f"There is no manifest {manifest}: give the metadata.csv of a dataset.")
-    table = pd.read_csv(manifest, low_memory=False)
-    rows = table.astype(object).where(table.notna(), None).to_dict("records")
-    present = {structure(str(row["structure_name"])).name for row in rows}
-    writer = StoreWriter(
-        out,
-        len(rows),
-        channels=(*REFERENCE_NAMES, "structure"),
-        box=box.shape,
-        voxel_size=box.voxel_size,
-        structures=[name for name in STRUCTURE_NAMES if name in present],
-        simulated=all(bool(row.get("simulated")) for row in rows),
-        source=manifest.parent.name,
+    listed = open_manifest(manifest)
+    recipe = Recipe(
+        listed.sha256,
+        box,
+        references,
+        test_fraction,
+        seed,
+        split_group(listed, split_by),
+        keep_other,
+        keep_outliers,
+        keep_daughters,
+        keep_edge,
     )
-    pose_one = partial(posed_row, folder=manifest.parent, box=box, references=references, seed=seed)
-    for i, (image, kept) in enumerate(_in_processes(pose_one, rows, workers)):
-        kept["split"] = "test" if fraction_of(kept["field"], seed) < test_fraction else "train"
-        writer.write(i, image, kept)
+    if batch < 1 or threads < 1 or (workers is not None and workers < 1):
+        raise ValueError("Workers, threads and cells in a batch are counted from 1 upwards.")
+    folder = Path(out).resolve()  # workers have working directories of their own
+    writer = StoreWriter.opened(folder) if begun_with(folder, recipe) else _begun(folder, listed, recipe)
+    if retry:
+        table.forget_refused(folder)
+    elif table.finished(folder):
+        return CellStore(folder)
+
+    done = table.rows_done(folder, len(writer))
+    count = int(done.sum())
+    to_do = (placed for placed in enumerate(_wanted(listed, recipe)) if not done[placed[0]])
+    work = partial(prepare_batch, folder=folder, recipe=recipe)
+    if progress is not None:
+        progress(count, len(writer), "posing cells")
+    for settled, trouble in spread(
+        work,
+        _batches(to_do, batch),
+        workers=workers or os.cpu_count() or 1,
+        threads=threads,
+        scheduler=scheduler,
+    ):
+        if trouble is not None:
+            for index, entry in settled:
+                writer.refuse(index, entry.cell_id, entry.path, trouble)
+            writer.flush()
+        count += len(settled)
         if progress is not None:
-            progress(i + 1, len(rows), "posing cells")
+            progress(count, len(writer), "posing cells")
     return writer.finish()
 
 
-def _in_processes(work: Callable[[Any], Any], items: Sequence[Any], workers: int | None) -> Iterator[Any]:
-    """``work`` over ``items`` in order, in as many processes as there are workers."""
-    workers = workers or os.cpu_count() or 1
-    if workers == 1:
-        yield from map(work, items)
-        return
-    with ProcessPoolExecutor(workers) as pool:
-        yield from pool.map(work, items, chunksize=8)
+def prepare_batch(batch: Sequence[Placed], folder: Path, recipe: Recipe) -> None:
+    """Pose some cells into the store at ``folder``: what a worker does.
+
+    Whatever is wrong with a cell is noted in its place. What is wrong with the store, a full disk say, is
+    raised.
+    """
+    writer = StoreWriter.opened(folder)
+    for index, entry in batch:
+        if isinstance(entry, Unusable):
+            writer.refuse(index, entry.cell_id, entry.path, entry.reason)
+            continue
+        try:
+            image, row = posed_entry(entry, recipe)
+        except Exception as error:  # readers and pictures fail in every way there is
+            reason = str(error) if isinstance(error, (ValueError, OSError)) else repr(error)
+            writer.refuse(index, entry.cell_id, entry.path, reason)
+            continue
+        writer.write(index, image, row)
+    writer.flush()
+
+
+def _wanted(manifest: Manifest, recipe: Recipe) -> Iterator[Entry | Unusable]:
+    """The manifest's rows in order, less the cells left out on purpose."""
+    for entry in manifest.entries():
+        if isinstance(entry, Unusable) or recipe.left_out(entry) is None:
+            yield entry
+
+
+def _begun(folder: Path, manifest: Manifest, recipe: Recipe) -> StoreWriter:
+    """A new store with room for every cell that the manifest offers and the recipe wants."""
+    if (folder / table.TABLE).is_file():
+        raise ValueError(
+            f"The folder {folder} holds a store with no record of how it was prepared: choose another folder."
+        )
+    n_cells, structures, simulated, left_out = 0, set[str](), True, Counter[str]()
+    for entry in manifest.entries():
+        if isinstance(entry, Unusable):
+            n_cells += 1
+            continue
+        why = recipe.left_out(entry)
+        if why is not None:
+            left_out[why] += 1
+            continue
+        n_cells += 1
+        structures.add(entry.structure)
+        simulated = simulated and entry.simulated
+    if not structures:
+        gone = ", ".join(f"{count} {why}" for why, count in left_out.items())
+        raise ValueError(
+            f"{manifest.path.name} offers no cell to prepare"
+            + (f"; left out were {gone}" if gone else "")
+            + (f"; {n_cells} rows are faulty" if n_cells else "")
+            + "."
+        )
+    known = [name for name in STRUCTURE_NAMES if name in structures]
+    writer = StoreWriter(
+        folder,
+        n_cells,
+        channels=CHANNELS,
+        box=recipe.box.shape,
+        voxel_size=recipe.box.voxel_size,
+        structures=[*known, *sorted(structures - set(known))],
+        simulated=simulated,
+        source=manifest.path.parent.name,
+        left_out=dict(left_out.most_common()),
+    )
+    # Parts of a store that was begun and lost its record are no part of this one.
+    table.clear_parts(folder)
+    write_recipe(folder, recipe)
+    return writer
+
+
+def _batches(placed: Iterator[Placed], size: int) -> Iterator[list[Placed]]:
+    while some := list(islice(placed, size)):
+        yield some

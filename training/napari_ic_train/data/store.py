@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import torch
 import zarr
 from numpy.typing import NDArray
 
+from napari_ic_train.data.table import REPORT, REPORT_COLUMNS, ROW, TABLE, merge_parts, write_part
+
+if TYPE_CHECKING:
+    import torch
+
 IMAGES = "images.zarr"
-TABLE = "cells.parquet"
 ATTRIBUTES = ("channels", "voxel_size", "structures", "simulated", "source")
 
 
@@ -44,6 +47,9 @@ class CellStore:
             )
         self._images = zarr.open_array(str(self.path / IMAGES), mode="r")
         table = pd.read_parquet(self.path / TABLE)
+        if ROW in table:
+            table = table.set_index(ROW)
+        table = table.sort_index()
         if split is not None:
             table = table[table["split"] == split]
             if table.empty:
@@ -55,6 +61,7 @@ class CellStore:
         self.voxel_size = float(attributes["voxel_size"])
         self.simulated = bool(attributes["simulated"])
         self.source = str(attributes["source"])
+        self.left_out: dict[str, int] = dict(attributes.get("left_out", {}))
 
     def __len__(self) -> int:
         return len(self.table)
@@ -71,8 +78,16 @@ class CellStore:
         index = {name: i for i, name in enumerate(self.structures)}
         return np.array([index[name] for name in self.table["structure"]], np.int64)
 
+    @property
+    def report(self) -> pd.DataFrame:
+        """The cells that could not be prepared: CellId, path, reason."""
+        file = self.path / REPORT
+        return pd.read_csv(file, dtype=str) if file.is_file() else pd.DataFrame(columns=REPORT_COLUMNS)
+
     def images(self, indices: Sequence[int] | NDArray[Any] | torch.Tensor) -> torch.Tensor:
         """Cells by position, (n, C, Z, Y, X) float32 in [0, 1]."""
+        import torch  # not above: the workers that fill a store do without
+
         rows = self.table.index.to_numpy()[np.asarray(indices)]
         stacked = np.stack([self._images[int(row)] for row in rows])
         return torch.from_numpy(stacked).float().div_(255)
@@ -93,12 +108,16 @@ class CellStore:
 
 
 class StoreWriter:
-    """Fills a store cell by cell; the table is written last, so that an unfinished store is not taken for one.
+    """Fills a store cell by cell, from as many processes as like; the table is written last.
+
+    A cell's image is a chunk of its own, and the rows of the table wait in parts, so that what was flushed
+    outlives the process and no process needs what another one holds. Writing the same cell again is no harm.
 
     Parameters
     ----------
     path : path-like
-        A folder that does not hold a finished store yet.
+        A folder that does not hold a finished store yet; an unfinished one there is begun anew. To go on
+        with one, use :meth:`opened`.
     n_cells : int
         Rows to make room for; rows never written are left out of the table.
     channels : sequence of str
@@ -113,6 +132,8 @@ class StoreWriter:
         Whether the cells are simulated.
     source : str
         Where they come from, for the model card.
+    left_out : mapping of str to int, optional
+        How many cells of the source were left out on purpose, by reason.
     """
 
     def __init__(
@@ -126,6 +147,7 @@ class StoreWriter:
         structures: Sequence[str],
         simulated: bool,
         source: str,
+        left_out: Mapping[str, int] | None = None,
     ) -> None:
         self.path = Path(path)
         self.path.mkdir(parents=True, exist_ok=True)
@@ -134,18 +156,44 @@ class StoreWriter:
             str(self.path / IMAGES), mode="w", shape=shape, chunks=(1, *shape[1:]), dtype="u1"
         )
         values = (list(channels), voxel_size, list(structures), simulated, source)
-        self._images.attrs.update(dict(zip(ATTRIBUTES, values, strict=True)))
-        self._rows: dict[int, dict[str, Any]] = {}
+        self._images.attrs.update(
+            {**dict(zip(ATTRIBUTES, values, strict=True)), "left_out": dict(left_out or {})}
+        )
+        self._rows: list[dict[str, Any]] = []
 
-    def write(self, index: int, image: NDArray[np.float32], row: dict[str, Any]) -> None:
+    @classmethod
+    def opened(cls, path: str | Path) -> StoreWriter:
+        """A writer that goes on with the store at ``path``; a ValueError says when there is none."""
+        writer = cls.__new__(cls)
+        writer.path = Path(path)
+        if not (writer.path / IMAGES).is_dir():
+            raise ValueError(
+                f"There is no store to write to at {path}: every worker must see that folder, on a shared disk."
+            )
+        writer._images = zarr.open_array(str(writer.path / IMAGES), mode="r+")
+        writer._rows = []
+        return writer
+
+    def __len__(self) -> int:
+        return int(self._images.shape[0])
+
+    def write(self, index: int, image: NDArray[np.float32], row: Mapping[str, Any]) -> None:
         """Put one cell, (C, Z, Y, X) float32 in [0, 1], and its table row at ``index``."""
         self._images[index] = np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
-        self._rows[index] = row
+        self._rows.append({ROW: index, **row})
+
+    def refuse(self, index: int, cell_id: str, path: str, reason: str) -> None:
+        """Note that there will be no cell at ``index``, and why; the sentence goes to the report."""
+        self._rows.append({ROW: index, "CellId": cell_id, "path": path, "reason": " ".join(reason.split())})
+
+    def flush(self) -> None:
+        """Keep the rows written so far, whole or not at all."""
+        if self._rows:
+            write_part(self.path, self._rows)
+            self._rows = []
 
     def finish(self) -> CellStore:
-        """Write the table, aside and renamed, and open the store."""
-        table = pd.DataFrame.from_dict(self._rows, orient="index").sort_index()
-        aside = self.path / f"{TABLE}.part"
-        table.to_parquet(aside)
-        aside.replace(self.path / TABLE)
+        """Join the table and write the report, each aside and renamed, and open the store."""
+        self.flush()
+        merge_parts(self.path, len(self))
         return CellStore(self.path)

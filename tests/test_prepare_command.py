@@ -1,0 +1,71 @@
+"""The command says what became of every cell, and draws some of them."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import typer
+from PIL import Image
+from tiny_cells import BOX, prepared, write_tiny
+from typer.testing import CliRunner
+
+from napari_ic_train.commands.prepare import prepare
+from napari_ic_train.data.posed_picture import draw_posed, views
+
+app = typer.Typer()
+app.command()(prepare)
+
+
+def call(*arguments: object):
+    return CliRunner().invoke(app, [str(a) for a in ("--workers", 1, "--preset", "tiny", *arguments)])
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    change = {1: {"structure_name": "NPM1"}, 2: {"crop_raw": "gone.ome.tif"}, 3: {"outlier": "Yes"}}
+    return write_tiny(tmp_path / "cells", 6, change)
+
+
+def test_what_was_kept_left_out_and_refused_is_said(dataset, tmp_path):
+    said = call("--manifest", dataset, "--out", tmp_path / "store", "--picture", tmp_path / "posed.png")
+    assert said.exit_code == 0, said.output
+    assert "Prepared 3 cells" in said.stdout
+    assert "Left out: 1 other structure NPM1, 1 outlier." in said.stdout
+    assert "1 could not be prepared" in said.stdout
+    assert Image.open(tmp_path / "posed.png").width > 500
+
+
+def test_the_summary_for_machines(dataset, tmp_path):
+    said = call("--manifest", dataset.parent, "--out", tmp_path / "store", "--keep-other", "--json")
+    summary = json.loads(said.stdout)
+    assert (summary["cells"], summary["refused"]) == (4, 1)
+    assert summary["left_out"] == {"outlier": 1}
+    assert sum(summary["splits"].values()) == 4
+
+
+def test_what_is_wrong_is_said_in_one_line(dataset, tmp_path):
+    said = call("--manifest", tmp_path / "none.csv", "--out", tmp_path / "store")
+    assert said.exit_code == 1
+    assert said.stderr.strip().splitlines()[-1].startswith("napari-ic-train: There is no manifest")
+
+
+def test_the_picture_shows_three_slices_and_a_bar_of_its_length():
+    membrane = np.zeros((8, 12, 16), np.float32)
+    membrane[4, 2, 3] = 1  # in the slice of XY only
+    drawn = views({"membrane": membrane, "dna": np.zeros_like(membrane)}, 2.0, "", 4)
+    magenta = (drawn[..., 0] > 150) & (drawn[..., 2] > 150) & (drawn[..., 1] < 60)
+    rows, columns = np.nonzero(magenta)
+    assert magenta.any()
+    assert columns.max() < 10 + 16 * 4, "in the first view"
+    assert abs(columns.mean() - (10 + 3.5 * 4)) < 2
+    assert abs(rows.mean() - (46 + 2.5 * 4)) < 2
+    white = (drawn[-60:] == 255).all(axis=2).sum(axis=1)
+    assert white.max() == 21, "10 µm are five voxels of four pixels"
+
+
+def test_simulated_cells_are_called_so_only_where_they_are(dataset, tmp_path):
+    store = prepared(dataset, tmp_path / "store", keep_other=True)
+    assert store.box == BOX.shape
+    assert draw_posed(store, tmp_path / "a.png", n_cells=2).is_file()
