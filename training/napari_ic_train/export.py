@@ -12,11 +12,13 @@ import torch
 from napari_ic_train.checkpoint import checkpoints, read_checkpoint
 from napari_ic_train.config import read_config
 from napari_ic_train.data.store import CellStore
+from napari_ic_train.evaluation.held_out import decoding_difference, score_held_out
 from napari_ic_train.evaluation.localisation import score_real_field, score_simulated
 from napari_ic_train.evaluation.model_card import model_card
-from napari_ic_train.trainer import fitted_conditional, fitted_reference
+from napari_ic_train.fitted import fitted_model, measure
+from napari_ic_train.landmarks import stages_of
 from napari_integrated_cell import __version__
-from napari_integrated_cell.model.bundle import load_model, save_bundle, update_card
+from napari_integrated_cell.model.bundle import as_stored, load_model, save_bundle, update_card
 from napari_integrated_cell.model.catalogue import locate
 from napari_integrated_cell.model.integrated_cell import IntegratedCell
 from napari_integrated_cell.model.runtime import choose_device
@@ -40,23 +42,43 @@ def hardware(device: str) -> str:
     return "an Apple GPU" if kind == "mps" else f"{os.cpu_count()} CPU cores"
 
 
+WEIGHTS = {"float32": "float32", "bf16": "bfloat16", "float16": "float16"}
+"""How weights may be stored, by the names of the command line; they are float32 again once loaded."""
+
+
 def export_bundle(
-    run: str | Path, store: CellStore, out: str | Path, *, name: str, licence: str, trained_on: str = ""
+    run: str | Path,
+    store: CellStore,
+    out: str | Path,
+    *,
+    name: str,
+    licence: str,
+    trained_on: str = "",
+    weights: str = "float16",
+    device: str = "cpu",
+    progress: Progress | None = None,
 ) -> Path:
-    """The inference bundle of a finished run: four networks, their configuration and a card without metrics yet.
+    """The inference bundle of a finished run: four networks, latent statistics, landmarks and a card.
 
     Parameters
     ----------
     run : path-like
-        Folder of a run with both phases finished.
+        Folder of a run with both phases finished. What is measured of it for its landmarks is kept there.
     store : CellStore
-        What it was fitted on, for the card's provenance.
+        What it was fitted on, both sides of the split.
     out : path-like
         A folder, or a file ending in ``.zip``.
     name, licence : str
         What the model is called, and under which terms its weights may be used.
     trained_on : str
         The hardware, for the card's provenance.
+    weights : {"float32", "bf16", "float16"}
+        How matrices and kernels are stored. Rounding halves the file; what it changes in decoded images is
+        measured and written in the card.
+    device : {"auto", "cpu", "cuda", "mps"}
+        Where to measure.
+    progress : callable, optional
+        Called with (done, total, what).
 
     Returns
     -------
@@ -66,13 +88,17 @@ def export_bundle(
     Raises
     ------
     ValueError
-        If a phase is not finished.
+        If a phase is not finished, the store is not the run's, or the weights cannot be stored so.
     """
+    if weights not in WEIGHTS:
+        raise ValueError(f"Weights cannot be stored as {weights}: choose {', '.join(WEIGHTS)}.")
+    place = choose_device(device)
     config = read_config(Path(run) / "config.yaml")
-    reference, conditional = fitted_reference(run), fitted_conditional(run)
-    model = IntegratedCell(
-        config.model, reference.enc, reference.dec, conditional.enc, conditional.dec, name=name
-    )
+    model = fitted_model(run, name=name).to(place)
+    measure(model, store, run, progress=progress)
+    stored = as_stored(model, WEIGHTS[weights])
+    held_out = score_held_out(stored, store, progress)
+    rounding = {} if weights == "float32" else decoding_difference(model, stored, store)
     minutes = sum(_seconds(Path(run) / phase) for phase in ("reference", "conditional")) / 60
     n_train = int((store.table["split"] == "train").sum())
     card = {
@@ -81,6 +107,8 @@ def export_bundle(
         "preprocessing": PREPROCESSING,
         "provenance": {
             "training cells": f"{n_train} {'simulated' if store.simulated else 'real'} cells ({store.source})",
+            "training cells by structure": _by_structure(store),
+            "held-out cells": len(store) - n_train,
             "reference phase": f"{config.reference.epochs} epochs (Algorithm 1)",
             "conditional phase": f"{config.conditional.epochs} epochs (Algorithm 2)",
             "training time": f"{minutes:.0f} minutes" + (f" on {trained_on}" if trained_on else ""),
@@ -88,11 +116,18 @@ def export_bundle(
             "seed": config.seed,
             "software": f"napari-integrated-cell {__version__}, torch {torch.__version__}",
         },
-        "metrics": {},
-        "stages": [name for name in STAGE_NAMES if (store.table["stage"] == name).any()],
+        "weights": {"stored_as": WEIGHTS[weights], **rounding},
+        "metrics": {} if held_out is None else {"held_out": held_out},
+        "stages": [name for name in STAGE_NAMES if (stages_of(store) == name).any()],
     }
-    # Half precision halves the file; the networks compute in float32.
-    return save_bundle(model, out, card=card, model_card_markdown=_card_text(model, card), dtype="float16")
+    text = _card_text(model, card)
+    return save_bundle(model, out, card=card, model_card_markdown=text, dtype=WEIGHTS[weights])
+
+
+def _by_structure(store: CellStore) -> str:
+    """How many training cells each structure has, in words."""
+    counts = store.table["structure"][store.table["split"] == "train"].value_counts()
+    return ", ".join(f"{name} {counts.get(name, 0)}" for name in store.structures)
 
 
 def _seconds(phase: Path) -> float:
@@ -135,4 +170,4 @@ def _card_text(model: IntegratedCell, card: Mapping[str, Any]) -> str:
         f"Predicts where {', '.join(model.config.structures)} most probably lie in a cell, from its membrane and "
         f'DNA. The two-phase conditional adversarial autoencoder of "Building a 3D Integrated Cell", fitted on {kind}.'
     )
-    return model_card(model.name, description, card)
+    return model_card(model.name, description, card, latent=model.latent, landmarks=model.landmarks)

@@ -57,6 +57,14 @@ class Archive:
             ) from None
         raise ValueError(f"{name} of {self.path} has {size} bytes where at most {limit} are expected.")
 
+    def holds(self, name: str) -> bool:
+        """Whether there is such a file, or a checksum is kept for one: a file that got lost is not overlooked."""
+        try:
+            self._size(name)
+        except KeyError:
+            return name in _checksums(self.unverified(CHECKSUMS))
+        return True
+
     def verify(self, name: str, content: bytes) -> None:
         """Hold ``content`` against the checksum kept for the file ``name``.
 
@@ -85,8 +93,10 @@ class Archive:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Archive]:
+def opened(path: Path, manifest: str = MANIFEST) -> Iterator[Archive]:
     """The bundle at ``path``, a folder or a .zip (also a .zip made of the folder as a whole).
+
+    It is known by its file ``manifest``.
 
     Raises
     ------
@@ -94,7 +104,7 @@ def opened(path: Path) -> Iterator[Archive]:
         If there is nothing at ``path``, or nothing that could be a bundle.
     """
     if path.is_dir():
-        yield _folder(path)
+        yield _folder(path, manifest)
     elif not path.exists():
         raise ValueError(f"There is no model at {path}: give a bundle's folder or .zip.")
     elif not zipfile.is_zipfile(path):
@@ -105,12 +115,12 @@ def opened(path: Path) -> Iterator[Archive]:
         except (OSError, *_BROKEN_ZIP) as error:
             raise ValueError(f"{path} is not a readable .zip ({error}): get the model again.") from None
         with file:
-            yield _zip(path, file)
+            yield _zip(path, file, manifest)
 
 
-def _folder(path: Path) -> Archive:
-    if not (path / MANIFEST).is_file():
-        raise ValueError(f"{path} is not an integrated-cell model: it has no {MANIFEST}.")
+def _folder(path: Path, manifest: str) -> Archive:
+    if not (path / manifest).is_file():
+        raise ValueError(f"{path} is not an integrated-cell model: it has no {manifest}.")
 
     def size(name: str) -> int:
         if not (path / name).is_file():
@@ -120,14 +130,14 @@ def _folder(path: Path) -> Archive:
     return Archive(path, size, lambda name: (path / name).read_bytes())
 
 
-def _zip(path: Path, file: zipfile.ZipFile) -> Archive:
+def _zip(path: Path, file: zipfile.ZipFile, manifest: str) -> Archive:
     names = [PurePosixPath(name) for name in file.namelist()]
     for name in names:
         if name.is_absolute() or ".." in name.parts or "\\" in str(name):
             raise ValueError(f"{path} holds the unsafe path {str(name)!r}: do not trust it.")
-    found = [name for name in names if name.name == MANIFEST and len(name.parts) <= 2]
+    found = [name for name in names if name.name == manifest and len(name.parts) <= 2]
     if not found:
-        raise ValueError(f"{path} is not an integrated-cell model: it has no {MANIFEST}.")
+        raise ValueError(f"{path} is not an integrated-cell model: it has no {manifest}.")
     root = min(found, key=lambda name: len(name.parts)).parent
     return Archive(
         path, lambda name: file.getinfo(str(root / name)).file_size, lambda name: file.read(str(root / name))

@@ -1,11 +1,13 @@
 """A model on disk: ``model.json``, ``weights/<network>.safetensors``, ``MODEL_CARD.md`` and checksums.
 
+Where they are known, ``latent/statistics.*``, ``landmarks.json`` and ``landmarks/thumbnails/*.png`` lie beside.
 Weights are safetensors and everything else is text: opening a bundle runs no code from it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,13 @@ from napari_integrated_cell.model.catalogue import (
     read_model_card,
 )
 from napari_integrated_cell.model.integrated_cell import NETWORK_NAMES, IntegratedCell
+from napari_integrated_cell.model.latent_files import (
+    OPTIONAL_FILES,
+    landmark_files,
+    read_landmarks,
+    read_statistics,
+    statistics_files,
+)
 from napari_integrated_cell.model.networks import (
     ConditionalDecoder,
     ConditionalEncoder,
@@ -34,7 +43,15 @@ from napari_integrated_cell.model.networks import (
 )
 from napari_integrated_cell.model.runtime import choose_device
 
-__all__ = ["list_models", "load_model", "read_manifest", "read_model_card", "save_bundle", "update_card"]
+__all__ = [
+    "as_stored",
+    "list_models",
+    "load_model",
+    "read_manifest",
+    "read_model_card",
+    "save_bundle",
+    "update_card",
+]
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -52,7 +69,7 @@ def save_bundle(
     Parameters
     ----------
     model : IntegratedCell
-        What to write.
+        What to write, with its latent statistics and landmarks if it has any.
     path : path
         Where to; parent folders are made.
     card : mapping
@@ -73,16 +90,18 @@ def save_bundle(
     ValueError
         If the card is not valid, the dtype another, or ``path`` cannot be written.
     """
-    kind = str(dtype).removeprefix("torch.")
-    if kind not in DTYPES:
-        raise ValueError(f"Weights cannot be stored as {kind}: choose {', '.join(DTYPES)}.")
+    kind = _dtype(dtype)
     manifest = Manifest(name=model.name, config=model.config, card=checked_card(dict(card), model.config))
 
     def files() -> Iterator[tuple[str, bytes]]:
         yield archive.MANIFEST, _json(manifest)
         yield MODEL_CARD, model_card_markdown.encode()
         for name, network in model.networks.items():
-            yield _weights(name), save(_stored(network, DTYPES[kind]))
+            yield _weights(name), save(_stored(network, kind))
+        if model.latent is not None:
+            yield from statistics_files(model.latent)
+        if model.landmarks:
+            yield from landmark_files(model.landmarks)
 
     archive.write(Path(path), files())
     return Path(path)
@@ -109,12 +128,48 @@ def load_model(model: str | Path = "demo", device: str = "auto") -> IntegratedCe
             )
         for name, network in zip(NETWORK_NAMES, networks, strict=True):
             _fill(network, bundle, _weights(name))
+        latent = read_statistics(bundle, manifest.config)
+        landmarks = read_landmarks(bundle, manifest.config)
     card = {"structures": manifest.config.structures, **manifest.card.model_dump()}
-    return IntegratedCell(manifest.config, *networks, card=card, name=manifest.name).to(target)
+    return IntegratedCell(
+        manifest.config, *networks, card=card, name=manifest.name, latent=latent, landmarks=landmarks
+    ).to(target)
+
+
+def as_stored(model: IntegratedCell, dtype: str | torch.dtype) -> IntegratedCell:
+    """The model that a bundle with weights of ``dtype`` would give back, the given one left as it is.
+
+    Raises
+    ------
+    ValueError
+        If the weights cannot be stored so.
+    """
+    kind = _dtype(dtype)
+    stored = IntegratedCell(
+        model.config,
+        deepcopy(model.enc_ref),
+        deepcopy(model.dec_ref),
+        deepcopy(model.enc_cond),
+        deepcopy(model.dec_cond),
+        card=model.card,
+        name=model.name,
+        latent=model.latent,
+        landmarks=model.landmarks,
+    )
+    for name, network in stored.networks.items():
+        tensors = network.state_dict()
+        for key, tensor in _stored(network, kind).items():
+            if not torch.isfinite(tensor).all():
+                raise ValueError(
+                    f"The weights {key!r} of {name} cannot be stored as {str(kind).removeprefix('torch.')}: "
+                    "some are beyond its range or not finite."
+                )
+            tensors[key].copy_(tensor)
+    return stored
 
 
 def update_card(path: str | Path, *, card: Mapping[str, Any], model_card_markdown: str) -> None:
-    """Give the bundle at ``path`` another card, its weights kept byte for byte.
+    """Give the bundle at ``path`` another card, everything else kept byte for byte.
 
     Raises
     ------
@@ -125,8 +180,16 @@ def update_card(path: str | Path, *, card: Mapping[str, Any], model_card_markdow
         old = manifest_of(bundle)
         new = old.model_copy(update={"card": checked_card(dict(card), old.config)})
         texts = [(archive.MANIFEST, _json(new)), (MODEL_CARD, model_card_markdown.encode())]
-        weights = [(_weights(n), bundle.read(_weights(n), limit=1 << 40)) for n in NETWORK_NAMES]
-    archive.write(Path(path), [*texts, *weights])
+        others = [*map(_weights, NETWORK_NAMES), *filter(bundle.holds, OPTIONAL_FILES)]
+        kept = [(name, bundle.read(name, limit=1 << 40)) for name in others]
+    archive.write(Path(path), [*texts, *kept])
+
+
+def _dtype(dtype: str | torch.dtype) -> torch.dtype:
+    name = str(dtype).removeprefix("torch.")
+    if name not in DTYPES:
+        raise ValueError(f"Weights cannot be stored as {name}: choose {', '.join(DTYPES)}.")
+    return DTYPES[name]
 
 
 def _weights(network: str) -> str:

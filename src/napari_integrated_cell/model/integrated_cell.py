@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from napari_integrated_cell.model import inputs
 from napari_integrated_cell.model.config import ModelConfig
+from napari_integrated_cell.model.latent import Landmark, LatentStatistics
 from napari_integrated_cell.model.networks import (
     ConditionalDecoder,
     ConditionalEncoder,
@@ -50,6 +51,10 @@ class IntegratedCell:
         simulated cells.
     name : str, optional
         What to call the model; the configuration's name if left out.
+    latent : LatentStatistics, optional
+        How the training cells lie in the latent spaces.
+    landmarks : sequence of Landmark, optional
+        The cells that stand for the stages of the cell cycle, in the order of the stages.
     """
 
     def __init__(
@@ -62,12 +67,16 @@ class IntegratedCell:
         *,
         card: Mapping[str, Any] | None = None,
         name: str | None = None,
+        latent: LatentStatistics | None = None,
+        landmarks: Sequence[Landmark] = (),
     ) -> None:
         self.config = config
         self.enc_ref, self.dec_ref = enc_ref, dec_ref
         self.enc_cond, self.dec_cond = enc_cond, dec_cond
         self.card: Mapping[str, Any] = MappingProxyType(dict(card or {}))
         self.name = name or config.name
+        self.latent = latent
+        self.landmarks = tuple(landmarks)
         for network in self.networks.values():
             network.eval()
         self.to(self.device)

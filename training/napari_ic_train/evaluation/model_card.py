@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+
+from napari_integrated_cell.model.latent import Landmark, LatentDistribution, LatentStatistics
+from napari_integrated_cell.vocabulary import STAGE_NAMES, stage
 
 
 @dataclass(frozen=True)
@@ -42,10 +47,18 @@ TARGETS: tuple[Target, ...] = (
         "inside_cell_least_structure_mean",
         0.95,
     ),
+    Target(
+        "the same of what the decoder gives, before predictions are masked by the cell",
+        "real",
+        "inside_cell_unmasked_least_structure_mean",
+        0.95,
+    ),
     Target("share of fibrillarin inside the nucleus, real cells", "real", "fibrillarin_in_nucleus", 0.80),
+    Target("the same of fibrillarin, before masking", "real", "fibrillarin_in_nucleus_unmasked", 0.80),
     Target(
         "share of lamin B1 within 1 µm of the nuclear surface, real cells", "real", "lamin_at_surface", 0.70
     ),
+    Target("the same of lamin B1, before masking", "real", "lamin_at_surface_unmasked", 0.70),
     Target("share of TOM20 outside the nucleus, real cells", "real", "tom20_outside_nucleus", 0.85),
 )
 
@@ -66,7 +79,14 @@ def verdicts(metrics: Mapping[str, Any]) -> list[tuple[str, float, float | None,
     return rows
 
 
-def model_card(name: str, description: str, card: Mapping[str, Any]) -> str:
+def model_card(
+    name: str,
+    description: str,
+    card: Mapping[str, Any],
+    *,
+    latent: LatentStatistics | None = None,
+    landmarks: Sequence[Landmark] = (),
+) -> str:
     """The card as Markdown.
 
     Parameters
@@ -74,7 +94,12 @@ def model_card(name: str, description: str, card: Mapping[str, Any]) -> str:
     name, description : str
         The model's name and what it is for, in a sentence or two.
     card : mapping
-        The bundle's ``provenance``, ``licence``, ``preprocessing``, ``metrics`` and ``simulated``.
+        The bundle's ``provenance``, ``licence``, ``preprocessing``, ``metrics`` and ``simulated``, and how its
+        ``weights`` are stored if that is known.
+    latent : LatentStatistics, optional
+        How the training cells lie in the latent spaces.
+    landmarks : sequence of Landmark
+        The cells that stand for the stages of the cell cycle.
     """
     metrics = card["metrics"]
     lines = [f"# {name}", "", description, ""]
@@ -86,29 +111,129 @@ def model_card(name: str, description: str, card: Mapping[str, Any]) -> str:
         ]
     lines += ["## Where it comes from", ""]
     lines += [f"- {key}: {value}" for key, value in card["provenance"].items()]
-    lines += [f"- licence: {card['licence']}", "", "## What was measured", ""]
+    lines += [f"- licence: {card['licence']}", *_weights(card.get("weights"))]
+    lines += ["", "## What was measured", ""]
     lines += ["| figure | wanted | measured | |", "| --- | --- | --- | --- |"]
     for what, least, measured, reached in verdicts(metrics):
         shown = "not measured" if measured is None else f"{measured:.3f}"
         word = {True: "reached", False: "**not reached**", None: ""}[reached]
         lines.append(f"| {what} | {least:.3f} | {shown} | {word} |")
-    simulated, real = metrics.get("simulated"), metrics.get("real")
-    if simulated:
-        lines += ["", f"### By structure, on {simulated['n_cells']} unseen simulated cells", ""]
-        lines += ["| structure | recall | localisation Pearson |", "| --- | --- | --- |"]
-        for structure, r in simulated["localisation_pearson_by_structure"].items():
-            lines.append(f"| {structure} | {simulated['label_recall'][structure]:.2f} | {r:.2f} |")
-        lines += ["", "| stage | localisation Pearson |", "| --- | --- |"]
-        lines += [f"| {stage} | {r:.2f} |" for stage, r in simulated["localisation_pearson_by_stage"].items()]
-    if real:
+    lines += _on_held_out_cells(metrics.get("held_out"), "simulated cells" if card["simulated"] else "cells")
+    lines += _on_simulated_cells(metrics.get("simulated"))
+    lines += _on_real_cells(metrics.get("real"))
+    lines += _landmarks(landmarks)
+    lines += _latent_spaces(latent)
+    return "\n".join(lines) + "\n"
+
+
+def _weights(stored: Mapping[str, Any] | None) -> list[str]:
+    if not stored:
+        return []
+    line = f"- weights: stored as {stored['stored_as']}"
+    if "mean_absolute_difference" in stored:
+        mean, largest = stored["mean_absolute_difference"], stored["max_absolute_difference"]
+        which = "held-out" if stored["held_out"] else "training"
+        line += (
+            f"; against float32, decoded images (values from 0 to 1) of {stored['cells']} {which} cells differ by "
+            f"{mean:.1e} in the mean and {largest:.1e} at most"
+        )
+    return [line]
+
+
+def _on_held_out_cells(held_out: Mapping[str, Any] | None, kind: str) -> list[str]:
+    if not held_out:
+        return []
+    recall = [f"| {name} | {value:.2f} |" for name, value in held_out["label_recall"].items()]
+    return [
+        "",
+        f"### Labels of {held_out['n_cells']} held-out {kind}",
+        "",
+        f"Accuracy {held_out['label_accuracy']:.3f}, mean recall over structures {held_out['macro_recall']:.3f}.",
+        "",
+        "| structure | recall |",
+        "| --- | --- |",
+        *recall,
+    ]
+
+
+def _on_simulated_cells(simulated: Mapping[str, Any] | None) -> list[str]:
+    if not simulated:
+        return []
+    lines = ["", f"### By structure, on {simulated['n_cells']} unseen simulated cells", ""]
+    lines += ["| structure | recall | localisation Pearson |", "| --- | --- | --- |"]
+    for structure, r in simulated["localisation_pearson_by_structure"].items():
+        lines.append(f"| {structure} | {simulated['label_recall'][structure]:.2f} | {r:.2f} |")
+    lines += ["", "| stage | localisation Pearson |", "| --- | --- |"]
+    return lines + [f"| {name} | {r:.2f} |" for name, r in simulated["localisation_pearson_by_stage"].items()]
+
+
+def _on_real_cells(real: Mapping[str, Any] | None) -> list[str]:
+    """The predictions as they are given, and as the decoder left them where that was measured too."""
+    if not real:
+        return ["", "The real cells were not at hand when this card was written."]
+    unmasked = real.get("inside_cell_unmasked_mean")
+    lines = [
+        "",
+        f"### Share of predicted intensity inside the cell, on {real['n_cells']} real cells",
+        "",
+        f"| structure | mean over cells | least cell |{' before masking, mean over cells |' if unmasked else ''}",
+        f"| --- | --- | --- |{' --- |' if unmasked else ''}",
+    ]
+    for structure, mean in real["inside_cell_mean"].items():
+        line = f"| {structure} | {mean:.3f} | {real['inside_cell_least'][structure]:.3f} |"
+        lines.append(line + (f" {unmasked[structure]:.3f} |" if unmasked else ""))
+    if unmasked:
         lines += [
             "",
-            f"### Share of predicted intensity inside the cell, on {real['n_cells']} real cells",
-            "",
+            "Predictions are masked by the cell; the last column is what the networks give before that.",
         ]
-        lines += ["| structure | mean over cells | least cell |", "| --- | --- | --- |"]
-        for structure, mean in real["inside_cell_mean"].items():
-            lines.append(f"| {structure} | {mean:.3f} | {real['inside_cell_least'][structure]:.3f} |")
-    else:
-        lines += ["", "The real cells were not at hand when this card was written."]
-    return "\n".join(lines) + "\n"
+    return lines
+
+
+def _landmarks(landmarks: Sequence[Landmark]) -> list[str]:
+    if not landmarks:
+        return []
+    lines = [
+        "",
+        "## Landmarks of the cell cycle",
+        "",
+        f"Per stage the medoid of the held-out cells in the reference latent space ({landmarks[0].metric} distance).",
+        "",
+        "| stage | cell | held-out cells | all cells | |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for mark in landmarks:
+        label = stage(mark.stage).label
+        lines.append(f"| {label} | {mark.cell_id} | {mark.n_held_out} | {mark.n_cells} | {mark.note} |")
+    found = {mark.stage for mark in landmarks}
+    absent = [stage(name).label for name in STAGE_NAMES if name not in found]
+    if absent:
+        lines += ["", f"Without a cell, and so without a landmark: {', '.join(absent)}."]
+    return lines
+
+
+def _latent_spaces(latent: LatentStatistics | None) -> list[str]:
+    if latent is None:
+        return []
+    spaces = {"z^r, cell and nuclear shape": latent.z_ref}
+    spaces |= {f"z^s, {name}": distribution for name, distribution in latent.z_struct.items()}
+    return [
+        "",
+        "## Latent spaces",
+        "",
+        "How the training cells lie in them. The prior has mean 0 and variance 1 in every dimension.",
+        "",
+        "| space | cells | dimensions | distance of the mean from 0 | mean variance | first axis explains "
+        "| axes for 90 % of the variance |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+        *(_latent_space(name, distribution) for name, distribution in spaces.items()),
+    ]
+
+
+def _latent_space(name: str, space: LatentDistribution) -> str:
+    cumulated = np.cumsum(space.explained, dtype=np.float64)
+    enough = min(int(np.searchsorted(cumulated, 0.9)) + 1, len(cumulated))
+    return (
+        f"| {name} | {space.n} | {len(space.mean)} | {np.linalg.norm(space.mean):.2f} "
+        f"| {space.variances.mean():.2f} | {100 * space.explained[0]:.0f} % | {enough} |"
+    )

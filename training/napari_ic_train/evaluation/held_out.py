@@ -1,0 +1,95 @@
+"""What a model makes of the cells that were held out of its training: their labels, and their images again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from napari_ic_train.data.store import CellStore
+from napari_ic_train.latent import BATCH, Indices, cells_of
+from napari_integrated_cell.model.integrated_cell import IntegratedCell
+
+Progress = Callable[[int, int, str], None]
+
+COMPARED_CELLS = 32
+
+
+def score_held_out(
+    model: IntegratedCell, store: CellStore, progress: Progress | None = None
+) -> dict[str, Any] | None:
+    """Label accuracy over the held-out cells (as in Table S11); None where no cell was held out.
+
+    Returns
+    -------
+    dict
+        ``n_cells``, ``label_accuracy``, ``label_recall`` by structure and ``macro_recall``, the mean of them.
+    """
+    chosen = cells_of(store, held_out=True)
+    if not len(chosen):
+        return None
+    labels = store.labels[chosen]
+    correct = np.empty(len(chosen), bool)
+    for start in range(0, len(chosen), BATCH):
+        part = slice(start, min(start + BATCH, len(chosen)))
+        predicted = model.classify(store.images(chosen[part]), batch_size=BATCH).argmax(1)
+        correct[part] = predicted == labels[part]
+        if progress is not None:
+            progress(part.stop, len(chosen), "labelling held-out cells")
+    recall = {
+        name: float(correct[labels == label].mean())
+        for label, name in enumerate(store.structures)
+        if (labels == label).any()
+    }
+    return {
+        "n_cells": len(chosen),
+        "label_accuracy": float(correct.mean()),
+        "label_recall": recall,
+        "macro_recall": float(np.mean(list(recall.values()))),
+    }
+
+
+def decoding_difference(
+    model: IntegratedCell, other: IntegratedCell, store: CellStore, *, most: int = COMPARED_CELLS
+) -> dict[str, Any]:
+    """How far the images that two models decode for the same cells lie apart, on the scale from 0 to 1.
+
+    Compared are the reference images Dec^r(Enc^r(x)) and the images with a structure Dec^{r,s}(Enc^{r,s}(x)).
+
+    Parameters
+    ----------
+    model, other : IntegratedCell
+        Of one architecture.
+    store : CellStore
+        Its held-out cells are used, or training cells where none was held out.
+    most : int
+        Use at most so many cells, evenly taken from the store.
+
+    Returns
+    -------
+    dict
+        ``cells``, ``held_out``, ``mean_absolute_difference``, ``max_absolute_difference``.
+    """
+    held_out = len(cells_of(store, held_out=True)) > 0
+    chosen = _evenly(cells_of(store, held_out=held_out), most)
+    total, count, largest = 0.0, 0, 0.0
+    for position in chosen:
+        image = store.images(np.array([position]))
+        for x in (image[:, :-1], image):
+            difference = np.abs(model.reconstruct(x) - other.reconstruct(x))
+            total += float(difference.sum(dtype=np.float64))
+            count += difference.size
+            largest = max(largest, float(difference.max()))
+    return {
+        "cells": len(chosen),
+        "held_out": held_out,
+        "mean_absolute_difference": total / count,
+        "max_absolute_difference": largest,
+    }
+
+
+def _evenly(positions: Indices, most: int) -> Indices:
+    if len(positions) <= most:
+        return positions
+    return positions[np.linspace(0, len(positions) - 1, most).round().astype(int)]

@@ -1,0 +1,104 @@
+"""How a fitted model's training cells lie in its latent spaces, measured batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_ic_train.data.store import CellStore
+from napari_integrated_cell.model.integrated_cell import IntegratedCell
+from napari_integrated_cell.model.latent import LatentDistribution, LatentStatistics
+
+Progress = Callable[[int, int, str], None]
+Indices = NDArray[np.int64]
+
+BATCH = 32
+
+
+class Moments:
+    """Mean and covariance of points that come a batch at a time; no point is kept.
+
+    Batches are joined by Chan, Golub and LeVeque's update, which does not lose digits as sums of squares do.
+
+    Parameters
+    ----------
+    size : int
+        Dimensions.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.n = 0
+        self.mean = np.zeros(size)
+        self._scatter = np.zeros((size, size))
+
+    def add(self, points: NDArray[np.floating]) -> None:
+        """Take in points (m, size)."""
+        m = len(points)
+        if m == 0:
+            return
+        mean = points.mean(0, dtype=np.float64)
+        centred, step = points - mean, mean - self.mean
+        self._scatter += centred.T @ centred + np.outer(step, step) * (self.n * m / (self.n + m))
+        self.mean += step * (m / (self.n + m))
+        self.n += m
+
+    @property
+    def covariance(self) -> NDArray[np.float64]:
+        """The sample covariance (size, size), of two points or more."""
+        return self._scatter / (self.n - 1)
+
+    def distribution(self) -> LatentDistribution:
+        """What was measured, with its principal axes."""
+        return LatentDistribution.of_moments(self.n, self.mean, self.covariance)
+
+
+def cells_of(store: CellStore, *, held_out: bool) -> Indices:
+    """Positions in the store of the cells held out, or of those trained on."""
+    trained_on = (store.table["split"] == "train").to_numpy()
+    return np.flatnonzero(~trained_on if held_out else trained_on)
+
+
+def latent_statistics(
+    model: IntegratedCell, store: CellStore, progress: Progress | None = None
+) -> LatentStatistics:
+    """Mean, covariance and principal axes of z^r, and of z^s per structure, over the training cells.
+
+    Memory does not grow with the number of cells.
+
+    Parameters
+    ----------
+    model : IntegratedCell
+        The fitted model, on the device to use.
+    store : CellStore
+        What it was fitted on, both sides of the split.
+    progress : callable, optional
+        Called with (done, total, what).
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two training cells.
+    """
+    chosen = cells_of(store, held_out=False)
+    if len(chosen) < 2:
+        raise ValueError(
+            f"The store {store.path} has {len(chosen)} training cells: statistics need 2 or more."
+        )
+    of_ref = Moments(model.config.n_ref)
+    of_struct = [Moments(model.config.n_struct) for _ in store.structures]
+    labels_of_all = store.labels
+    for start in range(0, len(chosen), BATCH):
+        part = chosen[start : start + BATCH]
+        images, labels = store.images(part), labels_of_all[part]
+        of_ref.add(model.encode(images[:, :-1], batch_size=BATCH))
+        _, _, z_struct = model.encode_all(images, batch_size=BATCH)
+        for label in np.unique(labels):
+            of_struct[label].add(z_struct[labels == label])
+        if progress is not None:
+            progress(start + len(part), len(chosen), "measuring the latent spaces")
+    named = zip(store.structures, of_struct, strict=True)
+    return LatentStatistics(
+        of_ref.distribution(), {name: moments.distribution() for name, moments in named if moments.n > 1}
+    )
