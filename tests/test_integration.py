@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from napari_integrated_cell.cell import Cell
-from napari_integrated_cell.imaging.pose import pose_of
+from napari_integrated_cell.imaging.pose import pose_of, to_image
 from napari_integrated_cell.integration import (
     classify_cell,
     integrate_cell,
@@ -90,6 +91,32 @@ def test_a_pose_worked_out_before_is_used():
     cell = ellipsoid_cell()
     pose = pose_of(cell, model_box(CONFIG))
     assert integrate_cell(cell, DnaEverywhere(), ["ZO1"], pose=pose).pose is pose
+
+
+class Everywhere(DnaEverywhere):
+    """Decodes light in every voxel of the box."""
+
+    def decode_structures(self, z_ref, structures=None, *, on_structure=None, **run):
+        volumes = {name: np.ones((1, *CONFIG.box), np.float32) for name in structures}
+        for name, volume in volumes.items():
+            if on_structure is not None:
+                on_structure(name, volume)
+        return volumes
+
+
+def test_predictions_are_masked_by_the_cell_unless_told_otherwise():
+    cell = ellipsoid_cell()
+    bare = integrate_cell(cell, Everywhere(), ["ZO1"], masked=False)
+    np.testing.assert_array_equal(bare.volumes["ZO1"], 1)
+    seen = {}
+    masked = integrate_cell(cell, Everywhere(), ["ZO1"], on_structure=seen.__setitem__).volumes["ZO1"]
+    np.testing.assert_array_equal(seen["ZO1"], masked)
+    # As much light as the cell has volume, grown by 0.3 µm; and the light lies where the cell is.
+    volume = masked.sum() * CONFIG.voxel_size**3
+    assert cell.volume < volume < 1.5 * cell.volume
+    inside = to_image(masked, bare.pose, cell.shape, cell.voxel_size)
+    assert inside[ndimage.binary_erosion(cell.cell_mask, iterations=3)].min() > 0.5
+    assert inside[~ndimage.binary_dilation(cell.cell_mask, iterations=5)].max() < 0.5
 
 
 def test_cancelling_stops_the_integration():

@@ -19,6 +19,7 @@ from napari_integrated_cell.imaging.pose import (
     Box,
     Pose,
     pose_of,
+    posed_mask,
     posed_references,
     posed_structure,
     to_image,
@@ -51,7 +52,8 @@ class Integration:
     z_ref : array of float32, (n_ref,)
         The cell's place in the latent space of cell and nuclear shape, z^r.
     volumes : dict of str to array of float32, (Z, Y, X)
-        Most probable localisation of each structure, in the model's box, in [0, 1].
+        Most probable localisation of each structure, in the model's box, in [0, 1]; masked by the cell unless
+        `integrate_cell` was told otherwise.
     model_name : str
         The model that predicted them.
     """
@@ -75,6 +77,7 @@ def integrate_cell(
     structures: Sequence[str] | None = None,
     *,
     pose: Pose | None = None,
+    masked: bool = True,
     cancel: CancelToken | None = None,
     progress: Progress | None = None,
     on_structure: Callable[[str, Volume], None] | None = None,
@@ -91,6 +94,10 @@ def integrate_cell(
         Names from the vocabulary; all that the model knows when left out.
     pose : Pose, optional
         If it has been worked out already, for a preview say.
+    masked : bool
+        Mask the predictions by the cell, as section 3.1 masks the images that a model learns from: z^r knows the
+        cell's outline to a micrometre or two, the segmentation knows it exactly. Without, Algorithm 3 to the
+        letter.
     cancel, progress
         Looked at and called between batches.
     on_structure : callable, optional
@@ -111,14 +118,17 @@ def integrate_cell(
     references = posed_references(cell, pose)
     # The two halves of IntegratedCell.integrate, apart: z^r tells the caller where the cell lies.
     z_ref = model.encode(references[None], cancel=cancel)
+    mask = posed_mask(cell, pose) if masked else np.float32(1)
     volumes = model.decode_structures(
         z_ref,
         structures,
         cancel=cancel,
         progress=progress,
-        on_structure=None if on_structure is None else lambda name, volume: on_structure(name, volume[0]),
+        on_structure=None if on_structure is None else lambda name, v: on_structure(name, mask * v[0]),
     )
-    return Integration(cell, pose, references, z_ref[0], {k: v[0] for k, v in volumes.items()}, model.name)
+    return Integration(
+        cell, pose, references, z_ref[0], {k: mask * v[0] for k, v in volumes.items()}, model.name
+    )
 
 
 def classify_cell(cell: Cell, channel: str, model: IntegratedCell) -> dict[str, float]:

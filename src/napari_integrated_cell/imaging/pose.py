@@ -34,6 +34,7 @@ __all__ = [
     "Pose",
     "normalise",
     "pose_of",
+    "posed_mask",
     "posed_references",
     "posed_structure",
     "to_box",
@@ -226,6 +227,18 @@ def posed_structure(cell: Cell, name: str, pose: Pose, *, ceiling: float = 100.0
     around = _around(cell)
     near = _cut(cell, around)
     return _posed(above_background(cell.channels[name], around), near.cell_mask, near, pose, ceiling)
+
+
+def posed_mask(cell: Cell, pose: Pose) -> NDArray[np.float32]:
+    """How much of each voxel of the box lies in the cell, grown by :data:`MASK_TOLERANCE` as images are masked.
+
+    Returns
+    -------
+    array, (Z, Y, X) float32 in [0, 1]
+    """
+    near = _cut(cell, _around(cell))
+    mask = grown(near.cell_mask, MASK_TOLERANCE, near.voxel_size).astype(np.float32)
+    return np.clip(to_box(mask, near.voxel_size, pose, offset=near.offset), 0, 1)
 
 
 def _around(cell: Cell) -> tuple[slice, ...]:

@@ -17,7 +17,15 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_integrated_cell.cell import Cell
-from napari_integrated_cell.imaging.pose import Box, Pose, pose_of, posed_references, posed_structure, to_box
+from napari_integrated_cell.imaging.pose import (
+    Box,
+    Pose,
+    pose_of,
+    posed_mask,
+    posed_references,
+    posed_structure,
+    to_box,
+)
 from napari_integrated_cell.imaging.reading import read_labels
 from napari_integrated_cell.imaging.segmenting import cell_from_labels, label_values
 from napari_integrated_cell.integration import integrate_cell, model_box
@@ -191,9 +199,11 @@ def score_real_cell(cell: Cell, mitochondria: NDArray[np.bool_], model: Integrat
     dict
         ``inside_cell`` by structure (share within the cell dilated by 0.5 µm), ``fibrillarin_in_nucleus``,
         ``lamin_at_surface`` (within 1 µm of the nuclear surface), ``tom20_outside_nucleus``, and
-        ``tom20_pearson`` beside ``cytoplasm_pearson``, the same for a uniform cytoplasm.
+        ``tom20_pearson`` beside ``cytoplasm_pearson``, the same for a uniform cytoplasm. These are of
+        predictions as a user gets them, masked by the cell; ``..._unmasked`` are of what the decoder gives.
     """
     done = integrate_cell(cell, model)
+    unmasked = integrate_cell(cell, model, pose=done.pose, masked=False).volumes
     pose, volumes = done.pose, done.volumes
 
     def distance(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -201,18 +211,24 @@ def score_real_cell(cell: Cell, mitochondria: NDArray[np.bool_], model: Integrat
 
     to_membrane, to_nucleus = distance(cell.cell_mask), distance(cell.nucleus_mask)
 
-    def share(name: str, where: NDArray[np.bool_]) -> float:
-        return float(volumes[name][where].sum() / volumes[name].sum())
+    def share(volume: Volume, where: NDArray[np.bool_]) -> float:
+        total = float(volume.sum())
+        return float(volume[where].sum()) / total if total > 0 else 0.0
 
     inside = to_membrane <= 0
     window = tuple(slice(o, o + n) for o, n in zip(cell.offset, cell.shape, strict=True))
     observed = to_box(mitochondria[window].astype(np.float32), cell.voxel_size, pose, offset=cell.offset)
-    cytoplasm = (inside & (to_nucleus > 0)).astype(np.float32)
+    cytoplasm = np.where(to_nucleus > 0, posed_mask(cell, pose), 0)  # masked at its rim as predictions are
     return {
-        "inside_cell": {name: share(name, to_membrane <= CELL_DILATION) for name in volumes},
-        "fibrillarin_in_nucleus": share("fibrillarin", to_nucleus <= 0),
-        "lamin_at_surface": share("lamin-B1", np.abs(to_nucleus) <= LAMINA_WIDTH),
-        "tom20_outside_nucleus": share("TOM20", to_nucleus > 0),
+        "inside_cell": {name: share(v, to_membrane <= CELL_DILATION) for name, v in volumes.items()},
+        "inside_cell_unmasked": {
+            name: share(v, to_membrane <= CELL_DILATION) for name, v in unmasked.items()
+        },
+        "fibrillarin_in_nucleus": share(volumes["fibrillarin"], to_nucleus <= 0),
+        "fibrillarin_in_nucleus_unmasked": share(unmasked["fibrillarin"], to_nucleus <= 0),
+        "lamin_at_surface": share(volumes["lamin-B1"], np.abs(to_nucleus) <= LAMINA_WIDTH),
+        "lamin_at_surface_unmasked": share(unmasked["lamin-B1"], np.abs(to_nucleus) <= LAMINA_WIDTH),
+        "tom20_outside_nucleus": share(volumes["TOM20"], to_nucleus > 0),
         "tom20_pearson": pearson(volumes["TOM20"][inside], observed[inside]),
         "cytoplasm_pearson": pearson(cytoplasm[inside], observed[inside]),
         "outside_box": pose.outside,
@@ -227,10 +243,14 @@ def score_real_field(folder: Path, model: IntegratedCell, progress: Progress | N
         scores.append(score_real_cell(cell, mitochondria, model))
         if progress is not None:
             progress(i + 1, len(cells), "scoring real cells")
-    inside = {name: [s["inside_cell"][name] for s in scores] for name in model.config.structures}
+    names = model.config.structures
+    inside = {name: [s["inside_cell"][name] for s in scores] for name in names}
+    unmasked = {name: [s["inside_cell_unmasked"][name] for s in scores] for name in names}
     single = (
         "fibrillarin_in_nucleus",
+        "fibrillarin_in_nucleus_unmasked",
         "lamin_at_surface",
+        "lamin_at_surface_unmasked",
         "tom20_outside_nucleus",
         "tom20_pearson",
         "cytoplasm_pearson",
@@ -238,7 +258,9 @@ def score_real_field(folder: Path, model: IntegratedCell, progress: Progress | N
     return {
         "n_cells": len(cells),
         "inside_cell_least_structure_mean": min(float(np.mean(v)) for v in inside.values()),
+        "inside_cell_unmasked_least_structure_mean": min(float(np.mean(v)) for v in unmasked.values()),
         "inside_cell_mean": {name: float(np.mean(v)) for name, v in inside.items()},
+        "inside_cell_unmasked_mean": {name: float(np.mean(v)) for name, v in unmasked.items()},
         "inside_cell_least": {name: float(np.min(v)) for name, v in inside.items()},
         **{key: float(np.mean([s[key] for s in scores])) for key in single},
         **{f"{key}_by_cell": [round(float(s[key]), 4) for s in scores] for key in single},
