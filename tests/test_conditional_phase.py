@@ -113,3 +113,40 @@ def test_learning_rates_scale_together() -> None:
     phase.scale_learning_rates(0.5)
     rates = {name: optimiser.param_groups[0]["lr"] for name, optimiser in phase.optimisers.items()}
     assert rates == {"enc": 1e-4, "dec": 1e-4, "enc_d": 0.005, "dec_d": 1e-4}
+
+
+def test_without_a_judge_the_decoder_learns_from_reconstructions_alone() -> None:
+    """DecD's part in a step is none: as with a discriminator that nobody hears, and it learns nothing."""
+
+    def judged(judge: bool) -> dict[str, list[Tensor]]:
+        phase = ConditionalPhase(toy_config(gamma_dec=0.0), networks(), torch.Generator().manual_seed(7))
+        # The decoder's running statistics are not looked at here: only judged images pass it twice.
+        losses = phase.gradients(*batch(), judge=judge)
+        assert set(phase.loss_names) - set(losses) == (set() if judge else set(phase.judged_losses))
+        return {
+            name: [p.grad for p in network.parameters()]
+            for name, network in zip(phase.networks._fields, phase.networks, strict=True)
+        }
+
+    loud, silent = judged(True), judged(False)
+    assert all(gradient is None for gradient in silent["dec_d"])
+    for name in ("enc", "dec", "enc_d"):
+        assert same(loud[name], silent[name])
+
+
+def test_a_heavier_structure_channel_changes_what_autoencoders_learn() -> None:
+    plain, heavy = gradients(), gradients(structure_channel_weight=30.0)
+    assert {name for name in plain if not same(plain[name], heavy[name])} == {"enc", "dec"}
+
+
+def test_gradients_of_weighted_parts_add_up() -> None:
+    once, twice = gradients(), None
+    phase = ConditionalPhase(toy_config(), networks(), torch.Generator().manual_seed(7))
+    for _ in range(2):
+        phase.generator.manual_seed(7)
+        phase.gradients(*batch(), weight=0.5)
+    twice = {
+        name: [p.grad for p in network.parameters()]
+        for name, network in zip(phase.networks._fields, phase.networks, strict=True)
+    }
+    assert all(same(once[name], twice[name]) for name in once)

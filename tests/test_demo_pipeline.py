@@ -77,13 +77,3 @@ def test_a_second_call_makes_nothing_again(built, config):
     assert before
     demo.build_demo(out, n_cells=CELLS, config=config, score_cells=11)
     assert before == {p: p.stat().st_mtime_ns for p in (out / "run").rglob("*.safetensors")}
-
-
-def test_a_store_of_other_structures_is_refused(tmp_path, config):
-    class Store:
-        structures = ("fibrillarin",)
-
-    with pytest.raises(ValueError, match="fibrillarin"):
-        demo.fit_phases(Store(), config, tmp_path)
-    with pytest.raises(ValueError, match="no phase"):
-        demo.fit_phases(Store(), config, tmp_path, phase="third")

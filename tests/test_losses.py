@@ -102,3 +102,24 @@ def test_losses_of_half_precision_logits_are_float32(dtype: torch.dtype) -> None
     assert found.item() == pytest.approx(exact.item(), rel=1e-6)
     assert structure_loss(logits, torch.zeros(64, dtype=torch.int64)).dtype == torch.float32
     assert latent_loss(logits, torch.zeros(64, 64)).dtype == torch.float32
+
+
+@pytest.mark.parametrize("weight", [0.5, 1.0, 30.0])
+def test_the_last_channel_may_weigh_more_than_the_others(weight: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits, x = (torch.rand(2, 3, 2, 2, 2, generator=generator) for _ in range(2))
+    a, b, c = (binary_cross_entropy(logits[:, i], x[:, i]).item() for i in range(3))
+    expected = (a + b + weight * c) / (2 + weight)
+    found = reconstruction_loss(logits, x, last_channel_weight=weight)
+    assert found.item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_class_weights_weigh_cells_and_parts_of_a_batch_add_up() -> None:
+    generator = torch.Generator().manual_seed(0)
+    scores, y = torch.randn(6, 3, generator=generator), torch.tensor([0, 0, 0, 1, 2, 2])
+    weights = torch.tensor([0.5, 2.0, 1.0])
+    each = -scores.log_softmax(1)[torch.arange(6), y]
+    whole = structure_loss(scores, y, weights)
+    assert whole.item() == pytest.approx(((weights[y] * each).sum() / 6).item())
+    parts = [structure_loss(scores[s], y[s], weights) for s in (slice(0, 3), slice(3, 6))]
+    assert whole.item() == pytest.approx(((parts[0] + parts[1]) / 2).item())

@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from napari_ic_train.draws import Draws
 from napari_integrated_cell.model.config import ModelConfig, preset
 from napari_integrated_cell.model.networks import (
+    ConditionalDecoder,
     ConditionalEncoder,
     DecodingDiscriminator,
     ReferenceDecoder,
@@ -200,7 +202,8 @@ def test_noise_is_added_only_while_training_and_can_be_repeated() -> None:
     discriminator.blocks.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
     x = torch.rand(4, 2, *TINY.box)
     for _ in range(2):
-        discriminator.generator = torch.Generator().manual_seed(5)
+        source = Draws(torch.Generator().manual_seed(5))
+        discriminator.white_noise = source.white_noise
         discriminator(x)
     discriminator(x)
     discriminator.eval()(x)
@@ -244,3 +247,28 @@ def test_gradients_reach_every_parameter() -> None:
         for name, parameter in network.named_parameters():
             assert parameter.grad is not None, name
             assert parameter.grad.isfinite().all(), name
+
+
+def test_a_standardised_encoder_gives_codes_of_the_priors_mean_and_width() -> None:
+    config = TINY.model_copy(update={"latent_norm": True})
+    encoder = ReferenceEncoder(config)
+    x = torch.rand(32, 2, *config.box)
+    z = encoder(x)
+    torch.testing.assert_close(z.mean(0), torch.zeros(config.n_ref), atol=1e-4, rtol=0)
+    torch.testing.assert_close(z.std(0, correction=0), torch.ones(config.n_ref), atol=0.02, rtol=0)
+    encoder.eval()
+    torch.testing.assert_close(encoder(x)[:3], encoder(x[:3]), atol=1e-5, rtol=1e-5)  # no batch any more
+    assert sum(p.numel() for p in encoder.parameters()) == sum(
+        p.numel() for p in ReferenceEncoder(TINY).parameters()
+    )
+
+
+def test_a_scaled_label_is_the_same_network_with_larger_weights() -> None:
+    config = TINY.model_copy(update={"label_scale": 16.0})
+    scaled, plain = ConditionalDecoder(config).eval(), ConditionalDecoder(TINY).eval()
+    plain.load_state_dict(scaled.state_dict())
+    with torch.no_grad():
+        plain.project.weight[:, : TINY.n_structures] *= 16
+    y = torch.eye(TINY.n_structures)[:3]
+    code = (y, torch.randn(3, TINY.n_ref), torch.randn(3, TINY.n_struct))
+    torch.testing.assert_close(scaled(*code), plain(*code))

@@ -16,6 +16,7 @@ from napari_integrated_cell.model.networks import ReferenceEncoder
 from napari_integrated_cell.model.runtime import CancelToken
 
 from .config import TrainingConfig
+from .distributed import World
 
 Indices = NDArray[np.int64]
 Load = Callable[[Indices, Indices], tuple[Tensor, ...]]
@@ -64,19 +65,41 @@ def check_cells(cells: Cells, config: TrainingConfig) -> None:
 
 
 def epoch_batches(
-    n_cells: int, batch_size: int, *, flips: bool, seed: int, epoch: int
+    n_cells: int,
+    batch_size: int,
+    *,
+    flips: bool,
+    seed: int,
+    epoch: int,
+    balanced_by: Indices | None = None,
 ) -> list[tuple[Indices, Indices]]:
     """One epoch's batches: (indices, flips), every cell once, in an order that seed and epoch alone decide.
+
+    Given ``balanced_by``, a class for each cell, as many cells are drawn with repetition instead, each class
+    as often as any other, give or take one.
 
     The batches are as few as ``batch_size`` allows and of equal size, give or take one cell. None holds a
     single cell, for which batch normalisation has no use: an odd number of cells in batches of two makes one
     batch of three. ``flips`` are indices into `FLIPS`.
     """
     random = np.random.default_rng([seed, epoch])
-    order = random.permutation(n_cells)
+    order = random.permutation(n_cells) if balanced_by is None else _balanced(balanced_by, random)
     flip = random.integers(len(FLIPS), size=n_cells) if flips else np.zeros(n_cells, np.int64)
     n_batches = min(math.ceil(n_cells / batch_size), n_cells // 2)
     return [(part, flip[part]) for part in np.array_split(order, n_batches)]
+
+
+def _balanced(classes: Indices, random: np.random.Generator) -> Indices:
+    """As many cells as there are, all classes equally often; a class's cells are used up before any comes again."""
+    n_cells, (_, members) = len(classes), np.unique(classes, return_inverse=True)
+    n_classes = members.max() + 1
+    due = np.bincount(np.arange(n_cells) % n_classes)
+    drawn = []
+    for index, wanted in enumerate(due):
+        cells = np.flatnonzero(members == index)
+        rounds = [random.permutation(cells) for _ in range(math.ceil(wanted / len(cells)))]
+        drawn.append(np.concatenate([cells[:0], *rounds])[:wanted])
+    return random.permutation(np.concatenate(drawn))
 
 
 def read_ahead(
@@ -108,18 +131,26 @@ def flipped(x: Tensor, flips: Indices) -> Tensor:
 
 @torch.no_grad()
 def reference_targets(
-    cells: Cells, encoder: ReferenceEncoder, config: TrainingConfig, cancel: CancelToken | None = None
+    cells: Cells,
+    encoder: ReferenceEncoder,
+    config: TrainingConfig,
+    cancel: CancelToken | None = None,
+    world: World | None = None,
 ) -> Tensor:
-    """Phase 2's targets z^r: every cell under every flip in use, (n_cells, n_flips, n_ref), on the CPU."""
+    """Phase 2's targets z^r: every cell under every flip in use, (n_cells, n_flips, n_ref), on the CPU.
+
+    The processes of a ``world`` share the work.
+    """
+    rank, size = (0, 1) if world is None else (world.rank, world.size)
     device = next(encoder.parameters()).device
     flips = FLIPS if config.augment_flips else FLIPS[:1]
     encoder.eval()
-    targets = torch.empty(len(cells), len(flips), config.model.n_ref)
-    for start in range(0, len(cells), ENCODE_BATCH):
-        if cancel is not None:
+    targets = torch.zeros(len(cells), len(flips), config.model.n_ref)
+    for start in range(0, len(cells), ENCODE_BATCH)[rank::size]:
+        if cancel is not None and size == 1:  # one process of many may not leave the others waiting
             cancel.raise_if_cancelled()
         indices = np.arange(start, min(start + ENCODE_BATCH, len(cells)))
         x = to_device(cells.references(indices), device)
         for column, axes in enumerate(flips):
             targets[start : start + len(indices), column] = encoder(torch.flip(x, axes)).cpu()
-    return targets
+    return targets if world is None else world.summed(targets)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from torch import Tensor
 
 FORMAT = "1"
 SUFFIX = ".safetensors"
+BEST = f"best{SUFFIX}"
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,27 @@ def write_checkpoint(folder: Path, position: Position, tensors: Mapping[str, Ten
     return path
 
 
+def keep_best(folder: Path, epoch: int) -> None:
+    """Let the best checkpoint be that after ``epoch`` epochs, if that is still there; it costs no copy."""
+    path, best = folder / f"{epoch:06d}-000000{SUFFIX}", folder / BEST
+    if not path.exists() or (best.exists() and best.samefile(path)):
+        return
+    aside = best.with_suffix(".part")
+    aside.unlink(missing_ok=True)
+    try:
+        os.link(path, aside)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(path, aside)
+    os.replace(aside, best)
+    _sync_folder(folder)
+
+
+def clear_halves(folder: Path) -> None:
+    """Delete what a killed process was writing."""
+    for half in folder.glob("*.part"):
+        half.unlink(missing_ok=True)
+
+
 def read_checkpoint(path: Path) -> tuple[Position, dict[str, Tensor]]:
     """Where a phase stood, and its tensors.
 
@@ -92,6 +115,15 @@ def read_checkpoint(path: Path) -> tuple[Position, dict[str, Tensor]]:
         raise ValueError(
             f"The checkpoint {path} is broken ({error}): delete it to use the one before."
         ) from error
+
+
+def read_position(path: Path) -> Position:
+    """Where a phase stood, without its tensors; ValueError if the file is broken or none of ours."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return Position(**json.loads((file.metadata() or {})["position"]))
+    except (OSError, SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(f"The checkpoint {path} is broken ({error}).") from error
 
 
 def last_good(paths: list[Path]) -> str:

@@ -49,9 +49,11 @@ class ConditionalPhase(Phase):
     name: ClassVar[str] = "conditional"
     own_losses: ClassVar[tuple[str, ...]] = ("structure", "latent")
     networks: ConditionalNetworks
+    class_weights: Tensor | None = None
+    """Weight of each structure's cells in the encoder's label loss (equation 9), (K,); none in the paper."""
 
-    def forward(self, *batch: Tensor) -> ForwardPass:
-        """Images (N, R + 1, Z, Y, X), labels (N,) and targets (N, n_ref) through all four networks."""
+    def forward(self, *batch: Tensor, judge: bool) -> ForwardPass:
+        """Images (N, R + 1, Z, Y, X), labels (N,) and targets (N, n_ref) through the networks."""
         x, y, z_ref_target = batch
         enc, dec, enc_d, dec_d = self.networks
         scaling, model = self.config.loss_scaling, self.config.model
@@ -62,14 +64,28 @@ class ConditionalPhase(Phase):
         code_leaves = tuple(leaf(part) for part in code)
         y_observed, z_ref_observed, z_observed = code_leaves
 
-        order = torch.randperm(len(x), generator=self.generator, device=self.generator.device)
-        y_drawn = y[order.to(y.device)]
-        y_drawn_one_hot = F.one_hot(y_drawn, model.n_structures).to(x.dtype)
+        y_drawn = self.draws.shuffled(y)
         z_drawn = self.draw(len(x), model.n_struct, like=x)
         y_gen = torch.full_like(y, model.n_structures)
 
         logits = dec.logits(y_observed, z_ref_observed, z_observed)
+        u_drawn, u_observed = enc_d(z_drawn), enc_d(z_observed)
+        losses = {
+            "reconstruction": reconstruction_loss(
+                logits, x, last_channel_weight=self.config.structure_channel_weight
+            ),
+            "structure": structure_loss(y_logits, y, self.class_weights),
+            "latent": latent_loss(z_ref, z_ref_target),
+            "encoder_deception": structure_loss(u_observed, y_gen),
+            "encoding_discriminator": encoding_discriminator_loss(
+                structure_loss(u_drawn, y_gen), structure_loss(u_observed, y), scaling
+            ),
+        }
+        if not judge:
+            return ForwardPass(losses, code, code_leaves, (), ())
+
         decoded = logits.sigmoid()
+        y_drawn_one_hot = F.one_hot(y_drawn, model.n_structures).to(x.dtype)
         if as_code:
             with torch.no_grad():
                 x_shown = dec(y_observed, z_ref_observed, z_drawn)
@@ -78,27 +94,17 @@ class ConditionalPhase(Phase):
             generated = dec(y_drawn_one_hot, z_ref_observed.detach(), z_drawn)
         x_decoded, x_generated = leaf(decoded), leaf(generated)
 
-        u_drawn, u_observed = enc_d(z_drawn), enc_d(z_observed)
         u_x, u_decoded = dec_d(x), dec_d(x_decoded)
         u_shown = dec_d(x_shown) if as_code else None
         u_generated = dec_d(x_generated)
 
-        losses = {
-            "reconstruction": reconstruction_loss(logits, x),
-            "structure": structure_loss(y_logits, y),
-            "latent": latent_loss(z_ref, z_ref_target),
-            "encoder_deception": structure_loss(u_observed, y_gen),
-            "decoder_deception": decoder_deception_loss(
-                structure_loss(u_decoded, y), structure_loss(u_generated, y_drawn), scaling
-            ),
-            "encoding_discriminator": encoding_discriminator_loss(
-                structure_loss(u_drawn, y_gen), structure_loss(u_observed, y), scaling
-            ),
-            "decoding_discriminator": decoding_discriminator_loss(
-                structure_loss(u_x, y),
-                structure_loss(u_decoded, y_gen),
-                structure_loss(u_generated if u_shown is None else u_shown, y_gen),
-                scaling,
-            ),
-        }
+        losses["decoder_deception"] = decoder_deception_loss(
+            structure_loss(u_decoded, y), structure_loss(u_generated, y_drawn), scaling
+        )
+        losses["decoding_discriminator"] = decoding_discriminator_loss(
+            structure_loss(u_x, y),
+            structure_loss(u_decoded, y_gen),
+            structure_loss(u_generated if u_shown is None else u_shown, y_gen),
+            scaling,
+        )
         return ForwardPass(losses, code, code_leaves, (decoded, generated), (x_decoded, x_generated))

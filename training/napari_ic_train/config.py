@@ -20,6 +20,10 @@ Generated = Literal["paper", "paper-code"]
 """Which images phase 2 calls generated; see `conditional_phase`."""
 
 
+Sampling = Literal["plain", "balanced"]
+"""Which cells an epoch of phase 2 is made of; see `TrainingConfig`."""
+
+
 class PhaseConfig(BaseModel):
     """How long one phase trains.
 
@@ -69,6 +73,22 @@ class TrainingConfig(BaseModel):
         The algorithms' sums, or the published code's halves of them.
     generated : {"paper", "paper-code"}
         Which images phase 2 calls generated: Algorithm 2's, or the published code's.
+    decoding_discriminator_every : int
+        DecD takes part in every so many batches. The paper's 1 spends two thirds of a step on DecD and on images
+        generated for it, of which γ_Dec = 1e-5 lets the decoder hear little.
+    structure_channel_weight : float
+        Weight of the structure's channel in L_x of phase 2 against that of one reference channel; 1 in the paper.
+        Structures are faint and sparse: unweighted, membrane and DNA make up nine tenths of the loss.
+    class_weights : {"none", "inverse"}
+        Weight of a cell in the encoder's label loss (equation 9): 1 as in the paper, or by the inverse of its
+        structure's number of cells.
+    warm_start : bool
+        Start phase 2 from phase 1's encoder and decoder wherever the networks agree. The paper starts it afresh.
+    mean_bias : bool
+        Start the decoders' last biases where the mean intensity of each channel is predicted. The paper starts at
+        0, half of full intensity in every voxel.
+    warm_up : int
+        Batches over which the learning rates rise to their value at the beginning of each phase.
     learning_rate_decay : {"none", "cosine"}
         ``"cosine"`` lets all four rates fall to zero over the phase. The paper keeps them.
     augment_flips : bool
@@ -76,8 +96,20 @@ class TrainingConfig(BaseModel):
         the same skew, that helps where cells are few.
     precision : {"fp32", "bf16"}
         ``"bf16"`` runs the networks under autocast; losses, gradients' sums and weights stay float32.
+    accumulate : int
+        Passes that a batch is cut into, where it is too large for the device: their gradients are added up
+        before the step. Batch normalisation sees each pass by itself.
+    clip_gradients : float, optional
+        Largest norm of each network's gradient; the paper does not clip.
+    sampling : {"plain", "balanced"}
+        In phase 2, every cell once an epoch, as in the paper; or as many cells drawn at random, with
+        repetition, all structures equally often.
     keep_checkpoints : int
-        How many of a phase's checkpoints are kept.
+        How many of a phase's checkpoints are kept, beside the best.
+    checkpoint_minutes : float, optional
+        Longest time between two checkpoints: long epochs are saved on the way.
+    picture_every : int
+        Epochs between two pictures of held-out cells; 0 draws none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -95,10 +127,21 @@ class TrainingConfig(BaseModel):
     reconstruction_weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     loss_scaling: LossScaling = "paper"
     generated: Generated = "paper"
+    decoding_discriminator_every: int = Field(default=1, ge=1)
+    structure_channel_weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    class_weights: Literal["none", "inverse"] = "none"
+    warm_start: bool = False
+    mean_bias: bool = False
+    warm_up: int = Field(default=0, ge=0)
     learning_rate_decay: Literal["none", "cosine"] = "none"
     augment_flips: bool = False
     precision: Literal["fp32", "bf16"] = "fp32"
+    accumulate: int = Field(default=1, ge=1)
+    clip_gradients: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    sampling: Sampling = "plain"
     keep_checkpoints: int = Field(default=2, ge=1)
+    checkpoint_minutes: float | None = Field(default=30.0, gt=0, allow_inf_nan=False)
+    picture_every: int = Field(default=5, ge=0)
 
     @field_validator("model", mode="before")
     @classmethod

@@ -9,7 +9,7 @@ from napari_ic_train.config import TrainingConfig, preset
 from napari_ic_train.data.prepare import prepare
 from napari_ic_train.data.store import TABLE, CellStore
 from napari_ic_train.export import export_bundle, hardware, score_bundle
-from napari_ic_train.trainer import EpochProgress, fit_conditional, fit_reference
+from napari_ic_train.fitting import fit_store
 from napari_integrated_cell.integration import model_box
 from napari_integrated_cell.simulation import write_dataset
 
@@ -22,44 +22,6 @@ VOXEL_SIZE = 0.4
 TEST_FRACTION = 0.05
 NAME = "demo"
 LICENCE = "BSD-3-Clause"
-
-
-def fit_phases(
-    store: CellStore,
-    config: TrainingConfig,
-    out: Path,
-    *,
-    phase: str = "both",
-    device: str = "auto",
-    progress: Progress | None = None,
-) -> None:
-    """Fit the reference phase, the conditional phase or both on a store; a run found in ``out`` continues.
-
-    Raises
-    ------
-    ValueError
-        For an unknown phase, or a store of another box than the model's.
-    """
-    if phase not in ("reference", "conditional", "both"):
-        raise ValueError(f"There is no phase {phase!r}: choose reference, conditional or both.")
-    if store.structures != config.model.structures:
-        raise ValueError(
-            f"The store holds {', '.join(store.structures)} but the model {', '.join(config.model.structures)}: "
-            "prepare the store with all of the model's structures, or list the store's in the configuration."
-        )
-    loaded = store.in_memory()
-
-    def told(name: str) -> EpochProgress:
-        def tell(epoch: int, epochs: int, losses: dict[str, float], rate: float, left: float) -> None:
-            if progress is not None:
-                progress(epoch, epochs, f"{name} phase, epochs")
-
-        return tell
-
-    if phase != "conditional":
-        fit_reference(loaded, config, out, device=device, resume=True, progress=told("reference"))
-    if phase != "reference":
-        fit_conditional(loaded, config, out, device=device, resume=True, progress=told("conditional"))
 
 
 def build_demo(
@@ -92,12 +54,17 @@ def build_demo(
     workers : int
         Processes for simulating, preparing and scoring.
     progress : callable, optional
-        Called with (done, total, what).
+        Called with (done, total, what), but for fitting, which speaks for itself.
 
     Returns
     -------
     Path
         The bundle.
+
+    Raises
+    ------
+    Cancelled
+        If SIGTERM or Ctrl-C stopped the fitting; the same call goes on.
     """
     out = Path(out)
     config = config or preset("demo")
@@ -116,7 +83,7 @@ def build_demo(
             workers=workers,
             progress=progress,
         )
-    fit_phases(CellStore(out / "store", "train"), config, out / "run", device=device, progress=progress)
+    fit_store(out / "store", config, out / "run", device=device)
     bundle = export_bundle(
         out / "run",
         CellStore(out / "store"),
@@ -124,6 +91,9 @@ def build_demo(
         name=NAME,
         licence=LICENCE,
         trained_on=hardware(device),
+        weights="float16",
+        device=device,
+        progress=progress,
     )
     score_bundle(str(bundle), real=real, n_cells=score_cells, workers=workers, progress=progress)
     return bundle

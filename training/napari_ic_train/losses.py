@@ -26,7 +26,7 @@ def _at_least_float32(values: Tensor) -> Tensor:
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
-def binary_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+def binary_cross_entropy(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
     """H(û, u) of equation 4 with û = sigmoid(logits).
 
     Parameters
@@ -35,6 +35,8 @@ def binary_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
         û before its sigmoid.
     target : Tensor of the same shape
         u, in [0, 1].
+    weight : Tensor, optional
+        Of each element, broadcast; 1 when left out.
 
     Returns
     -------
@@ -42,15 +44,27 @@ def binary_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
         The mean over all elements, a scalar.
     """
     logits = _at_least_float32(logits)
-    return F.binary_cross_entropy_with_logits(logits, target.to(logits.dtype))
+    return F.binary_cross_entropy_with_logits(logits, target.to(logits.dtype), weight)
 
 
-def reconstruction_loss(logits: Tensor, x: Tensor) -> Tensor:
+def reconstruction_loss(logits: Tensor, x: Tensor, *, last_channel_weight: float = 1.0) -> Tensor:
     """L_x of equations 3 and 13: H(x̂, x) over all voxels of all channels of (N, C, Z, Y, X) images.
 
-    ``logits`` is x̂ before its sigmoid; `x` lies in [0, 1].
+    Parameters
+    ----------
+    logits : Tensor (N, C, Z, Y, X)
+        x̂ before its sigmoid.
+    x : Tensor (N, C, Z, Y, X)
+        In [0, 1].
+    last_channel_weight : float
+        Weight of the last channel, in phase 2 the structure, against each of the others; the mean weight
+        stays 1. The paper weighs all alike.
     """
-    return binary_cross_entropy(logits, x)
+    if last_channel_weight == 1:
+        return binary_cross_entropy(logits, x)
+    weight = _at_least_float32(logits).new_ones(x.shape[1], 1, 1, 1)
+    weight[-1] = last_channel_weight
+    return binary_cross_entropy(logits, x, weight / weight.mean())
 
 
 def latent_loss(z_hat: Tensor, z: Tensor) -> Tensor:
@@ -58,7 +72,7 @@ def latent_loss(z_hat: Tensor, z: Tensor) -> Tensor:
     return F.mse_loss(_at_least_float32(z_hat), z.to(_at_least_float32(z_hat).dtype))
 
 
-def structure_loss(logits: Tensor, y: Tensor) -> Tensor:
+def structure_loss(logits: Tensor, y: Tensor, class_weights: Tensor | None = None) -> Tensor:
     """-LogSoftMax(û, y) of equations 9, 10, 11 and 14, averaged over the batch.
 
     Parameters
@@ -67,8 +81,14 @@ def structure_loss(logits: Tensor, y: Tensor) -> Tensor:
         One score per structure; a discriminator has one more, the last, for *gen*.
     y : Tensor (N,), int64
         The structure's index, counted from 0 (the paper counts from 1); K means *gen*.
+    class_weights : Tensor (K,), optional
+        Weight of the cells of each structure; 1 in the paper.
     """
-    return F.cross_entropy(_at_least_float32(logits), y)
+    logits = _at_least_float32(logits)
+    if class_weights is None:
+        return F.cross_entropy(logits, y)
+    # Not cross_entropy's own `weight`: that divides by the batch's weights, and parts of a batch would not add up.
+    return (F.cross_entropy(logits, y, reduction="none") * class_weights.to(logits)[y]).mean()
 
 
 def source_loss(logits: Tensor, *, observed: bool) -> Tensor:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from napari_integrated_cell.model.networks import ConditionalNetworks, ReferenceNetworks, initialise
 
 from .config import TrainingConfig
+from .draws import Draws
 
 Networks = ReferenceNetworks | ConditionalNetworks
 
@@ -32,12 +33,14 @@ class ForwardPass:
     Attributes
     ----------
     losses : dict of str to Tensor
-        Unweighted scalars. All phases have ``reconstruction``, ``encoder_deception``, ``decoder_deception``,
-        ``encoding_discriminator`` and ``decoding_discriminator``; any other hangs on the encoder directly.
+        Unweighted scalars. All phases have ``reconstruction``, ``encoder_deception`` and
+        ``encoding_discriminator``, and where images were judged ``decoder_deception`` and
+        ``decoding_discriminator``; any other hangs on the encoder directly.
     code, code_leaves : tuple of Tensor
         What the encoder returned, with its graph; and the same values without, which everything after used.
     images, image_leaves : tuple of Tensor
         What the decoder made and is judged on, with its graph; and the same values without, which DecD saw.
+        Empty where no images were judged.
     """
 
     losses: dict[str, Tensor]
@@ -69,12 +72,14 @@ class Phase(ABC):
 
     name: ClassVar[str]
     own_losses: ClassVar[tuple[str, ...]] = ()
+    judged_losses: ClassVar[tuple[str, ...]] = ("decoder_deception", "decoding_discriminator")
 
     def __init__(self, config: TrainingConfig, networks: Networks, generator: torch.Generator) -> None:
         self.config = config
         self.networks = networks
         self.generator = generator
-        networks.dec_d.generator = generator
+        self.draws = Draws(generator)
+        networks.dec_d.white_noise = self.draws.white_noise
         for network in networks:
             network.train().to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         rates = {"enc_d": config.encoding_discriminator_learning_rate}
@@ -101,26 +106,48 @@ class Phase(ABC):
         return next(self.networks.enc.parameters()).device
 
     @abstractmethod
-    def forward(self, *batch: Tensor) -> ForwardPass:
-        """One batch through all four networks."""
+    def forward(self, *batch: Tensor, judge: bool) -> ForwardPass:
+        """One batch through all four networks, or without ``judge`` through all but DecD."""
 
-    def gradients(self, *batch: Tensor) -> dict[str, Tensor]:
-        """Add the gradients of one batch to every parameter's ``.grad``; returns the losses, detached."""
+    def gradients(self, *batch: Tensor, weight: float = 1.0, judge: bool = True) -> dict[str, Tensor]:
+        """Add the gradients of one batch to every parameter's ``.grad``.
+
+        Parameters
+        ----------
+        *batch : Tensor
+            What `forward` takes.
+        weight : float
+            Of every gradient: where this is a part of a batch, its share of the batch's cells.
+        judge : bool
+            Whether DecD takes part. Without it nothing is generated for it, it learns nothing, and the
+            decoder learns from its reconstructions alone.
+
+        Returns
+        -------
+        dict of str to Tensor
+            The losses, detached and unweighted; `judged_losses` only where DecD took part.
+        """
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
-            passed = self.forward(*batch)
-        losses, config = passed.losses, self.config
+            passed = self.forward(*batch, judge=judge)
+        config = self.config
+        losses = passed.losses if weight == 1 else {k: weight * loss for k, loss in passed.losses.items()}
         enc, dec, enc_d, dec_d = (list(network.parameters()) for network in self.networks)
         losses["encoding_discriminator"].backward(inputs=enc_d, retain_graph=True)
-        losses["decoding_discriminator"].backward(inputs=dec_d, retain_graph=True)
-        # Section 2.3: what DecD has to say reaches the decoder alone, through the images.
-        to_images = torch.autograd.grad(config.gamma_dec * losses["decoder_deception"], passed.image_leaves)
         reconstruction = config.reconstruction_weight * losses["reconstruction"]
         for_encoder = reconstruction + config.gamma_enc * losses["encoder_deception"]
-        to_code = torch.autograd.grad(for_encoder, passed.code_leaves, retain_graph=True)
-        torch.autograd.backward([reconstruction, *passed.images], [None, *to_images], inputs=dec)
+        if judge:
+            losses["decoding_discriminator"].backward(inputs=dec_d, retain_graph=True)
+            # Section 2.3: what DecD has to say reaches the decoder alone, through the images.
+            deception = config.gamma_dec * losses["decoder_deception"]
+            to_images = torch.autograd.grad(deception, passed.image_leaves)
+            to_code = torch.autograd.grad(for_encoder, passed.code_leaves, retain_graph=True)
+            torch.autograd.backward([reconstruction, *passed.images], [None, *to_images], inputs=dec)
+        else:  # encoder and decoder learn from the same loss: one way back through the decoder does
+            for_encoder.backward(inputs=[*dec, *passed.code_leaves])
+            to_code = tuple(cast(Tensor, part.grad) for part in passed.code_leaves)
         own = [losses[name] for name in self.own_losses]
         torch.autograd.backward([*own, *passed.code], [*(None for _ in own), *to_code], inputs=enc)
-        return {name: losses[name].detach() for name in self.loss_names}
+        return {name: passed.losses[name].detach() for name in self.loss_names if name in passed.losses}
 
     def update(self) -> None:
         """Step all four optimisers on the gradients gathered, and forget them (equations 15 to 18)."""
@@ -187,8 +214,7 @@ class Phase(ABC):
 
     def draw(self, n: int, n_latent: int, like: Tensor) -> Tensor:
         """``n`` positions from the isotropic Gaussian prior of section 3.3, (n, n_latent)."""
-        dtype = torch.promote_types(like.dtype, torch.float32)
-        return torch.randn(n, n_latent, generator=self.generator, device=self.generator.device, dtype=dtype)
+        return self.draws.normal((n, n_latent), torch.promote_types(like.dtype, torch.float32))
 
 
 def leaf(tensor: Tensor) -> Tensor:

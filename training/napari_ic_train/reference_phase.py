@@ -33,8 +33,8 @@ class ReferencePhase(Phase):
     name: ClassVar[str] = "reference"
     networks: ReferenceNetworks
 
-    def forward(self, *batch: Tensor) -> ForwardPass:
-        """One batch of reference images (N, R, Z, Y, X) through all four networks."""
+    def forward(self, *batch: Tensor, judge: bool) -> ForwardPass:
+        """One batch of reference images (N, R, Z, Y, X) through the networks."""
         (x,) = batch
         enc, dec, enc_d, dec_d = self.networks
         scaling = self.config.loss_scaling
@@ -44,26 +44,27 @@ class ReferencePhase(Phase):
         z_drawn = self.draw(len(x), self.config.model.n_ref, like=x)
 
         logits = dec.logits(z_observed)
-        decoded, generated = logits.sigmoid(), dec(z_drawn)
-        x_decoded, x_generated = leaf(decoded), leaf(generated)
-
         v_drawn, v_observed = enc_d(z_drawn), enc_d(z_observed)
-        v_x, v_decoded, v_generated = dec_d(x), dec_d(x_decoded), dec_d(x_generated)
-
         losses = {
             "reconstruction": reconstruction_loss(logits, x),
             "encoder_deception": source_loss(v_observed, observed=False),
-            "decoder_deception": decoder_deception_loss(
-                source_loss(v_decoded, observed=True), source_loss(v_generated, observed=True), scaling
-            ),
             "encoding_discriminator": encoding_discriminator_loss(
                 source_loss(v_drawn, observed=False), source_loss(v_observed, observed=True), scaling
             ),
-            "decoding_discriminator": decoding_discriminator_loss(
-                source_loss(v_x, observed=True),
-                source_loss(v_decoded, observed=False),
-                source_loss(v_generated, observed=False),
-                scaling,
-            ),
         }
+        if not judge:
+            return ForwardPass(losses, (z_ref,), (z_observed,), (), ())
+
+        decoded, generated = logits.sigmoid(), dec(z_drawn)
+        x_decoded, x_generated = leaf(decoded), leaf(generated)
+        v_x, v_decoded, v_generated = dec_d(x), dec_d(x_decoded), dec_d(x_generated)
+        losses["decoder_deception"] = decoder_deception_loss(
+            source_loss(v_decoded, observed=True), source_loss(v_generated, observed=True), scaling
+        )
+        losses["decoding_discriminator"] = decoding_discriminator_loss(
+            source_loss(v_x, observed=True),
+            source_loss(v_decoded, observed=False),
+            source_loss(v_generated, observed=False),
+            scaling,
+        )
         return ForwardPass(losses, (z_ref,), (z_observed,), (decoded, generated), (x_decoded, x_generated))

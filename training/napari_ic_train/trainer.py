@@ -1,11 +1,8 @@
-"""The plain loop that both phases share: epochs, checkpoints, losses on record, resuming, stopping."""
+"""Both phases, each from its cells to its fitted networks."""
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
@@ -20,18 +17,25 @@ from napari_integrated_cell.model.networks import (
     conditional_networks,
     reference_networks,
 )
-from napari_integrated_cell.model.runtime import Cancelled, CancelToken, choose_device
+from napari_integrated_cell.model.runtime import CancelToken, choose_device
 
-from .cells import Cells, Indices, Load, check_cells, epoch_batches, flipped, read_ahead, reference_targets
-from .checkpoint import Position, checkpoints, last_good, read_checkpoint, write_checkpoint
+from .batch_norm import synchronise_batch_norm
+from .cells import Cells, Indices, Load, check_cells, epoch_batches, flipped, reference_targets
 from .conditional_phase import ConditionalPhase
-from .config import PhaseConfig, TrainingConfig
-from .phase import Networks, Phase, initialised
+from .config import TrainingConfig
+from .distributed import World
+from .first_weights import mean_intensity, predict_mean, take_over
+from .loop import Batch, EpochProgress, Job, TrainingDiverged, run_phase
+from .measures import Measure, measure
+from .phase import Networks, initialised
+from .precision import running_config
 from .reference_phase import ReferencePhase
-from .run_folder import LossLog, fitted_conditional, fitted_reference, open_run
+from .run_folder import fitted_conditional, fitted_reference, open_run
+from .watching import Watcher
 
 __all__ = [
     "Cells",
+    "EpochProgress",
     "TrainingDiverged",
     "fit_conditional",
     "fit_reference",
@@ -39,15 +43,8 @@ __all__ = [
     "fitted_reference",
 ]
 
-EpochProgress = Callable[[int, int, dict[str, float], float, float], None]
-"""Called after each epoch: ``progress(epoch, epochs, losses, cells_per_second, seconds_left)``, from 1 on."""
-
-CHECK_EVERY = 16
-"""Batches between two looks at whether the losses are finite: each look waits for the device."""
-
-
-class TrainingDiverged(RuntimeError):
-    """A loss became infinite or undefined."""
+MEASURED = 256
+"""Training cells whose codes are measured where none are held out."""
 
 
 def fit_reference(
@@ -59,6 +56,9 @@ def fit_reference(
     resume: bool = False,
     progress: EpochProgress | None = None,
     cancel: CancelToken | None = None,
+    held_out: Cells | None = None,
+    watchers: Sequence[Watcher] = (),
+    world: World | None = None,
 ) -> ReferenceNetworks:
     """Phase 1 (Algorithm 1): fit Enc^r, Dec^r, EncD^r and DecD^r.
 
@@ -79,6 +79,12 @@ def fit_reference(
         Called after each epoch.
     cancel : CancelToken, optional
         Looked at before each batch; a checkpoint is written before `Cancelled` is raised.
+    held_out : Cells, optional
+        Unseen cells to measure after each epoch; the best checkpoint is the one that reconstructs them best.
+    watchers : sequence of Watcher
+        Told about every batch and epoch.
+    world : World, optional
+        The processes to train with, which then choose the device; this process alone when left out.
 
     Returns
     -------
@@ -94,17 +100,30 @@ def fit_reference(
     Cancelled, OSError
         As said above; where the disk is full or away.
     """
-    place = choose_device(device)
-    folder = open_run(Path(out), config, "reference", resume)
+    world = world or World(choose_device(device))
+    folder = _opened(out, config, "reference", resume, world)
     check_cells(cells, config)
     weights, draws, order = _seeds(config.seed, "reference")
     networks = cast(ReferenceNetworks, initialised(reference_networks(config.model), _generator(weights)))
-    phase = ReferencePhase(config, _on(networks, place), _generator(draws, place))
+    if config.mean_bias:
+        predict_mean(networks.dec, mean_intensity(cells))
+    phase = ReferencePhase(
+        running_config(config, world), _on(networks, world), _generator(draws, world.device)
+    )
 
-    def load(indices: Indices, flips: Indices) -> tuple[Tensor, ...]:
-        return (flipped(cells.references(indices), flips),)
+    def reading(cells: Cells) -> Load:
+        return lambda indices, flips: (flipped(cells.references(indices), flips),)
 
-    _fit(phase, config.reference, len(cells), load, folder, order, progress, cancel)
+    def plan(epoch: int) -> list[Batch]:
+        return epoch_batches(
+            len(cells), config.batch_size, flips=config.augment_flips, seed=order, epoch=epoch
+        )
+
+    load = reading(cells)
+    measured = (
+        _measure(cells, load) if held_out is None else _measure(held_out, reading(held_out), held_out=True)
+    )
+    run_phase(Job(phase, config.reference, plan, load, folder, world, measured, watchers, progress, cancel))
     return cast(ReferenceNetworks, _eval(phase.networks))
 
 
@@ -118,6 +137,9 @@ def fit_conditional(
     resume: bool = False,
     progress: EpochProgress | None = None,
     cancel: CancelToken | None = None,
+    held_out: Cells | None = None,
+    watchers: Sequence[Watcher] = (),
+    world: World | None = None,
 ) -> ConditionalNetworks:
     """Phase 2 (Algorithm 2): fit Enc^{r,s}, Dec^{r,s}, EncD^s and DecD^{r,s}.
 
@@ -126,7 +148,7 @@ def fit_conditional(
     encoder : ReferenceEncoder, optional
         Phase 1's; left out, that of the finished phase 1 in ``out``. The targets z^r are what it gives in
         eval mode, computed once.
-    cells, config, out, device, resume, progress, cancel
+    cells, config, out, device, resume, progress, cancel, held_out, watchers, world
         As in `fit_reference`.
 
     Returns
@@ -141,107 +163,77 @@ def fit_conditional(
     TrainingDiverged, Cancelled, OSError
         As in `fit_reference`.
     """
-    place = choose_device(device)
-    folder = open_run(Path(out), config, "conditional", resume)
+    world = world or World(choose_device(device))
+    folder = _opened(out, config, "conditional", resume, world)
     check_cells(cells, config)
     if encoder is None:
         encoder = fitted_reference(out).enc
     weights, draws, order = _seeds(config.seed, "conditional")
     networks = cast(ConditionalNetworks, initialised(conditional_networks(config.model), _generator(weights)))
-    phase = ConditionalPhase(config, _on(networks, place), _generator(draws, place))
-    targets = reference_targets(cells, encoder.to(place), config, cancel)
-    labels = torch.from_numpy(np.asarray(cells.labels, dtype=np.int64))
+    if config.mean_bias:
+        predict_mean(networks.dec, mean_intensity(cells))
+    if config.warm_start:
+        take_over(networks, fitted_reference(out))
+    phase = ConditionalPhase(
+        running_config(config, world), _on(networks, world), _generator(draws, world.device)
+    )
+    if config.class_weights == "inverse":
+        counts = np.bincount(cells.labels, minlength=config.model.n_structures).clip(1)
+        phase.class_weights = torch.from_numpy(len(cells) / (len(counts) * counts)).to(
+            world.device, torch.float32
+        )
+    encoder.to(world.device)
 
-    def load(indices: Indices, flips: Indices) -> tuple[Tensor, ...]:
-        return flipped(cells.images(indices), flips), labels[indices], targets[indices, flips]
+    def reading(cells: Cells) -> Load:
+        targets = reference_targets(cells, encoder, config, cancel, world)
+        labels = torch.from_numpy(np.asarray(cells.labels, dtype=np.int64))
 
-    _fit(phase, config.conditional, len(cells), load, folder, order, progress, cancel)
+        def load(indices: Indices, flips: Indices) -> tuple[Tensor, ...]:
+            return flipped(cells.images(indices), flips), labels[indices], targets[indices, flips]
+
+        return load
+
+    balanced_by = np.asarray(cells.labels) if config.sampling == "balanced" else None
+
+    def plan(epoch: int) -> list[Batch]:
+        return epoch_batches(
+            len(cells),
+            config.batch_size,
+            flips=config.augment_flips,
+            seed=order,
+            epoch=epoch,
+            balanced_by=balanced_by,
+        )
+
+    load = reading(cells)
+    measured = (
+        _measure(cells, load) if held_out is None else _measure(held_out, reading(held_out), held_out=True)
+    )
+    run_phase(Job(phase, config.conditional, plan, load, folder, world, measured, watchers, progress, cancel))
     return cast(ConditionalNetworks, _eval(phase.networks))
 
 
-def _fit(
-    phase: Phase,
-    length: PhaseConfig,
-    n_cells: int,
-    load: Load,
-    folder: Path,
-    seed: int,
-    progress: EpochProgress | None,
-    cancel: CancelToken | None,
-) -> None:
-    """Run the phase from where its folder left it to its end."""
-    config = phase.config
-    position = _take_up(phase, folder)
-    log = LossLog(folder, phase.loss_names, position.epoch)
-    first_epoch, session = position.epoch, time.monotonic()
-    began = session - position.seconds
+def _opened(out: str | Path, config: TrainingConfig, phase: str, resume: bool, world: World) -> Path:
+    """The phase's folder, which the first process makes and all can see.
 
-    while not length.ended(position.epoch, position.seconds):
-        epoch_began = time.monotonic()
-        plan = epoch_batches(
-            n_cells, config.batch_size, flips=config.augment_flips, seed=seed, epoch=position.epoch
+    Raises
+    ------
+    ValueError
+        As `open_run` does, and if this process's machine does not see the folder.
+    """
+    folder = world.first(lambda: open_run(Path(out), config, phase, resume))
+    if not folder.is_dir():
+        raise ValueError(
+            f"The first process made {folder}, but this machine does not see it: "
+            "keep the run on a file system that all machines share."
         )
-        totals = _totals(phase, position)
-        cells_seen = 0
-        for index, batch in read_ahead(load, plan, position.batch, phase.device):
-            if cancel is not None and cancel.cancelled:
-                reached = dict(zip(phase.loss_names, totals.tolist(), strict=True))
-                stopped = replace(position, batch=index, seconds=time.monotonic() - began, totals=reached)
-                path = write_checkpoint(folder, stopped, phase.state(), config.keep_checkpoints)
-                raise Cancelled(f"Training was stopped: resume it to go on from {path}.")
-            phase.scale_learning_rates(_decay(config, length, position.epoch + index / len(plan)))
-            losses = phase.step(*batch)
-            totals += len(batch[0]) * torch.stack([losses[name] for name in phase.loss_names]).to(
-                totals.dtype
-            )
-            cells_seen += len(batch[0])
-            if (index + 1) % CHECK_EVERY == 0 or index + 1 == len(plan):
-                _check_finite(phase, totals, position.epoch, folder)
-
-        now = time.monotonic()
-        epoch, seconds, rate = position.epoch + 1, now - began, cells_seen / max(now - epoch_began, 1e-9)
-        position = Position(epoch, seconds=seconds)
-        means = dict(zip(phase.loss_names, (totals / n_cells).tolist(), strict=True))
-        log.write(epoch, seconds, rate, means)
-        write_checkpoint(folder, position, phase.state(), config.keep_checkpoints)
-        if progress is not None:
-            left = (now - session) / (epoch - first_epoch) * (length.epochs - epoch)
-            if length.max_minutes is not None:
-                left = min(left, max(60 * length.max_minutes - seconds, 0.0))
-            progress(epoch, length.epochs, means, rate, left)
+    return folder
 
 
-def _take_up(phase: Phase, folder: Path) -> Position:
-    """Load the last checkpoint, if there is one, into the phase."""
-    saved = checkpoints(folder)
-    if not saved:
-        return Position()
-    position, tensors = read_checkpoint(saved[-1])
-    phase.load_state(tensors)
-    return position
-
-
-def _totals(phase: Phase, position: Position) -> Tensor:
-    """Each loss summed over the epoch's cells so far, on the device, so that no step waits for it."""
-    dtype = torch.float32 if phase.device.type == "mps" else torch.float64
-    totals = [position.totals.get(name, 0.0) for name in phase.loss_names]
-    return torch.tensor(totals, dtype=dtype, device=phase.device)
-
-
-def _check_finite(phase: Phase, totals: Tensor, epoch: int, folder: Path) -> None:
-    for name, total in zip(phase.loss_names, totals.tolist(), strict=True):
-        if not math.isfinite(total):
-            raise TrainingDiverged(
-                f"In epoch {epoch + 1} of the {phase.name} phase the loss '{name}' became NaN or infinite; "
-                f"{last_good(checkpoints(folder))}: lower the learning rates, or train in fp32."
-            )
-
-
-def _decay(config: TrainingConfig, length: PhaseConfig, epoch: float) -> float:
-    """Factor of the learning rates after so many epochs, fractions counted."""
-    if config.learning_rate_decay == "none":
-        return 1.0
-    return 0.5 * (1 + math.cos(math.pi * epoch / length.epochs))
+def _measure(cells: Cells, load: Load, *, held_out: bool = False) -> Measure:
+    """Measures unseen cells, or the codes of some of those that are trained on."""
+    n_cells = len(cells) if held_out else min(len(cells), MEASURED)
+    return lambda phase: measure(phase, load, n_cells, held_out=held_out)
 
 
 def _seeds(seed: int, phase: str) -> tuple[int, int, int]:
@@ -255,9 +247,11 @@ def _generator(seed: int, device: torch.device | str = "cpu") -> torch.Generator
     return torch.Generator(device).manual_seed(seed)
 
 
-def _on(networks: Networks, device: torch.device) -> Networks:
+def _on(networks: Networks, world: World) -> Networks:
     for network in networks:
-        network.to(device)
+        network.to(world.device)
+        if world.size > 1:
+            synchronise_batch_norm(network, world.device)
     return networks
 
 

@@ -38,6 +38,13 @@ class ModelConfig(BaseModel):
         Channels on the smallest grid ("1024 FC") and after each up-block but the last of Dec^r and Dec^{r,s}
         (Tables S2, S6); the last up-block ends in the image's channels, so the decoder has as many levels as
         widths are listed.
+    latent_norm : bool
+        Whether Enc^r ends in a batch normalisation without parameters of its own, so that every dimension of z^r
+        has its prior's mean and width from the first step on and EncD^r has only their joint distribution left
+        to teach. The tables have none.
+    label_scale : float
+        Factor of the one-hot label y at the entrance of Dec^{r,s}. With the tables' 1, a label is one input of
+        deviation 0.3 among \|Z^r\| of deviation 1, and the decoder takes thousands of steps to heed it.
     enc_d_norm : bool
         Whether EncD has batch normalisation (Tables S3, S7: yes). It judges drawn and observed codes in a batch
         each, and the norm brings both to one mean and width: a posterior several times wider than its prior then
@@ -73,6 +80,8 @@ class ModelConfig(BaseModel):
     enc_cond_widths: Widths = (64, 128, 256, 512, 1024, 1024)
     dec_widths: Widths = (1024, 1024, 512, 256, 128, 64)
     enc_d_widths: Widths = (1024, 1024, 512)
+    latent_norm: bool = False
+    label_scale: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     enc_d_norm: bool = True
     dec_d_widths: Widths = (64, 128, 256, 512, 512)
     dec_d_head: Literal["conv", "linear"] = "conv"
@@ -146,6 +155,8 @@ PRESETS: dict[str, ModelConfig] = {
         enc_ref_widths=(16, 48, 96, 192),
         enc_cond_widths=(16, 48, 96, 192),
         dec_widths=(192, 96, 48, 16),
+        latent_norm=True,
+        label_scale=16.0,
         enc_d_widths=(256, 256, 128),
         enc_d_norm=False,
         dec_d_widths=(8, 16, 32, 64),

@@ -14,7 +14,7 @@ Where the tables leave a freedom, this is what is done (and see :mod:`.blocks` f
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -38,15 +38,21 @@ class ConditionalCode(NamedTuple):
 
 
 class ReferenceEncoder(EncoderTrunk):
-    """Enc^r (equation 1, Table S1): reference images (N, R, Z, Y, X) to z^r (N, n_ref)."""
+    """Enc^r (equation 1, Table S1): reference images (N, R, Z, Y, X) to z^r (N, n_ref).
+
+    With ``config.latent_norm`` z^r is standardised: over the batch in training, by the running mean and variance
+    after.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config, config.n_references, config.enc_ref_widths)
         self.z_ref = nn.Linear(self.n_features, config.n_ref)
+        self.standardise = nn.BatchNorm1d(config.n_ref, affine=False) if config.latent_norm else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Latent position z^r (N, n_ref) of reference images (N, R, Z, Y, X)."""
-        return self.z_ref(self.features(x))
+        z_ref = self.z_ref(self.features(x))
+        return z_ref if self.standardise is None else self.standardise(z_ref)
 
 
 class ConditionalEncoder(EncoderTrunk):
@@ -82,16 +88,17 @@ class ReferenceDecoder(DecoderTrunk):
 class ConditionalDecoder(DecoderTrunk):
     """Dec^{r,s} (equation 12, Table S6): y, z^r, z^s to images (N, R + 1, Z, Y, X) in (0, 1), structure last.
 
-    ``y`` (N, K) is a one-hot label or the probabilities ŷ.
+    ``y`` (N, K) is a one-hot label or the probabilities ŷ, which enters times ``config.label_scale``.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         n_latent = config.n_structures + config.n_ref + config.n_struct
         super().__init__(config, n_latent, config.n_references + 1)
+        self.label_scale = config.label_scale
 
     def logits(self, y: Tensor, z_ref: Tensor, z_struct: Tensor) -> Tensor:
         """Image before the sigmoid, (N, R + 1, Z, Y, X): give it to a cross entropy on logits."""
-        return self.image_logits(torch.cat((y, z_ref, z_struct), dim=1))
+        return self.image_logits(torch.cat((self.label_scale * y, z_ref, z_struct), dim=1))
 
     def forward(self, y: Tensor, z_ref: Tensor, z_struct: Tensor) -> Tensor:
         """Images x̂^{r,s} (N, R + 1, Z, Y, X) in (0, 1)."""
@@ -125,13 +132,14 @@ class DecodingDiscriminator(nn.Module):
 
     ``n_channels`` is R in phase 1 and R + 1 in phase 2; ``n_out`` is 1 in phase 1 (equation 6) and K + 1 in
     phase 2, "generated" last (equation 14). In training mode white noise of deviation ``noise_sigma`` is
-    added to the images first (section 3.2), drawn from ``generator`` where one is set: a run can be repeated.
+    added to the images first (section 3.2); ``white_noise`` draws it in their shape, and whoever trains may set
+    another source, so that a run can be repeated.
     """
 
     def __init__(self, config: ModelConfig, n_channels: int, n_out: int) -> None:
         super().__init__()
         self.noise_sigma = config.dec_d_noise
-        self.generator: torch.Generator | None = None
+        self.white_noise: Callable[[Tensor], Tensor] = torch.randn_like
         reference = n_channels == config.n_references
         first_norm = config.dec_d_ref_first_norm if reference else config.dec_d_cond_first_norm
         widths = config.dec_d_widths
@@ -150,17 +158,11 @@ class DecodingDiscriminator(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Logits (N, n_out)."""
         if self.training and self.noise_sigma > 0:
-            x = x + self.noise_sigma * self._white_noise(x)
+            x = x + self.noise_sigma * self.white_noise(x)
         features = self.blocks(x)
         if isinstance(self.head, nn.Conv3d):
             return self.head(features).mean(dim=(2, 3, 4))
         return self.head(features.flatten(1))
-
-    def _white_noise(self, x: Tensor) -> Tensor:
-        if self.generator is None:
-            return torch.randn_like(x)
-        device = self.generator.device
-        return torch.randn(x.shape, generator=self.generator, device=device, dtype=x.dtype).to(x.device)
 
 
 class ReferenceNetworks(NamedTuple):
@@ -220,8 +222,9 @@ def initialise(network: nn.Module, generator: torch.Generator) -> None:
             if module.bias is not None:
                 module.bias.zero_()
         elif isinstance(module, (nn.BatchNorm1d, nn.BatchNorm3d)):
-            module.weight.copy_(draw(module.weight).normal_(1.0, 0.02, generator=generator))
-            module.bias.zero_()
+            if module.affine:
+                module.weight.copy_(draw(module.weight).normal_(1.0, 0.02, generator=generator))
+                module.bias.zero_()
             module.reset_running_stats()
         elif isinstance(module, nn.Linear):
             bound = 1.0 / math.sqrt(module.in_features)

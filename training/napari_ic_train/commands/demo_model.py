@@ -1,0 +1,49 @@
+"""``napari-ic-train demo-model``: the bundled model from nothing."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_integrated_cell.console import one_line_errors, progress_bar
+
+PROGRAM = "napari-ic-train"
+
+
+def demo_model(
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for the cells, the store, the run and the bundle.")
+    ],
+    cells: Annotated[
+        int | None,
+        typer.Option("--cells", help="Simulated training cells; the committed number if left out."),
+    ] = None,
+    real: Annotated[Path | None, typer.Option("--real", help="Folder of a real field to score on.")] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
+    workers: Annotated[
+        int | None, typer.Option("--workers", help="Processes; all cores when left out.")
+    ] = None,
+) -> None:
+    """Make the bundled demo model from nothing: simulate, prepare, fit, export, score. A stopped run continues."""
+    with one_line_errors(PROGRAM), progress_bar() as move:
+        from napari_ic_train.demo import CELLS, build_demo
+        from napari_integrated_cell.model.runtime import Cancelled
+
+        try:
+            bundle = build_demo(
+                out,
+                n_cells=cells or CELLS,
+                real=real,
+                device=device,
+                workers=workers or os.cpu_count() or 1,
+                progress=move,
+            )
+        except Cancelled as stopped:
+            typer.echo(f"{stopped}\nThe same command goes on from there.", err=True)
+            return
+    typer.echo(
+        f"The demo model is in {bundle}; copy it over src/napari_integrated_cell/models/demo to ship it."
+    )

@@ -1,0 +1,113 @@
+"""``napari-ic-train fit``."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from napari_integrated_cell.console import one_line_errors
+
+PROGRAM = "napari-ic-train"
+
+
+def fit(
+    data: Annotated[Path, typer.Option("--data", help="A training store.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder of the run; a stopped run in it continues.")
+    ],
+    preset: Annotated[
+        str | None, typer.Option("--preset", help="paper, paper-code, demo or tiny; paper when left out.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="A YAML file instead of a preset.")] = None,
+    phase: Annotated[
+        str, typer.Option("--phase", help="reference (Algorithm 1), conditional (Algorithm 2) or both.")
+    ] = "both",
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="There must be a run to go on with; it keeps its own configuration unless one is given.",
+        ),
+    ] = False,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
+    precision: Annotated[
+        str | None, typer.Option("--precision", help="fp32 (or 32), or bf16 where the hardware has it.")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", help="Cells a step learns from, all processes together.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", help="Of each phase that is fitted.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="FIELD=VALUE",
+            help="Any field of the configuration, for example learning_rate=1e-3 or model.n_ref=32; repeatable.",
+        ),
+    ] = None,
+) -> None:
+    """Fit the reference model, then the conditional model: on one device, or on many under torchrun.
+
+    SIGTERM and Ctrl-C finish the step, save, and print the command that continues.
+    """
+    rank = int(os.environ.get("RANK", "0"))
+    with one_line_errors(PROGRAM):
+        from napari_ic_train.config import preset as training_preset
+        from napari_ic_train.config import read_config
+        from napari_ic_train.distributed import leave
+        from napari_ic_train.fitting import PHASES, continue_command, fit_store
+        from napari_ic_train.overrides import overridden
+        from napari_ic_train.run_folder import CONFIG
+        from napari_integrated_cell.model.runtime import Cancelled, is_out_of_memory
+
+        if preset is not None and config is not None:
+            raise ValueError("--preset and --config are two beginnings: give one of them.")
+        if config is not None:
+            chosen = read_config(config)
+        elif resume and preset is None and (out / CONFIG).is_file():
+            chosen = read_config(out / CONFIG)
+        else:
+            chosen = training_preset(preset or "paper")
+        fields = []
+        if precision is not None:
+            fields.append(f"precision={'fp32' if precision == '32' else precision}")
+        if batch_size is not None:
+            fields.append(f"batch_size={batch_size}")
+        if epochs is not None:
+            fields += [f"{name}.epochs={epochs}" for name in (PHASES if phase == "both" else (phase,))]
+        chosen = overridden(chosen, [*fields, *(settings or [])])
+        try:
+            with warnings.catch_warnings():
+                warnings.showwarning = _say if rank == 0 else _say_nothing
+                fit_store(data, chosen, out, phase=phase, device=device, resume=resume, command=sys.argv)
+        except Cancelled as stopped:
+            if rank == 0:
+                again = continue_command(data, out, phase, device)
+                typer.echo(f"{stopped}\nContinue with: {again}", err=True)
+        except (RuntimeError, MemoryError) as error:
+            if is_out_of_memory(error):
+                raise OSError(
+                    "There is too little memory for a batch: try --set accumulate=2 (or 4, ...), then --resume."
+                ) from error
+            raise
+        else:
+            if rank == 0:
+                typer.echo(
+                    f"Fitted; go on with: napari-ic-train landmarks {out}; napari-ic-train export {out} --out BUNDLE"
+                )
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        leave()
+
+
+def _say(message: Warning | str, *where: Any, **details: Any) -> None:
+    """A warning as a sentence, without the line of code that it came from."""
+    typer.echo(f"{PROGRAM}: {message}", err=True)
+
+
+def _say_nothing(message: Warning | str, *where: Any, **details: Any) -> None:
+    """The first process speaks for all."""

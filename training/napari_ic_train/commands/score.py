@@ -1,0 +1,44 @@
+"""``napari-ic-train score``: what a bundle is worth, into its model card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_integrated_cell.console import one_line_errors, progress_bar, report
+
+PROGRAM = "napari-ic-train"
+
+
+def score(
+    bundle: Annotated[str, typer.Argument(help="A bundle's path, or a name that `napari-ic models` lists.")],
+    real: Annotated[
+        Path | None,
+        typer.Option(
+            "--real", help="Folder with cell_labels, nucleus_labels and tomm20_mask .ome.tif of a real field."
+        ),
+    ] = None,
+    cells: Annotated[int, typer.Option("--cells", min=1, help="Unseen simulated cells to score on.")] = 220,
+    workers: Annotated[
+        int | None, typer.Option("--workers", help="Processes; all cores when left out.")
+    ] = None,
+    write: Annotated[
+        bool, typer.Option("--write/--no-write", help="Write the figures into the bundle's card.")
+    ] = True,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a machine-readable summary to standard output.")
+    ] = False,
+) -> None:
+    """Measure where a model puts structures, on unseen simulated cells and on a real field, into its model card."""
+    with one_line_errors(PROGRAM), progress_bar() as move:
+        from napari_ic_train.evaluation.model_card import verdicts
+        from napari_ic_train.export import score_bundle
+
+        metrics = score_bundle(bundle, real=real, n_cells=cells, workers=workers, write=write, progress=move)
+    lines = [
+        f"{'not measured' if measured is None else f'{measured:.3f}':>12}  wanted {least:.3f}  {what}"
+        for what, least, measured, _ in verdicts(metrics)
+    ]
+    report(metrics, as_json, "\n".join(lines))

@@ -1,0 +1,28 @@
+"""``napari-ic-train status``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_integrated_cell.console import one_line_errors
+
+PROGRAM = "napari-ic-train"
+
+
+def status(
+    run: Annotated[Path, typer.Argument(help="Folder of a run, finished or under way.")],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a machine-readable summary to standard output.")
+    ] = False,
+) -> None:
+    """Tell how a run stands: phase, epoch, losses, speed, time left, warnings, and whether its process lives."""
+    with one_line_errors(PROGRAM):
+        from napari_ic_train.status import run_status
+
+        found = run_status(run)
+        typer.echo(json.dumps(asdict(found), indent=2) if as_json else "\n".join(found.lines()))
