@@ -8,9 +8,8 @@ from typing import Annotated
 
 import typer
 
+from napari_ic_train.commands import PROGRAM, DeviceOption, WorkersOption
 from napari_integrated_cell.console import one_line_errors, progress_bar
-
-PROGRAM = "napari-ic-train"
 
 
 def demo_model(
@@ -22,10 +21,8 @@ def demo_model(
         typer.Option("--cells", help="Simulated training cells; the committed number if left out."),
     ] = None,
     real: Annotated[Path | None, typer.Option("--real", help="Folder of a real field to score on.")] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
-    workers: Annotated[
-        int | None, typer.Option("--workers", help="Processes; all cores when left out.")
-    ] = None,
+    device: DeviceOption = "auto",
+    workers: WorkersOption = None,
 ) -> None:
     """Make the bundled demo model from nothing: simulate, prepare, fit, export, score. A stopped run continues."""
     with one_line_errors(PROGRAM), progress_bar() as move:

@@ -7,16 +7,13 @@ from typing import Annotated
 
 import typer
 
+from napari_ic_train.commands import PROGRAM, JsonOption
 from napari_integrated_cell.console import one_line_errors
-
-PROGRAM = "napari-ic-train"
 
 
 def describe(
     preset: Annotated[str, typer.Option("--preset", help="paper, paper-code, demo or tiny.")] = "paper",
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print a machine-readable summary to standard output.")
-    ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Print every network's layers, output shapes and parameter counts (Tables S1-S8)."""
     with one_line_errors(PROGRAM):

@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
+from napari_ic_train.commands import PROGRAM, DeviceOption
 from napari_integrated_cell.console import one_line_errors, progress_bar
-
-PROGRAM = "napari-ic-train"
 
 
 def export(
@@ -29,7 +28,7 @@ def export(
     data: Annotated[
         Path | None, typer.Option("--data", help="The store it was fitted on, where that has moved.")
     ] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
+    device: DeviceOption = "auto",
 ) -> None:
     """Make a bundle that opens in napari out of a finished run, with its landmarks and latent statistics."""
     with one_line_errors(PROGRAM), progress_bar() as move:

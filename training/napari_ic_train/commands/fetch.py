@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from napari_ic_train.commands import PROGRAM, JsonOption
 from napari_integrated_cell.console import one_line_errors, report
 
 if TYPE_CHECKING:
     from napari_ic_train.data.fetch import Fetched, Plan, Verify
-
-PROGRAM = "napari-ic-train"
 
 
 def fetch(
@@ -68,9 +67,7 @@ def fetch(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say how much it would be (this gets the dataset's table).")
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print a machine-readable summary to standard output.")
-    ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Fetch cells of the WTC-11 hiPSC Single-Cell Image Dataset. What is there already is not fetched again."""
     with one_line_errors(PROGRAM):

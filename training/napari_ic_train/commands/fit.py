@@ -10,9 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
+from napari_ic_train.commands import PROGRAM, DeviceOption
 from napari_integrated_cell.console import one_line_errors
-
-PROGRAM = "napari-ic-train"
 
 
 def fit(
@@ -34,7 +33,7 @@ def fit(
             help="There must be a run to go on with; it keeps its own configuration unless one is given.",
         ),
     ] = False,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
+    device: DeviceOption = "auto",
     precision: Annotated[
         str | None, typer.Option("--precision", help="fp32 (or 32), or bf16 where the hardware has it.")
     ] = None,

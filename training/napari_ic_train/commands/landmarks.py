@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
+from napari_ic_train.commands import PROGRAM, DeviceOption, JsonOption
 from napari_integrated_cell.console import one_line_errors, progress_bar, report
-
-PROGRAM = "napari-ic-train"
 
 
 def landmarks(
@@ -25,10 +24,8 @@ def landmarks(
     data: Annotated[
         Path | None, typer.Option("--data", help="The store it was fitted on, where that has moved.")
     ] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print a machine-readable summary to standard output.")
-    ] = False,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
 ) -> None:
     """Choose one cell for each stage of the cell cycle, and measure the latent spaces; `export` takes both along."""
     with one_line_errors(PROGRAM), progress_bar() as move:

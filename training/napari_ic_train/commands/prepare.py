@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from napari_ic_train.commands import JsonOption
 from napari_integrated_cell.console import one_line_errors, progress_bar, report
 
 if TYPE_CHECKING:
@@ -75,9 +76,7 @@ def prepare(
         Path | None,
         typer.Option("--picture", help="Draw some posed cells into this .png: look before you train."),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print a machine-readable summary to standard output.")
-    ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Pose, normalise and mask every cell of a manifest into a training store (section 3.1)."""
     with one_line_errors("napari-ic-train"), progress_bar() as move:

@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
+from napari_ic_train.commands import PROGRAM, JsonOption, WorkersOption
 from napari_integrated_cell.console import one_line_errors, progress_bar, report
-
-PROGRAM = "napari-ic-train"
 
 
 def score(
@@ -21,15 +20,11 @@ def score(
         ),
     ] = None,
     cells: Annotated[int, typer.Option("--cells", min=1, help="Unseen simulated cells to score on.")] = 220,
-    workers: Annotated[
-        int | None, typer.Option("--workers", help="Processes; all cores when left out.")
-    ] = None,
+    workers: WorkersOption = None,
     write: Annotated[
         bool, typer.Option("--write/--no-write", help="Write the figures into the bundle's card.")
     ] = True,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print a machine-readable summary to standard output.")
-    ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Measure where a model puts structures, on unseen simulated cells and on a real field, into its model card."""
     with one_line_errors(PROGRAM), progress_bar() as move:

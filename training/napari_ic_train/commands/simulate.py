@@ -8,9 +8,8 @@ from typing import Annotated
 
 import typer
 
+from napari_ic_train.commands import PROGRAM, JsonOption, WorkersOption
 from napari_integrated_cell.console import one_line_errors, progress_bar, report
-
-PROGRAM = "napari-ic-train"
 
 
 def simulate(
@@ -26,12 +25,8 @@ def simulate(
     structures: Annotated[
         str | None, typer.Option("--structures", help="Comma-separated; all eleven in turn.")
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option("--workers", help="Processes; all cores when left out.")
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print a machine-readable summary to standard output.")
-    ] = False,
+    workers: WorkersOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Make simulated cells with known truth, in the public dataset's layout. A stopped run continues."""
     with one_line_errors(PROGRAM), progress_bar() as move:

@@ -9,16 +9,13 @@ from typing import Annotated
 
 import typer
 
+from napari_ic_train.commands import PROGRAM, JsonOption
 from napari_integrated_cell.console import one_line_errors
-
-PROGRAM = "napari-ic-train"
 
 
 def status(
     run: Annotated[Path, typer.Argument(help="Folder of a run, finished or under way.")],
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print a machine-readable summary to standard output.")
-    ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Tell how a run stands: phase, epoch, losses, speed, time left, warnings, and whether its process lives."""
     with one_line_errors(PROGRAM):
