@@ -21,9 +21,9 @@ from typer.testing import CliRunner
 from napari_ic_train import fitted, landmarks
 from napari_ic_train.commands.landmarks import landmarks as landmarks_command
 from napari_ic_train.fitted import FOLDER, fitted_model, measure
-from napari_ic_train.landmarks import METRICS, encoded, medoid, stage_landmarks
+from napari_ic_train.landmarks import encoded, stage_landmarks
 from napari_ic_train.latent import Moments, latent_statistics
-from napari_integrated_cell.model.latent import LatentDistribution
+from napari_integrated_cell.model.latent import METRICS, LatentDistribution, medoid
 from napari_integrated_cell.vocabulary import STAGE_NAMES
 
 torch.set_num_threads(1)

@@ -87,12 +87,15 @@ def imported_roots(path: Path) -> set[str]:
     return roots
 
 
-def test_every_import_is_a_declared_dependency() -> None:
-    declared = {canonicalize_name(Requirement(line).name) for line in PROJECT["dependencies"]} | {NAME}
+@pytest.mark.parametrize(("folder", "extra"), [("src", ()), ("training", ("train",))])
+def test_every_import_is_a_declared_dependency(folder: str, extra: tuple[str, ...]) -> None:
+    lines = PROJECT["dependencies"] + [s for name in extra for s in PROJECT["optional-dependencies"][name]]
+    declared = {canonicalize_name(Requirement(line).name) for line in lines} | {NAME}
     providers = packages_distributions()
     undeclared = {
         f"{root} in {path.relative_to(ROOT)}"
         for path in SOURCES
+        if path.is_relative_to(ROOT / folder)
         for root in imported_roots(path) - sys.stdlib_module_names
         if root in providers and not declared & {canonicalize_name(name) for name in providers[root]}
     }

@@ -26,10 +26,11 @@ def one_line_errors(program: str) -> Iterator[None]:
 
 
 @contextmanager
-def progress_bar() -> Iterator[Callable[[int, int, str], None]]:
+def progress_bar(unit: str = "it") -> Iterator[Callable[[int, int, str], None]]:
     """A bar on standard error, moved by calling what is yielded with (done, total, what).
 
-    A new ``what`` starts a new bar, so that each step of a long work keeps its own line and time.
+    A new ``what`` starts a new bar, so that each step of a long work keeps its own line and time. ``unit="B"``
+    counts bytes, in kilo, mega and giga.
     """
     bar: tqdm | None = None
     current = ""
@@ -39,7 +40,17 @@ def progress_bar() -> Iterator[Callable[[int, int, str], None]]:
         if bar is None or what != current:
             if bar is not None:
                 bar.close()
-            bar, current = tqdm(total=total, desc=what, file=sys.stderr, mininterval=0.5), what
+            current = what
+            # What was done before this work began is no part of its speed.
+            bar = tqdm(
+                total=total,
+                desc=what,
+                unit=unit,
+                unit_scale=unit == "B",
+                file=sys.stderr,
+                mininterval=0.5,
+                initial=done,
+            )
         bar.total = total
         bar.update(done - bar.n)
 

@@ -13,12 +13,12 @@ from pathlib import Path
 
 from napari_ic_train.config import read_config
 from napari_ic_train.data.store import CellStore
-from napari_ic_train.landmarks import METRIC, checked_metric, stage_landmarks
+from napari_ic_train.landmarks import stage_landmarks
 from napari_ic_train.latent import latent_statistics
 from napari_ic_train.trainer import fitted_conditional, fitted_reference
 from napari_integrated_cell.model import archive
 from napari_integrated_cell.model.integrated_cell import IntegratedCell
-from napari_integrated_cell.model.latent import Landmark, LatentStatistics
+from napari_integrated_cell.model.latent import METRIC, Landmark, LatentStatistics, checked_metric
 from napari_integrated_cell.model.latent_files import (
     LANDMARKS,
     landmark_files,

@@ -8,57 +8,18 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from sklearn.metrics import pairwise_distances_chunked
 
 from napari_ic_train.data.store import CellStore
 from napari_ic_train.latent import BATCH, Indices, cells_of
 from napari_integrated_cell.model.integrated_cell import Floats, IntegratedCell
-from napari_integrated_cell.model.latent import FEW_CELLS, Landmark
+from napari_integrated_cell.model.latent import FEW_CELLS, METRIC, Landmark, checked_metric, medoid
 from napari_integrated_cell.picture import tile
 from napari_integrated_cell.vocabulary import STAGE_NAMES, stage
 
 Progress = Callable[[int, int, str], None]
 
-METRICS = ("cityblock", "euclidean", "cosine", "chebyshev")
-# The paper's landmarks were chosen by it (its text names no distance), and in a hundred dimensions
-# one deviant coordinate sways a sum of absolute differences less than a sum of squares.
-METRIC = "cityblock"
-
 MOST_CELLS = 20_000
 """Of a stage with more cells than these so many are drawn: all pairs of 200,000 would take hours."""
-
-
-def medoid(points: NDArray[np.floating], metric: str = METRIC) -> int:
-    """Which point's distances to all points have the least sum; the first one where several have.
-
-    Memory stays bounded: distances are computed some rows at a time.
-
-    Parameters
-    ----------
-    points : array (n, d)
-        At least one.
-    metric : {"cityblock", "euclidean", "cosine", "chebyshev"}
-        The distance.
-
-    Raises
-    ------
-    ValueError
-        If there is no point, or no such metric.
-    """
-    checked_metric(metric)
-    if len(points) == 0:
-        raise ValueError("There is no medoid of no points: give one or more.")
-    sums = pairwise_distances_chunked(
-        np.asarray(points, np.float64), metric=metric, reduce_func=lambda rows, start: rows.sum(1)
-    )
-    return int(np.concatenate(list(sums)).argmin())
-
-
-def checked_metric(metric: str) -> str:
-    """``metric``, or a ValueError that lists the metrics there are."""
-    if metric not in METRICS:
-        raise ValueError(f"There is no metric {metric!r}: choose {', '.join(METRICS)}.")
-    return metric
 
 
 def stages_of(store: CellStore) -> NDArray[np.object_]:

@@ -1,6 +1,6 @@
 """What is known of a model's latent spaces: how its training cells lie in them, and one landmark per stage.
 
-Needs no torch.
+The ways from one position to another (:mod:`~.paths`) may be had from here too. Needs no torch.
 """
 
 from __future__ import annotations
@@ -12,10 +12,31 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_integrated_cell.model.paths import great_circle_path, radial_path, straight_path
+
+__all__ = [
+    "FEW_CELLS",
+    "METRIC",
+    "METRICS",
+    "Landmark",
+    "LatentDistribution",
+    "LatentStatistics",
+    "checked_metric",
+    "great_circle_path",
+    "medoid",
+    "radial_path",
+    "straight_path",
+]
+
 Floats = NDArray[np.float32]
 
 FEW_CELLS = 3
 """With fewer cells than these a medoid is one of two equals, or the only cell there is."""
+
+METRICS = ("cityblock", "euclidean", "cosine", "chebyshev")
+# The paper's landmarks were chosen by it (its text names no distance), and in a hundred dimensions
+# one deviant coordinate sways a sum of absolute differences less than a sum of squares.
+METRIC = "cityblock"
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,3 +141,38 @@ class Landmark:
             return ""
         chosen = f"Only {self.n_held_out} held out: chosen among all {self.n_cells}, training cells too"
         return f"{chosen}; too few for a medoid." if self.n_cells < FEW_CELLS else f"{chosen}."
+
+
+def medoid(embeddings: ArrayLike, metric: str = METRIC) -> int:
+    """Which point's distances to all points have the least sum; the first one where several have.
+
+    Memory stays bounded: distances are computed some rows at a time.
+
+    Parameters
+    ----------
+    embeddings : array (n, d)
+        At least one point.
+    metric : {"cityblock", "euclidean", "cosine", "chebyshev"}
+        The distance.
+
+    Raises
+    ------
+    ValueError
+        If there is no point, or no such metric.
+    """
+    checked_metric(metric)
+    points = np.asarray(embeddings, np.float64)
+    if len(points) == 0:
+        raise ValueError("There is no medoid of no points: give one or more.")
+    # A bundle is opened without ever asking for a medoid, and scikit-learn takes a second to import.
+    from sklearn.metrics import pairwise_distances_chunked
+
+    sums = pairwise_distances_chunked(points, metric=metric, reduce_func=lambda rows, start: rows.sum(1))
+    return int(np.concatenate(list(sums)).argmin())
+
+
+def checked_metric(metric: str) -> str:
+    """``metric``, or a ValueError that lists the metrics there are."""
+    if metric not in METRICS:
+        raise ValueError(f"There is no metric {metric!r}: choose {', '.join(METRICS)}.")
+    return metric

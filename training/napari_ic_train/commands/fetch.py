@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from napari_ic_train.commands import PROGRAM, JsonOption
-from napari_integrated_cell.console import one_line_errors, report
+from napari_integrated_cell.console import one_line_errors, progress_bar, report
 
 if TYPE_CHECKING:
     from napari_ic_train.data.fetch import Fetched, Plan, Verify
@@ -76,7 +73,7 @@ def fetch(
         from napari_ic_train.data.source import PUBLIC_DATASET, Source
 
         try:
-            with _bytes_bar() as move:
+            with progress_bar("B") as move:
                 plan = fetching.plan_fetch(
                     Source.at(source or PUBLIC_DATASET, endpoint=endpoint),
                     out,
@@ -89,7 +86,7 @@ def fetch(
                 report(_summary(plan), as_json, _amount(plan))
                 return
             typer.echo(_amount(plan), err=True)
-            with _bytes_bar() as move:
+            with progress_bar("B") as move:
                 fetched = fetching.fetch(plan, workers=workers, verify=cast("Verify", verify), progress=move)
         except KeyboardInterrupt:
             typer.echo(f"{PROGRAM}: stopped. All finished files stay; the same command continues.", err=True)
@@ -101,39 +98,6 @@ def fetch(
 
 def _words(listed: str | None) -> tuple[str, ...]:
     return tuple(word.strip() for word in (listed or "").split(",") if word.strip())
-
-
-@contextmanager
-def _bytes_bar() -> Iterator[Callable[[int, int, str], None]]:
-    """A bar of bytes on standard error, a new one for each ``what``."""
-    from tqdm import tqdm
-
-    bar: Any = None
-    current = ""
-
-    def move(done: int, total: int, what: str) -> None:
-        nonlocal bar, current
-        if bar is None or what != current:
-            if bar is not None:
-                bar.close()
-            bar = tqdm(
-                total=total,
-                desc=what,
-                unit="B",
-                unit_scale=True,
-                file=sys.stderr,
-                mininterval=0.5,
-                initial=done,
-            )
-            current = what
-        bar.total = total
-        bar.update(done - bar.n)
-
-    try:
-        yield move
-    finally:
-        if bar is not None:
-            bar.close()
 
 
 def _amount(plan: Plan) -> str:

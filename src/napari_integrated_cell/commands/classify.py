@@ -1,0 +1,58 @@
+"""``napari-ic classify``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from napari_integrated_cell.commands.options import (
+    PROGRAM,
+    CellsOption,
+    DeviceOption,
+    DnaOption,
+    ImageArgument,
+    JsonOption,
+    LabelOption,
+    MembraneOption,
+    ModelOption,
+    NucleiOption,
+    VoxelOption,
+    chosen_cells,
+    voxel_size_of,
+)
+from napari_integrated_cell.console import one_line_errors, report
+
+
+def classify(
+    image: ImageArgument = None,
+    structure: Annotated[
+        str | None, typer.Option("--structure", help="Name or number of the channel to judge.")
+    ] = None,
+    membrane: MembraneOption = None,
+    dna: DnaOption = None,
+    cells: CellsOption = None,
+    nuclei: NucleiOption = None,
+    label: LabelOption = None,
+    model: ModelOption = "demo",
+    device: DeviceOption = "auto",
+    voxel_size: VoxelOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say which of the structures a channel most probably shows."""
+    with one_line_errors(PROGRAM):
+        if image is None or structure is None:
+            raise ValueError("Give an IMAGE, and with --structure the channel of it to judge.")
+        found, _ = chosen_cells(
+            image, membrane, dna, cells, nuclei, label, voxel_size_of(voxel_size), structure
+        )
+        from napari_integrated_cell.integration import classify_cell
+        from napari_integrated_cell.model.bundle import load_model
+
+        loaded = load_model(model, device=device)
+        opinions = {cell.name: classify_cell(cell, "structure", loaded) for cell in found}
+        lines = [
+            f"{name}: " + ", ".join(f"{s} {p:.0%}" for s, p in list(opinion.items())[:3])
+            for name, opinion in opinions.items()
+        ]
+        report({"model": loaded.name, "cells": opinions}, as_json, "\n".join(lines))

@@ -1,0 +1,180 @@
+"""``napari-ic traverse``: walk from stage to stage, or from a cell to a stage, and keep the walk as a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_integrated_cell.commands.options import (
+    PROGRAM,
+    CellsOption,
+    DeviceOption,
+    DnaOption,
+    JsonOption,
+    LabelOption,
+    MembraneOption,
+    ModelOption,
+    NucleiOption,
+    VoxelOption,
+    chosen_cells,
+    structures_of,
+    voxel_size_of,
+)
+from napari_integrated_cell.console import one_line_errors, progress_bar, report
+from napari_integrated_cell.vocabulary import STAGE_NAMES, stage
+
+if TYPE_CHECKING:
+    from napari_integrated_cell.cell import Cell
+
+# A sheet of ten rows a segment would be metres long.
+SHEET_STEPS = 2
+
+
+def traverse(
+    start: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            help="A stage, or a cell: a file as `integrate` reads it. Where there are no stains, the file that "
+            "--cells names.",
+        ),
+    ],
+    end: Annotated[str, typer.Option("--to", help=f"A stage: {', '.join(STAGE_NAMES)}.")],
+    through: Annotated[
+        str | None,
+        typer.Option(
+            "--through",
+            help="Comma-separated stages to go through, in this order; none goes straight to the end. Left out, "
+            "all that lie between two stages; from a cell, none.",
+        ),
+    ] = None,
+    frames: Annotated[
+        int | None,
+        typer.Option(
+            "--frames",
+            help="Frames altogether; ten from each stop to the next when left out, two in a sheet.",
+        ),
+    ] = None,
+    path: Annotated[
+        str, typer.Option("--path", help="radial (as in the paper), great-circle or straight.")
+    ] = "radial",
+    easing: Annotated[
+        str, typer.Option("--easing", help="linear, or smooth to slow down at every stop.")
+    ] = "linear",
+    structures: Annotated[
+        str | None,
+        typer.Option(
+            "--structures", help="Comma-separated; all when left out, none for membrane and DNA alone."
+        ),
+    ] = None,
+    membrane: MembraneOption = None,
+    dna: DnaOption = None,
+    cells: CellsOption = None,
+    nuclei: NucleiOption = None,
+    label: LabelOption = None,
+    voxel_size: VoxelOption = None,
+    fps: Annotated[float, typer.Option("--fps", help="Frames a second, of a film.")] = 10,
+    model: ModelOption = "demo",
+    device: DeviceOption = "auto",
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Film (.mp4, .gif), volumes over time (.ome.tiff, .ome.zarr) or contact sheet (.png, .svg).",
+        ),
+    ] = Path("walk.mp4"),
+    as_json: JsonOption = False,
+) -> None:
+    """Walk through the stages of mitosis in the space of cell shapes, every structure decoded on the way.
+
+    \b
+    napari-ic traverse --from interphase --to metaphase --out walk.mp4
+    napari-ic traverse --from stack.ome.tif --cells cells.tif --nuclei nuclei.tif --label 3 --to anaphase
+    """
+    with one_line_errors(PROGRAM):
+        from napari_integrated_cell.model.bundle import load_model
+        from napari_integrated_cell.traversal import (
+            Traversal,
+            stages_between,
+            stop_at_cell,
+            stop_at_stage,
+            walk,
+        )
+        from napari_integrated_cell.walk_files import SHEETS, ending_of, write_walk
+
+        ending = ending_of(out)
+        cell = None
+        if not _is_stage(start):
+            cell = _cell(Path(start), membrane, dna, cells, nuclei, label, voxel_size)
+        elif cells or nuclei or label or membrane or dna or voxel_size:
+            raise ValueError(f"--from is the stage {start}: options that choose a cell need a file there.")
+        loaded = load_model(model, device=device)
+        first = stop_at_stage(loaded, start) if cell is None else stop_at_cell(loaded, cell)
+        last = stop_at_stage(loaded, end)
+        if through is not None:
+            names = [] if through == "none" else structures_of(through) or []
+        else:
+            names = stages_between(loaded, start, end) if cell is None else []
+        stops = [first, *(stop_at_stage(loaded, name) for name in names), last]
+        if frames is None and ending in SHEETS:
+            frames = SHEET_STEPS * (len(stops) - 1) + 1
+        chosen = [] if structures == "none" else structures_of(structures)
+        traversal = Traversal(loaded, walk(stops, frames, path=path, easing=easing), chosen)
+        for warning in dict.fromkeys(w for stop in stops for w in stop.warnings):
+            typer.echo(f"{PROGRAM}: {warning}", err=True)
+        with progress_bar() as move:
+            write_walk(traversal, out, fps=fps, progress=move)
+        through_names = [stop.name for stop in stops]
+        summary = {
+            "out": str(out),
+            "model": loaded.name,
+            "device": str(loaded.device),
+            "trained_on": traversal.trained_on,
+            "stops": [
+                {"name": name, "frame": t} for name, t in zip(through_names, traversal.walk.at, strict=True)
+            ],
+            "frames": len(traversal),
+            "path": path,
+            "easing": easing,
+            "channels": list(traversal.channels),
+        }
+        report(
+            summary,
+            as_json,
+            f"Wrote {len(traversal)} frames from {' to '.join(through_names)} with {loaded.name!r}, trained on "
+            f"{traversal.trained_on}, to {out}.",
+        )
+
+
+def _is_stage(text: str) -> bool:
+    """Whether --from names a stage; a file of a stage's name is meant by ./NAME."""
+    path = Path(text)
+    if path.suffix or path.name != text:
+        return False
+    try:
+        return bool(stage(text))
+    except ValueError as error:
+        if path.exists():
+            return False
+        raise ValueError(f"--from is {text!r}, which is neither a file nor a stage: {error}") from None
+
+
+def _cell(
+    image: Path,
+    membrane: str | None,
+    dna: str | None,
+    cells: Path | None,
+    nuclei: Path | None,
+    label: str | None,
+    voxel_size: str | None,
+) -> Cell:
+    """The one cell to start from."""
+    # The label image itself has no stains: the reference channels are rendered from the masks.
+    stains = None if cells is not None and image == cells else image
+    found, _ = chosen_cells(stains, membrane, dna, cells, nuclei, label, voxel_size_of(voxel_size))
+    if len(found) != 1:
+        raise ValueError("A walk starts from one cell: choose it with --label.")
+    return found[0]

@@ -1,0 +1,253 @@
+"""``napari-ic variation``: how much each structure's localisation is left open by cells' shapes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from functools import partial
+from math import isfinite
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from PIL import Image
+from tqdm import tqdm
+
+from napari_integrated_cell.commands.cell_table import ListedCell, listed_cells
+from napari_integrated_cell.commands.extremes import Extremes
+from napari_integrated_cell.commands.options import (
+    PROGRAM,
+    CellsOption,
+    DeviceOption,
+    DnaOption,
+    ImageArgument,
+    JsonOption,
+    LabelOption,
+    MembraneOption,
+    ModelOption,
+    NucleiOption,
+    StructuresOption,
+    VoxelOption,
+    chosen_cells,
+    structures_of,
+    voxel_size_of,
+)
+from napari_integrated_cell.console import one_line_errors, progress_bar, report
+from napari_integrated_cell.imaging.aside import written_aside
+from napari_integrated_cell.model.variation import RIDGE
+
+if TYPE_CHECKING:
+    from napari_integrated_cell.cell import Cell
+    from napari_integrated_cell.model.integrated_cell import IntegratedCell
+    from napari_integrated_cell.model.runtime import Progress
+    from napari_integrated_cell.model.variation import StructureVariation
+    from napari_integrated_cell.picture import Rgb
+
+COLUMNS = ("cell", "stage", "structure", "score", "effective_rank", "n", "ridge", "compared_in")
+
+
+def variation(
+    image: ImageArgument = None,
+    membrane: MembraneOption = None,
+    dna: DnaOption = None,
+    cells: CellsOption = None,
+    nuclei: NucleiOption = None,
+    label: LabelOption = None,
+    table: Annotated[
+        Path | None,
+        typer.Option(
+            "--table", help="A CSV of cells, one a row, in place of an image; see docs/variation.md."
+        ),
+    ] = None,
+    structures: StructuresOption = None,
+    draws: Annotated[
+        int, typer.Option("--draws", help="Draws per cell and structure; 1000 in the paper.")
+    ] = 100,
+    ridge: Annotated[float, typer.Option("--ridge", help="Added to the correlations' diagonal.")] = RIDGE,
+    within_cell: Annotated[
+        bool,
+        typer.Option(
+            "--within-cell/--whole-box",
+            help="Compare draws where the cell is, or in the model's whole box, empty room and all, as the paper.",
+        ),
+    ] = True,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same draws.")] = 0,
+    model: ModelOption = "demo",
+    device: DeviceOption = "auto",
+    voxel_size: VoxelOption = None,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            help="CSV to write; of two cells or more, with a picture of the same name beside it.",
+        ),
+    ] = Path("variation.csv"),
+    as_json: JsonOption = False,
+) -> None:
+    """Measure how much each structure's place varies once the cell's shape is given (Algorithm 4).
+
+    A larger score is less variation. The picture shows each structure's least and most variable cells.
+
+    \b
+    napari-ic variation stack.ome.tif --label all --cells cells.tif --nuclei nuclei.tif --out variation.csv
+    napari-ic variation --table metadata.csv --draws 1000 --structures TOM20,fibrillarin
+    """
+    with one_line_errors(PROGRAM):
+        if out.suffix.lower() != ".csv":
+            raise ValueError(f"{out.name!r} is no table's name: end it in .csv.")
+        if not out.parent.is_dir():
+            raise FileNotFoundError(f"The folder {out.parent} does not exist: make it first.")
+        if draws < 2:
+            raise ValueError(f"--draws is {draws}: two at least can vary.")
+        if table is not None and (image or cells or nuclei or label):
+            raise ValueError("Give an image, or a --table of cells, not both.")
+        if table is not None:
+            listed = listed_cells(table)
+        else:
+            found, _ = chosen_cells(image, membrane, dna, cells, nuclei, label, voxel_size_of(voxel_size))
+            listed = [ListedCell(cell.name, "", partial(_as_it_is, cell)) for cell in found]
+
+        from napari_integrated_cell.model.bundle import load_model
+        from napari_integrated_cell.model.inputs import structure_names
+
+        loaded = load_model(model, device=device)
+        names = structure_names(structures_of(structures), loaded.config)
+        settings = {"n": draws, "seed": seed, "ridge": ridge}
+        rows, extremes, left_out = _measure_all(listed, loaded, names, settings, within_cell)
+
+        n_cells = len(listed) - len(left_out)
+        files = {out: _csv(rows)}
+        if n_cells > 1:
+            trained_on = "simulated" if loaded.card.get("simulated") else "real"
+            title = (
+                f"Variation of {draws} draws by {loaded.name!r}, trained on {trained_on} cells; score below"
+            )
+            files[out.with_suffix(".png")] = _png(extremes.sheet(title))
+        with ExitStack() as complete:  # both or neither
+            parts = [(complete.enter_context(written_aside(path)), data) for path, data in files.items()]
+            for part, data in parts:
+                part.write_bytes(data)
+        summary = {
+            "out": str(out),
+            "picture": next((str(p) for p in files if p.suffix == ".png"), None),
+            "model": loaded.name,
+            "device": str(loaded.device),
+            **settings,
+            "compared_in": "cell" if within_cell else "box",
+            # JSON knows no infinity, the score of equal draws without a ridge.
+            "rows": [row if isfinite(row["score"]) else {**row, "score": None} for row in rows],
+            "left_out": left_out,
+        }
+        report(
+            summary,
+            as_json,
+            f"Wrote the variation of {len(names)} structure{'s' if len(names) != 1 else ''} in {n_cells} "
+            f"cell{'s' if n_cells != 1 else ''} to {' and '.join(map(str, files))}"
+            f"{f'; {len(left_out)} left out' if left_out else ''}.",
+        )
+
+
+class CellError(Exception):
+    """One cell that cannot be read or posed; the others can go on."""
+
+
+def _as_it_is(cell: Cell) -> Cell:
+    return cell
+
+
+def _measure_all(
+    listed: list[ListedCell],
+    model: IntegratedCell,
+    names: list[str],
+    settings: Mapping[str, Any],
+    within_cell: bool,
+) -> tuple[list[dict[str, Any]], Extremes, list[dict[str, str]]]:
+    """The table's rows, the picture's tiles, and the cells that could not be used."""
+    rows: list[dict[str, Any]] = []
+    extremes, left_out = Extremes(), list[dict[str, str]]()
+    steps = settings["n"] * len(names)
+    with progress_bar() as move:
+        for done, cell in enumerate(listed):
+
+            def counted(part: int, _: int, what: str, before: int = done * steps) -> None:
+                move(before + part, len(listed) * steps, what)
+
+            try:
+                measured = _measured(cell, model, names, settings, within_cell, counted)
+            except CellError as error:
+                left_out.append({"cell": cell.name, "reason": str(error)})
+                tqdm.write(f"{PROGRAM}: {cell.name} is left out: {error}", file=sys.stderr)
+                continue
+            for found, tile in measured:
+                rows.append(_row(cell, found, "cell" if within_cell else "box"))
+                about = (cell.name, cell.stage, f"{found.score:.2f}")
+                extremes.offer(found.structure, found.score, "\n".join(filter(None, about)), tile)
+    if not rows:
+        raise ValueError(f"No cell could be used; of {left_out[0]['cell']}: {left_out[0]['reason']}")
+    return rows, extremes, left_out
+
+
+def _measured(
+    listed: ListedCell,
+    model: IntegratedCell,
+    names: list[str],
+    settings: Mapping[str, Any],
+    within_cell: bool,
+    progress: Progress,
+) -> list[tuple[StructureVariation, Rgb]]:
+    """The variation of each structure in one cell, each with a picture of the draws' mean in the cell."""
+    from napari_integrated_cell.imaging.pose import pose_of, posed_mask, posed_references
+    from napari_integrated_cell.integration import model_box
+    from napari_integrated_cell.model.variation import structure_variations
+    from napari_integrated_cell.picture import tile
+    from napari_integrated_cell.vocabulary import REFERENCE_NAMES
+
+    try:
+        cell = listed.read()
+        pose = pose_of(cell, model_box(model.config))
+        references, mask = posed_references(cell, pose), posed_mask(cell, pose)
+    except (ValueError, OSError) as error:
+        raise CellError(" ".join(str(error).split())) from error
+    found = structure_variations(
+        model,
+        model.encode(references[None]),
+        names,
+        mask=mask if within_cell else None,
+        progress=progress,
+        **settings,
+    )
+    shown = dict(zip(REFERENCE_NAMES, references, strict=True))
+    faint = dict.fromkeys(REFERENCE_NAMES, 0.35)
+    return [(v, tile({**shown, v.structure: v.mean * mask}, dim=faint)) for v in found.values()]
+
+
+def _row(cell: ListedCell, found: StructureVariation, compared_in: str) -> dict[str, Any]:
+    values = (
+        cell.name,
+        cell.stage,
+        found.structure,
+        round(found.score, 6),
+        round(found.effective_rank, 4),
+        found.n,
+        found.ridge,
+        compared_in,
+    )
+    return dict(zip(COLUMNS, values, strict=True))
+
+
+def _csv(rows: list[dict[str, Any]]) -> bytes:
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def _png(picture: Rgb) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, format="png")
+    return file.getvalue()

@@ -1,0 +1,100 @@
+"""Films out: MP4 and GIF of RGB pictures, a picture at a time, whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from napari_integrated_cell.imaging.aside import written_aside
+
+Rgb = NDArray[np.uint8]
+
+
+def write_mp4(path: Path, pictures: Iterable[Rgb], *, fps: float, title: str, description: str) -> Path:
+    """Write pictures (rows, columns, 3) as an H.264 film that any player and browser shows.
+
+    Raises
+    ------
+    ImportError
+        Where imageio-ffmpeg is not installed.
+    OSError
+        If the folder is missing or cannot be written, or the disk is full.
+    """
+    try:
+        from imageio_ffmpeg import count_frames_and_secs, write_frames
+    except ImportError as error:
+        raise ImportError(
+            "MP4 is written by imageio-ffmpeg, which is not installed: install it, or write a GIF instead."
+        ) from error
+    sources = (_even(picture) for picture in pictures)
+    first = next(sources)
+    with written_aside(path) as part:
+        film = write_frames(
+            str(part),
+            (first.shape[1], first.shape[0]),
+            fps=fps,
+            codec="libx264",
+            quality=None,
+            macro_block_size=2,
+            ffmpeg_log_level="error",
+            output_params=[
+                *("-crf", "18", "-movflags", "+faststart"),
+                *("-metadata", f"title={title}", "-metadata", f"comment={description}"),
+            ],
+        )
+        film.send(None)
+        sent = 0
+        try:
+            for picture in chain([first], sources):
+                film.send(picture.tobytes())
+                sent += 1
+        finally:
+            film.close()
+        # The encoder does not say when the disk was full at its end: only a film that can be read says it was not.
+        try:
+            kept, _ = count_frames_and_secs(str(part))
+        except RuntimeError:
+            kept = 0
+        if kept != sent:
+            raise OSError(f"{kept} of {sent} frames were kept")
+    return path
+
+
+def write_gif(path: Path, pictures: Iterable[Rgb], *, fps: float, description: str) -> Path:
+    """Write pictures (rows, columns, 3) as a GIF that repeats for ever.
+
+    Raises
+    ------
+    OSError
+        If the folder is missing or cannot be written, or the disk is full.
+    """
+    sources = iter(pictures)
+    start = next(sources)
+    # One palette for all pictures, so that a colour that stays is not drawn otherwise in the next one.
+    palette = Image.fromarray(start).quantize(256, method=Image.Quantize.MAXCOVERAGE)
+    indexed = (
+        Image.fromarray(picture).quantize(palette=palette, dither=Image.Dither.NONE)
+        for picture in chain([start], sources)
+    )
+    with written_aside(path) as part:
+        next(indexed).save(
+            part,
+            format="gif",
+            save_all=True,
+            append_images=indexed,
+            duration=round(1000 / fps),
+            loop=0,
+            comment=description.encode("ascii", "replace"),
+        )
+    return path
+
+
+def _even(picture: Rgb) -> Rgb:
+    """A picture of even sides, which H.264 asks for, by a black row or column where one is missing."""
+    rows, columns = (n % 2 for n in picture.shape[:2])
+    return np.ascontiguousarray(np.pad(picture, ((0, rows), (0, columns), (0, 0))))

@@ -1,0 +1,164 @@
+"""Volumes over time, out: OME-TIFF and OME-Zarr of (T, C, Z, Y, X), a frame at a time, whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+import zarr
+from numpy.typing import NDArray
+
+from napari_integrated_cell.imaging.aside import written_aside
+
+Frame = NDArray[np.uint16]
+
+# Classic TIFF counts bytes in 32 bits; from half of that on, BigTIFF is the safe choice.
+_BIG = 2 * 1024**3
+# NGFF 0.4 is zarr's second format; the library of the first knows no other and no such argument.
+_FORMAT = {} if zarr.__version__.startswith("2.") else {"zarr_format": 2}
+
+
+@dataclass(frozen=True)
+class Series:
+    """What a time series is, apart from its values.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (T, C, Z, Y, X).
+    channels : tuple of str
+        C names.
+    colours : tuple of str
+        Of each channel, ``#rrggbb``.
+    brightest : tuple of int
+        Of each channel, the value to show at full brightness.
+    voxel_size : tuple of float
+        (Z, Y, X) in µm.
+    name, description : str
+        Kept in the file.
+    """
+
+    shape: tuple[int, int, int, int, int]
+    channels: tuple[str, ...]
+    colours: tuple[str, ...]
+    brightest: tuple[int, ...]
+    voxel_size: tuple[float, float, float]
+    name: str
+    description: str
+
+
+def write_tiff_series(path: Path, series: Series, frames: Iterable[Frame]) -> Path:
+    """Write frames (C, Z, Y, X) of ``uint16`` as an OME-TIFF with a time axis.
+
+    Raises
+    ------
+    OSError
+        If the folder is missing or cannot be written, or the disk is full.
+    """
+    z, y, x = series.voxel_size
+    metadata = {
+        "axes": "TCZYX",
+        "Name": series.name,
+        "Description": series.description,
+        "Channel": {
+            "Name": list(series.channels),
+            "Color": [_signed_rgba(colour) for colour in series.colours],
+        },
+        **{f"PhysicalSize{axis}": size for axis, size in zip("ZYX", (z, y, x), strict=True)},
+        **dict.fromkeys(("PhysicalSizeZUnit", "PhysicalSizeYUnit", "PhysicalSizeXUnit"), "µm"),
+    }
+
+    def planes() -> Iterator[Frame]:
+        for frame in frames:
+            yield from frame.reshape(-1, *series.shape[-2:])
+
+    with written_aside(path) as part:
+        tifffile.imwrite(
+            part,
+            planes(),
+            shape=series.shape,
+            dtype=np.uint16,
+            ome=True,
+            bigtiff=2 * int(np.prod(series.shape)) > _BIG,
+            photometric="minisblack",
+            compression="zlib",
+            compressionargs={"level": 4},
+            metadata=metadata,
+        )
+    return path
+
+
+def write_zarr_series(path: Path, series: Series, frames: Iterable[Frame]) -> Path:
+    """Write frames (C, Z, Y, X) of ``uint16`` as an OME-Zarr (NGFF 0.4) of one level, a volume a chunk.
+
+    Raises
+    ------
+    FileExistsError
+        If there is a folder of that name which is no zarr: it is left alone.
+    OSError
+        If the folder is missing or cannot be written, or the disk is full.
+    """
+    if path.is_dir() and not (path / ".zgroup").is_file():
+        raise FileExistsError(f"{path} is a folder, and no zarr that could be replaced: choose another name.")
+    with written_aside(path) as part:
+        group: Any = zarr.open_group(str(part), mode="w", **_FORMAT)
+        group.attrs.update({"multiscales": [_multiscale(series)], "omero": _omero(series)})
+        array: Any = zarr.open_array(
+            str(part / "0"),
+            mode="w",
+            shape=series.shape,
+            chunks=(1, 1, *series.shape[2:]),
+            dtype=np.uint16,
+            fill_value=0,
+            dimension_separator="/",
+            **_FORMAT,
+        )
+        for t, frame in enumerate(frames):
+            array[t] = frame
+    return path
+
+
+def _multiscale(series: Series) -> dict[str, Any]:
+    return {
+        "version": "0.4",
+        "name": series.name,
+        "metadata": {"description": series.description},
+        "axes": [
+            {"name": "t", "type": "time"},
+            {"name": "c", "type": "channel"},
+            *({"name": axis, "type": "space", "unit": "micrometer"} for axis in "zyx"),
+        ],
+        "datasets": [
+            {
+                "path": "0",
+                "coordinateTransformations": [{"type": "scale", "scale": [1.0, 1.0, *series.voxel_size]}],
+            }
+        ],
+    }
+
+
+def _omero(series: Series) -> dict[str, Any]:
+    channels = zip(series.channels, series.colours, series.brightest, strict=True)
+    return {
+        "version": "0.4",
+        "name": series.name,
+        "channels": [
+            {
+                "label": name,
+                "color": colour.lstrip("#"),
+                "active": True,
+                "window": {"min": 0, "max": 65535, "start": 0, "end": brightest},
+            }
+            for name, colour, brightest in channels
+        ],
+        "rdefs": {"model": "color"},
+    }
+
+
+def _signed_rgba(colour: str) -> int:
+    """``#rrggbb`` as OME-XML has it: red, green, blue and an alpha of 255 in one signed 32-bit number."""
+    return int.from_bytes(bytes.fromhex(colour.lstrip("#") + "ff"), "big", signed=True)

@@ -1,0 +1,202 @@
+"""Pearson correlations between many volumes, and their mean and spread, with only a few in memory.
+
+Needs no torch.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+if TYPE_CHECKING:
+    from napari_integrated_cell.model.runtime import CancelToken
+
+SLAB_BYTES = 64 * 1024**2
+"""Of the spool, so much is held at a time, as float64."""
+
+# A volume whose spread is no larger than the rounding of its mean has no spread.
+_FLAT = 1e-12
+
+
+def correlation_matrix(volumes: ArrayLike) -> NDArray[np.float64]:
+    """ρ, the Pearson correlations over voxels between every two of n volumes held in memory.
+
+    Parameters
+    ----------
+    volumes : array (n, ...)
+        At least one volume of at least two voxels.
+
+    Returns
+    -------
+    array of float64, (n, n)
+        Symmetric, with ones on the diagonal.
+
+    Raises
+    ------
+    ValueError
+        If there is no volume, if one is the same everywhere, or if one holds NaN or infinite values.
+    """
+    array = np.asarray(volumes)
+    if array.ndim < 2 or len(array) == 0:
+        raise ValueError(f"The volumes have shape {array.shape}: give (n, Z, Y, X), one or more.")
+    flat = array.reshape(len(array), -1).astype(np.float64)
+    means = flat.mean(axis=1)
+    flat -= means[:, None]
+    return _normalised(flat @ flat.T, means, flat.shape[1])
+
+
+class CorrelationStream:
+    """:func:`correlation_matrix` of volumes that come one after another and never lie in memory together.
+
+    Every correlation needs two volumes at once, so each volume is written, as float32 as it comes, to a spool:
+    an unnamed file in the system's folder for temporary files (the environment's ``TMPDIR``), which vanishes
+    with the process however it ends. ρ is then the sum over slabs of voxels, each read once for all volumes.
+    Decoding again instead, for each pair of blocks, costs n / 2b times the decoding with blocks of b. A spool of
+    float16 would be half as large, but its rounding is noise added to every volume, which a nearly singular ρ
+    shows: of 1000 draws of one structure it moved the score by 0.08.
+
+    Parameters
+    ----------
+    mask : array of bool, optional
+        Of a volume's shape: the voxels over which to correlate; all if left out.
+    slab_bytes : int
+        How much memory a slab may take.
+
+    Examples
+    --------
+    >>> with CorrelationStream() as stream:
+    ...     for block in np.random.default_rng(0).random((3, 2, 4, 5, 6)):
+    ...         stream.add(block)
+    ...     stream.matrix().shape
+    (6, 6)
+    """
+
+    def __init__(self, mask: NDArray[np.bool_] | None = None, *, slab_bytes: int = SLAB_BYTES) -> None:
+        self._mask = mask
+        self._slab_bytes = slab_bytes
+        self._means: list[float] = []
+        self._n_voxels = 0
+        self._spool = tempfile.TemporaryFile(prefix="napari-ic-")  # noqa: SIM115 - closed by __exit__
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._spool.close()
+
+    def __len__(self) -> int:
+        return len(self._means)
+
+    def add(self, block: NDArray[Any]) -> None:
+        """Take some more volumes, (m, Z, Y, X).
+
+        Raises
+        ------
+        ValueError
+            If they are of another size than those before.
+        OSError
+            If the disk is full.
+        """
+        flat = block.reshape(len(block), -1) if self._mask is None else block[:, self._mask]
+        if len(self) and flat.shape[1] != self._n_voxels:
+            raise ValueError(f"A volume of {flat.shape[1]} voxels follows volumes of {self._n_voxels}.")
+        self._n_voxels = flat.shape[1]
+        self._means.extend(flat.mean(axis=1, dtype=np.float64))
+        self._spool.seek(0, 2)
+        try:
+            self._spool.write(np.ascontiguousarray(flat, np.float32).data)
+            self._spool.flush()
+        except OSError as error:
+            needed = flat.shape[1] * 4 / 1e6
+            raise OSError(
+                f"Draws could not be kept in {tempfile.gettempdir()} ({error.strerror or error}), at {needed:.1f} MB "
+                "each: make room, set TMPDIR to a folder on a larger disk, or ask for fewer draws."
+            ) from error
+
+    def matrix(self, cancel: CancelToken | None = None) -> NDArray[np.float64]:
+        """ρ of all volumes so far, (n, n).
+
+        Raises
+        ------
+        ValueError
+            As :func:`correlation_matrix`.
+        Cancelled
+            If ``cancel`` is set between two slabs.
+        """
+        n = len(self)
+        if n == 0:
+            raise ValueError("There are no volumes to correlate: add one or more.")
+        means = np.array(self._means)
+        gram = np.zeros((n, n))
+        width = max(1, self._slab_bytes // (8 * n))
+        for start in range(0, self._n_voxels, width):
+            if cancel is not None:
+                cancel.raise_if_cancelled()
+            slab = self._slab(start, min(width, self._n_voxels - start))
+            slab -= means[:, None]
+            gram += slab @ slab.T
+        return _normalised(gram, means, self._n_voxels)
+
+    def _slab(self, start: int, width: int) -> NDArray[np.float64]:
+        """Voxels ``start`` to ``start + width`` of every volume, (n, width)."""
+        slab = np.empty((len(self), width))
+        for i, row in enumerate(slab):
+            self._spool.seek(4 * (i * self._n_voxels + start))
+            row[:] = np.frombuffer(self._spool.read(4 * width), np.float32)
+        return slab
+
+
+class Moments:
+    """Mean and standard deviation of volumes that come in blocks, by the pairwise update of Chan et al. (1983).
+
+    Unlike sums of squares it does not cancel where the mean is far from zero; with blocks of one it is Welford's.
+    """
+
+    def __init__(self) -> None:
+        self.n = 0
+        self._mean: NDArray[np.float64] = np.zeros(())
+        self._squares: NDArray[np.float64] = np.zeros(())
+
+    def add(self, block: NDArray[Any]) -> None:
+        """Take some more volumes, (m, ...)."""
+        m = len(block)
+        mean = block.mean(axis=0, dtype=np.float64)
+        squares = np.square(block - mean).sum(axis=0)
+        step = mean - self._mean
+        total = self.n + m
+        self._squares = self._squares + squares + step**2 * (self.n * m / total)
+        self._mean = self._mean + step * (m / total)
+        self.n = total
+
+    @property
+    def mean(self) -> NDArray[np.float32]:
+        """Mean of each voxel."""
+        return self._mean.astype(np.float32)
+
+    @property
+    def deviation(self) -> NDArray[np.float32]:
+        """Standard deviation of each voxel: the root of the mean squared distance from the mean."""
+        return np.sqrt(self._squares / self.n).astype(np.float32)
+
+
+def _normalised(gram: NDArray[np.float64], means: NDArray[np.float64], n_voxels: int) -> NDArray[np.float64]:
+    """Products of centred volumes, scaled to correlations."""
+    norms = np.sqrt(gram.diagonal())
+    if not np.isfinite(norms).all():
+        raise ValueError(f"Volume {int(np.argmin(np.isfinite(norms)))} holds NaN or infinite values.")
+    flat = norms <= _FLAT * np.abs(means) * np.sqrt(n_voxels)
+    if flat.any():
+        raise ValueError(
+            f"Volume {int(flat.argmax())} is the same in every voxel, and so correlates with nothing: leave it "
+            "out, or choose a larger mask."
+        )
+    rho = gram / np.outer(norms, norms)
+    rho = (rho + rho.T) / 2
+    np.fill_diagonal(rho, 1)
+    return rho
