@@ -404,7 +404,7 @@ def test_shares_before_masking_stand_beside_those_given() -> None:
     card = {"simulated": False, "licence": "", "provenance": {}, "metrics": {"real": _real()}}
     text = model_card("m", "d", card)
     assert "| tubes | 0.910 | 0.910 |\n" in text
-    assert "masking" not in text
+    assert "before masking, mean over cells" not in text
     unmasked = {"tubes": 0.55, "dots": 0.66}
     card["metrics"] = {"real": _real(inside_cell_unmasked_mean=unmasked)}
     text = model_card("m", "d", card)

@@ -554,13 +554,16 @@ def test_ctrl_c_leaves_no_half_written_film(bundle, tmp_path) -> None:
          "--frames", "100000", "--out", tmp_path / "walk.mp4"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    deadline = time.monotonic() + 240
-    while not list(tmp_path.iterdir()):
-        assert program.poll() is None, program.communicate()[1]
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    program.send_signal(signal.SIGINT)
-    _, said = program.communicate(timeout=60)
+    try:
+        deadline = time.monotonic() + 240
+        while not list(tmp_path.iterdir()):
+            assert program.poll() is None, program.communicate()[1]
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        program.send_signal(signal.SIGINT)
+        _, said = program.communicate(timeout=60)
+    finally:
+        program.kill()
     assert program.returncode == 130
     assert "nothing half-written is left behind" in said
     assert list(tmp_path.iterdir()) == []

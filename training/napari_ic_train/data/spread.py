@@ -69,7 +69,7 @@ def _in_flight(
     from distributed import as_completed
     from distributed.scheduler import KilledWorker
 
-    to_come, again = iter(batches), list[Sequence[Item]]()
+    to_come, again, suspects = iter(batches), list[Sequence[Item]](), list[Sequence[Item]]()
     on_the_way: dict[Any, Sequence[Item]] = {}
     done = as_completed(loop=client.loop)
     while True:
@@ -82,16 +82,24 @@ def _in_flight(
             on_the_way[future] = batch
             done.add(future)
         if not on_the_way:
-            return
+            break
         future = next(done)
         batch = on_the_way.pop(future)
         try:
             future.result()
         except KilledWorker:
             if len(batch) == 1:
-                yield batch, "Every worker that tried it died, most likely for want of memory."
+                suspects.append(batch)
             else:
                 again += [batch[i : i + 1] for i in range(len(batch))]
+        else:
+            yield batch, None
+    # A worker takes with it whatever waits there: only an item that is alone is known to be the culprit.
+    for batch in suspects:
+        try:
+            client.submit(work, batch, pure=False).result()
+        except KilledWorker:
+            yield batch, "Every worker that tried it died, most likely for want of memory."
         else:
             yield batch, None
 
