@@ -19,6 +19,7 @@ from typing import Any
 from napari_integrated_cell.model.runtime import Cancelled
 
 from .phase import Phase
+from .run_folder import CONFIG
 from .watching import EpochReport, StepReport
 
 RECORD = "run.json"
@@ -105,8 +106,10 @@ def store_of(run: Path, given: Path | None = None) -> Path:
     Raises
     ------
     ValueError
-        If none is given and the run does not say, or what it says is not there any more.
+        If there is no run; if no store is given and the run does not say, or what it says is not there any more.
     """
+    if not (run / CONFIG).is_file():
+        raise ValueError(f"{run} holds no run: it has no {CONFIG}.")
     if given is not None:
         return given
     known = [Path(one["store"]) for one in read_record(run) if "store" in one]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from napari_integrated_cell.cell import checked_voxel_size
+from napari_integrated_cell.imaging.aside import written_aside
 
 _SUFFIXES = (".ome.tiff", ".ome.tif", ".tiff", ".tif")
 # Classic TIFF counts bytes in 32 bits; from half of that on, BigTIFF is the safe choice.
@@ -79,8 +79,7 @@ def write_ome_tiff(
     }
     if description:
         metadata["Description"] = _printable(description)
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
+    with written_aside(path) as aside:
         tifffile.imwrite(
             aside,
             _planes(arrays, dtype),
@@ -93,14 +92,6 @@ def write_ome_tiff(
             compressionargs={"level": 4},
             metadata=metadata,
         )
-        os.replace(aside, path)
-    except OSError as error:
-        raise OSError(
-            f"{path.name} could not be written to {path.parent} ({error.strerror or error}): "
-            "check that the folder may be written to and that the disk is not full."
-        ) from error
-    finally:
-        aside.unlink(missing_ok=True)
     return path
 
 

@@ -34,8 +34,9 @@ def landmarks(
         from napari_ic_train.run_record import store_of
         from napari_integrated_cell.vocabulary import STAGE_NAMES
 
+        store = CellStore(store_of(run, data))
         model = fitted_model(run).to(device)
-        measure(model, CellStore(store_of(run, data)), run, metric=metric, progress=move)
+        measure(model, store, run, metric=metric, progress=move)
     found = {mark.stage: mark for mark in model.landmarks}
     lines = [f"{'stage':24}{'cell':24}{'held out':>9}{'all':>7}"]
     for name in STAGE_NAMES:
