@@ -10,7 +10,9 @@ import numpy as np
 from napari.utils.notifications import show_warning
 from numpy.typing import NDArray
 
+from napari_integrated_cell.plugin.placing import place_over
 from napari_integrated_cell.plugin.results import bring_into_view, note, show_structure
+from napari_integrated_cell.position import Position
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -117,7 +119,9 @@ def integrate(
     def done(integration: Integration) -> None:
         # z^r goes along with every layer, so that a saved structure can be found again in the latent space.
         note(viewer, run, z_ref=[float(z) for z in integration.z_ref])
-        session.integration, session.z_ref = integration, integration.z_ref
+        session.integration = integration
+        session.place = place_over(integration.pose, request.ground)
+        session.set_out(Position(integration.z_ref, name=request.name))
         if integration.pose.warnings:
             show_warning(f"{request.name.capitalize()}: {' '.join(integration.pose.warnings)}")
         missing = [name for name in structures if name not in integration.volumes]

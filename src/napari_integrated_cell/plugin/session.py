@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import uuid4
@@ -12,16 +12,18 @@ from weakref import WeakKeyDictionary
 
 from psygnal import SignalGroupDescriptor
 
+from napari_integrated_cell.plugin.history import History
+from napari_integrated_cell.plugin.placing import ORIGIN, Place
 from napari_integrated_cell.plugin.tasks import Tasks
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from napari_integrated_cell.cell import Cell
     from napari_integrated_cell.imaging.pose import Box
     from napari_integrated_cell.integration import Integration
     from napari_integrated_cell.model.integrated_cell import IntegratedCell
+    from napari_integrated_cell.model.variation import StructureVariation
+    from napari_integrated_cell.population import Population
+    from napari_integrated_cell.position import Position
 
 _sessions: WeakKeyDictionary[Any, Session] = WeakKeyDictionary()
 
@@ -48,8 +50,18 @@ class Session:
         The active cell.
     integration : Integration or None
         The last integrated cell, with its pose and its structures.
-    z_ref : array of float32, (n_ref,), or None
-        Where the user is in the latent space of cell and nuclear shape.
+    position : Position or None
+        Where the user is in the latent spaces. :meth:`go_to` moves there, so that the way back is remembered.
+    start : Position or None
+        Where the user set out: what a difference is a difference to.
+    place : Place
+        Where the model's box lies in the window: over the cell that was integrated last.
+    shown : tuple of str
+        The channels shown at the position: reference channels and structures.
+    population : Population or None
+        Cells in the latent spaces, for the map.
+    variations : mapping of str to StructureVariation
+        What Algorithm 4 has found for the active cell, by structure.
     key : str
         Marks what this session made.
     tasks : Tasks
@@ -60,7 +72,19 @@ class Session:
 
     events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor(
         equality_operators=dict.fromkeys(
-            ("model", "cell", "integration", "z_ref", "tasks", "open_model"), operator.is_
+            (
+                "model",
+                "cell",
+                "integration",
+                "position",
+                "start",
+                "place",
+                "population",
+                "variations",
+                "tasks",
+                "open_model",
+            ),
+            operator.is_,
         )
     )
 
@@ -69,20 +93,27 @@ class Session:
     model: IntegratedCell | None = None
     cell: Cell | None = None
     integration: Integration | None = None
-    z_ref: NDArray[np.float32] | None = None
+    position: Position | None = None
+    start: Position | None = None
+    place: Place = ORIGIN
+    shown: tuple[str, ...] = ("membrane", "dna", "fibrillarin", "TOM20")
+    population: Population | None = None
+    variations: Mapping[str, StructureVariation] = field(default_factory=dict)
     key: str = field(default_factory=lambda: uuid4().hex)
     tasks: Tasks = field(default_factory=Tasks)
     open_model: Callable[[str, str], IntegratedCell] = field(default=_open_bundle)
 
     def __post_init__(self) -> None:
         self._loading = threading.Lock()
+        self._waiting_for_model: list[Callable[[IntegratedCell], None]] = []
         self._loaded: tuple[tuple[str, str], IntegratedCell] | None = None
+        self._history: History[Position] = History()
 
     def choose_model(self, source: str) -> None:
         """Take another model; it is loaded when it is needed."""
         if source != self.model_source:
             self.model_source = source
-            self.model = None
+            self._leave_model()
 
     def choose_device(self, device: str) -> None:
         """Take another device; the model is loaded there when it is needed."""
@@ -106,6 +137,63 @@ class Session:
                 self._loaded = None  # room for the next one
                 self._loaded = (wanted, self.open_model(*wanted))
             return self._loaded[1]
+
+    def open_then(self, then: Callable[[IntegratedCell], None] = lambda model: None) -> None:
+        """Open the chosen model in the background, set ``model``, and go on with ``then`` on the main thread."""
+        if self.model is not None:
+            then(self.model)
+            return
+
+        def opened(model: IntegratedCell) -> None:
+            self.model = model
+            for go_on in self._waiting_for_model:
+                go_on(model)
+
+        # Several docks may wait for one model: a second request must not drop the first one's.
+        if self.tasks.running("model") is None:
+            self._waiting_for_model = []
+        self._waiting_for_model.append(then)
+        if len(self._waiting_for_model) == 1:
+            self.tasks.start("model", "Opening the model", lambda task: self.load(), on_done=opened, bar=True)
+
+    def go_to(self, position: Position, *, remember: bool = True) -> None:
+        """Move to a position; while a slider is dragged, only the first move is one to ``remember``."""
+        if self.position is not None and remember and position != self.position:
+            self._history.remember(self.position)
+        self.position = position
+
+    def set_out(self, position: Position) -> None:
+        """Move to a position and start from there."""
+        self.go_to(position)
+        self.start = position
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether a move can be taken back."""
+        return self._history.can_undo
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether a move that was taken back can be made again."""
+        return self._history.can_redo
+
+    def undo(self) -> None:
+        """Take the last move back."""
+        if self.position is not None and self.can_undo:
+            self.position = self._history.undo(self.position)
+
+    def redo(self) -> None:
+        """Make the move that was taken back."""
+        if self.position is not None and self.can_redo:
+            self.position = self._history.redo(self.position)
+
+    def _leave_model(self) -> None:
+        """What another model cannot read goes with the model."""
+        self.model = None
+        self.position = self.start = self.integration = self.population = None
+        self.variations = {}
+        self.place = ORIGIN
+        self._history.clear()
 
     def box(self) -> Box:
         """The box that the chosen model looks into, also before it is opened. Reads the disk: call it in a task."""
