@@ -8,7 +8,14 @@ import numpy as np
 
 from napari_integrated_cell.simulation.geometry import REACH, CellShape, Outline, metric
 from napari_integrated_cell.simulation.grid import Waves
-from napari_integrated_cell.simulation.mitosis import STAGE_SHAPES, chromatin_bodies
+from napari_integrated_cell.simulation.mitosis import STAGE_SHAPES, StageShape, chromatin_bodies
+
+JUST_DIVIDED = 0.12
+"""Share of a daughter that has only just divided among interphase cells; two of thirteen in a real field."""
+
+# A daughter's chromatin is still dense, its nucleus small and thick, and the cell not yet spread: in the real field two
+# neighbours have nuclei of 224 and 239 µm³, half of the others', in cells of 1665 and 1841 µm³.
+_DAUGHTER = StageShape(0.60, 0.79, 1.00, 0.145, 0.25, 1.0)
 
 
 def _truncated(rng: np.random.Generator, mean: float, sd: float, low: float, high: float) -> float:
@@ -46,10 +53,12 @@ def draw_shape(rng: np.random.Generator, stage: str, outline: Outline | None = N
     """A random cell of ``stage``, turned at random in the plane.
 
     The interphase population follows real hiPS cells: volume 1600-3050 µm³ (mean about 2150), height 7-11 µm,
-    long axis 25-43 µm, nucleus 0.28 of the cell; mitotic cells round up and hold condensed chromatin. With an
-    ``outline`` (angles from X) its sides and so its volume are given, as in a packed field.
+    long axis 25-43 µm, nucleus 0.28 of the cell, but for a share of :data:`JUST_DIVIDED` smaller, rounder daughters
+    whose nucleus is 0.12 to 0.2 of it; mitotic cells round up and hold condensed chromatin. With an ``outline``
+    (angles from X) its sides and so its volume are given, as in a packed field, which has no daughters.
     """
-    of_stage = STAGE_SHAPES[stage]
+    daughter = stage == "interphase" and outline is None and _one_in(rng, JUST_DIVIDED)
+    of_stage = _DAUGHTER if daughter else STAGE_SHAPES[stage]
     roundness = of_stage.roundness
     volume = _truncated(rng, 2180, 400, 1500, 3200) * of_stage.volume
     height = _truncated(rng, 8.7, 1.15, 7.0, 11.3) * of_stage.height
@@ -57,7 +66,7 @@ def draw_shape(rng: np.random.Generator, stage: str, outline: Outline | None = N
     axis = rng.uniform(0, 2 * np.pi)
     given = outline is not None
     if outline is None:
-        outline = _outline(rng, _elongation(rng, stage), roundness, height / 2).scaled(9.0)
+        outline = _outline(rng, _elongation(rng, stage, roundness), roundness, height / 2).scaled(9.0)
         spindle = (axis + rng.normal(0, 0.06 if late else 0.25), rng.normal(0, 0.1))
     else:
         axis, spindle = 0.0, (_longest(outline), rng.normal(0, 0.1))
@@ -86,17 +95,25 @@ def draw_shape(rng: np.random.Generator, stage: str, outline: Outline | None = N
         volume, shape = shape.volume, replace(shape, axis=spindle[0], outline=outline.turned(-spindle[0]))
     else:
         shape = _with_volume(shape, volume)
-    return _with_chromatin(shape, rng, volume * of_stage.chromatin * np.exp(rng.normal(0, 0.045)))
+    spread = 0.12 if daughter else 0.045
+    flatness = (0.58, 0.72) if daughter else (0.41, 0.53)
+    return _with_chromatin(shape, rng, volume * of_stage.chromatin * np.exp(rng.normal(0, spread)), flatness)
 
 
-def _elongation(rng: np.random.Generator, stage: str) -> float:
+def _one_in(rng: np.random.Generator, share: float) -> bool:
+    """True for that share of generators, without drawing from this one: cells of other seeds stay what they are."""
+    aside = np.random.default_rng(rng.bit_generator.seed_seq.spawn(1)[0])  # type: ignore[attr-defined]
+    return bool(aside.random() < share)
+
+
+def _elongation(rng: np.random.Generator, stage: str, roundness: float) -> float:
     """Long over short axis of a cell's outline."""
     if stage == "anaphase":
         return float(rng.uniform(1.2, 1.45))
     if stage == "telophase-cytokinesis":
         return float(rng.uniform(1.6, 2.0))
     spread = min(rng.exponential(0.8), 2.3)
-    return float(1 + (0.05 + spread) * (1 - 0.7 * STAGE_SHAPES[stage].roundness))
+    return float(1 + (0.05 + spread) * (1 - 0.7 * roundness))
 
 
 def _longest(outline: Outline) -> float:
@@ -112,8 +129,13 @@ def _with_volume(shape: CellShape, volume: float) -> CellShape:
     return shape
 
 
-def _with_chromatin(shape: CellShape, rng: np.random.Generator, volume: float) -> CellShape:
-    """``shape`` with its chromatin placed where there is room for it, of ``volume`` µm³."""
+def _with_chromatin(
+    shape: CellShape, rng: np.random.Generator, volume: float, flatness: tuple[float, float]
+) -> CellShape:
+    """``shape`` with its chromatin placed where there is room for it, of ``volume`` µm³.
+
+    ``flatness`` is the range of a nucleus's height over its mean axis in the plane, in a cell 8.7 µm high.
+    """
     grid = shape.generous_grid()
     sides, _, cell, _ = shape.surfaces(grid)
     inside = cell < 0
@@ -136,7 +158,7 @@ def _with_chromatin(shape: CellShape, rng: np.random.Generator, volume: float) -
     nucleus = (
         shape.axis + rng.normal(0, loose),
         float(np.exp(abs(rng.normal(0.28, 0.14)))) * (1 + 0.3 * max(elongation - 1.5, 0)),
-        rng.uniform(0.41, 0.53) * shape.height / 8.7,
+        rng.uniform(*flatness) * shape.height / 8.7,
     )
     if shape.furrow[0] > 0:
         centre = np.array([level, *centroid[1:]])

@@ -15,7 +15,7 @@ def fibrillarin(anatomy: Anatomy, fields: Fields, rng: np.random.Generator) -> F
     if anatomy.has_nucleoli:
         spots, radii = nucleoli(anatomy, rng)
         fading = 0.55 if stage == "prophase-2" else 1.0
-        inside, outside = (0.20, 0.07) if stage == "telophase-cytokinesis" else (0.33 - 0.25 * fading, 0.004)
+        inside, outside = (0.20, 0.07) if stage == "telophase-cytokinesis" else (0.31 - 0.25 * fading, 0.002)
         density = blobs(fields, rng, spots, radii) * np.float32(fading) + np.float32(inside)
         return density * fields.nucleus + np.float32(outside) * fields.cytoplasm
     # Open mitosis: diffuse, a patchy coat on the chromosomes, and foci that come from the nucleoli.
