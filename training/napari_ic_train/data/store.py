@@ -11,66 +11,19 @@ import pandas as pd
 import zarr
 from numpy.typing import NDArray
 
-from napari_ic_train.data.table import REPORT, REPORT_COLUMNS, ROW, TABLE, merge_parts, write_part
+from napari_ic_train.data.table import REPORT, REPORT_COLUMNS, merge_parts, write_part
+from napari_integrated_cell.store import IMAGES, ROW, TABLE, PosedStore
 
 if TYPE_CHECKING:
     import torch
 
-IMAGES = "images.zarr"
+__all__ = ["TABLE", "CellStore", "StoreWriter"]
+
 ATTRIBUTES = ("channels", "voxel_size", "structures", "simulated", "source")
 
 
-class CellStore:
-    """Posed cells ready for training, opened for reading.
-
-    ``images`` is (N, C, Z, Y, X) ``uint8`` with the reference channels first and the structure channel last;
-    255 stands for an intensity of 1. ``table`` has one row per cell in the same order.
-
-    Parameters
-    ----------
-    path : path-like
-        The store's folder, as written by :class:`StoreWriter`.
-    split : {"train", "test"}, optional
-        Keep the cells of one side of the split only.
-
-    Raises
-    ------
-    ValueError
-        If the folder is no finished store; the sentence says what to run.
-    """
-
-    def __init__(self, path: str | Path, split: str | None = None) -> None:
-        self.path = Path(path)
-        if not (self.path / TABLE).is_file():
-            raise ValueError(
-                f"{self.path} is not a finished training store: make one with `napari-ic-train prepare`."
-            )
-        self._images = zarr.open_array(str(self.path / IMAGES), mode="r")
-        table = pd.read_parquet(self.path / TABLE)
-        if ROW in table:
-            table = table.set_index(ROW)
-        table = table.sort_index()
-        if split is not None:
-            table = table[table["split"] == split]
-            if table.empty:
-                raise ValueError(f"The store {self.path} has no cells in its {split!r} split.")
-        self.table = table
-        attributes = dict(self._images.attrs)
-        self.channels: tuple[str, ...] = tuple(attributes["channels"])
-        self.structures: tuple[str, ...] = tuple(attributes["structures"])
-        self.voxel_size = float(attributes["voxel_size"])
-        self.simulated = bool(attributes["simulated"])
-        self.source = str(attributes["source"])
-        self.left_out: dict[str, int] = dict(attributes.get("left_out", {}))
-
-    def __len__(self) -> int:
-        return len(self.table)
-
-    @property
-    def box(self) -> tuple[int, int, int]:
-        """Grid (Z, Y, X) of every cell."""
-        z, y, x = self._images.shape[2:]
-        return z, y, x
+class CellStore(PosedStore):
+    """Posed cells ready for training: a :class:`~napari_integrated_cell.store.PosedStore` read as tensors."""
 
     @property
     def labels(self) -> NDArray[np.int64]:
@@ -88,9 +41,7 @@ class CellStore:
         """Cells by position, (n, C, Z, Y, X) float32 in [0, 1]."""
         import torch  # not above: the workers that fill a store do without
 
-        rows = self.table.index.to_numpy()[np.asarray(indices)]
-        stacked = np.stack([self._images[int(row)] for row in rows])
-        return torch.from_numpy(stacked).float().div_(255)
+        return torch.from_numpy(self.stored(indices)).float().div_(255)
 
     def references(self, indices: Sequence[int] | NDArray[Any] | torch.Tensor) -> torch.Tensor:
         """The reference channels of cells by position, (n, R, Z, Y, X) float32 in [0, 1]."""

@@ -15,12 +15,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-TABLE = "cells.parquet"
+from napari_integrated_cell.store import ROW, TABLE
+
 PARTS = "parts"
 REPORT = "report.csv"
 REPORT_COLUMNS = ["CellId", "path", "reason"]
-ROW = "row"
-"""Column of a cell's place in the images."""
 
 _REASON = "reason"  # of a cell that there is not; no column of the finished table
 _ROWS_AT_ONCE = 4096

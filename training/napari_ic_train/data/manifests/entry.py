@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from napari_integrated_cell.rows import Row, literal, needed, text
 from napari_integrated_cell.vocabulary import STAGES, structure
 
-Row = Mapping[str, str]
+__all__ = [
+    "LONE_DAUGHTER",
+    "Entry",
+    "Format",
+    "Plane",
+    "Row",
+    "Unusable",
+    "flag",
+    "literal",
+    "micrometres",
+    "needed",
+    "stage_of_code",
+    "structure_name",
+    "text",
+    "under",
+]
 
 LONE_DAUGHTER = "M6M7_single"
 """The public dataset's code of one daughter of a division, cut out without the other."""
@@ -123,38 +138,6 @@ class Format:
     cell_id: str = "CellId"
     field: str = "FOVId"
     plate: str = "PlateId"
-
-
-def text(row: Row, column: str) -> str:
-    """A row's entry, stripped; empty where the column or the entry is missing, or is the word for nothing."""
-    value = (row.get(column) or "").strip()
-    return "" if value.casefold() in ("nan", "none", "null", "<na>") else value
-
-
-def needed(row: Row, column: str) -> str:
-    """A row's entry that must not be empty."""
-    value = text(row, column)
-    if not value:
-        raise ValueError(f"The column {column!r} is empty.")
-    return value
-
-
-def literal(row: Row, column: str, default: Any) -> Any:
-    """The Python literal written in a row's entry; the default where it is empty.
-
-    Raises
-    ------
-    ValueError
-        If what stands there is no literal. Nothing is ever evaluated but literals.
-    """
-    value = text(row, column)
-    if not value:
-        return default
-    try:
-        return ast.literal_eval(value)
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        shown = value if len(value) <= 40 else f"{value[:40]}..."
-        raise ValueError(f"The column {column!r} holds {shown!r}, which is no Python literal.") from None
 
 
 def flag(row: Row, column: str) -> bool:
