@@ -91,6 +91,14 @@ def test_a_discriminator_is_heard_by_its_own_network_alone(gamma: str, listener:
     assert {name for name in quietly if not same(quietly[name], loudly[name])} == {listener}
 
 
+def test_a_phase_may_weigh_its_encoding_discriminator_otherwise() -> None:
+    own = gradients(gamma_enc=10.0, conditional={"gamma_enc": 0.0})
+    assert same(own["enc"], gradients(gamma_enc=0.0)["enc"])
+    assert not same(own["enc"], gradients(gamma_enc=10.0)["enc"])
+    elsewhere = gradients(gamma_enc=10.0, reference={"gamma_enc": 0.0})
+    assert same(elsewhere["enc"], gradients(gamma_enc=10.0)["enc"])
+
+
 def test_the_two_ways_to_generate_differ_for_decoder_and_its_discriminator_alone() -> None:
     paper, code = gradients(gamma_dec=1.0), gradients(gamma_dec=1.0, generated="paper-code")
     assert {name for name in paper if not same(paper[name], code[name])} == {"dec", "dec_d"}

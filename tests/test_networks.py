@@ -263,6 +263,17 @@ def test_a_standardised_encoder_gives_codes_of_the_priors_mean_and_width() -> No
     )
 
 
+def test_a_standardised_structure_code_has_the_priors_mean_and_width() -> None:
+    config = TINY.model_copy(update={"struct_norm": True})
+    encoder = ConditionalEncoder(config)
+    x = torch.rand(32, 3, *config.box)
+    z = encoder(x).z_struct
+    torch.testing.assert_close(z.mean(0), torch.zeros(config.n_struct), atol=1e-4, rtol=0)
+    torch.testing.assert_close(z.std(0, correction=0), torch.ones(config.n_struct), atol=0.02, rtol=0)
+    encoder.eval()
+    torch.testing.assert_close(encoder(x).z_struct[:3], encoder(x[:3]).z_struct, atol=1e-5, rtol=1e-5)
+
+
 def test_a_scaled_label_is_the_same_network_with_larger_weights() -> None:
     config = TINY.model_copy(update={"label_scale": 16.0})
     scaled, plain = ConditionalDecoder(config).eval(), ConditionalDecoder(TINY).eval()

@@ -9,12 +9,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_integrated_cell.imaging.aside import written_aside
+
+if TYPE_CHECKING:
+    from napari_integrated_cell.model.integrated_cell import IntegratedCell
+    from napari_integrated_cell.model.runtime import CancelToken
 
 Floats = NDArray[np.float32]
 
@@ -115,6 +119,43 @@ class Position:
                 else f"its z^s has {lengths.pop()} of {n_struct} dimensions"
             )
             raise ValueError(f"The position belongs to another model: {what}.")
+
+
+def decode(
+    model: IntegratedCell, position: Position, channels: Iterable[str], *, cancel: CancelToken | None = None
+) -> dict[str, Floats]:
+    """The cell at a position: x̂^r = Dec^r(z^r) (equation 2), and x̂^s of Dec^{r,s}(z^r, y, z^s) (equation 12).
+
+    Parameters
+    ----------
+    model : IntegratedCell
+    position : Position
+        In its latent spaces.
+    channels : iterable of str
+        Reference channels and structures of the model's. Nothing else is computed.
+    cancel : CancelToken, optional
+        Looked at between batches.
+
+    Returns
+    -------
+    dict of str to array (Z, Y, X)
+        In the order asked for.
+    """
+    wanted = list(dict.fromkeys(channels))
+    z_ref = position.z_ref[None]
+    found: dict[str, Floats] = {}
+    references = model.config.references
+    if any(name in references for name in wanted):
+        found.update(zip(references, model.decode_reference(z_ref, cancel=cancel)[0], strict=True))
+    structures = [name for name in wanted if name not in references]
+    # Structures at their mode share a batch, each of the others has a z^s of its own.
+    at_mode = [name for name in structures if name not in position.z_struct]
+    groups = [(at_mode, None), *(([n], position.z_struct[n][None]) for n in structures if n not in at_mode)]
+    for names, z_struct in groups:
+        if names:
+            volumes = model.decode_structures(z_ref, names, z_struct, cancel=cancel)
+            found.update({name: volumes[name][0] for name in names})
+    return {name: found[name] for name in wanted}
 
 
 def write_positions(path: str | Path, positions: Sequence[Position]) -> Path:

@@ -34,12 +34,16 @@ class PhaseConfig(BaseModel):
     max_minutes : float, optional
         Stop after the epoch that uses this time up. A run that a clock ends is not reproducible; the presets
         leave it out.
+    gamma_enc : float, optional
+        Weight of EncD's signal in this phase, if not that of both. z^s has far less to tell of an image than
+        z^r: an EncD that is loud enough for one can drown the other.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     epochs: int = Field(default=150, ge=1)
     max_minutes: float | None = Field(default=None, gt=0)
+    gamma_enc: float | None = Field(default=None, ge=0, allow_inf_nan=False)
 
     def ended(self, epoch: int, seconds: float) -> bool:
         """Whether a phase that has done so many epochs in so many seconds has run its course."""

@@ -1,15 +1,20 @@
-"""The demo model from nothing: simulate, prepare, fit both phases, export, score. Every step continues if stopped."""
+"""The demo model from nothing: simulate, prepare, fit both phases, export, embed, measure variation, score.
+
+Every step continues if stopped.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
+from napari_ic_train.bundled_cells import bundle_cells
 from napari_ic_train.config import TrainingConfig, preset
 from napari_ic_train.data.prepare import prepare
 from napari_ic_train.data.store import TABLE, CellStore
 from napari_ic_train.export import export_bundle, hardware, score_bundle
 from napari_ic_train.fitting import fit_store
+from napari_ic_train.variation import measure_bundle
 from napari_integrated_cell.integration import model_box
 from napari_integrated_cell.simulation import write_dataset
 
@@ -68,7 +73,8 @@ def build_demo(
     """
     out = Path(out)
     config = config or preset("demo")
-    if not (out / "store" / TABLE).is_file():
+    manifest = out / "simulated" / "metadata.csv"
+    if not ((out / "store" / TABLE).is_file() and manifest.is_file()):
         manifest = write_dataset(
             out / "simulated", n_cells, seed=SEED, voxel_size=VOXEL_SIZE, workers=workers, progress=progress
         )
@@ -84,9 +90,10 @@ def build_demo(
             progress=progress,
         )
     fit_store(out / "store", config, out / "run", device=device)
+    store = CellStore(out / "store")
     bundle = export_bundle(
         out / "run",
-        CellStore(out / "store"),
+        store,
         out / "bundle",
         name=NAME,
         licence=LICENCE,
@@ -95,5 +102,8 @@ def build_demo(
         device=device,
         progress=progress,
     )
+    bundle_cells(bundle, store, device=device, progress=progress)
+    # How much structures vary in held-out cells, inside the segmentations that the manifest names.
+    measure_bundle(bundle, store, manifest=manifest, device=device, progress=progress)
     score_bundle(str(bundle), real=real, n_cells=score_cells, workers=workers, progress=progress)
     return bundle

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from napari_integrated_cell.model.networks import ConditionalNetworks, ReferenceNetworks, initialise
 
-from .config import TrainingConfig
+from .config import PhaseConfig, TrainingConfig
 from .draws import Draws
 
 Networks = ReferenceNetworks | ConditionalNetworks
@@ -101,6 +101,12 @@ class Phase(ABC):
         return ("reconstruction", *self.own_losses, *adversarial)
 
     @property
+    def gamma_enc(self) -> float:
+        """Weight of EncD's signal in the encoder's loss, of this phase or of both (equations 15, 17)."""
+        own: PhaseConfig = getattr(self.config, self.name)
+        return self.config.gamma_enc if own.gamma_enc is None else own.gamma_enc
+
+    @property
     def device(self) -> torch.device:
         """Where the networks are."""
         return next(self.networks.enc.parameters()).device
@@ -134,7 +140,7 @@ class Phase(ABC):
         enc, dec, enc_d, dec_d = (list(network.parameters()) for network in self.networks)
         losses["encoding_discriminator"].backward(inputs=enc_d, retain_graph=True)
         reconstruction = config.reconstruction_weight * losses["reconstruction"]
-        for_encoder = reconstruction + config.gamma_enc * losses["encoder_deception"]
+        for_encoder = reconstruction + self.gamma_enc * losses["encoder_deception"]
         if judge:
             losses["decoding_discriminator"].backward(inputs=dec_d, retain_graph=True)
             # Section 2.3: what DecD has to say reaches the decoder alone, through the images.

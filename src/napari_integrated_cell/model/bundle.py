@@ -1,7 +1,8 @@
 """A model on disk: ``model.json``, ``weights/<network>.safetensors``, ``MODEL_CARD.md`` and checksums.
 
-Where they are known, ``latent/statistics.*``, ``landmarks.json`` and ``landmarks/thumbnails/*.png`` lie beside.
-Weights are safetensors and everything else is text: opening a bundle runs no code from it.
+Where they are known, ``latent/statistics.*``, ``landmarks.json``, ``landmarks/thumbnails/*.png``,
+``variation.json`` and ``cells.parquet`` lie beside. Weights are safetensors and nothing else is code either:
+opening a bundle runs none from it.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ from napari_integrated_cell.model.networks import (
     ReferenceEncoder,
 )
 from napari_integrated_cell.model.runtime import choose_device
+from napari_integrated_cell.model.variation_reference import VARIATION, read_variation
 
 __all__ = [
     "as_stored",
@@ -49,6 +51,7 @@ __all__ = [
     "load_model",
     "read_manifest",
     "read_model_card",
+    "replace_files",
     "save_bundle",
     "update_card",
 ]
@@ -69,7 +72,7 @@ def save_bundle(
     Parameters
     ----------
     model : IntegratedCell
-        What to write, with its latent statistics and landmarks if it has any.
+        What to write, with its latent statistics, landmarks and reference scores if it has any.
     path : path
         Where to; parent folders are made.
     card : mapping
@@ -102,6 +105,8 @@ def save_bundle(
             yield from statistics_files(model.latent)
         if model.landmarks:
             yield from landmark_files(model.landmarks)
+        if model.variation is not None:
+            yield VARIATION, model.variation.to_json()
 
     archive.write(Path(path), files())
     return Path(path)
@@ -130,9 +135,16 @@ def load_model(model: str | Path = "demo", device: str = "auto") -> IntegratedCe
             _fill(network, bundle, _weights(name))
         latent = read_statistics(bundle, manifest.config)
         landmarks = read_landmarks(bundle, manifest.config)
+        variation = read_variation(bundle, manifest.config)
     card = {"structures": manifest.config.structures, **manifest.card.model_dump()}
     return IntegratedCell(
-        manifest.config, *networks, card=card, name=manifest.name, latent=latent, landmarks=landmarks
+        manifest.config,
+        *networks,
+        card=card,
+        name=manifest.name,
+        latent=latent,
+        landmarks=landmarks,
+        variation=variation,
     ).to(target)
 
 
@@ -155,6 +167,7 @@ def as_stored(model: IntegratedCell, dtype: str | torch.dtype) -> IntegratedCell
         name=model.name,
         latent=model.latent,
         landmarks=model.landmarks,
+        variation=model.variation,
     )
     for name, network in stored.networks.items():
         tensors = network.state_dict()
@@ -178,11 +191,23 @@ def update_card(path: str | Path, *, card: Mapping[str, Any], model_card_markdow
     """
     with archive.opened(Path(path)) as bundle:
         old = manifest_of(bundle)
-        new = old.model_copy(update={"card": checked_card(dict(card), old.config)})
-        texts = [(archive.MANIFEST, _json(new)), (MODEL_CARD, model_card_markdown.encode())]
-        others = [*map(_weights, NETWORK_NAMES), *filter(bundle.holds, OPTIONAL_FILES)]
-        kept = [(name, bundle.read(name, limit=1 << 40)) for name in others]
-    archive.write(Path(path), [*texts, *kept])
+    new = old.model_copy(update={"card": checked_card(dict(card), old.config)})
+    replace_files(path, {archive.MANIFEST: _json(new), MODEL_CARD: model_card_markdown.encode()})
+
+
+def replace_files(path: str | Path, files: Mapping[str, bytes]) -> None:
+    """Give the bundle at ``path`` some other files, or new ones of ``OPTIONAL_FILES``; the rest is kept.
+
+    Raises
+    ------
+    ValueError
+        If there is no whole bundle at ``path``, or ``path`` cannot be written.
+    """
+    with archive.opened(Path(path)) as bundle:
+        wanted = (archive.MANIFEST, MODEL_CARD, *map(_weights, NETWORK_NAMES))
+        names = [*wanted, *(name for name in OPTIONAL_FILES if name in files or bundle.holds(name))]
+        new = [(n, files[n] if n in files else bundle.read(n, limit=1 << 40)) for n in names]
+    archive.write(Path(path), new)
 
 
 def _dtype(dtype: str | torch.dtype) -> torch.dtype:

@@ -42,6 +42,8 @@ class ModelConfig(BaseModel):
         Whether Enc^r ends in a batch normalisation without parameters of its own, so that every dimension of z^r
         has its prior's mean and width from the first step on and EncD^r has only their joint distribution left
         to teach. The tables have none.
+    struct_norm : bool
+        The same of z^s and Enc^{r,s}.
     label_scale : float
         Factor of the one-hot label y at the entrance of Dec^{r,s}. With the tables' 1, a label is one input of
         deviation 0.3 among \|Z^r\| of deviation 1, and the decoder takes thousands of steps to heed it.
@@ -81,6 +83,7 @@ class ModelConfig(BaseModel):
     dec_widths: Widths = (1024, 1024, 512, 256, 128, 64)
     enc_d_widths: Widths = (1024, 1024, 512)
     latent_norm: bool = False
+    struct_norm: bool = False
     label_scale: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     enc_d_norm: bool = True
     dec_d_widths: Widths = (64, 128, 256, 512, 512)
@@ -156,6 +159,7 @@ PRESETS: dict[str, ModelConfig] = {
         enc_cond_widths=(16, 48, 96, 192),
         dec_widths=(192, 96, 48, 16),
         latent_norm=True,
+        struct_norm=True,
         label_scale=16.0,
         enc_d_widths=(256, 256, 128),
         enc_d_norm=False,

@@ -22,6 +22,7 @@ from napari_integrated_cell.model.networks import (
     initialise,
 )
 from napari_integrated_cell.model.runtime import Run, batches, choose_device
+from napari_integrated_cell.model.variation_reference import VariationReference
 
 Floats = NDArray[np.float32]
 NETWORK_NAMES = ("enc_ref", "dec_ref", "enc_cond", "dec_cond")
@@ -55,6 +56,8 @@ class IntegratedCell:
         How the training cells lie in the latent spaces.
     landmarks : sequence of Landmark, optional
         The cells that stand for the stages of the cell cycle, in the order of the stages.
+    variation : VariationReference, optional
+        How much each structure varies in cells at large.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class IntegratedCell:
         name: str | None = None,
         latent: LatentStatistics | None = None,
         landmarks: Sequence[Landmark] = (),
+        variation: VariationReference | None = None,
     ) -> None:
         self.config = config
         self.enc_ref, self.dec_ref = enc_ref, dec_ref
@@ -77,6 +81,7 @@ class IntegratedCell:
         self.name = name or config.name
         self.latent = latent
         self.landmarks = tuple(landmarks)
+        self.variation = variation
         for network in self.networks.values():
             network.eval()
         self.to(self.device)
@@ -284,9 +289,9 @@ class IntegratedCell:
         if n < 1:
             raise ValueError(f"{n} cells were asked for: ask for 1 or more.")
         names = inputs.structure_names(structures, self.config)
-        shape_seed, *structure_seeds = np.random.SeedSequence(seed).spawn(1 + self.config.n_structures)
+        root = np.random.SeedSequence(seed)  # drawn afresh where no seed is given, once for all
         if z_ref is None:
-            shapes = _normal(shape_seed, n, self.config.n_ref)
+            shapes = _normal(self._stream(root), n, self.config.n_ref)
         else:
             given = inputs.latent(z_ref, self.config.n_ref, "z_ref")
             shapes = inputs.latent(
@@ -294,10 +299,19 @@ class IntegratedCell:
             )
         samples = {}
         for done, name in enumerate(names):
-            index = inputs.structure_index(name, self.config)
-            residual = _normal(structure_seeds[index], n, self.config.n_struct)
+            residual = _normal(self._stream(root, name), n, self.config.n_struct)
             samples[name] = self.decode(shapes, name, residual, **_part(run, done * n, len(names) * n))
         return samples
+
+    def draw_z_struct(self, n: int, structure: str, seed: int) -> Floats:
+        """z^s ~ N(0, I) of a structure's first ``n`` draws, (n, n_struct), as :meth:`sample` draws them."""
+        stream = self._stream(np.random.SeedSequence(seed), structure)
+        return _normal(stream, n, self.config.n_struct).numpy()
+
+    def _stream(self, root: np.random.SeedSequence, structure: str | None = None) -> np.random.SeedSequence:
+        """The random numbers of the shapes (None), or of a structure whatever else is drawn."""
+        index = 0 if structure is None else 1 + inputs.structure_index(structure, self.config)
+        return np.random.SeedSequence(root.entropy, spawn_key=(*root.spawn_key, index))
 
     @property
     def _channels(self) -> tuple[str, ...]:

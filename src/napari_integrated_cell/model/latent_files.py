@@ -17,11 +17,13 @@ from safetensors.numpy import load, save
 from napari_integrated_cell.model.archive import Archive
 from napari_integrated_cell.model.config import ModelConfig, one_sentence
 from napari_integrated_cell.model.latent import Landmark, LatentDistribution, LatentStatistics
+from napari_integrated_cell.model.variation_reference import VARIATION
 from napari_integrated_cell.vocabulary import STAGE_NAMES
 
 STATISTICS = "latent/statistics.safetensors"
 COUNTS = "latent/statistics.json"
 LANDMARKS = "landmarks.json"
+CELLS = "cells.parquet"  # embedded cells, written and read by napari_integrated_cell.population
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -39,6 +41,8 @@ OPTIONAL_FILES: tuple[str, ...] = (
     STATISTICS,
     COUNTS,
     LANDMARKS,
+    CELLS,
+    VARIATION,
     *(name for stage in STAGE_NAMES for name in thumbnail_names(stage)),
 )
 """All a bundle may hold of this; one of an older version holds none of it."""

@@ -47,7 +47,7 @@ class ReferenceEncoder(EncoderTrunk):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config, config.n_references, config.enc_ref_widths)
         self.z_ref = nn.Linear(self.n_features, config.n_ref)
-        self.standardise = nn.BatchNorm1d(config.n_ref, affine=False) if config.latent_norm else None
+        self.standardise = _standardised(config.n_ref) if config.latent_norm else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Latent position z^r (N, n_ref) of reference images (N, R, Z, Y, X)."""
@@ -56,18 +56,25 @@ class ReferenceEncoder(EncoderTrunk):
 
 
 class ConditionalEncoder(EncoderTrunk):
-    """Enc^{r,s} (equation 7, Table S5): images (N, R + 1, Z, Y, X), structure last, to ŷ, ẑ^r, z^s."""
+    """Enc^{r,s} (equation 7, Table S5): images (N, R + 1, Z, Y, X), structure last, to ŷ, ẑ^r, z^s.
+
+    With ``config.struct_norm`` z^s is standardised as z^r is by ``config.latent_norm``.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config, config.n_references + 1, config.enc_cond_widths)
         self.y = nn.Linear(self.n_features, config.n_structures)
         self.z_ref = nn.Linear(self.n_features, config.n_ref)
         self.z_struct = nn.Linear(self.n_features, config.n_struct)
+        self.standardise = _standardised(config.n_struct) if config.struct_norm else None
 
     def forward(self, x: Tensor) -> ConditionalCode:
         """Label logits and both latent positions of images (N, R + 1, Z, Y, X)."""
         features = self.features(x)
-        return ConditionalCode(self.y(features), self.z_ref(features), self.z_struct(features))
+        code = ConditionalCode(self.y(features), self.z_ref(features), self.z_struct(features))
+        if self.standardise is None:
+            return code
+        return code._replace(z_struct=self.standardise(code.z_struct))
 
 
 class ReferenceDecoder(DecoderTrunk):
@@ -163,6 +170,11 @@ class DecodingDiscriminator(nn.Module):
         if isinstance(self.head, nn.Conv3d):
             return self.head(features).mean(dim=(2, 3, 4))
         return self.head(features.flatten(1))
+
+
+def _standardised(n_latent: int) -> nn.BatchNorm1d:
+    """A batch normalisation that learns nothing: mean 0 and variance 1 in every latent dimension."""
+    return nn.BatchNorm1d(n_latent, affine=False)
 
 
 class ReferenceNetworks(NamedTuple):

@@ -138,13 +138,9 @@ class Draws:
 
     def z_struct(self, n: int) -> Volume:
         """The first ``n`` draws of z^s, (n, n_struct)."""
-        config = self.model.config
         if self.seed < 0:
             raise ValueError(f"The seed {self.seed} is negative: give a whole number from 0 upwards.")
-        # As IntegratedCell.sample: one stream for shapes, then one for each structure.
-        streams = np.random.SeedSequence(self.seed).spawn(1 + config.n_structures)
-        stream = np.random.default_rng(streams[1 + config.structures.index(self.structure)])
-        return stream.standard_normal((n, config.n_struct), dtype=np.float32)
+        return self.model.draw_z_struct(n, self.structure, self.seed)
 
     def draw(self, i: int) -> Volume:
         """Draw ``i``, from 0 upwards, (Z, Y, X) in the model's box."""

@@ -1,0 +1,167 @@
+"""How much each structure varies in cells at large, in interphase and in mitosis: what one cell is held against.
+
+Importing this module imports no torch.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from napari_integrated_cell.model.archive import Archive
+from napari_integrated_cell.model.config import ModelConfig, one_sentence
+from napari_integrated_cell.vocabulary import STAGE_NAMES
+
+if TYPE_CHECKING:
+    from napari_integrated_cell.model.variation import Variation
+
+VARIATION = "variation.json"
+"""The file of a bundle that holds it; one of an older version has none."""
+
+GROUPS = ("interphase", "mitosis")
+
+ComparedIn = Literal["cell", "box"]
+
+
+def group_of(stage: str) -> str:
+    """``"interphase"`` or ``"mitosis"``, the group of a stage of the vocabulary."""
+    return GROUPS[0] if stage == STAGE_NAMES[0] else GROUPS[1]
+
+
+@dataclass(frozen=True, eq=False)
+class VariationReference:
+    """Scores of Algorithm 4 in cells that the model was not trained on, by structure and group.
+
+    Attributes
+    ----------
+    n : int
+        Draws of each structure in each cell: only scores of as many draws compare with these.
+    seed : int
+        Of the draws.
+    ridge : float
+        Added to the diagonal of ρ.
+    compared_in : {"cell", "box"}
+        Where draws were compared: inside the cell, or in the model's whole box.
+    cells : mapping of str to tuple of str
+        The cells' ids by group, ``"interphase"`` and ``"mitosis"``; a group without cells is left out.
+    scores : mapping of str to mapping of str to array of float64
+        By structure and group, one of each cell in the order of ``cells``.
+    """
+
+    n: int
+    seed: int
+    ridge: float
+    compared_in: ComparedIn
+    cells: Mapping[str, tuple[str, ...]]
+    scores: Mapping[str, Mapping[str, NDArray[np.float64]]]
+
+    def __post_init__(self) -> None:
+        for structure, groups in self.scores.items():
+            for group, scores in groups.items():
+                if len(scores) != len(self.cells.get(group, ())) or not np.isfinite(scores).all():
+                    raise ValueError(
+                        f"The reference scores of {structure} in {group} are not one finite number for each of "
+                        f"its {len(self.cells.get(group, ()))} cells."
+                    )
+        # A frozen dataclass keeps checked, normalised values: object.__setattr__ is its documented way.
+        object.__setattr__(self, "cells", MappingProxyType(dict(self.cells)))
+        object.__setattr__(self, "scores", MappingProxyType(dict(self.scores)))
+
+    def why_not_comparable(self, found: Variation, compared_in: ComparedIn = "cell") -> str:
+        """Why a score cannot be held against these, in a sentence; empty where it can.
+
+        Parameters
+        ----------
+        found : Variation
+            What was measured.
+        compared_in : {"cell", "box"}
+            Where its draws were compared.
+        """
+        if found.n != self.n:
+            return (
+                f"The model's reference scores are of {self.n} draws, these of {found.n}: only scores of as many "
+                f"draws compare. Take {self.n} draws to see them."
+            )
+        if found.ridge != self.ridge:
+            return (
+                f"The model's reference scores have a ridge of {self.ridge:g}, these of {found.ridge:g}: they do "
+                "not compare."
+            )
+        if compared_in != self.compared_in:
+            return (
+                f"In the model's reference scores draws were compared in the {self.compared_in}, in these in the "
+                f"{compared_in}: they do not compare."
+            )
+        return ""
+
+    def to_json(self) -> bytes:
+        """The file :data:`VARIATION`."""
+        content = {
+            "n": self.n,
+            "seed": self.seed,
+            "ridge": self.ridge,
+            "compared_in": self.compared_in,
+            "cells": {group: list(ids) for group, ids in self.cells.items()},
+            "scores": {
+                structure: {group: [round(float(s), 6) for s in scores] for group, scores in groups.items()}
+                for structure, groups in self.scores.items()
+            },
+        }
+        return (json.dumps(content, indent=1, allow_nan=False) + "\n").encode()
+
+
+def read_variation(archive: Archive, config: ModelConfig) -> VariationReference | None:
+    """The reference scores that an opened bundle holds, if it holds any.
+
+    Raises
+    ------
+    ValueError
+        If they are damaged or not those of the model.
+    """
+    if not archive.holds(VARIATION):
+        return None
+    where = f"{VARIATION} of {archive.path}"
+    try:
+        file = _File.model_validate_json(archive.read(VARIATION))
+    except ValidationError as error:
+        raise ValueError(f"{where} is not valid: {one_sentence(error)}.") from None
+    foreign = file.scores.keys() - set(config.structures)
+    if foreign:
+        raise ValueError(f"{where} names {min(foreign)!r}, which the model has not.")
+    try:
+        return VariationReference(
+            file.n,
+            file.seed,
+            file.ridge,
+            file.compared_in,
+            {group: tuple(file.cells[group]) for group in GROUPS if group in file.cells},
+            {
+                name: {
+                    group: np.array(file.scores[name][group])
+                    for group in GROUPS
+                    if group in file.scores[name]
+                }
+                for name in config.structures
+                if name in file.scores
+            },
+        )
+    except ValueError as error:
+        raise ValueError(f"{where} is of no use: {error}") from None
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
+
+    n: Annotated[int, Field(ge=2)]
+    seed: Annotated[int, Field(ge=0)]
+    ridge: Annotated[float, Field(ge=0)]
+    compared_in: ComparedIn
+    cells: dict[str, list[str]]
+    scores: dict[str, dict[str, list[float]]]

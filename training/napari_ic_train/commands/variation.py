@@ -1,0 +1,108 @@
+"""``napari-ic-train variation``: how much structures vary in held-out cells, into the bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from napari_ic_train.commands import PROGRAM, DeviceOption, JsonOption, WorkersOption
+from napari_integrated_cell.console import one_line_errors, progress_bar, report
+
+
+def variation(
+    bundle: Annotated[str, typer.Argument(help="A bundle's path, or a name that `napari-ic models` lists.")],
+    data: Annotated[Path | None, typer.Option("--data", help="The store it was fitted on.")] = None,
+    manifest: Annotated[
+        Path | None,
+        typer.Option(
+            "--manifest",
+            help="The table that the store was prepared from; looked for above the store's images if left out.",
+        ),
+    ] = None,
+    cells: Annotated[
+        int, typer.Option("--cells", min=1, help="Held-out cells in interphase, and as many in mitosis.")
+    ] = 20,
+    draws: Annotated[int, typer.Option("--draws", min=2, help="Draws per cell and structure.")] = 100,
+    truth: Annotated[
+        bool,
+        typer.Option(
+            "--truth",
+            help="Compare, on unseen simulated cells, with how much the simulator's own draws vary; nothing is "
+            "written without --data.",
+        ),
+    ] = False,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same draws.")] = 0,
+    device: DeviceOption = "auto",
+    workers: WorkersOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure how much each structure varies once a cell's shape is given (Algorithm 4), in held-out cells.
+
+    The scores become the bundle's reference distribution, for interphase and for mitosis.
+    """
+    with one_line_errors(PROGRAM), progress_bar() as move:
+        if data is None and not truth:
+            raise ValueError("Give the store of the held-out cells with --data.")
+
+        from napari_ic_train.data.store import CellStore
+        from napari_ic_train.evaluation.variation_order import score_order
+        from napari_ic_train.variation import measure_bundle
+        from napari_integrated_cell.model.bundle import load_model
+
+        summary: dict[str, Any] = {"bundle": bundle}
+        lines: list[str] = []
+        if data is not None:
+            found = measure_bundle(
+                bundle,
+                CellStore(data),
+                manifest=manifest,
+                cells=cells,
+                draws=draws,
+                seed=seed,
+                device=device,
+                progress=move,
+            )
+            summary["reference"] = {
+                "n": found.n,
+                "ridge": found.ridge,
+                "cells": {group: len(ids) for group, ids in found.cells.items()},
+                "median": {
+                    name: {group: float(_median(scores)) for group, scores in groups.items()}
+                    for name, groups in found.scores.items()
+                },
+            }
+            lines += [_line("median score of", *(f"{g} ({len(ids)})" for g, ids in found.cells.items()))]
+            lines += [
+                _line(name, *(f"{_median(scores):.3f}" for scores in groups.values()))
+                for name, groups in found.scores.items()
+            ]
+            lines.append(f"Of {draws} draws, into {bundle}. A larger score is less variation.")
+        if truth:
+            model = load_model(bundle, device=device)
+            order = score_order(model, draws=draws, workers=workers, progress=move)
+            summary["truth"] = order
+            lines += [_line("mean score of", "model", "simulator", "rank", "simulator's")]
+            lines += [
+                _line(name, *(f"{order['interphase'][k][name]:.3f}" for k in _SHOWN))
+                for name in model.config.structures
+            ]
+            lines.append(
+                f"Spearman's correlation of the scores: {order['spearman']:.3f} in interphase, "
+                f"{order['spearman_mitosis']:.3f} in mitosis."
+            )
+    report(summary, as_json, "\n".join(lines))
+
+
+_SHOWN = ("scores", "simulator_scores", "effective_ranks", "simulator_effective_ranks")
+
+
+def _median(scores: Any) -> Any:
+    from numpy import median
+
+    return median(scores)
+
+
+def _line(first: str, *others: str) -> str:
+    return f"{first:18}" + "".join(f"{other:>18}" for other in others)
