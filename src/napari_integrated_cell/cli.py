@@ -6,6 +6,7 @@ import typer
 
 from napari_integrated_cell.commands.classify import classify
 from napari_integrated_cell.commands.demo import demo
+from napari_integrated_cell.commands.embed import embed
 from napari_integrated_cell.commands.integrate import integrate
 from napari_integrated_cell.commands.models import models
 from napari_integrated_cell.commands.traverse import traverse
@@ -17,7 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="See where eleven organelles most probably lie in a given cell. Start with `napari-ic demo`.",
 )
-for command in (demo, integrate, classify, traverse, variation, models):
+for command in (demo, integrate, classify, traverse, variation, embed, models):
     app.command()(command)
 
 if __name__ == "__main__":
