@@ -20,7 +20,13 @@ def test_every_command_can_be_imported():
 
 def test_what_the_user_is_offered():
     offered = MANIFEST.contributions
-    assert [w.display_name for w in offered.widgets] == ["Integrate structures"]
+    assert [w.display_name for w in offered.widgets] == [
+        "Integrate structures",
+        "Latent explorer",
+        "Mitosis traversal",
+        "Cell map",
+        "Structure variation",
+    ]
     assert {s.key for s in offered.sample_data} == {"interphase", "mitotic", "field"}
     assert all("simulated" in s.display_name.lower() for s in offered.sample_data)
     assert {p for r in offered.readers for p in r.filename_patterns} >= {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import signal
@@ -41,7 +42,7 @@ from napari_integrated_cell.traversal import (
     walk,
 )
 from napari_integrated_cell.vocabulary import STRUCTURE_NAMES
-from napari_integrated_cell.walk_files import ENDINGS, film, write_walk
+from napari_integrated_cell.walk_files import ENDINGS, GIF_TILE, film, write_walk
 from napari_integrated_cell.walk_pictures import contact_sheet, film_picture, tiles_of
 
 torch.set_num_threads(1)
@@ -100,6 +101,25 @@ def z_ref(model, stage):
 
 
 # Stops and walks.
+
+
+def test_norm_and_turn_of_a_walk(model) -> None:
+    stops = [stop_at_stage(model, name) for name in ("interphase", "metaphase")]
+    for path in PATHS:
+        way = walk(stops, 9, path=path)
+        assert way.norm == pytest.approx([np.sqrt((z**2).sum()) for z in way.z_ref])
+        turns = [
+            np.degrees(np.arccos(a @ b / np.linalg.norm(a) / np.linalg.norm(b)))
+            for a, b in itertools.pairwise(way.z_ref)
+        ]
+        assert np.diff(way.turned) == pytest.approx(turns, rel=1e-6)
+        assert way.turned[0] == 0
+    circle, straight = (walk(stops, 9, path=path) for path in ("great-circle", "straight"))
+    assert np.ptp(np.diff(circle.turned)) < 1e-9
+    assert straight.turned[-1] == pytest.approx(circle.turned[-1])
+    assert straight.norm.min() < circle.norm.min()
+    assert straight.same_way(walk(stops, 9, path="straight"))
+    assert not straight.same_way(circle)
 
 
 def test_a_stage_without_landmark_is_refused_with_those_there_are(model) -> None:
@@ -362,7 +382,7 @@ def test_gif_has_a_picture_a_frame(traversal, tmp_path) -> None:
         assert gif.info["loop"] == 0
         assert b"simulated cells" in gif.info["comment"]
         shown = [np.asarray(gif.convert("RGB")).astype(int) for t in range(5) if gif.seek(t) is None]
-    drawn = list(film(traversal))
+    drawn = list(film(traversal, tile_width=GIF_TILE))
     assert max(np.abs(s - d).mean() for s, d in zip(shown, drawn, strict=True)) < 8
     still = (np.ptp(drawn, axis=0) == 0).all(-1)
     assert still.any()

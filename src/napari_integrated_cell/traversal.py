@@ -115,6 +115,24 @@ class Walk:
     def __len__(self) -> int:
         return len(self.z_ref)
 
+    @property
+    def norm(self) -> NDArray[np.float64]:
+        """|z^r| of every frame, (T,)."""
+        return np.linalg.norm(self.z_ref, axis=1)
+
+    @property
+    def turned(self) -> NDArray[np.float64]:
+        """How far z^r has turned since the first frame, added up from frame to frame, in degrees, (T,)."""
+        lengths = np.maximum(self.norm, np.finfo(float).tiny)[:, None]
+        direction = self.z_ref / lengths
+        step, sum_ = direction[1:] - direction[:-1], direction[1:] + direction[:-1]
+        turns = 2 * np.arctan2(np.linalg.norm(step, axis=1), np.linalg.norm(sum_, axis=1))
+        return np.degrees(np.concatenate([[0.0], np.cumsum(turns)]))
+
+    def same_way(self, other: Walk) -> bool:
+        """Whether another walk has the same position at every frame."""
+        return np.array_equal(self.z_ref, other.z_ref)
+
     def title(self, frame: int) -> str:
         """Where a frame is: at a stop, or between two."""
         if frame in self.at:

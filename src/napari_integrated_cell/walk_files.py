@@ -26,6 +26,10 @@ SHEETS = (".png", ".svg")
 
 FPS = 10.0
 
+# A GIF stands in a web page, and hardly compresses: so it is less than half as large as in a film's tiles.
+GIF_TILE = 128
+GIF_COLOURS = 128
+
 
 def ending_of(path: Path) -> str:
     """What kind of file a name asks for, once it can be put there.
@@ -91,7 +95,8 @@ def write_walk(
             path, pictures, fps=fps, title=title_of(traversal), description=traversal.description
         )
     if ending == ".gif":
-        return write_gif(path, film(traversal, cancel, progress), fps=fps, description=traversal.description)
+        pictures = film(traversal, cancel, progress, tile_width=GIF_TILE)
+        return write_gif(path, pictures, fps=fps, description=traversal.description, colours=GIF_COLOURS)
     if ending in SHEETS:
         return _write_sheet(traversal, path, cancel, progress)
     write = write_zarr_series if ending == ".ome.zarr" else write_tiff_series
@@ -99,16 +104,20 @@ def write_walk(
 
 
 def film(
-    traversal: Traversal, cancel: CancelToken | None = None, progress: Progress | None = None
+    traversal: Traversal,
+    cancel: CancelToken | None = None,
+    progress: Progress | None = None,
+    *,
+    tile_width: int = 192,
 ) -> Iterator[Rgb]:
-    """The pictures of a film, drawn as their frames are decoded."""
+    """The pictures of a film, drawn as their frames are decoded, in tiles about so many pixels wide."""
     brightest = traversal.brightest(cancel=cancel, progress=progress)
     walk, n_ref = traversal.walk, len(traversal.model.config.references)
     last = len(walk) - 1
     stops, note = [t / last for t in walk.at], note_of(traversal)
     for t, frame in enumerate(traversal.frames(cancel=cancel, progress=progress)):
         tiles = tiles_of(frame, traversal.channels, n_ref, brightest)
-        yield film_picture(tiles, walk.title(t), note, share=t / last, stops=stops)
+        yield film_picture(tiles, walk.title(t), note, share=t / last, stops=stops, tile_width=tile_width)
 
 
 def _volumes(traversal: Traversal, cancel: CancelToken | None, progress: Progress | None) -> Iterator[Frame]:

@@ -59,7 +59,13 @@ def tiles_of(frame: Floats, channels: Sequence[str], n_ref: int, brightest: Floa
 
 
 def film_picture(
-    tiles: Mapping[str, Rgb], title: str, note: str, *, share: float, stops: Sequence[float]
+    tiles: Mapping[str, Rgb],
+    title: str,
+    note: str,
+    *,
+    share: float,
+    stops: Sequence[float],
+    tile_width: int = 192,
 ) -> Rgb:
     """One picture of a film: its title, named tiles, a line on which ``share`` of the walk is gone, and a note.
 
@@ -73,9 +79,11 @@ def film_picture(
         How much of the walk is gone, in [0, 1].
     stops : sequence of float
         Where its stops are, in [0, 1].
+    tile_width : int
+        About how many pixels wide a tile is drawn; a voxel is drawn by a whole number of them.
     """
     rows, columns = next(iter(tiles.values())).shape[:2]
-    scale = max(1, round(192 / columns))
+    scale = max(1, round(tile_width / columns))
     width, height = columns * scale + _MARGIN, rows * scale + _LINE + _MARGIN
     across = min(_COLUMNS, max(2, len(tiles)))  # two at least, for the words
     down = -(-len(tiles) // across)

@@ -65,8 +65,10 @@ def write_mp4(path: Path, pictures: Iterable[Rgb], *, fps: float, title: str, de
     return path
 
 
-def write_gif(path: Path, pictures: Iterable[Rgb], *, fps: float, description: str) -> Path:
-    """Write pictures (rows, columns, 3) as a GIF that repeats for ever.
+def write_gif(
+    path: Path, pictures: Iterable[Rgb], *, fps: float, description: str, colours: int = 256
+) -> Path:
+    """Write pictures (rows, columns, 3) as a GIF of so many colours that repeats for ever.
 
     Raises
     ------
@@ -76,7 +78,7 @@ def write_gif(path: Path, pictures: Iterable[Rgb], *, fps: float, description: s
     sources = iter(pictures)
     start = next(sources)
     # One palette for all pictures, so that a colour that stays is not drawn otherwise in the next one.
-    palette = Image.fromarray(start).quantize(256, method=Image.Quantize.MAXCOVERAGE)
+    palette = Image.fromarray(start).quantize(colours, method=Image.Quantize.MAXCOVERAGE)
     indexed = (
         Image.fromarray(picture).quantize(palette=palette, dither=Image.Dither.NONE)
         for picture in chain([start], sources)

@@ -100,7 +100,7 @@ def integrate(
     def take(part: Any) -> None:
         if isinstance(part, Posed):
             posed[:] = [part]
-            session.model, session.cell = part.model, part.cell
+            session.model, session.ground, session.cell = part.model, request.ground, part.cell
             return
         about = _about(request, posed[0], session.model_source)
         layer = show_structure(

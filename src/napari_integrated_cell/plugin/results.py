@@ -123,7 +123,7 @@ def bring_into_view(viewer: ViewerModel, layer: Image) -> None:
     """Move the slider along Z to the structure's middle if the shown plane misses its box altogether."""
     if viewer.dims.ndisplay == 3 or viewer.dims.ndim < 3:
         return
-    low, high = np.asarray(layer.extent.world)[:, 0]
+    low, high = np.asarray(layer.extent.world)[:, -3]
     axis = viewer.dims.ndim - 3
     factor = _unit_ratio(layer, viewer)
     if axis in viewer.dims.not_displayed and not low * factor <= viewer.dims.point[axis] <= high * factor:
@@ -133,6 +133,6 @@ def bring_into_view(viewer: ViewerModel, layer: Image) -> None:
 def _unit_ratio(layer: Image, viewer: ViewerModel) -> float:
     """How many of the viewer's units one of the layer's is, along Z."""
     units = viewer.layers.units
-    if not units or not layer.units[0].is_compatible_with(units[-3]):
+    if not units or not layer.units[-3].is_compatible_with(units[-3]):
         return 1.0
-    return float((1 * layer.units[0]).to(units[-3]).magnitude)
+    return float((1 * layer.units[-3]).to(units[-3]).magnitude)

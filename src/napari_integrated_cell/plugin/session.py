@@ -12,9 +12,13 @@ from weakref import WeakKeyDictionary
 
 from psygnal import SignalGroupDescriptor
 
+from napari_integrated_cell.plugin.doubt import Doubt
+from napari_integrated_cell.plugin.exploration import Exploration
 from napari_integrated_cell.plugin.history import History
+from napari_integrated_cell.plugin.map_view import MapView
 from napari_integrated_cell.plugin.placing import ORIGIN, Place
 from napari_integrated_cell.plugin.tasks import Tasks
+from napari_integrated_cell.plugin.walk_plan import WalkPlan
 
 if TYPE_CHECKING:
     from napari_integrated_cell.cell import Cell
@@ -22,8 +26,12 @@ if TYPE_CHECKING:
     from napari_integrated_cell.integration import Integration
     from napari_integrated_cell.model.integrated_cell import IntegratedCell
     from napari_integrated_cell.model.variation import StructureVariation
+    from napari_integrated_cell.plugin.doubt import Varied
+    from napari_integrated_cell.plugin.layers import Ground
+    from napari_integrated_cell.plugin.walk_layers import ShownWalk
     from napari_integrated_cell.population import Population
     from napari_integrated_cell.position import Position
+    from napari_integrated_cell.projection import Projection
 
 _sessions: WeakKeyDictionary[Any, Session] = WeakKeyDictionary()
 
@@ -48,6 +56,8 @@ class Session:
         The model of that source on that device, once :meth:`load` has been through.
     cell : Cell or None
         The active cell.
+    ground : Ground or None
+        Where in the window the image lies that the active cell was cut from; None where it is of no layer.
     integration : Integration or None
         The last integrated cell, with its pose and its structures.
     position : Position or None
@@ -60,8 +70,22 @@ class Session:
         The channels shown at the position: reference channels and structures.
     population : Population or None
         Cells in the latent spaces, for the map.
+    map_view : MapView
+        How the population is looked at, and which of its cells are selected.
+    projection : Projection or None
+        The population in the plane that the map shows.
     variations : mapping of str to StructureVariation
-        What Algorithm 4 has found for the active cell, by structure.
+        What Algorithm 4 has found for the shape ``varied``, by structure.
+    varied : Varied or None
+        The shape that structures were drawn in last.
+    doubt : Doubt
+        Which variation is asked for, and what of it is shown.
+    exploration : Exploration
+        How the latent spaces are explored.
+    walk_plan : WalkPlan
+        The walk that the user has in mind.
+    walk : ShownWalk or None
+        The walk that is shown.
     key : str
         Marks what this session made.
     tasks : Tasks
@@ -75,12 +99,17 @@ class Session:
             (
                 "model",
                 "cell",
+                "ground",
                 "integration",
                 "position",
                 "start",
                 "place",
                 "population",
+                "projection",
                 "variations",
+                "varied",
+                "exploration",
+                "walk",
                 "tasks",
                 "open_model",
             ),
@@ -92,13 +121,21 @@ class Session:
     device: str = "auto"
     model: IntegratedCell | None = None
     cell: Cell | None = None
+    ground: Ground | None = None
     integration: Integration | None = None
     position: Position | None = None
     start: Position | None = None
     place: Place = ORIGIN
     shown: tuple[str, ...] = ("membrane", "dna", "fibrillarin", "TOM20")
     population: Population | None = None
+    map_view: MapView = field(default_factory=MapView)
+    projection: Projection | None = None
     variations: Mapping[str, StructureVariation] = field(default_factory=dict)
+    varied: Varied | None = None
+    doubt: Doubt = field(default_factory=Doubt)
+    exploration: Exploration = field(default_factory=Exploration)
+    walk_plan: WalkPlan = field(default_factory=WalkPlan)
+    walk: ShownWalk | None = None
     key: str = field(default_factory=lambda: uuid4().hex)
     tasks: Tasks = field(default_factory=Tasks)
     open_model: Callable[[str, str], IntegratedCell] = field(default=_open_bundle)
@@ -145,16 +182,22 @@ class Session:
             return
 
         def opened(model: IntegratedCell) -> None:
+            if self._loaded is not None and self._loaded[0] != (self.model_source, self.device):
+                start()  # another was chosen meanwhile
+                return
             self.model = model
             for go_on in self._waiting_for_model:
                 go_on(model)
+
+        def start() -> None:
+            self.tasks.start("model", "Opening the model", lambda task: self.load(), on_done=opened, bar=True)
 
         # Several docks may wait for one model: a second request must not drop the first one's.
         if self.tasks.running("model") is None:
             self._waiting_for_model = []
         self._waiting_for_model.append(then)
         if len(self._waiting_for_model) == 1:
-            self.tasks.start("model", "Opening the model", lambda task: self.load(), on_done=opened, bar=True)
+            start()
 
     def go_to(self, position: Position, *, remember: bool = True) -> None:
         """Move to a position; while a slider is dragged, only the first move is one to ``remember``."""
@@ -191,7 +234,9 @@ class Session:
         """What another model cannot read goes with the model."""
         self.model = None
         self.position = self.start = self.integration = self.population = None
-        self.variations = {}
+        self.projection, self.map_view = None, MapView()
+        self.variations, self.varied = {}, None
+        self.exploration = self.exploration.with_another_model()
         self.place = ORIGIN
         self._history.clear()
 

@@ -31,6 +31,8 @@ from napari_integrated_cell.plugin.widgets.preview import PosePreview, Posing, p
 if TYPE_CHECKING:
     import napari.viewer
 
+    from napari_integrated_cell.plugin.layers import Ground
+
 _PAUSE = 200  # ms of quiet before a changed choice is previewed
 
 
@@ -210,7 +212,7 @@ class IntegrateWidget(QWidget):
             "preview",
             "Posing the cell",
             lambda task: posing_of(request, session.box()),
-            on_done=self._show_posing,
+            on_done=lambda posing: self._show_posing(posing, request.ground),
             on_error=self._say_error,
         )
         if structure is not None:
@@ -222,9 +224,9 @@ class IntegrateWidget(QWidget):
                 bar=True,
             )
 
-    def _show_posing(self, posing: Posing) -> None:
+    def _show_posing(self, posing: Posing, ground: Ground) -> None:
         self.preview.show_posing(posing)
-        self._session.cell = posing.cell
+        self._session.ground, self._session.cell = ground, posing.cell
 
     def _say_error(self, error: Exception) -> bool:
         """Say what is wrong with the chosen cell where its picture would be."""

@@ -1,0 +1,177 @@
+"""How soon the window shows what a slider of the dock "Latent explorer" asks for, and how often a second.
+
+A slider is dragged back and forth by events as a mouse sends them, 125 a second, with membrane, DNA and two
+structures shown. A picture counts when the window's contents have been put on the screen (Qt's ``frameSwapped``
+of the canvas) with another position than before; its latency runs from the slider's event to that moment.
+
+Beside it, in the same window and with the same drag: a plain handler that decodes every channel and sets the
+layers' data on the spot, and one that removes the layers and adds new ones.
+
+Needs a display: on a machine without one, ``scripts/with-screen python benchmarks/slider.py``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+_EVENT = 8  # ms between two events of a mouse
+
+
+class Watch:
+    """When each position was asked for, and when it was seen. Made before those who answer, so as to hear first."""
+
+    def __init__(self, session: Any) -> None:
+        self._asked: dict[int, tuple[float, Any]] = {}
+        self._last: Any = None
+        self.latencies: list[float] = []
+        self.showing: Callable[[], Any] = lambda: None
+        session.events.position.connect(self._hear)
+
+    def _hear(self, position: Any) -> None:
+        self._asked[id(position)] = (time.perf_counter(), position)  # kept, so that its id stays its own
+
+    def seen(self) -> None:
+        """Something has been put on the screen."""
+        position = self.showing()
+        if position is not self._last and id(position) in self._asked:
+            self.latencies.append(time.perf_counter() - self._asked[id(position)][0])
+            self._last = position
+
+
+def drag(slider: Any, seconds: float) -> None:
+    """Hold the slider's handle and move it to and fro."""
+    from qtpy.QtCore import QEventLoop, QTimer
+
+    loop, begun = QEventLoop(), time.perf_counter()
+    reach = slider.maximum() // 2
+
+    def move() -> None:
+        passed = time.perf_counter() - begun
+        slider.setSliderPosition(round(reach * math.sin(1.5 * passed)))
+        if passed > seconds:
+            loop.quit()
+
+    timer = QTimer()
+    timer.setInterval(_EVENT)
+    timer.timeout.connect(move)
+    slider.setSliderDown(True)
+    timer.start()
+    loop.exec()
+    timer.stop()
+    slider.setSliderDown(False)
+
+
+def rest(app: Any, seconds: float) -> None:
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        app.processEvents()
+        time.sleep(0.005)
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    arguments.add_argument("--model", default="demo")
+    arguments.add_argument("--seconds", type=float, default=5.0)
+    arguments.add_argument("--structures", default="fibrillarin,TOM20")
+    given = arguments.parse_args()
+    if sys.platform.startswith("linux") and not (
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    ):
+        print("benchmarks/slider.py needs a display: run it under scripts/with-screen.")
+        return 0
+
+    import napari
+    import torch
+    from qtpy.QtWidgets import QApplication
+
+    from napari_integrated_cell.plugin.scene import scene_of
+    from napari_integrated_cell.plugin.session import session_of
+    from napari_integrated_cell.plugin.widgets.explore import ExploreWidget
+    from napari_integrated_cell.position import decode
+
+    viewer = napari.Viewer()
+    viewer.window._qt_window.resize(1280, 800)
+    session = session_of(viewer)
+    session.choose_model(given.model)
+    shown = ("membrane", "dna", *given.structures.split(","))
+    session.shown = shown
+    watch = Watch(session)
+    dock = ExploreWidget(viewer)
+    viewer.window.add_dock_widget(dock, name="Latent explorer")
+    app, scene = QApplication.instance(), scene_of(viewer, session)
+    while scene.showing is None:
+        rest(app, 0.1)
+    rest(app, 1.0)
+    canvas, slider = viewer.window._qt_viewer.canvas.native, dock.sliders.rows[0].slider
+    canvas.frameSwapped.connect(watch.seen)
+    model = session.load()
+    everything = (*model.config.references, *model.config.structures)
+    own: list[Any] = []
+    answered: list[Any] = [None]
+
+    def add(volumes: dict[str, Any]) -> None:
+        options = {"blending": "additive", "interpolation2d": "linear", "contrast_limits": (0, 1)}
+        own.extend(
+            viewer.add_image(volumes[c], name=c, scale=(model.config.voxel_size,) * 3, **options)
+            for c in shown
+        )
+
+    def in_place(position: Any) -> None:
+        volumes = decode(model, position, everything)
+        for channel, layer in zip(shown, own, strict=True):
+            layer.data = volumes[channel]
+        answered[0] = position
+
+    def new_layers(position: Any) -> None:
+        volumes = decode(model, position, everything)
+        while own:
+            viewer.layers.remove(own.pop())
+        add(volumes)
+        answered[0] = position
+
+    print(
+        f"model {model.name}, {', '.join(shown)}; {torch.get_num_threads()} threads; canvas {canvas.width()} x "
+        f"{canvas.height()}; an event every {_EVENT} ms"
+    )
+    print(f"{'':20} {'drawn/s':>8} {'median':>8} {'95 %':>8}  ms from slider event to screen")
+    results: dict[str, list[float]] = {}
+
+    def measure(name: str, showing: Callable[[], Any]) -> None:
+        drag(slider, 1.0)
+        watch.showing, watch.latencies = showing, []
+        drag(slider, given.seconds)
+        results[name] = ordered = sorted(watch.latencies)
+        watch.showing = lambda: None
+        late, rate = ordered[int(0.95 * (len(ordered) - 1))], len(ordered) / given.seconds
+        print(f"{name:20} {rate:8.1f} {1e3 * statistics.median(ordered):8.1f} {1e3 * late:8.1f}", flush=True)
+        rest(app, 0.5)
+
+    measure("latent explorer", lambda: scene.showing)
+    viewer.layers.clear()  # the explorer has nothing to show any more, and decodes nothing
+    add(decode(model, scene.showing, everything))
+    for name, handler in (("plain, in place", in_place), ("plain, new layers", new_layers)):
+        session.events.position.connect(handler)
+        measure(name, lambda: answered[0])
+        session.events.position.disconnect(handler)
+    viewer.close()
+    ours = results["latent explorer"]
+    for name in ("plain, in place", "plain, new layers"):
+        theirs = results[name]
+        print(
+            f"against {name!r}: {len(ours) / len(theirs):.1f} times the updates, "
+            f"{statistics.median(theirs) / statistics.median(ours):.1f} times as soon"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

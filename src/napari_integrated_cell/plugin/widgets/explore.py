@@ -1,0 +1,221 @@
+"""Dock "Latent explorer": a slider under the hand, and the cell changes with it."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import show_error
+from napari.utils.theme import get_theme
+from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtWidgets import QComboBox, QGroupBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from napari_integrated_cell.plugin import exploring
+from napari_integrated_cell.plugin.scene import scene_of
+from napari_integrated_cell.plugin.session import session_of
+from napari_integrated_cell.plugin.wandering import Wanderer
+from napari_integrated_cell.plugin.widgets.axis_sliders import AxisSliders
+from napari_integrated_cell.plugin.widgets.column import Column
+from napari_integrated_cell.plugin.widgets.positions import Positions
+from napari_integrated_cell.plugin.widgets.shown_channels import ShownChannels
+from napari_integrated_cell.vocabulary import stage
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+_STEP = 50  # ms from one step of a random walk to the next
+
+
+class ExploreWidget(QWidget):
+    """Slide through the latent spaces: membrane, DNA and structures are decoded while the hand moves.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+        Given by napari.
+    """
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
+        self._session = session_of(self._viewer)
+        self._wanderer = Wanderer(self._session)
+        self._docked = False
+        self._measured: tuple[Any, ...] = ()
+        self._build()
+        self._connect()
+        self._theme_changed()
+        self._draw_origins()
+        self._session.open_then(lambda model: self._begin())
+
+    # ---------------------------------------------------------------- what the user sees
+
+    def _build(self) -> None:
+        self.setObjectName("Latent explorer")
+        session = self._session
+        self.origin = QComboBox()
+        self.origin.setToolTip(
+            "Where to start from: the active cell as the encoder sees it (z^r = Enc^r(x^r)), the prior's mode\n"
+            "(all zeros, the most probable cell), a random draw from the prior, or the medoid of a stage."
+        )
+        self.origin.setAccessibleName("Start from")
+        self.start = QPushButton("S&tart")
+        self.start.setToolTip("Go there, and compare with it from now on.")
+        self.where = QLabel()
+        self.where.setWordWrap(True)
+        self.shown = ShownChannels(session)
+        self.sliders = AxisSliders(session)
+        self.positions = Positions(session)
+
+        row = QHBoxLayout()
+        row.addWidget(self.origin, 1)
+        row.addWidget(self.start)
+        beginning = QGroupBox("Start from")
+        column = QVBoxLayout(beginning)
+        column.setContentsMargins(6, 6, 6, 6)
+        column.addLayout(row)
+        column.addWidget(self.where)
+        inside = QWidget()
+        column = QVBoxLayout(inside)
+        column.setContentsMargins(2, 2, 2, 2)
+        column.addWidget(beginning)
+        column.addWidget(_group("Shown", self.shown))
+        column.addWidget(_group("Axes", self.sliders))
+        column.addWidget(_group("Positions", self.positions))
+        column.addStretch(1)
+        scroll = Column()
+        scroll.setWidget(inside)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(4, 4, 4, 4)
+        layout.addWidget(scroll, 1)
+
+    # ---------------------------------------------------------------- hearing of changes
+
+    def _connect(self) -> None:
+        session = self._session
+        self._walk = QTimer(self)
+        self._walk.setInterval(_STEP)
+        self._walk.timeout.connect(self._wanderer.step)
+        self.start.clicked.connect(lambda _: self.set_out())
+
+        self._hold = hold = ExitStack()
+        events = session.events
+        for event, hear in (
+            (events.model, self._model_changed),
+            (events.cell, self._draw_origins),
+            (events.position, self._position_changed),
+            (events.start, self._start_changed),
+            (events.shown, self.shown.redraw),
+            (events.exploration, self._exploration_changed),
+            (self._viewer.events.theme, self._theme_changed),
+        ):
+            event.connect(hear)
+            hold.callback(event.disconnect, hear)
+        hold.callback(session.tasks.cancel, exploring.EFFECTS)
+        scene = scene_of(self._viewer, session)
+        scene.shown.connect(self.sliders.paint_rows)
+        hold.callback(scene.shown.disconnect, self.sliders.paint_rows)
+        hold.callback(scene.hold())
+        hold.callback(self._pause)
+        # The dock goes with its window, without a closeEvent of its own; with the window goes all its work.
+        self.destroyed.connect(hold.close)
+        self._end_work = lambda *_: session.tasks.close()
+        self.destroyed.connect(self._end_work)
+
+    def event(self, event: QEvent) -> bool:
+        """Let go of the viewer when the dock is closed: napari then takes the widget out of its window."""
+        if event.type() == QEvent.Type.ParentChange:
+            if self._docked and self.parent() is None:
+                self._hold.close()
+                self.destroyed.disconnect(self._end_work)  # other docks' work goes on
+            self._docked = self.parent() is not None
+        return super().event(event)
+
+    def _pause(self) -> None:
+        self._walk = None  # type: ignore[assignment]  # it went with the dock, and is not to be started again
+        exploring.change(self._session, walking=False)
+
+    def _begin(self) -> None:
+        """With a model and nowhere to be: at the most probable cell."""
+        if self._session.position is None:
+            exploring.start_from(self._session, exploring.MODE)
+
+    def _model_changed(self, *_: Any) -> None:
+        self._draw_origins()
+        self.shown.redraw()
+        self.sliders.redraw()
+        self.positions.redraw()
+
+    def _position_changed(self, *_: Any) -> None:
+        self.sliders.redraw_position()
+        self.positions.redraw()
+        self._draw_where()
+
+    def _start_changed(self, *_: Any) -> None:
+        self._draw_where()
+        self.sliders.redraw()
+        self._measure()
+
+    def _exploration_changed(self, *_: Any) -> None:
+        self.sliders.redraw()
+        self.shown.redraw()
+        self.positions.redraw()
+        self._measure()
+        walking = self._session.exploration.walking
+        if self._walk is not None and walking != self._walk.isActive():
+            if walking:
+                self._wanderer.step(remember=True)
+                self._walk.start()
+            else:
+                self._walk.stop()
+
+    def _measure(self) -> None:
+        """Measure what changes along the shown axes, whenever these or the start are others."""
+        session, exploration = self._session, self._session.exploration
+        wanted = (session.start, *exploration.basis, *self.sliders.chosen) if exploration.effects else ()
+        if wanted != self._measured:
+            self._measured = wanted
+            exploring.measure(session, self.sliders.chosen if wanted else [])
+
+    def _theme_changed(self, *_: Any) -> None:
+        self.sliders.set_colour(get_theme(self._viewer.theme).text.as_hex())
+
+    def _draw_origins(self, *_: Any) -> None:
+        session, chosen = self._session, self.origin.currentData()
+        cell = "no active cell" if session.cell is None else session.cell.name
+        marks = () if session.model is None else session.model.landmarks
+        self.origin.clear()
+        self.origin.addItem(f"the active cell: {cell}", exploring.CELL)
+        self.origin.addItem("the most probable cell (the prior's mode)", exploring.MODE)
+        self.origin.addItem("a random draw", exploring.DRAW)
+        for mark in marks:
+            self.origin.addItem(f"{stage(mark.stage).label} (medoid)", mark.stage)
+        index = self.origin.findData(chosen)
+        self.origin.setCurrentIndex(index if index >= 0 else int(session.cell is None))
+
+    def _draw_where(self) -> None:
+        start, position = self._session.start, self._session.position
+        if position is None:
+            self.where.setText("")
+            return
+        name = "" if start is None else start.name or "a position"
+        moved = start is not None and position != start
+        here = f" · now at {position.name}" if position.name and moved else ""
+        self.where.setText(f"Set out from {name}{here or (' · moved' if moved else '')}.")
+
+    # ---------------------------------------------------------------- what the user does
+
+    def set_out(self) -> None:
+        """Start from what is chosen."""
+        try:
+            exploring.start_from(self._session, self.origin.currentData())
+        except ValueError as error:
+            show_error(str(error))
+
+
+def _group(title: str, widget: QWidget) -> QGroupBox:
+    group = QGroupBox(title)
+    layout = QVBoxLayout(group)
+    layout.setContentsMargins(6, 6, 6, 6)
+    layout.addWidget(widget)
+    return group

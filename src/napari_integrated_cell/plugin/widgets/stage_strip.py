@@ -1,0 +1,117 @@
+"""The stages' landmarks in order, with their pictures; those on the way are numbered."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QRect, QSize, Qt, Signal
+from qtpy.QtGui import QColor, QIcon, QPainter, QPen, QPixmap
+from qtpy.QtWidgets import QGridLayout, QSizePolicy, QToolButton, QWidget
+
+from napari_integrated_cell.vocabulary import stage
+
+if TYPE_CHECKING:
+    from napari_integrated_cell.model.latent import Landmark
+
+_COLUMNS = 4
+_ICON = QSize(56, 64)
+_ON_THE_WAY = "#3fd0ff"
+_BADGE = 16  # pixels
+
+
+class StageStrip(QWidget):
+    """A button a landmark. Pressing one between the ends takes the walk through that stage, or past it."""
+
+    toggled = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._grid = QGridLayout(self)
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.setSpacing(2)
+        self.buttons: dict[str, QToolButton] = {}
+        self._pictures: dict[str, QPixmap] = {}
+        self._landmarks: Sequence[Landmark] = ()
+
+    def show_landmarks(self, landmarks: Sequence[Landmark]) -> None:
+        """Make a button for each landmark, in the order given."""
+        for button in self.buttons.values():
+            self._grid.removeWidget(button)
+            button.deleteLater()
+        self.buttons, self._pictures, self._landmarks = {}, {}, tuple(landmarks)
+        for i, mark in enumerate(landmarks):
+            picture = QPixmap()
+            picture.loadFromData(mark.thumbnail)
+            button = QToolButton()
+            button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextUnderIcon)
+            button.setIconSize(_ICON)
+            button.setCheckable(True)
+            button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+            button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+            button.setText("\n".join(textwrap.wrap(stage(mark.stage).label, 12)))
+            font = button.font()
+            font.setPointSizeF(font.pointSizeF() * 0.8)
+            button.setFont(font)
+            button.clicked.connect(lambda _, name=mark.stage: self.toggled.emit(name))
+            self._grid.addWidget(button, i // _COLUMNS, i % _COLUMNS, Qt.AlignmentFlag.AlignTop)
+            self.buttons[mark.stage], self._pictures[mark.stage] = button, picture
+        for column in range(_COLUMNS):
+            self._grid.setColumnStretch(column, 1)
+        heights = [button.sizeHint().height() for button in self.buttons.values()]
+        for button in self.buttons.values():
+            button.setMinimumHeight(max(heights))
+        self.setVisible(bool(landmarks))
+
+    def show_way(self, way: Sequence[str], choosable: Sequence[str]) -> None:
+        """Number the stages that the walk goes through.
+
+        Parameters
+        ----------
+        way : sequence of str
+            All stops that are stages, in order.
+        choosable : sequence of str
+            The stages that it may go through or past.
+        """
+        for mark in self._landmarks:
+            name, button = mark.stage, self.buttons[mark.stage]
+            number = way.index(name) + 1 if name in way else None
+            button.setChecked(number is not None)
+            button.setEnabled(name in choosable or number is not None)
+            button.setIcon(_icon(self._pictures[name], number))
+            label = stage(name).label
+            what = "passed by" if number is None else f"stop {number} of {len(way)}"
+            button.setAccessibleName(f"{label}, {what}")
+            cells = f"medoid of {mark.n_held_out if mark.among == 'held-out' else mark.n_cells} cells"
+            choice = "\nPress to go through it, or past it." if name in choosable else ""
+            note = f"\n{mark.note}" if mark.note else ""
+            button.setToolTip(f"{label}: {what}. Landmark: {mark.cell_id}, {cells}.{note}{choice}")
+
+
+def _icon(picture: QPixmap, number: int | None) -> QIcon:
+    """A landmark's picture: framed and numbered on the way, faint off it."""
+    pixmap = QPixmap(_ICON)
+    pixmap.fill(QColor("transparent"))
+    painter = QPainter(pixmap)
+    painter.setOpacity(0.35 if number is None else 1.0)
+    if picture.isNull():
+        painter.fillRect(pixmap.rect(), QColor("#404040"))
+    else:
+        fitted = picture.scaled(
+            _ICON, Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.SmoothTransformation
+        )
+        painter.drawPixmap(
+            (_ICON.width() - fitted.width()) // 2, (_ICON.height() - fitted.height()) // 2, fitted
+        )
+    if number is not None:
+        painter.setPen(QPen(QColor(_ON_THE_WAY), 2))
+        painter.drawRect(pixmap.rect().adjusted(1, 1, -1, -1))
+        badge = QRect(0, 0, _BADGE, _BADGE)
+        painter.fillRect(badge, QColor(_ON_THE_WAY))
+        painter.setPen(QColor("black"))
+        painter.drawText(badge, Qt.AlignmentFlag.AlignCenter, str(number))
+    painter.end()
+    icon = QIcon(pixmap)
+    icon.addPixmap(pixmap, QIcon.Mode.Disabled)
+    return icon

@@ -1,0 +1,95 @@
+"""A tiny model with statistics and landmarks made up, a session on it, and the dock of the explorer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from napari_integrated_cell.model.config import preset
+from napari_integrated_cell.model.integrated_cell import IntegratedCell
+from napari_integrated_cell.model.latent import Landmark, LatentDistribution, LatentStatistics
+from napari_integrated_cell.plugin.session import Session, session_of
+from napari_integrated_cell.plugin.tasks import Tasks, immediately
+from napari_integrated_cell.plugin.widgets.explore import ExploreWidget
+
+SHOWN = ("membrane", "dna", "TOM20")
+
+
+def lying(d: int, seed: int) -> LatentDistribution:
+    """Cells that vary most along mixed directions, about a mean of their own."""
+    points = np.random.default_rng(seed).normal(size=(80, d)) @ np.diag(np.linspace(2, 0.3, d))
+    points = points @ np.linalg.qr(np.random.default_rng(seed + 1).normal(size=(d, d)))[0] + 0.3
+    return LatentDistribution.of_moments(80, points.mean(0), np.cov(points.T))
+
+
+def tiny_model(seed: int = 3) -> IntegratedCell:
+    """A model that has learnt nothing, but whose weights are so large that every latent value shows."""
+    config = preset("tiny")
+    model = IntegratedCell.untrained(config, seed=seed)
+    with torch.no_grad():
+        for network in (model.enc_ref, model.dec_ref, model.dec_cond):
+            for parameter in network.parameters():
+                if parameter.ndim > 1:
+                    parameter.mul_(8)
+    model.name = "explored"
+    # ZO1 was never seen often enough to know how its cells lie.
+    known = [name for name in config.structures if name != "ZO1"]
+    model.latent = LatentStatistics(
+        lying(config.n_ref, 0), {name: lying(config.n_struct, 10 + i) for i, name in enumerate(known)}
+    )
+    draw = np.random.default_rng(seed)
+    model.landmarks = tuple(
+        Landmark(
+            stage, f"cell {i}", draw.normal(size=config.n_ref).astype(np.float32), "cityblock", "all", 0, 5
+        )
+        for i, stage in enumerate(("interphase", "metaphase"))
+    )
+    return model
+
+
+@pytest.fixture(scope="session")
+def model() -> IntegratedCell:
+    torch.set_num_threads(1)
+    return tiny_model()
+
+
+@pytest.fixture
+def session(model: IntegratedCell) -> Session:
+    """A session without a window, whose tasks are done at once."""
+    return Session(open_model=lambda source, device: model, tasks=Tasks(execute=immediately), shown=SHOWN)
+
+
+@pytest.fixture
+def viewer(make_napari_viewer: Any, model: IntegratedCell) -> Any:
+    viewer = make_napari_viewer()
+    session_of(viewer).open_model = lambda source, device: model
+    session_of(viewer).shown = SHOWN
+    return viewer
+
+
+@pytest.fixture
+def dock(viewer: Any, qtbot: Any) -> ExploreWidget:
+    return opened(viewer, qtbot)
+
+
+def opened(viewer: Any, qtbot: Any) -> ExploreWidget:
+    """The dock, once it shows the position."""
+    dock = ExploreWidget(viewer)
+    viewer.window.add_dock_widget(dock, name="Latent explorer", area="right")
+    settled(viewer, qtbot)
+    return dock
+
+
+def settled(viewer: Any, qtbot: Any) -> None:
+    """Wait until what is shown is the session's position."""
+    from napari_integrated_cell.plugin.scene import scene_of
+
+    session = session_of(viewer)
+    scene = scene_of(viewer, session)
+    qtbot.waitUntil(
+        lambda: session.position is not None and scene.showing is session.position and scene.at_rest,
+        timeout=60_000,
+    )

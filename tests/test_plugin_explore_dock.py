@@ -1,0 +1,419 @@
+"""The dock "Latent explorer", driven by its sliders and buttons."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+from explore_fixtures import SHOWN, dock, model, opened, settled, viewer
+from plugin_fixtures import needs_display, no_memory, notified, press
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication, QFileDialog
+
+from napari_integrated_cell.plugin import exploring, scene
+from napari_integrated_cell.plugin.exploration import SHAPE
+from napari_integrated_cell.plugin.layers import is_volume
+from napari_integrated_cell.plugin.placing import Place
+from napari_integrated_cell.plugin.scene import scene_of
+from napari_integrated_cell.plugin.scene_layers import DIFFERENCE
+from napari_integrated_cell.plugin.session import session_of
+from napari_integrated_cell.position import Position, decode, read_positions
+
+pytestmark = [pytest.mark.gui, needs_display]
+
+# ruff: noqa: F401, F811
+
+
+@pytest.fixture
+def session(viewer):
+    return session_of(viewer)
+
+
+def layers(viewer):
+    return scene_of(viewer, session_of(viewer)).layers.by_channel
+
+
+def assert_shows(viewer, position, channels=SHOWN):
+    """The visible layers hold what the library decodes at a position."""
+    model, found = session_of(viewer).model, layers(viewer)
+    visible = {c for c, layer in found.items() if layer.visible and c != DIFFERENCE}
+    assert visible == set(channels)
+    for channel, volume in decode(model, position, channels).items():
+        np.testing.assert_allclose(found[channel].data, volume, atol=1e-5)
+
+
+def choose(combo, data):
+    combo.setCurrentIndex(combo.findData(data))
+    combo.activated.emit(combo.currentIndex())
+
+
+def drag(row, *values):
+    row.slider.setSliderDown(True)
+    for value in values:
+        row.slider.setSliderPosition(round(100 * value))
+    row.slider.setSliderDown(False)
+
+
+# ------------------------------------------------------------------------------------------------ layers
+
+
+def test_it_opens_at_the_most_probable_cell(dock, viewer, session, model):
+    assert session.position == Position(np.zeros(model.config.n_ref))
+    assert_shows(viewer, session.position)
+    for layer in layers(viewer).values():
+        np.testing.assert_allclose(layer.scale, model.config.voxel_size)
+        assert not is_volume(layer)  # nobody is to integrate it
+    assert "prior's mode" in dock.where.text()
+
+
+def test_a_dragged_slider_changes_the_layers_in_place(dock, viewer, session, qtbot):
+    before = layers(viewer)
+    limits = {c: tuple(layer.contrast_limits) for c, layer in before.items()}
+    told = []
+    before["dna"].events.data.connect(lambda event: told.append(event))
+    drag(dock.sliders.rows[1], 0.4, 0.8, 1.5)
+    settled(viewer, qtbot)
+    axes = exploring.axes_of(session)
+    assert axes.values(session.position.z_ref)[1] == pytest.approx(1.5, abs=1e-3)
+    assert_shows(viewer, session.position)
+    after = layers(viewer)
+    for channel, layer in after.items():
+        assert layer is before[channel]
+        assert tuple(layer.contrast_limits) == limits[channel]
+    assert told  # those who listen hear of it when the hand rests
+    np.testing.assert_allclose(dock.sliders.rows[1].value.value(), 1.5)
+
+
+def test_a_drag_is_one_step_to_undo_and_so_is_a_burst_of_keys(dock, viewer, session, qtbot):
+    start = session.position
+    drag(dock.sliders.rows[0], 0.5, 1.0, 1.5, 2.0)
+    dragged = session.position
+    drag(dock.sliders.rows[0], 1.0)
+    for _ in range(4):
+        qtbot.keyClick(dock.sliders.rows[1].slider, Qt.Key.Key_Right)
+    press(qtbot, dock.positions.undo)
+    press(qtbot, dock.positions.undo)
+    assert session.position == dragged
+    press(qtbot, dock.positions.undo)
+    assert session.position == start
+    assert not dock.positions.undo.isEnabled()
+    press(qtbot, dock.positions.redo)
+    assert session.position == dragged
+    settled(viewer, qtbot)
+    assert_shows(viewer, dragged)
+    assert dock.sliders.rows[0].slider.value() == 200
+
+
+def test_only_the_latest_position_is_decoded(dock, viewer, session, model, qtbot, monkeypatch):
+    gate, decoded, decode_reference = threading.Event(), [], model.decode_reference
+
+    def slow(z_ref, **run):
+        decoded.append(np.array(z_ref))
+        gate.wait(30)
+        return decode_reference(z_ref, **run)
+
+    monkeypatch.setattr(model, "decode_reference", slow)
+    drag(dock.sliders.rows[0], *np.linspace(0.1, 2, 40))
+    qtbot.wait(50)
+    gate.set()
+    settled(viewer, qtbot)
+    assert len(np.unique(np.concatenate(decoded), axis=0)) == 2  # the first, and when that was done the last
+    np.testing.assert_array_equal(decoded[-1][0], session.position.z_ref)
+    monkeypatch.undo()
+    assert_shows(viewer, session.position)
+
+
+def test_a_slow_model_keeps_up_with_the_references_and_the_exact_rest_follows(
+    dock, viewer, session, model, qtbot, monkeypatch
+):
+    of_structures, decode_structures = [], model.decode_structures
+
+    def counted(z_ref, *arguments, **run):
+        of_structures.append(np.array(z_ref[0]))
+        return decode_structures(z_ref, *arguments, **run)
+
+    monkeypatch.setattr(scene, "_QUICK", 0.0)  # whatever it takes is slow
+    monkeypatch.setattr(scene_of(viewer, session), "_seconds", 1.0)
+    monkeypatch.setattr(model, "decode_structures", counted)
+    for value in np.linspace(0.1, 1, 10):
+        drag(dock.sliders.rows[0], value)
+        qtbot.wait(30)
+    settled(viewer, qtbot)
+    assert_shows(viewer, session.position)
+    moving = [z for z in of_structures if not np.array_equal(z, session.position.z_ref)]
+    assert not moving
+
+
+def test_channels_are_shown_and_hidden_by_box_and_by_eye(dock, viewer, session, model, qtbot, monkeypatch):
+    dock.shown.boxes["lamin-B1"].click()
+    settled(viewer, qtbot)
+    assert_shows(viewer, session.position, (*SHOWN, "lamin-B1"))
+    dock.shown.boxes["TOM20"].click()
+    assert not layers(viewer)["TOM20"].visible
+    layers(viewer)["lamin-B1"].visible = False
+    assert not dock.shown.boxes["lamin-B1"].isChecked()
+    monkeypatch.setattr(
+        model, "decode_structures", lambda *_, **__: pytest.fail("what is hidden was decoded")
+    )
+    drag(dock.sliders.rows[0], 1.0)
+    settled(viewer, qtbot)
+    assert_shows(viewer, session.position, ("membrane", "dna"))
+    monkeypatch.undo()
+    layers(viewer)["TOM20"].visible = True
+    settled(viewer, qtbot)
+    assert dock.shown.boxes["TOM20"].isChecked()
+    assert_shows(viewer, session.position)
+
+
+def test_removed_layers_stay_away_until_they_are_ticked(dock, viewer, session, qtbot):
+    viewer.layers.clear()
+    drag(dock.sliders.rows[0], 1.0)
+    qtbot.wait(300)
+    assert not viewer.layers
+    assert not any(box.isChecked() for box in dock.shown.boxes.values())
+    dock.shown.boxes["dna"].click()
+    settled(viewer, qtbot)
+    assert_shows(viewer, session.position, ("dna",))
+
+
+def test_the_difference_to_the_start(dock, viewer, session, model, qtbot):
+    choose(dock.shown.difference, "dna")
+    settled(viewer, qtbot)
+    qtbot.waitUntil(lambda: DIFFERENCE in layers(viewer), timeout=10_000)
+    assert not layers(viewer)[DIFFERENCE].data.any()
+    drag(dock.sliders.rows[0], 2.0)
+    settled(viewer, qtbot)
+
+    def expected(channel):
+        now, then = (decode(model, p, [channel])[channel] for p in (session.position, session.start))
+        return now - then
+
+    layer = layers(viewer)[DIFFERENCE]
+    np.testing.assert_allclose(layer.data, expected("dna"), atol=1e-5)
+    assert layer.contrast_limits[0] == -layer.contrast_limits[1]
+    choose(dock.shown.difference, "ZO1")  # which is not shown itself
+    settled(viewer, qtbot)
+    np.testing.assert_allclose(layer.data, expected("ZO1"), atol=1e-5)
+    assert "ZO-1" in layer.name
+    press(qtbot, dock.start)
+    settled(viewer, qtbot)
+    assert not layer.data.any()
+    choose(dock.shown.difference, "")
+    assert not layer.visible
+    layer.visible = True
+    assert session.exploration.difference == "ZO1"
+    viewer.layers.remove(layer)
+    assert session.exploration.difference == ""
+
+
+def test_the_layers_follow_the_place_of_the_cell(dock, viewer, session, qtbot):
+    affine = np.eye(4)
+    affine[:3, 3] = 3, 20, 40
+    session.place = Place(affine)
+    dock.shown.boxes["ZO1"].click()
+    settled(viewer, qtbot)
+    for layer in layers(viewer).values():
+        np.testing.assert_allclose(layer.data_to_world((0, 0, 0)), (3, 20, 40))
+
+
+# ------------------------------------------------------------------------------------------------ axes
+
+
+def test_rows_show_axes_by_falling_share(dock, session, model):
+    shown = [row for row in dock.sliders.rows if row.isVisibleTo(dock)]
+    explained = model.latent.z_ref.explained
+    assert len(shown) == model.config.n_ref == 8
+    for i, row in enumerate(shown):
+        assert row.name.text() == f"PC {i + 1} · {100 * explained[i]:.1f} %"
+    dock.sliders.count.setValue(3)
+    assert sum(row.isVisibleTo(dock) for row in dock.sliders.rows) == 3
+
+
+def test_raw_dimensions_are_found_by_number(dock, viewer, session, qtbot):
+    choose(dock.sliders.basis, False)
+    dock.sliders.search.setText("6, 2")
+    shown = [row for row in dock.sliders.rows if row.isVisibleTo(dock)]
+    assert [row.name.text().split(" ·")[0] for row in shown] == ["z 2", "z 6"]
+    shown[1].value.setValue(-1.5)
+    assert session.position.z_ref[6] == -1.5
+    dock.sliders.search.setText("77")
+    assert dock.sliders.none.isVisibleTo(dock)
+    dock.sliders.search.clear()
+    assert not dock.sliders.none.isVisibleTo(dock)
+
+
+def test_a_structures_own_space(dock, viewer, session, model, qtbot):
+    choose(dock.sliders.space, "lamin-B1")
+    assert "lamin-B1" in session.shown  # else its sliders would do nothing
+    drag(dock.sliders.rows[0], 2.0)
+    settled(viewer, qtbot)
+    assert list(session.position.z_struct) == ["lamin-B1"]
+    assert_shows(viewer, session.position, (*SHOWN, "lamin-B1"))
+    choose(dock.sliders.space, "ZO1")
+    assert not dock.sliders.basis.isEnabled()  # nobody knows its principal axes
+    assert dock.sliders.rows[0].name.text().startswith("z 0")
+
+
+def test_lock_and_reset_by_their_buttons(dock, viewer, session, qtbot):
+    rows = dock.sliders.rows
+    drag(rows[0], 2.0)
+    drag(rows[1], -2.0)
+    rows[0].lock.click()
+    assert session.exploration.held == {0}
+    press(qtbot, dock.sliders.back)
+    assert rows[0].value.value() == 2.0
+    assert rows[1].value.value() == pytest.approx(
+        exploring.axes_of(session).values(session.start.z_ref)[1], abs=0.01
+    )
+    press(qtbot, rows[0].back)
+    np.testing.assert_allclose(session.position.z_ref, session.start.z_ref, atol=1e-4)
+
+
+def test_the_random_walk_plays_and_pauses(dock, viewer, session, qtbot):
+    dock.sliders.rows[0].lock.click()
+    held, start = dock.sliders.rows[0].value.value(), session.position
+    seen = []
+    session.events.position.connect(seen.append)
+    press(qtbot, dock.sliders.walk)
+    qtbot.waitUntil(lambda: len(seen) > 8, timeout=20_000)
+    press(qtbot, dock.sliders.walk)
+    assert not session.exploration.walking
+    n = len(seen)
+    qtbot.wait(200)
+    assert len(seen) == n
+    assert dock.sliders.rows[0].value.value() == held
+    settled(viewer, qtbot)
+    assert_shows(viewer, session.position)
+    press(qtbot, dock.positions.undo)
+    assert session.position == start
+
+
+def test_a_hand_on_a_slider_ends_the_walk(dock, session, qtbot):
+    press(qtbot, dock.sliders.walk)
+    drag(dock.sliders.rows[2], 1.0)
+    assert not session.exploration.walking
+    assert dock.sliders.walk.text() == "Random &walk"
+
+
+def test_what_changes_along_an_axis_is_drawn_beside_it(dock, viewer, session, qtbot):
+    dock.sliders.count.setValue(3)
+    dock.sliders.effects.click()
+    rows = dock.sliders.rows[:3]
+    qtbot.waitUntil(lambda: all(row.effect.effect is not None for row in rows), timeout=60_000)
+    assert all(row.effect.isVisibleTo(dock) for row in rows)
+    assert "nucleus volume" in rows[0].effect.toolTip()
+    dock.sliders.count.setValue(4)
+    qtbot.waitUntil(lambda: dock.sliders.rows[3].effect.effect is not None, timeout=60_000)
+    dock.sliders.effects.click()
+    assert not rows[0].effect.isVisibleTo(dock)
+
+
+# ------------------------------------------------------------------------------------------------ positions
+
+
+def test_copy_and_paste(dock, viewer, session, qtbot, notified):
+    drag(dock.sliders.rows[0], 1.0)
+    there = session.position
+    press(qtbot, dock.positions.copy)
+    drag(dock.sliders.rows[0], -1.0)
+    press(qtbot, dock.positions.paste)
+    assert session.position == there
+    QApplication.clipboard().setText("something else")
+    press(qtbot, dock.positions.paste)
+    assert session.position == there
+    assert "not a latent position" in notified[-1][1]
+
+
+def test_kept_positions_are_saved_and_opened(dock, viewer, session, qtbot, tmp_path, monkeypatch, notified):
+    path = tmp_path / "positions.csv"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(path), ""))
+    for value, name in ((1.0, "one"), (2.0, "two")):
+        drag(dock.sliders.rows[0], value)
+        dock.positions.kept.setEditText(name)
+        press(qtbot, dock.positions.keep)
+    press(qtbot, dock.positions.save)
+    assert [p.name for p in read_positions(path)] == ["one", "two"]
+    dock.positions.kept.activated.emit(0)
+    assert dock.sliders.rows[0].slider.value() == 100
+    exploring.change(session, kept=())
+    press(qtbot, dock.positions.open)
+    assert [dock.positions.kept.itemText(i) for i in range(dock.positions.kept.count())] == ["one", "two"]
+    path.write_text("nothing\n")
+    press(qtbot, dock.positions.open)
+    assert "no table of positions" in notified[-1][1]
+
+
+def test_starting_places(dock, viewer, session, model, qtbot, notified):
+    for mark in model.landmarks:
+        choose(dock.origin, mark.stage)
+        press(qtbot, dock.start)
+        np.testing.assert_array_equal(session.position.z_ref, mark.z_ref)
+    assert "Metaphase" in dock.where.text()
+    drag(dock.sliders.rows[0], 3.0)
+    assert "moved" in dock.where.text()
+    choose(dock.origin, exploring.DRAW)
+    press(qtbot, dock.start)
+    settled(viewer, qtbot)
+    assert_shows(viewer, session.position)
+    before = session.position
+    choose(dock.origin, exploring.CELL)
+    press(qtbot, dock.start)
+    assert "no active cell" in notified[-1][1]
+    assert session.position is before
+
+
+# ------------------------------------------------------------------------------------------------ coming and going
+
+
+def test_a_dock_that_is_closed_and_opened_again_finds_everything_as_it_was(dock, viewer, session, qtbot):
+    drag(dock.sliders.rows[1], 1.0)
+    choose(dock.sliders.basis, False)
+    dock.sliders.search.setText("1")
+    dock.sliders.rows[0].lock.click()
+    settled(viewer, qtbot)
+    found, position = layers(viewer), session.position
+    viewer.window.remove_dock_widget(dock)
+    assert session not in scene._scenes
+    session.go_to(Position(position.z_ref + 1))
+    qtbot.wait(300)
+    np.testing.assert_allclose(found["dna"].data, decode(session.model, position, ["dna"])["dna"], atol=1e-5)
+    session.undo()
+
+    again = opened(viewer, qtbot)
+    assert session.position is position
+    assert layers(viewer) == found
+    assert again.sliders.search.text() == "1"
+    assert again.sliders.rows[0].lock.isChecked()
+    assert again.sliders.basis.currentData() is False
+
+
+def test_another_model_empties_the_dock_until_it_is_open(dock, viewer, session, qtbot):
+    drag(dock.sliders.rows[1], 1.0)
+    session.choose_model("/another")
+    assert not dock.sliders.isEnabled()
+    assert not dock.positions.keep.isEnabled()
+    press(qtbot, dock.start)
+    settled(viewer, qtbot)
+    assert dock.sliders.isEnabled()
+    assert_shows(viewer, session.position)
+
+
+def test_it_fits_beside_an_image_in_a_small_window(dock):
+    assert dock.minimumSizeHint().width() <= 400
+    assert dock.minimumSizeHint().height() <= 400
+
+
+@pytest.mark.slow
+def test_the_demo_model_under_the_hand(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer()
+    dock = opened(viewer, qtbot)
+    session = session_of(viewer)
+    drag(dock.sliders.rows[0], 0.5, 1.0)
+    settled(viewer, qtbot)
+    assert_shows(viewer, session.position, session.shown)
+    choose(dock.origin, "metaphase")
+    press(qtbot, dock.start)
+    settled(viewer, qtbot)
+    assert_shows(viewer, session.position, session.shown)
