@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import typer
 
+from napari_ic_train.commands.cells import cells
 from napari_ic_train.commands.demo_model import demo_model
 from napari_ic_train.commands.describe import describe
+from napari_ic_train.commands.evaluate import evaluate
 from napari_ic_train.commands.export import export
 from napari_ic_train.commands.fetch import fetch
 from napari_ic_train.commands.fit import fit
@@ -14,15 +16,31 @@ from napari_ic_train.commands.prepare import prepare
 from napari_ic_train.commands.score import score
 from napari_ic_train.commands.simulate import simulate
 from napari_ic_train.commands.status import status
+from napari_ic_train.commands.variation import variation
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     help='Fit the two-phase conditional autoencoder of "Building a 3D Integrated Cell". '
-    "In order: fetch or simulate (or bring images of your own), prepare, fit, landmarks, export, score.",
+    "In order: fetch or simulate (or bring images of your own), prepare, fit, landmarks, export, cells, variation, "
+    "score, evaluate.",
 )
-for command in (fetch, simulate, prepare, fit, status, landmarks, export, score, describe):
+STEPS = (
+    fetch,
+    simulate,
+    prepare,
+    fit,
+    status,
+    landmarks,
+    export,
+    cells,
+    variation,
+    score,
+    evaluate,
+    describe,
+)
+for command in STEPS:
     app.command()(command)
 app.command("demo-model")(demo_model)
 

@@ -1,0 +1,118 @@
+"""The report tells models apart that were broken on purpose, on fresh simulated cells."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from napari_ic_train.data.prepare import prepare
+from napari_ic_train.evaluation.evaluated import Settings
+from napari_ic_train.evaluation.experiment import Interval
+from napari_ic_train.evaluation.report import evaluate
+from napari_integrated_cell.integration import model_box
+from napari_integrated_cell.model.bundle import load_model, save_bundle
+from napari_integrated_cell.simulation import write_dataset
+
+CELLS = 66
+ASKED = (
+    "latent-spaces",
+    "classification",
+    "reconstruction",
+    "integration",
+    "inception",
+    "structure-variation",
+)
+
+
+def sound(model):
+    """As it is."""
+
+
+def blind(model):
+    """A decoder that ignores z^r."""
+    config = model.config
+    first = _first_layer(model)
+    first.weight[:, config.n_structures : config.n_structures + config.n_ref] = 0
+
+
+def collapsed(model):
+    """z^s says nothing: the encoder gives zeros, and the decoder ignores it."""
+    model.enc_cond.z_struct.weight.zero_()
+    model.enc_cond.z_struct.bias.zero_()
+    _first_layer(model).weight[:, -model.config.n_struct :] = 0
+
+
+def shuffled(model):
+    """Labels of other structures than were seen."""
+    for values in (model.enc_cond.y.weight, model.enc_cond.y.bias):
+        values.copy_(values.roll(3, 0))
+
+
+def _first_layer(model):
+    first = next(layer for layer in model.dec_cond.modules() if isinstance(layer, nn.Linear))
+    config = model.config
+    assert first.in_features == config.n_structures + config.n_ref + config.n_struct
+    return first
+
+
+@pytest.fixture(scope="module")
+def merits(tmp_path_factory):
+    """The headline figures of each broken demo model, by name, and of the sound one."""
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("broken")
+    demo = load_model("demo", device="cpu")
+    manifest = write_dataset(folder / "simulated", CELLS, seed=77, voxel_size=0.4, workers=1)
+    store = prepare(
+        manifest, folder / "store", model_box(demo.config), test_fraction=0.5, split_by="cell", workers=1
+    )
+    bundles = []
+    for harm in (sound, blind, collapsed, shuffled):
+        model = load_model("demo", device="cpu")
+        with torch.no_grad():
+            harm(model)
+        bundles.append(folder / harm.__name__)
+        save_bundle(model, bundles[-1], card=dict(demo.card), model_card_markdown=harm.__doc__)
+    found = evaluate(bundles, store, folder / "report", Settings(only=ASKED, draws=6, device="cpu"))
+    assert (folder / "report" / "index.html").stat().st_size < 40e6
+    return {bundle.name: {s.experiment.name: s.findings for s in bundle.sections} for bundle in found}
+
+
+def merit(findings, words):
+    (value,) = [value for name, value in findings.headline.items() if words in name]
+    return value if isinstance(value, Interval) else Interval(value, value, value)
+
+
+@pytest.mark.slow
+def test_shuffled_labels_are_seen_in_the_confusion_matrix(merits):
+    good, bad = (merit(merits[m]["classification"], "label accuracy") for m in ("sound", "shuffled"))
+    assert good.value > 0.9
+    assert bad.high < 0.1
+    assert merit(merits["blind"]["classification"], "label accuracy") == good, "the encoder was not touched"
+
+
+@pytest.mark.slow
+def test_a_decoder_that_ignores_the_shape_is_seen_in_reconstructions_and_predictions(merits):
+    for experiment, words in (
+        ("reconstruction", "structure model: Pearson of membrane"),
+        ("integration", "mean Pearson"),
+    ):
+        good, bad = (merit(merits[m][experiment], words) for m in ("sound", "blind"))
+        assert bad.high < good.low, experiment
+    reference = "reference model: Pearson of membrane"
+    assert merit(merits["blind"]["reconstruction"], reference) == merit(
+        merits["sound"]["reconstruction"], reference
+    )
+
+
+@pytest.mark.slow
+def test_a_collapsed_z_struct_is_seen_in_its_spread_and_in_what_is_drawn(merits):
+    spread = "z struct: mean standard deviation"
+    assert merit(merits["sound"]["latent-spaces"], spread).value > 0.2
+    assert merit(merits["collapsed"]["latent-spaces"], spread).value < 1e-3
+    columns = merits["sound"]["structure-variation"].tables[0].columns
+    ranks = [i for i, name in enumerate(columns) if name.startswith("effective rank")]
+    rows = {m: merits[m]["structure-variation"].tables[0].rows for m in ("sound", "collapsed")}
+    assert np.allclose([[row[i] for i in ranks] for row in rows["collapsed"]], 1, atol=1e-6)
+    assert min(row[i] for row in rows["sound"] for i in ranks) > 1.001

@@ -1,0 +1,136 @@
+"""Past the paper: where does an observed structure rank among what the model draws for that cell's shape?"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_ic_train.evaluation.drawing import COLOURS, label_of, panels, svg
+from napari_ic_train.evaluation.experiment import Context, Figure, Findings, Table, Value
+from napari_ic_train.evaluation.features import FEATURES, features_of, regions_of
+from napari_ic_train.evaluation.metrics.bootstrap import bootstrap
+from napari_ic_train.evaluation.metrics.ranks import interval_coverage, rank_in_draws, uniformity
+from napari_ic_train.evaluation.passes import codes, spread
+from napari_ic_train.evaluation.predictors import why_not
+from napari_integrated_cell.model.variation import Draws
+
+Floats = NDArray[np.float64]
+
+CELLS = 110
+"""Held-out cells at most, in equal numbers a structure."""
+DRAWS = 50
+LEVELS = (0.5, 0.9)
+
+
+class ConditionalCalibration:
+    """Ranks of observed features among draws, and how often the draws' 50 % and 90 % intervals hold them."""
+
+    name = "conditional-calibration"
+    title = "Calibration of structures in given shapes"
+    section = ""
+
+    def needs(self, context: Context) -> str | None:
+        """Held-out cells, and two draws."""
+        if context.draws < 2:
+            return f"{context.draws} draws have no interval: ask for two at least."
+        return why_not(context)
+
+    def run(self, context: Context) -> Findings:
+        """Draw each chosen held-out cell's own structure in its shape, and measure what was drawn."""
+        wanted, n_draws = spread(context, "test", CELLS), min(context.draws, DRAWS)
+        labels = context.labels("test")[wanted]
+        observed, drawn = self._measured(context, wanted, n_draws)
+        ranks = np.stack(
+            [rank_in_draws(observed[:, f], drawn[:, :, f], context.seed + f) for f in range(len(FEATURES))], 1
+        )
+        rows: list[list[Value]] = []
+        for f, name in enumerate(FEATURES):
+            distance, p = uniformity(ranks[:, f])
+            covered = [interval_coverage(ranks[:, f], level) for level in LEVELS]
+            mean_drawn = float(drawn[:, :, f].mean())
+            rows.append(
+                [
+                    name,
+                    float(observed[:, f].mean()),
+                    mean_drawn,
+                    *covered,
+                    float(ranks[:, f].mean()),
+                    distance,
+                    p,
+                ]
+            )
+        of: list[list[Value]] = [
+            [
+                label_of(context.structures[label]),
+                int((labels == label).sum()),
+                *(interval_coverage(ranks[labels == label], level) for level in LEVELS),
+            ]
+            for label in np.unique(labels)
+        ]
+        return Findings(
+            headline={
+                f"observed features within the draws' {level:.0%} interval": bootstrap(
+                    (np.abs(ranks - 0.5) <= level / 2).mean(1), seed=context.seed
+                )
+                for level in LEVELS
+            },
+            tables=(
+                Table(
+                    "By feature",
+                    (
+                        "feature",
+                        "mean observed",
+                        "mean drawn",
+                        *(f"within {level:.0%}" for level in LEVELS),
+                        "mean rank",
+                        "distance of ranks to uniform",
+                        "p",
+                    ),
+                    rows,
+                    "A rank near 0 is an observation below all draws, near 1 above all of them.",
+                ),
+                Table(
+                    "By structure", ("structure", "cells", *(f"within {level:.0%}" for level in LEVELS)), of
+                ),
+            ),
+            figures=(
+                Figure(
+                    "Ranks of what was observed among draws",
+                    _histograms(ranks),
+                    "Flat where a model is calibrated; high at the ends where it draws too alike or beside the mark.",
+                ),
+            ),
+            notes=f"For {len(wanted)} held-out cells their own structure was drawn {n_draws} times in their shape "
+            "(z^r = Enc^r(x^r), z^s ~ N(0, I)); cell and nucleus are those observed. Of a model that knows how a "
+            "structure lies in a given shape, 50 % and 90 % of observations are within these intervals. Observed "
+            "images hold noise that no model draws, and intensities are as shares of a cell's brightest voxel: counts "
+            "of objects and variation of intensity suffer most by it.",
+        )
+
+    def _measured(self, context: Context, wanted: NDArray[np.int64], n_draws: int) -> tuple[Floats, Floats]:
+        """Features observed (n, F), and of draws (n, draws, F)."""
+        z_ref, labels = codes(context, "test").z_ref, context.labels("test")
+        observed, drawn = [], []
+        for done, which in enumerate(wanted):
+            image = context.images(context.cells["test"][which : which + 1])[0]
+            regions = regions_of(image[:2])
+            observed.append(features_of(image[-1], regions))
+            # A seed of the cell's own: cells with the same draws would not be independent.
+            seed = int(np.random.SeedSequence([context.seed, int(which)]).generate_state(1)[0])
+            draws = Draws(context.model, z_ref[which], context.structures[labels[which]], seed)
+            blocks = draws.blocks(n_draws, context.batch_size, context.cancel)
+            drawn.append([features_of(volume, regions) for block in blocks for volume in block])
+            context.progress(done + 1, len(wanted), "drawing structures in held-out shapes")
+        return np.array(observed), np.array(drawn)
+
+
+def _histograms(ranks: Floats) -> bytes:
+    columns = 3
+    figure, axes = panels(8, 1.3 * -(-len(FEATURES) // columns), -(-len(FEATURES) // columns), columns)
+    for f, (ax, name) in enumerate(zip(axes, FEATURES, strict=False)):
+        ax.hist(ranks[:, f], np.linspace(0, 1, 11).tolist(), color=COLOURS["test"], alpha=0.8)
+        ax.axhline(len(ranks) / 10, color="#888888", lw=1, ls=":")
+        ax.set_title(name, fontsize=7)
+        ax.set_yticks([])
+        ax.tick_params(labelsize=6)
+    return svg(figure)

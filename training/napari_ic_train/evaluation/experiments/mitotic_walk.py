@@ -1,0 +1,67 @@
+"""Section 3.4.6, Figure S9: every structure along a walk through the stages of the cell cycle."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from napari_ic_train.evaluation.drawing import png
+from napari_ic_train.evaluation.experiment import Context, Figure, Findings, Table, Value
+from napari_ic_train.landmarks import stage_landmarks, stages_of
+from napari_integrated_cell.model.latent import Landmark
+from napari_integrated_cell.traversal import Stop, Traversal, walk
+from napari_integrated_cell.vocabulary import STAGE_NAMES, stage
+from napari_integrated_cell.walk_pictures import contact_sheet
+
+STEPS = 3
+"""Frames from one stage to the next; the paper's walk has ten, of which its figure shows some."""
+
+
+class MitoticWalk:
+    """The walk from landmark to landmark as a contact sheet."""
+
+    name = "mitotic-walk"
+    title = "A walk through mitosis"
+    section = "3.4.6, Figure S9"
+
+    def needs(self, context: Context) -> str | None:
+        """Landmarks of two stages, or cells to find them among."""
+        if len(context.model.landmarks) > 1 or len({s for s in stages_of(context.store) if s}) > 1:
+            return None
+        return "The bundle has no landmarks and the store no cells of two stages."
+
+    def run(self, context: Context) -> Findings:
+        """Walk and decode."""
+        own = len(context.model.landmarks) > 1
+        found = (
+            context.model.landmarks
+            if own
+            else stage_landmarks(context.model, context.store, progress=context.progress)
+        )
+        landmarks = sorted(found, key=lambda mark: STAGE_NAMES.index(mark.stage))
+        stops = [Stop(mark.stage, stage(mark.stage).label, mark.z_ref) for mark in landmarks]
+        way = walk(stops, STEPS * (len(stops) - 1) + 1)
+        traversal = Traversal(context.model, way)
+        sheet = contact_sheet(traversal, cancel=context.cancel, progress=context.progress)
+        norms, turned = way.norm, way.turned
+        rows: list[list[Value]] = [
+            [frame, way.title(frame), float(norms[frame]), float(turned[frame])] for frame in range(len(way))
+        ]
+        return Findings(
+            tables=(
+                Table("Along the walk", ("frame", "where", "|z^r|", "turned so far, degrees"), rows),
+                Table(
+                    "Landmarks",
+                    ("stage", "cell", "held-out cells", "all cells", "chosen among"),
+                    [_described(mark) for mark in landmarks],
+                    "The medoid of each stage's z^r.",
+                ),
+            ),
+            figures=(Figure("Contact sheet (Figure S9)", png(np.asarray(sheet.to_rgb()))),),
+            notes="Rows are time points, columns structures. The way from medoid to medoid is linear in radial "
+            "coordinates; each structure is decoded from the centre of its own latent space. No frame was observed. "
+            + ("The landmarks are the bundle's own." if own else "The landmarks were sought in this store."),
+        )
+
+
+def _described(mark: Landmark) -> list[Value]:
+    return [stage(mark.stage).label, mark.cell_id, mark.n_held_out, mark.n_cells, mark.among]

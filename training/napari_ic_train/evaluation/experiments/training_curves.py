@@ -1,0 +1,84 @@
+"""Figure S3: the training curves of both phases, from the run's own logs."""
+
+from __future__ import annotations
+
+import math
+
+from napari_ic_train.evaluation.drawing import COLOURS, panels, svg
+from napari_ic_train.evaluation.experiment import Context, Figure, Findings, Table, Value
+from napari_ic_train.run_folder import read_losses
+
+PHASES = {"reference": "Reference phase (Algorithm 1)", "conditional": "Conditional phase (Algorithm 2)"}
+ASIDE = ("epoch", "seconds", "cells_per_second", "memory_gb", "warnings")
+HELD_OUT = "held_out_"
+
+
+class TrainingCurves:
+    """Losses by epoch, on training cells and, where they were measured, on held-out cells."""
+
+    name = "training-curves"
+    title = "Training curves of both phases"
+    section = "3.3, Figure S3"
+
+    def needs(self, context: Context) -> str | None:
+        """A run's folder with losses."""
+        if context.run is None:
+            return "The run that the bundle came from is not known: name its folder with --run."
+        if not any(read_losses(context.run / phase) for phase in PHASES):
+            return f"{context.run} holds no losses of a run."
+        return None
+
+    def run(self, context: Context) -> Findings:
+        """Draw every column of ``losses.csv``."""
+        assert context.run is not None
+        figures, tables = [], []
+        for phase, title in PHASES.items():
+            rows = read_losses(context.run / phase)
+            if not rows:
+                continue
+            epochs = [int(row["epoch"]) for row in rows]
+            curves = {name: [_number(row.get(name)) for row in rows] for name in rows[0] if name not in ASIDE}
+            figures.append(Figure(title, _drawn(epochs, curves)))
+            tables.append(Table(f"Last epoch, {phase} phase", ("figure", "value"), _last(epochs, curves)))
+        return Findings(
+            tables=tuple(tables),
+            figures=tuple(figures),
+            notes="From the losses.csv of each phase, a point an epoch. Held-out cells are measured in eval mode, "
+            "training cells as they were learnt from.",
+        )
+
+
+def _drawn(epochs: list[int], curves: dict[str, list[float]]) -> bytes:
+    from matplotlib.ticker import MaxNLocator
+
+    plain = [name for name in curves if not name.startswith(HELD_OUT) or name[len(HELD_OUT) :] not in curves]
+    columns = 3
+    figure, axes = panels(11, 2.3 * -(-len(plain) // columns), -(-len(plain) // columns), columns)
+    for ax, name in zip(axes, plain, strict=False):
+        ax.plot(epochs, curves[name], color=COLOURS["train"], label="training")
+        unseen = curves.get(HELD_OUT + name)
+        if unseen is not None:
+            ax.plot(epochs, unseen, color=COLOURS["test"], label="held out")
+            ax.legend(frameon=False, fontsize=8)
+        ax.set_title(name.replace("_", " "), fontsize=9)
+        ax.tick_params(labelsize=7)
+        ax.set_xlabel("epoch", fontsize=8)
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    for ax in axes[len(plain) :]:
+        ax.set_visible(False)
+    return svg(figure)
+
+
+def _last(epochs: list[int], curves: dict[str, list[float]]) -> list[list[Value]]:
+    values: list[list[Value]] = [
+        [name.replace("_", " "), None if math.isnan(curve[-1]) else curve[-1]]
+        for name, curve in curves.items()
+    ]
+    return [["epoch", epochs[-1]], *values]
+
+
+def _number(word: str | None) -> float:
+    try:
+        return float(word or "nan")
+    except ValueError:
+        return math.nan

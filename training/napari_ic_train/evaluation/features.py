@@ -1,0 +1,145 @@
+"""What a person would say of a structure in a posed cell, as numbers: how much, in how many pieces, and where.
+
+Where a cell and its nucleus are is taken from its reference channels, so that observed and generated cells are
+measured alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+Volume = NDArray[np.floating]
+Mask = NDArray[np.bool_]
+
+MEMBRANE_LEVEL = 0.15
+DNA_LEVEL = 0.3
+STRUCTURE_LEVEL = 0.3
+"""Shares of a channel's maximum above which the membrane, the nucleus and the structure begin."""
+NUCLEAR_SHELLS, CYTOPLASMIC_SHELLS, HEIGHTS = 2, 4, 4
+SMALLEST_OBJECT = 2
+"""Voxels."""
+
+FEATURES: tuple[str, ...] = (
+    "volume above threshold",
+    "object count",
+    "share of the largest object",
+    "mean intensity",
+    "variation of intensity",
+    "share in the inner nucleus",
+    "share in the outer nucleus",
+    *(f"share in cytoplasm, shell {i + 1} of {CYTOPLASMIC_SHELLS}" for i in range(CYTOPLASMIC_SHELLS)),
+    *(f"share at height {i + 1} of {HEIGHTS}" for i in range(HEIGHTS)),
+)
+"""Names of :func:`features_of`. Shells lie between the nucleus and the membrane, heights between bottom and top."""
+
+
+@dataclass(frozen=True, eq=False)
+class Regions:
+    """Where in the box a cell is, and its parts.
+
+    Attributes
+    ----------
+    cell, nucleus : array of bool, (Z, Y, X)
+    shell : array of int, (Z, Y, X)
+        Inner and outer nucleus, then the cytoplasm's shells from nucleus to membrane; -1 outside of the cell.
+    height : array of int, (Z, Y, X)
+        From the cell's bottom to its top; -1 outside of the cell.
+    """
+
+    cell: Mask
+    nucleus: Mask
+    shell: NDArray[np.int8]
+    height: NDArray[np.int8]
+
+
+def masks_of(references: Volume) -> tuple[Mask, Mask]:
+    """Cell and nucleus of membrane and DNA images (2, Z, Y, X), as masks (Z, Y, X).
+
+    The cell is what the membrane encloses in 3D or in a plane of any axis, the nucleus what is bright in the DNA.
+    """
+    membrane, dna = references
+    nucleus = dna > DNA_LEVEL * max(float(dna.max()), 1e-6)
+    shell = (membrane > MEMBRANE_LEVEL * max(float(membrane.max()), 1e-6)) | nucleus
+    cell = ndimage.binary_fill_holes(shell)
+    for z, plane in enumerate(shell):
+        cell[z] |= ndimage.binary_fill_holes(plane)
+    labels, n = ndimage.label(cell)
+    if n > 1:
+        cell = labels == 1 + np.bincount(labels.ravel())[1:].argmax()
+    return cell, nucleus & cell
+
+
+def regions_of(references: Volume) -> Regions:
+    """The parts of the cell that membrane and DNA images (2, Z, Y, X) show."""
+    cell, nucleus = masks_of(references)
+    shell = np.full(cell.shape, -1, np.int8)
+    height = np.full(cell.shape, -1, np.int8)
+    if cell.any():
+        to_membrane = ndimage.distance_transform_edt(np.pad(cell, 1))[1:-1, 1:-1, 1:-1]
+        cytoplasm = cell & ~nucleus
+        if nucleus.any():
+            depth = ndimage.distance_transform_edt(nucleus)
+            shell[nucleus] = np.where(depth[nucleus] > depth.max() / 2, 0, 1)
+            to_nucleus = ndimage.distance_transform_edt(~nucleus)
+        else:
+            to_nucleus = to_membrane.max() - to_membrane + 1
+        way = to_nucleus / (to_nucleus + to_membrane)
+        bins = np.minimum((way * CYTOPLASMIC_SHELLS).astype(int), CYTOPLASMIC_SHELLS - 1)
+        shell[cytoplasm] = NUCLEAR_SHELLS + bins[cytoplasm]
+        planes = np.flatnonzero(cell.any((1, 2)))
+        z = np.arange(len(cell))
+        level = ((z - planes[0]) * HEIGHTS // (planes[-1] - planes[0] + 1)).clip(0, HEIGHTS - 1)
+        height = np.where(cell, level[:, None, None], -1).astype(np.int8)
+    return Regions(cell, nucleus, shell, height)
+
+
+def features_of(structure: Volume, regions: Regions) -> NDArray[np.float64]:
+    """The :data:`FEATURES` of a structure's image (Z, Y, X) in a cell.
+
+    The image is scaled to a maximum of 1 within the cell, as the store's images are; volumes are shares of the
+    cell's. An image that is dark in all of the cell has zeros.
+    """
+    found = np.zeros(len(FEATURES))
+    values = structure[regions.cell].astype(np.float64)
+    most = values.max(initial=0)
+    if most <= 0:
+        return found
+    values /= most
+    mask = (structure >= STRUCTURE_LEVEL * most) & regions.cell
+    labels, n = ndimage.label(mask, np.ones((3, 3, 3)))
+    sizes = np.bincount(labels.ravel(), minlength=n + 1)[1:]
+    total = values.sum()
+    found[:5] = (
+        mask.sum() / len(values),
+        (sizes >= SMALLEST_OBJECT).sum(),
+        sizes.max() / sizes.sum(),
+        values.mean(),
+        values.std() / values.mean(),
+    )
+    shells = np.bincount(regions.shell[regions.cell], values, NUCLEAR_SHELLS + CYTOPLASMIC_SHELLS)
+    heights = np.bincount(regions.height[regions.cell], values, HEIGHTS)
+    found[5:] = np.concatenate([shells, heights]) / total
+    return found
+
+
+def cell_features(image: Volume) -> NDArray[np.float64]:
+    """The :data:`FEATURES` of a posed cell (3, Z, Y, X): membrane, DNA, structure."""
+    return features_of(image[2], regions_of(image[:2]))
+
+
+def coarse(volume: Volume, longest: int = 16) -> NDArray[np.float32]:
+    """A volume (..., Z, Y, X) as the means of cubic blocks, no more than so many along its longest axis, flattened."""
+    edge = -(-max(volume.shape[-3:]) // longest)
+    small: Volume = np.asarray(volume, np.float32)
+    for axis in (-3, -2, -1):
+        size = small.shape[axis]
+        starts = np.arange(0, size, edge)
+        counts = np.diff(np.append(starts, size)).astype(np.float32)
+        shape = [1] * small.ndim
+        shape[axis] = -1
+        small = np.add.reduceat(small, starts, axis=axis) / counts.reshape(shape)
+    return small.reshape(-1)

@@ -1,0 +1,1 @@
+"""What the report measures, as pure functions of arrays: no model, no store, no torch."""

@@ -1,0 +1,20 @@
+"""How far two samples of numbers lie apart."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+
+def wasserstein(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
+    """The first Wasserstein distance of two samples (N,) and (M,): the area between their distribution functions."""
+    return float(stats.wasserstein_distance(a, b))
+
+
+def kolmogorov_smirnov(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
+    """The largest difference of the distribution functions of two samples (N,) and (M,), from 0 to 1."""
+    a, b = np.sort(a), np.sort(b)
+    every = np.concatenate([a, b])
+    below = [np.searchsorted(sample, every, "right") / len(sample) for sample in (a, b)]
+    return float(np.abs(below[0] - below[1]).max())

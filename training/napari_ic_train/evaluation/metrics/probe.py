@@ -1,0 +1,37 @@
+"""What can be read from a code by a straight line (Alain and Bengio 2017)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import RidgeCV
+from sklearn.model_selection import KFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+FOLDS = 5
+PENALTIES = np.logspace(-2, 4, 13)
+
+
+def linear_probe(
+    codes: NDArray[np.floating], targets: NDArray[np.floating], folds: int = FOLDS, seed: int = 0
+) -> NDArray[np.float64]:
+    """R² of ridge regressions from codes (N, D) to targets (N, T), on cells that a regression was not fitted to, (T,).
+
+    The penalty is chosen within the fitted cells. 1 is a target that can be read off, 0 one of which the codes say
+    nothing; NaN is a target that is the same in all cells.
+    """
+    codes, targets = np.asarray(codes, np.float64), np.asarray(targets, np.float64)
+    if len(codes) < 2 * folds or len(codes) != len(targets):
+        raise ValueError(
+            f"{len(codes)} codes and {len(targets)} targets cannot be probed in {folds} folds: "
+            f"give as many of each, {2 * folds} or more."
+        )
+    predicted = np.empty_like(targets)
+    for fitted, kept in KFold(folds, shuffle=True, random_state=seed).split(codes):
+        for t in range(targets.shape[1]):
+            probe = make_pipeline(StandardScaler(), RidgeCV(PENALTIES)).fit(codes[fitted], targets[fitted, t])
+            predicted[kept, t] = probe.predict(codes[kept])
+    total = ((targets - targets.mean(0)) ** 2).sum(0)
+    flat = total <= 1e-12 * np.maximum((targets**2).sum(0), 1e-300)
+    return np.where(flat, np.nan, 1 - ((targets - predicted) ** 2).sum(0) / np.where(flat, 1, total))

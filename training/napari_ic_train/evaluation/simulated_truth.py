@@ -1,0 +1,83 @@
+"""What the simulator knows of the cells of a simulated store: their parameters, and where structures are expected."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from napari_ic_train.data.store import CellStore
+from napari_integrated_cell.imaging.pose import Box, pose_of, to_box
+from napari_integrated_cell.simulation import simulate_cell
+
+TRUTH, SETTINGS = "truth.csv", "simulated.json"
+NOT_PARAMETERS = ("CellId", "simulated", "seed", "stage", "structure")
+
+
+class SimulatedTruth:
+    """The truth beside a simulated data set, by cell of a store made of it.
+
+    Parameters
+    ----------
+    store : CellStore
+        Whose cells' ``path`` leads into the data set.
+
+    Raises
+    ------
+    ValueError
+        If the store is not of simulated cells or the data set is no longer where it was; the sentence says which.
+    """
+
+    def __init__(self, store: CellStore) -> None:
+        self.store = store
+        if not store.simulated:
+            raise ValueError("The store is not of simulated cells, of which alone the truth is known.")
+        folder = Path(str(store.table["path"].iloc[0])).parent.parent if "path" in store.table else Path()
+        if not ((folder / TRUTH).is_file() and (folder / SETTINGS).is_file()):
+            raise ValueError(
+                f"The simulated data set with {TRUTH}, of which the store was made, is not at {folder}."
+            )
+        truth = pd.read_csv(folder / TRUTH, dtype={"CellId": str}).set_index("CellId")
+        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        self.voxel_size = tuple(settings["voxel_size"])
+        self.margin = float(settings["margin"])
+        ids = store.table["CellId"].astype(str)
+        lost = ids[~ids.isin(truth.index)]
+        if len(lost):
+            raise ValueError(f"Cell {lost.iloc[0]} of the store is not in {folder / TRUTH}.")
+        self.table = truth.loc[ids.tolist()]
+
+    @property
+    def parameters(self) -> pd.DataFrame:
+        """The generator's own parameters of each cell's shape, by position in the store."""
+        return self.table.drop(columns=[c for c in NOT_PARAMETERS if c in self.table]).astype(np.float64)
+
+    def expected(self, position: int, draws: int, seed: int = 0) -> NDArray[np.float32]:
+        """The expected localisation of a cell's own structure in the store's box, (Z, Y, X), noise-free.
+
+        Raises
+        ------
+        ValueError
+            If the cell comes out in another pose than it has in the store.
+        """
+        row = self.table.iloc[position]
+        simulated = simulate_cell(
+            int(row["seed"]),
+            stage=str(row["stage"]),
+            voxel_size=self.voxel_size,
+            margin=self.margin,
+            noise=False,
+        )
+        cell = simulated.cell
+        pose = pose_of(cell, Box(self.store.box, self.store.voxel_size))
+        stored = np.reshape(self.store.table["to_box"].iloc[position], (4, 4))
+        if not np.allclose(stored, pose.to_box, atol=0.01):
+            raise ValueError(
+                f"Cell {self.table.index[position]} lies otherwise in the store than it is simulated now: "
+                "prepare the store afresh."
+            )
+        expected = simulated.expected_localisation(str(row["structure"]), draws=draws, seed=seed)
+        return to_box(expected, cell.voxel_size, pose, offset=cell.offset)
