@@ -13,6 +13,7 @@ import torch
 from distributed_run import run
 from safetensors.torch import load_file
 from torch import nn
+from toy_training import MODEL
 
 from napari_ic_train.batch_norm import SynchronisedBatchNorm, synchronise_batch_norm
 from napari_ic_train.checkpoint import checkpoints
@@ -79,6 +80,7 @@ def losses(run: Path, phase: str) -> list[list[float]]:
             "augment_flips": True,
             "clip_gradients": 0.05,
             "sampling": "balanced",
+            "model": MODEL.model_dump(mode="json") | {"latent_norm": True, "struct_norm": True},
         },
     ],
     ids=["plain", "everything"],

@@ -23,6 +23,7 @@ from napari_integrated_cell.model.networks import (
     initialise,
     reference_networks,
 )
+from napari_integrated_cell.model.standardising import StandardisedByStructure
 
 torch.set_num_threads(1)
 TINY = preset("tiny")
@@ -263,15 +264,63 @@ def test_a_standardised_encoder_gives_codes_of_the_priors_mean_and_width() -> No
     )
 
 
-def test_a_standardised_structure_code_has_the_priors_mean_and_width() -> None:
+def test_a_standardised_structure_code_has_the_priors_mean_and_width_in_every_structure() -> None:
+    norm = StandardisedByStructure(3, 4)
+    generator = torch.Generator().manual_seed(0)
+    centre, width = 5 * torch.randn(3, 4, generator=generator), torch.rand(3, 4, generator=generator) + 0.1
+
+    def cells(n: int) -> tuple[torch.Tensor, torch.Tensor]:
+        label = torch.randint(3, (n,), generator=generator)
+        return centre[label] + width[label] * torch.randn(n, 4, generator=generator), label
+
+    for _ in range(400):
+        z, label = cells(8)
+        norm(z, nn.functional.one_hot(label, 3).float())
+    norm.eval()
+    before = norm.mean.clone()
+    z, label = cells(3000)
+    code = norm(z, nn.functional.one_hot(label, 3).float())
+    for structure in range(3):
+        own = code[label == structure]
+        torch.testing.assert_close(own.mean(0), torch.zeros(4), atol=0.3, rtol=0)
+        torch.testing.assert_close(own.std(0), torch.ones(4), atol=0.2, rtol=0)
+    assert torch.equal(norm.mean, before)  # only training moves it
+
+
+def test_a_code_of_an_uncertain_structure_is_standardised_by_the_mixture() -> None:
+    norm = StandardisedByStructure(2, 1).eval()
+    norm.mean[:] = torch.tensor([[-1.0], [3.0]])
+    norm.variance[:] = torch.tensor([[1.0], [4.0]])
+    half = torch.tensor([[0.5, 0.5]])
+    # Mean 1; variance (1 + 4) / 2 and 2 squared between the means.
+    torch.testing.assert_close(norm(torch.tensor([[4.0]]), half), torch.tensor([[3 / 6.5**0.5]]))
+
+
+def test_running_moments_are_those_of_the_cells_weighted_by_their_age() -> None:
+    norm, momentum = StandardisedByStructure(2, 1), 0.01
+    values = [2.0, 5.0, -1.0]
+    mean, square = 0.0, 1.0
+    for value in values:
+        norm(torch.tensor([[value]]), torch.tensor([[0.0, 1.0]]))
+        mean += momentum * (value - mean)
+        square += momentum * (value**2 - square)
+    torch.testing.assert_close(norm.mean, torch.tensor([[0.0], [mean]]))
+    torch.testing.assert_close(norm.variance, torch.tensor([[1.0], [square - mean**2]]))
+
+
+def test_a_conditional_encoder_standardises_by_the_structure_that_it_sees() -> None:
     config = TINY.model_copy(update={"struct_norm": True})
-    encoder = ConditionalEncoder(config)
-    x = torch.rand(32, 3, *config.box)
-    z = encoder(x).z_struct
-    torch.testing.assert_close(z.mean(0), torch.zeros(config.n_struct), atol=1e-4, rtol=0)
-    torch.testing.assert_close(z.std(0, correction=0), torch.ones(config.n_struct), atol=0.02, rtol=0)
+    encoder, plain = ConditionalEncoder(config), ConditionalEncoder(TINY)
+    plain.load_state_dict(encoder.state_dict(), strict=False)
     encoder.eval()
-    torch.testing.assert_close(encoder(x).z_struct[:3], encoder(x[:3]).z_struct, atol=1e-5, rtol=1e-5)
+    plain.eval()
+    x = torch.rand(2, 3, *config.box)
+    code = plain(x)
+    assert encoder.standardise is not None
+    encoder.standardise.mean[:] = torch.randn(config.n_structures, config.n_struct)
+    expected = encoder.standardise(code.z_struct, code.y_logits.softmax(1))
+    torch.testing.assert_close(encoder(x).z_struct, expected)
+    torch.testing.assert_close(encoder(x[:1]).z_struct, encoder(x).z_struct[:1], atol=1e-5, rtol=1e-5)
 
 
 def test_a_scaled_label_is_the_same_network_with_larger_weights() -> None:

@@ -9,14 +9,18 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from napari_integrated_cell.model.standardising import StandardisedByStructure
+
 
 def synchronise_batch_norm(network: nn.Module, device: torch.device) -> nn.Module:
-    """Let every batch normalisation of ``network`` see the cells of all processes, in place.
+    """Let every batch normalisation, and every standardised code, of ``network`` see the cells of all processes.
 
-    Parameters and running statistics stay the very tensors they were, under the same names. On a CUDA device
+    In place. Parameters and running statistics stay the very tensors they were, under the same names. On a CUDA device
     the layers become torch's own, which works on no other.
     """
     for module in list(network.modules()):
+        if isinstance(module, StandardisedByStructure):
+            module.add_up = _added_up
         for name, child in module.named_children():
             if isinstance(child, _BatchNorm) and not isinstance(child, nn.SyncBatchNorm):
                 module.add_module(name, _like(child, device))
@@ -99,6 +103,11 @@ class _Normalise(torch.autograd.Function):
 def _along(per_channel: Tensor, x: Tensor) -> Tensor:
     """(C,) so that it multiplies (N, C, ...)."""
     return per_channel.view(1, -1, *(1 for _ in range(x.ndim - 2)))
+
+
+def _added_up(moments: Tensor) -> Tensor:
+    dist.all_reduce(moments)
+    return moments
 
 
 def _from_all(row: Tensor) -> Tensor:

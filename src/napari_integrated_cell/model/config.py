@@ -43,7 +43,8 @@ class ModelConfig(BaseModel):
         has its prior's mean and width from the first step on and EncD^r has only their joint distribution left
         to teach. The tables have none.
     struct_norm : bool
-        The same of z^s and Enc^{r,s}.
+        Whether z^s is standardised too, among the cells of each structure: see
+        :class:`~.standardising.StandardisedByStructure`. The tables have none.
     label_scale : float
         Factor of the one-hot label y at the entrance of Dec^{r,s}. With the tables' 1, a label is one input of
         deviation 0.3 among \|Z^r\| of deviation 1, and the decoder takes thousands of steps to heed it.

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from napari_integrated_cell.model.blocks import LEAK, DecoderTrunk, EncoderTrunk, down
 from napari_integrated_cell.model.config import ModelConfig, n_voxels
+from napari_integrated_cell.model.standardising import StandardisedByStructure, standardised
 
 
 class ConditionalCode(NamedTuple):
@@ -47,7 +48,7 @@ class ReferenceEncoder(EncoderTrunk):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config, config.n_references, config.enc_ref_widths)
         self.z_ref = nn.Linear(self.n_features, config.n_ref)
-        self.standardise = _standardised(config.n_ref) if config.latent_norm else None
+        self.standardise = standardised(config.n_ref) if config.latent_norm else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Latent position z^r (N, n_ref) of reference images (N, R, Z, Y, X)."""
@@ -58,7 +59,7 @@ class ReferenceEncoder(EncoderTrunk):
 class ConditionalEncoder(EncoderTrunk):
     """Enc^{r,s} (equation 7, Table S5): images (N, R + 1, Z, Y, X), structure last, to ŷ, ẑ^r, z^s.
 
-    With ``config.struct_norm`` z^s is standardised as z^r is by ``config.latent_norm``.
+    With ``config.struct_norm`` z^s is standardised among the cells of each structure, by ŷ.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -66,7 +67,9 @@ class ConditionalEncoder(EncoderTrunk):
         self.y = nn.Linear(self.n_features, config.n_structures)
         self.z_ref = nn.Linear(self.n_features, config.n_ref)
         self.z_struct = nn.Linear(self.n_features, config.n_struct)
-        self.standardise = _standardised(config.n_struct) if config.struct_norm else None
+        self.standardise = (
+            StandardisedByStructure(config.n_structures, config.n_struct) if config.struct_norm else None
+        )
 
     def forward(self, x: Tensor) -> ConditionalCode:
         """Label logits and both latent positions of images (N, R + 1, Z, Y, X)."""
@@ -74,7 +77,7 @@ class ConditionalEncoder(EncoderTrunk):
         code = ConditionalCode(self.y(features), self.z_ref(features), self.z_struct(features))
         if self.standardise is None:
             return code
-        return code._replace(z_struct=self.standardise(code.z_struct))
+        return code._replace(z_struct=self.standardise(code.z_struct, code.y_logits.softmax(1)))
 
 
 class ReferenceDecoder(DecoderTrunk):
@@ -170,11 +173,6 @@ class DecodingDiscriminator(nn.Module):
         if isinstance(self.head, nn.Conv3d):
             return self.head(features).mean(dim=(2, 3, 4))
         return self.head(features.flatten(1))
-
-
-def _standardised(n_latent: int) -> nn.BatchNorm1d:
-    """A batch normalisation that learns nothing: mean 0 and variance 1 in every latent dimension."""
-    return nn.BatchNorm1d(n_latent, affine=False)
 
 
 class ReferenceNetworks(NamedTuple):
