@@ -8,6 +8,8 @@ import torch
 from torch import nn
 
 from napari_ic_train.data.prepare import prepare
+from napari_ic_train.data.store import CellStore
+from napari_ic_train.evaluation.baselines import BASELINES
 from napari_ic_train.evaluation.evaluated import Settings
 from napari_ic_train.evaluation.experiment import Interval
 from napari_ic_train.evaluation.report import evaluate
@@ -23,6 +25,7 @@ ASKED = (
     "integration",
     "inception",
     "structure-variation",
+    "baselines",
 )
 
 
@@ -41,6 +44,8 @@ def collapsed(model):
     """z^s says nothing: the encoder gives zeros, and the decoder ignores it."""
     model.enc_cond.z_struct.weight.zero_()
     model.enc_cond.z_struct.bias.zero_()
+    if model.enc_cond.standardise is not None:
+        model.enc_cond.standardise.mean.zero_()
     _first_layer(model).weight[:, -model.config.n_struct :] = 0
 
 
@@ -48,6 +53,9 @@ def shuffled(model):
     """Labels of other structures than were seen."""
     for values in (model.enc_cond.y.weight, model.enc_cond.y.bias):
         values.copy_(values.roll(3, 0))
+
+
+MODELS = (sound, blind, collapsed, shuffled)
 
 
 def _first_layer(model):
@@ -58,24 +66,28 @@ def _first_layer(model):
 
 
 @pytest.fixture(scope="module")
-def merits(tmp_path_factory):
-    """The headline figures of each broken demo model, by name, and of the sound one."""
+def world(tmp_path_factory):
+    """A folder with fresh simulated cells, prepared, and with the broken demo models and the sound one."""
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("broken")
     demo = load_model("demo", device="cpu")
     manifest = write_dataset(folder / "simulated", CELLS, seed=77, voxel_size=0.4, workers=1)
-    store = prepare(
-        manifest, folder / "store", model_box(demo.config), test_fraction=0.5, split_by="cell", workers=1
-    )
-    bundles = []
-    for harm in (sound, blind, collapsed, shuffled):
+    prepare(manifest, folder / "store", model_box(demo.config), test_fraction=0.5, split_by="cell", workers=1)
+    for harm in MODELS:
         model = load_model("demo", device="cpu")
         with torch.no_grad():
             harm(model)
-        bundles.append(folder / harm.__name__)
-        save_bundle(model, bundles[-1], card=dict(demo.card), model_card_markdown=harm.__doc__)
-    found = evaluate(bundles, store, folder / "report", Settings(only=ASKED, draws=6, device="cpu"))
-    assert (folder / "report" / "index.html").stat().st_size < 40e6
+        save_bundle(model, folder / harm.__name__, card=dict(demo.card), model_card_markdown=harm.__doc__)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def merits(world):
+    """What the report finds of each model, by its name and the experiment's."""
+    bundles = [world / harm.__name__ for harm in MODELS]
+    settings = Settings(only=ASKED, draws=6, device="cpu")
+    found = evaluate(bundles, CellStore(world / "store"), world / "report", settings)
+    assert (world / "report" / "index.html").stat().st_size < 40e6
     return {bundle.name: {s.experiment.name: s.findings for s in bundle.sections} for bundle in found}
 
 
@@ -104,6 +116,31 @@ def test_a_decoder_that_ignores_the_shape_is_seen_in_reconstructions_and_predict
     assert merit(merits["blind"]["reconstruction"], reference) == merit(
         merits["sound"]["reconstruction"], reference
     )
+
+
+@pytest.mark.slow
+def test_a_decoder_that_ignores_the_shape_gains_nothing_by_it(merits):
+    good, bad = (merit(merits[m]["baselines"], "own shape over another's") for m in ("sound", "blind"))
+    assert good.low > 0
+    assert max(abs(bad.low), abs(bad.high)) < 1e-4
+
+
+@pytest.mark.slow
+def test_the_sound_model_holds_against_the_simulator_s_truth(world):
+    """All of the simulator's truth, in the very shapes of held-out cells."""
+    (found,) = evaluate([world / "sound"], CellStore(world / "store"), world / "truth",
+                        Settings(only=["simulated-truth"], draws=6, device="cpu"))  # fmt: skip
+    (section,) = found.sections
+    assert section.missing == ""
+    findings = section.findings
+    predicted = merit(findings, "against expected localisation")
+    assert predicted.value > 0.5
+    (table,) = [t for t in findings.tables if "expected localisation" in t.title]
+    scores = dict(zip(table.columns, table.rows[-1], strict=True))
+    assert scores["model"] == pytest.approx(predicted.value)
+    assert scores["model"] > max(scores[b] for b in BASELINES)
+    (told,) = [dict(t.rows) for t in findings.tables if t.columns == ("parameter", "R²")]
+    assert told["cell_volume"] > 0.2
 
 
 @pytest.mark.slow

@@ -32,6 +32,12 @@ def test_inception_score_of_a_perfect_and_of_a_collapsed_generator():
     np.testing.assert_allclose(np.exp(divergences(p)), [4 / 3] * 3 + [4])
 
 
+def test_weighted_cells_score_as_so_many_cells():
+    p = np.array([[0.9, 0.1], [0.2, 0.8]])
+    assert inception_score(p, np.array([3, 1])) == pytest.approx(inception_score(p[[0, 0, 0, 1]]))
+    np.testing.assert_allclose(divergences(p, np.array([3, 1])), divergences(p[[0, 0, 0, 1]])[2:])
+
+
 def test_inception_score_refuses_what_are_no_probabilities():
     with pytest.raises(ValueError, match="sum 1"):
         inception_score(np.ones((3, 2)))

@@ -46,6 +46,8 @@ class Context:
     folder : path
         For what an experiment wants to keep between sittings; its content belongs to this bundle, store and
         choice of cells alone.
+    shared : path, optional
+        The same, for what belongs to the store and the choice of cells, whatever the bundle; ``folder`` if left out.
     run : path, optional
         The run's folder that the bundle came from, where it is known.
     seed : int
@@ -66,6 +68,7 @@ class Context:
     store: CellStore
     cells: Mapping[Split, Indices]
     folder: Path
+    shared: Path | None = None
     run: Path | None = None
     seed: int = 0
     draws: int = 100

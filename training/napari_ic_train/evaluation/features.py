@@ -59,7 +59,7 @@ class Regions:
 def masks_of(references: Volume) -> tuple[Mask, Mask]:
     """Cell and nucleus of membrane and DNA images (2, Z, Y, X), as masks (Z, Y, X).
 
-    The cell is what the membrane encloses in 3D or in a plane of any axis, the nucleus what is bright in the DNA.
+    The cell is what the membrane encloses in 3D or in a plane of Z, the nucleus what is bright in the DNA.
     """
     membrane, dna = references
     nucleus = dna > DNA_LEVEL * max(float(dna.max()), 1e-6)
@@ -82,7 +82,7 @@ def regions_of(references: Volume) -> Regions:
         to_membrane = ndimage.distance_transform_edt(np.pad(cell, 1))[1:-1, 1:-1, 1:-1]
         cytoplasm = cell & ~nucleus
         if nucleus.any():
-            depth = ndimage.distance_transform_edt(nucleus)
+            depth = ndimage.distance_transform_edt(np.pad(nucleus, 1))[1:-1, 1:-1, 1:-1]
             shell[nucleus] = np.where(depth[nucleus] > depth.max() / 2, 0, 1)
             to_nucleus = ndimage.distance_transform_edt(~nucleus)
         else:

@@ -91,7 +91,7 @@ class IndependentClassifier:
 
 
 def independent_classifier(context: Context) -> IndependentClassifier:
-    """The classifier fitted to the context's training cells; kept in its folder, so that it is fitted once.
+    """The classifier fitted to the context's training cells; kept, so that one judges all bundles of a report.
 
     Raises
     ------
@@ -100,13 +100,13 @@ def independent_classifier(context: Context) -> IndependentClassifier:
     Cancelled
         If ``context.cancel`` is set between two steps.
     """
-    kept = context.folder / FILE
+    kept = (context.shared or context.folder) / FILE
     network = _fresh(context)
     if kept.is_file():
         network.load_state_dict(load_file(kept))
     else:
         _fit(network, context)
-        context.folder.mkdir(parents=True, exist_ok=True)
+        kept.parent.mkdir(parents=True, exist_ok=True)
         aside = kept.with_name(f".{kept.name}.{os.getpid()}.part")
         save_file({name: value.cpu() for name, value in network.state_dict().items()}, aside)
         aside.replace(kept)

@@ -24,6 +24,7 @@ TEMPLATE = Path(__file__).with_name("page.html")
 HEADLINE = "headline.csv"
 
 _IDENTITY = re.compile(r'(\bid="|"#|url\(#)')
+_UNFIT = re.compile(r"[^\w-]")
 
 
 def write_page(path: Path, results: Sequence[Evaluated], store: CellStore, settings: Settings) -> None:
@@ -102,7 +103,7 @@ def _part(section: Section) -> dict[str, Any]:
             {
                 "title": figure.title,
                 "note": figure.note,
-                "content": _inline(figure, f"{section.folder.replace('/', '-')}-{i}-"),
+                "content": _inline(figure, f"{_UNFIT.sub('-', section.folder)}-{i}-"),
             }
             for i, figure in enumerate(found.figures)
         ],

@@ -26,8 +26,8 @@ def why_not(context: Context) -> str | None:
         return "The store has no held-out cells."
     return (
         None
-        if len(context.cells["train"])
-        else "The store has no training cells, and baselines are made of them."
+        if len(context.cells["train"]) > 1
+        else "The store has too few training cells, and baselines and a classifier are made of them."
     )
 
 
@@ -60,7 +60,7 @@ def predictions(
     """
     fitted = fitted or fit_baselines(context)
     z_ref, labels, positions = codes(context, "test").z_ref, context.labels("test"), context.cells["test"]
-    other = _another(len(labels), context.seed)
+    other = another(len(labels), context.seed)
     for done, which in enumerate(wanted):
         context.cancel.raise_if_cancelled()
         name = context.structures[labels[which]]
@@ -71,7 +71,7 @@ def predictions(
         context.progress(done + 1, len(wanted), "predicting held-out cells")
 
 
-def _another(n: int, seed: int) -> Indices:
+def another(n: int, seed: int) -> Indices:
     """For each of n cells another one, each the other of one; a lone cell is its own."""
     order = np.random.default_rng([seed, 23]).permutation(n)
     other = np.empty(n, np.int64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -93,11 +94,14 @@ def evaluate(
         _check(model, store)
         found = Evaluated(name, model.name, _trained_on(model), fingerprint(model))
         results.append(found)
+        config = model.config
+        common = _digest(digest, settings.cells, settings.seed, config.references, config.structures, _code())
         context = Context(
             model=model,
             store=store,
             cells=_cells(store, settings),
-            folder=out / CACHE / _digest(found.digest, digest, settings.cells, settings.seed)[:16],
+            folder=out / CACHE / _digest(found.digest, common)[:16],
+            shared=out / CACHE / common[:16],
             run=_run_of(bundle, run),
             seed=settings.seed,
             draws=settings.draws,
@@ -232,14 +236,22 @@ def _logs(run: Path | None) -> str:
     )
 
 
-def _source(experiment: Experiment) -> str:
-    """The experiment's code and what it may build on: findings of another version do not stand for it."""
+def _code() -> str:
+    """The code that all experiments share: what was kept by another version does not stand for it."""
     here = Path(__file__).parent
-    shared = [path for path in sorted(here.glob("*.py")) if path.name not in PRESENTATION]
-    files = [*shared, *sorted((here / "metrics").glob("*.py"))]
+    files = [path for path in sorted(here.glob("*.py")) if path.name not in PRESENTATION]
+    files += sorted((here / "metrics").glob("*.py"))
+    return _digest(*(path.read_text(encoding="utf-8") for path in files))
+
+
+def _source(experiment: Experiment) -> str:
+    """The experiment's code and what it may build on, other experiments too where it borrows from them."""
+    module = sys.modules[type(experiment).__module__]
+    lenders = {str(getattr(value, "__module__", "")) for value in vars(module).values()}
+    modules = {module.__name__, *(name for name in lenders if name.startswith(f"{__package__}.experiments."))}
     try:
-        files.append(Path(inspect.getfile(type(experiment))))
-        return _digest(*(path.read_text(encoding="utf-8") for path in files))
+        files = [Path(inspect.getfile(sys.modules[name])) for name in sorted(modules)]
+        return _digest(_code(), *(path.read_text(encoding="utf-8") for path in files))
     except (OSError, TypeError):
         return __version__
 

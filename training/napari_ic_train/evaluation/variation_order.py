@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -98,7 +99,9 @@ def score_order(
     make = partial(open_shape, structures=structures, box=model_box(model.config), seed=seed, draws=draws)
     found: dict[str, list[dict[str, Variation]]] = {group: [] for group in GROUPS}
     known: dict[str, list[dict[str, Variation]]] = {group: [] for group in GROUPS}
-    with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
+    # Fresh processes: a fork of one that has started threads, as torch does, can hang.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers or os.cpu_count(), mp_context=context) as pool:
         for i, cell in enumerate(pool.map(make, range(n_cells))):
             z_ref = model.encode(cell.references[None])
             variations = structure_variations(model, z_ref, n=draws, seed=seed, mask=cell.mask)

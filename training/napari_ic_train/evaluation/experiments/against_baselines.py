@@ -75,19 +75,28 @@ class AgainstBaselines:
 
 def margins(scores: Scores, labels: NDArray[np.int64], context: Context) -> dict[str, float | Interval]:
     """By how much the model is ahead of the best baseline of each structure, and of itself in other shapes."""
-    ahead = {
-        int(label): min(float((scores[MODEL] - scores[b])[labels == label].mean()) for b in BASELINES)
-        for label in np.unique(labels)
-    }
-    weakest = min(ahead, key=lambda label: ahead[label])
+    ahead = np.stack([scores[MODEL] - scores[b] for b in BASELINES], 1)
+
+    def least(cells: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The margin over the best baseline, of each structure that some cells have."""
+        return np.array(
+            [ahead[cells[labels[cells] == label]].mean(0).min() for label in np.unique(labels[cells])]
+        )
+
+    every = np.arange(len(labels))
+    weakest = np.unique(labels)[least(every).argmin()]
     return {
         "model, mean Pearson inside the cell": bootstrap(scores[MODEL], seed=context.seed),
         **{f"model ahead of {b}": bootstrap(scores[MODEL] - scores[b], seed=context.seed) for b in BASELINES},
         "gain of the cell's own shape over another's": bootstrap(
             scores[MODEL] - scores[OTHER_SHAPE], seed=context.seed
         ),
-        "structures on which every baseline is beaten": float(sum(margin > 0 for margin in ahead.values())),
-        f"least margin over the best baseline ({context.structures[weakest]})": ahead[weakest],
+        "structures on which every baseline is beaten": bootstrap(
+            every, lambda cells: float((least(cells) > 0).sum()), seed=context.seed
+        ),
+        f"least margin over the best baseline ({label_of(context.structures[weakest])})": bootstrap(
+            ahead[labels == weakest], lambda cells: float(cells.mean(0).min()), seed=context.seed
+        ),
     }
 
 

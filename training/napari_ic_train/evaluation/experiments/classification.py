@@ -75,7 +75,11 @@ class Classification:
             headline={
                 "label accuracy, held out": bootstrap(pairs, accuracy, seed=context.seed),
                 "macro recall, held out": bootstrap(pairs, recall, seed=context.seed),
-                "expected calibration error": float(reliability.error),
+                "expected calibration error": bootstrap(
+                    np.arange(len(truth)),
+                    lambda chosen: calibration(p[chosen], truth[chosen]).error,
+                    seed=context.seed,
+                ),
             },
             tables=(
                 Table("Confusion matrix", ("observed \\ predicted", *labels), confusion),

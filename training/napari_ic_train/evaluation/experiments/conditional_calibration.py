@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ic_train.evaluation.drawing import COLOURS, label_of, panels, svg
-from napari_ic_train.evaluation.experiment import Context, Figure, Findings, Table, Value
+from napari_ic_train.evaluation.experiment import Context, Figure, Findings, Indices, Table, Value
 from napari_ic_train.evaluation.features import FEATURES, features_of, regions_of
 from napari_ic_train.evaluation.metrics.bootstrap import bootstrap
 from napari_ic_train.evaluation.metrics.ranks import interval_coverage, rank_in_draws, uniformity
 from napari_ic_train.evaluation.passes import codes, spread
-from napari_ic_train.evaluation.predictors import why_not
+from napari_ic_train.evaluation.predictors import another, why_not
 from napari_integrated_cell.model.variation import Draws
 
 Floats = NDArray[np.float64]
@@ -23,7 +23,10 @@ LEVELS = (0.5, 0.9)
 
 
 class ConditionalCalibration:
-    """Ranks of observed features among draws, and how often the draws' 50 % and 90 % intervals hold them."""
+    """Ranks of observed features among draws, and how often the draws' 50 % and 90 % intervals hold them.
+
+    The same is done with draws in another cell's shape, to see whether the model uses the shape.
+    """
 
     name = "conditional-calibration"
     title = "Calibration of structures in given shapes"
@@ -39,14 +42,14 @@ class ConditionalCalibration:
         """Draw each chosen held-out cell's own structure in its shape, and measure what was drawn."""
         wanted, n_draws = spread(context, "test", CELLS), min(context.draws, DRAWS)
         labels = context.labels("test")[wanted]
-        observed, drawn = self._measured(context, wanted, n_draws)
-        ranks = np.stack(
-            [rank_in_draws(observed[:, f], drawn[:, :, f], context.seed + f) for f in range(len(FEATURES))], 1
-        )
+        others = another(len(context.labels("test")), context.seed)[wanted]
+        observed, drawn = self._measured(context, wanted, wanted, n_draws)
+        elsewhere = self._measured(context, wanted, others, n_draws)[1]
+        ranks, permuted = (_ranked(observed, draws, context.seed) for draws in (drawn, elsewhere))
         rows: list[list[Value]] = []
         for f, name in enumerate(FEATURES):
             distance, p = uniformity(ranks[:, f])
-            covered = [interval_coverage(ranks[:, f], level) for level in LEVELS]
+            covered = [interval_coverage(r[:, f], level) for r in (ranks, permuted) for level in LEVELS]
             mean_drawn = float(drawn[:, :, f].mean())
             rows.append(
                 [
@@ -59,19 +62,25 @@ class ConditionalCalibration:
                     p,
                 ]
             )
-        of: list[list[Value]] = [
+        by_structure: list[list[Value]] = [
             [
                 label_of(context.structures[label]),
                 int((labels == label).sum()),
-                *(interval_coverage(ranks[labels == label], level) for level in LEVELS),
+                *(
+                    interval_coverage(r[labels == label], level)
+                    for r in (ranks, permuted)
+                    for level in LEVELS
+                ),
             ]
             for label in np.unique(labels)
         ]
+        within = [f"within {level:.0%}{of}" for of in ("", ", another cell's shape") for level in LEVELS]
         return Findings(
             headline={
-                f"observed features within the draws' {level:.0%} interval": bootstrap(
-                    (np.abs(ranks - 0.5) <= level / 2).mean(1), seed=context.seed
+                f"observed features within the draws' {level:.0%} interval{of}": bootstrap(
+                    (np.abs(r - 0.5) <= level / 2).mean(1), seed=context.seed
                 )
+                for of, r in (("", ranks), (", another cell's shape", permuted))
                 for level in LEVELS
             },
             tables=(
@@ -81,7 +90,7 @@ class ConditionalCalibration:
                         "feature",
                         "mean observed",
                         "mean drawn",
-                        *(f"within {level:.0%}" for level in LEVELS),
+                        *within,
                         "mean rank",
                         "distance of ranks to uniform",
                         "p",
@@ -89,9 +98,7 @@ class ConditionalCalibration:
                     rows,
                     "A rank near 0 is an observation below all draws, near 1 above all of them.",
                 ),
-                Table(
-                    "By structure", ("structure", "cells", *(f"within {level:.0%}" for level in LEVELS)), of
-                ),
+                Table("By structure", ("structure", "cells", *within), by_structure),
             ),
             figures=(
                 Figure(
@@ -104,24 +111,34 @@ class ConditionalCalibration:
             "(z^r = Enc^r(x^r), z^s ~ N(0, I)); cell and nucleus are those observed. Of a model that knows how a "
             "structure lies in a given shape, 50 % and 90 % of observations are within these intervals. Observed "
             "images hold noise that no model draws, and intensities are as shares of a cell's brightest voxel: counts "
-            "of objects and variation of intensity suffer most by it.",
+            "of objects and variation of intensity suffer most by it. With another cell's shape z^r is that of another "
+            "held-out cell, and what is drawn is measured in this one all the same: a model that uses the shape is "
+            "right less often.",
         )
 
-    def _measured(self, context: Context, wanted: NDArray[np.int64], n_draws: int) -> tuple[Floats, Floats]:
-        """Features observed (n, F), and of draws (n, draws, F)."""
+    def _measured(
+        self, context: Context, wanted: Indices, shapes: Indices, n_draws: int
+    ) -> tuple[Floats, Floats]:
+        """Features observed (n, F), and of draws in the shapes of these or of other cells (n, draws, F)."""
         z_ref, labels = codes(context, "test").z_ref, context.labels("test")
         observed, drawn = [], []
-        for done, which in enumerate(wanted):
+        for done, (which, shape) in enumerate(zip(wanted, shapes, strict=True)):
             image = context.images(context.cells["test"][which : which + 1])[0]
             regions = regions_of(image[:2])
             observed.append(features_of(image[-1], regions))
             # A seed of the cell's own: cells with the same draws would not be independent.
             seed = int(np.random.SeedSequence([context.seed, int(which)]).generate_state(1)[0])
-            draws = Draws(context.model, z_ref[which], context.structures[labels[which]], seed)
+            draws = Draws(context.model, z_ref[shape], context.structures[labels[which]], seed)
             blocks = draws.blocks(n_draws, context.batch_size, context.cancel)
             drawn.append([features_of(volume, regions) for block in blocks for volume in block])
             context.progress(done + 1, len(wanted), "drawing structures in held-out shapes")
         return np.array(observed), np.array(drawn)
+
+
+def _ranked(observed: Floats, drawn: Floats, seed: int) -> Floats:
+    """The rank of each cell's features (n, F) among those of its draws (n, draws, F)."""
+    ranks = [rank_in_draws(observed[:, f], drawn[:, :, f], seed + f) for f in range(len(FEATURES))]
+    return np.stack(ranks, 1)
 
 
 def _histograms(ranks: Floats) -> bytes:

@@ -16,10 +16,12 @@ from napari_ic_train.evaluation.experiment import (
     Figure,
     Findings,
     Indices,
+    Interval,
     Split,
     Table,
     Value,
 )
+from napari_ic_train.evaluation.metrics.bootstrap import bootstrap
 from napari_ic_train.evaluation.metrics.distances import kolmogorov_smirnov, wasserstein
 from napari_ic_train.evaluation.passes import decoded, generated, spread
 from napari_integrated_cell.model.correlation import CorrelationStream
@@ -37,8 +39,11 @@ COMPARED = (
     ("test", "train"),
 )
 """Which distributions are held against which; the last shows how far apart samples of the data lie."""
+SAMPLES = 200
 
 Pairs = NDArray[np.float64]
+Matrices = dict[str, NDArray[np.float64]]
+"""ρ of the cells of a collection, (n, n), by structure."""
 
 
 class Correlations:
@@ -56,12 +61,16 @@ class Correlations:
 
     def run(self, context: Context) -> Findings:
         """Correlate every two cells of a structure, collection by collection."""
-        found: dict[str, dict[str, Pairs]] = {}
+        matrices: dict[str, Matrices] = {}
         for split in SPLITS:
             if len(context.cells[split]) > 1:
-                found |= _collections(context, split)
-        made = "train" if "train" in found else "test"
-        found["generated"] = _pairs(context, _drawn(context, made))
+                matrices |= _collections(context, split)
+        made = "train" if "train" in matrices else "test"
+        matrices["generated"] = _correlated(context, _drawn(context, made))
+        found = {
+            collection: {name: _pairs(rho, np.arange(len(rho))) for name, rho in of.items()}
+            for collection, of in matrices.items()
+        }
         medians: list[list[Value]] = [
             [
                 label_of(name),
@@ -88,11 +97,11 @@ class Correlations:
         words = ", ".join(found)
         return Findings(
             headline={
-                f"pairwise correlations, generated to {side}, mean Wasserstein distance": mean[
-                    "generated", side
-                ]
-                for side in ("test",)
-                if ("generated", side) in mean
+                f"pairwise correlations, {one} to {other}, mean Wasserstein distance": _mean_distance(
+                    matrices[one], matrices[other], context.seed
+                )
+                for one, other in (("generated", "test"), ("test", "train"))
+                if (one, other) in mean
             },
             tables=(
                 Table(
@@ -124,8 +133,8 @@ class Correlations:
         )
 
 
-def _collections(context: Context, split: Split) -> dict[str, dict[str, Pairs]]:
-    """The pairs of the observed cells of a side and of their reconstructions, by structure."""
+def _collections(context: Context, split: Split) -> dict[str, Matrices]:
+    """The correlations of the observed cells of a side and of their reconstructions, by structure."""
     most, labels = MOST * len(context.structures), context.labels(split)
     chosen = spread(context, split, most)
 
@@ -139,7 +148,7 @@ def _collections(context: Context, split: Split) -> dict[str, dict[str, Pairs]]:
         for which, _, images in decoded(context, split, most):
             yield labels[which], images[:, -1]
 
-    return {split: _pairs(context, observed()), f"decoded {split}": _pairs(context, again())}
+    return {split: _correlated(context, observed()), f"decoded {split}": _correlated(context, again())}
 
 
 def _drawn(context: Context, split: str) -> Iterator[tuple[Indices, NDArray[np.float32]]]:
@@ -149,8 +158,8 @@ def _drawn(context: Context, split: str) -> Iterator[tuple[Indices, NDArray[np.f
         yield labels[which], images[:, -1]
 
 
-def _pairs(context: Context, batches: Iterator[tuple[Indices, NDArray[np.float32]]]) -> dict[str, Pairs]:
-    """Correlations of every two cells of a structure, (n (n - 1) / 2,), by structure; one that is dark is left out."""
+def _correlated(context: Context, batches: Iterator[tuple[Indices, NDArray[np.float32]]]) -> Matrices:
+    """ρ of the cells of each structure that has two or more; a cell that is dark is left out."""
     with ExitStack() as stack:
         streams: dict[int, CorrelationStream] = {}
         for labels, volumes in batches:
@@ -161,14 +170,42 @@ def _pairs(context: Context, batches: Iterator[tuple[Indices, NDArray[np.float32
                 if np.ptp(volume) > DARK:
                     stream.add(volume[None])
         return {
-            context.structures[label]: _upper(stream.matrix(context.cancel))
+            context.structures[label]: stream.matrix(context.cancel)
             for label, stream in sorted(streams.items())
             if len(stream) > 1
         }
 
 
-def _upper(matrix: Pairs) -> Pairs:
-    return matrix[np.triu_indices(len(matrix), 1)]
+def _pairs(rho: NDArray[np.float64], cells: Indices) -> Pairs:
+    """The correlations of every two of some cells; a cell that is there twice is not paired with itself."""
+    first, second = (cells[i] for i in np.triu_indices(len(cells), 1))
+    return rho[first, second][first != second]
+
+
+def _mean_distance(one: Matrices, other: Matrices, seed: int) -> Interval:
+    """Wasserstein's distance between the pairs of two collections, mean over structures, over samples of cells."""
+    both = [(one[name], other[name]) for name in one if name in other]
+    cells = np.array(
+        [
+            (i, side, cell)
+            for i, matrices in enumerate(both)
+            for side, rho in enumerate(matrices)
+            for cell in range(len(rho))
+        ]
+    )
+
+    def distance(sample: Indices) -> float:
+        apart = []
+        for i, matrices in enumerate(both):
+            a, b = (
+                _pairs(rho, sample[(sample[:, 0] == i) & (sample[:, 1] == side), 2])
+                for side, rho in enumerate(matrices)
+            )
+            if len(a) and len(b):
+                apart.append(wasserstein(a, b))
+        return float(np.mean(apart)) if apart else float("nan")
+
+    return bootstrap(cells, distance, SAMPLES, seed)
 
 
 def _median(pairs: Pairs | None) -> float | None:

@@ -22,9 +22,10 @@ from napari_ic_train.evaluation.metrics.bootstrap import bootstrap
 from napari_ic_train.evaluation.metrics.confusion import confusion_matrix
 from napari_ic_train.evaluation.metrics.inception import divergences, inception_score
 from napari_ic_train.evaluation.passes import codes, decoded, generated, spread
+from napari_ic_train.latent import cells_of
 
 MOST = 1100
-"""Training cells at most; all held-out cells are used."""
+"""Training cells at most, each of which stands for as many as there are; all held-out cells are used."""
 IN_SHAPES = "generated in observed shapes"
 COLLECTIONS = ("data", "encoded-decoded", "generated", IN_SHAPES)
 PAPER_RATIO = 0.96
@@ -52,11 +53,13 @@ class Inception:
 
         found: dict[tuple[str, Split], Probabilities] = {}
         labels: dict[Split, Indices] = {}
+        weights: dict[Split, NDArray[np.float64]] = {}
         for split in SPLITS:
             if len(context.cells[split]):
                 most = MOST if split == "train" else None
                 chosen = spread(context, split, most)
                 labels[split] = context.labels(split)[chosen]
+                weights[split] = stands_for(context, split, labels[split])
                 found["data", split] = codes(context, split).y[chosen].astype(np.float64)
                 found["encoded-decoded", split] = decoded_labels(context, split, most, classify)
                 found["generated", split] = generated_labels(context, split, most, classify)
@@ -69,11 +72,12 @@ class Inception:
             row: list[Value] = [label_of(name)]
             for key in columns:
                 mine = labels[key[1]] == i
-                row.append(_exp_mean(divergences(found[key])[mine]) if mine.any() else None)
+                of_cells = divergences(found[key], weights[key[1]])
+                row.append(float(np.exp(of_cells[mine].mean())) if mine.any() else None)
             rows.append(row)
-        rows.append(["all", *(inception_score(found[key]) for key in columns)])
+        rows.append(["all", *(inception_score(found[key], weights[key[1]]) for key in columns)])
         return Findings(
-            headline=_headline(found, context.seed),
+            headline=_headline(found, weights, context.seed),
             tables=(
                 Table(
                     "Inception scores",
@@ -87,8 +91,16 @@ class Inception:
             notes="p(y|x) is ŷ of the model's own Enc^{r,s}: a model scores itself, and a decoder that fools its "
             "own encoder scores well. Generated cells have z^r, z^s ~ N(0, I) and the structures of the cells of "
             "that side; in observed shapes only z^s is drawn, and z^r = Enc^r(x^r). At most "
-            f"{MOST} training cells, in equal numbers a structure.",
+            f"{MOST} training cells, in equal numbers a structure; each counts as many times as makes structures as "
+            "frequent as they are on that side of the store.",
         )
+
+
+def stands_for(context: Context, split: Split, labels: Indices) -> NDArray[np.float64]:
+    """How many cells of its structure, on its side of the store, each of some cells stands for, (n,)."""
+    there = context.store.table["structure"].to_numpy()[cells_of(context.store, held_out=split == "test")]
+    counts = np.array([(there == name).sum() for name in context.structures], np.float64)
+    return counts[labels] / np.bincount(labels, minlength=len(counts))[labels]
 
 
 def decoded_labels(context: Context, split: Split, most: int | None, classify: Classify) -> Probabilities:
@@ -120,22 +132,26 @@ def _taken_for(
     return tables
 
 
-def _exp_mean(values: NDArray[np.float64]) -> float:
-    return float(np.exp(values.mean()))
-
-
-def _headline(found: dict[tuple[str, Split], Probabilities], seed: int) -> dict[str, float | Interval]:
+def _headline(
+    found: dict[tuple[str, Split], Probabilities], weights: dict[Split, NDArray[np.float64]], seed: int
+) -> dict[str, float | Interval]:
     """With intervals over cells for a p(y) that stays: a sample drawn with repetition lacks structures by chance."""
     if ("data", "test") not in found:
         return {}
-    data, made, in_shapes = (divergences(found[name, "test"]) for name in ("data", "generated", IN_SHAPES))
+    weight = weights["test"]
+    data, made, in_shapes = (
+        divergences(found[name, "test"], weight) for name in ("data", "generated", IN_SHAPES)
+    )
+
+    def score(cells: NDArray[np.float64]) -> float:
+        return float(np.exp(np.average(cells[:, 0], weights=cells[:, 1])))
+
+    def over_cells(of_cells: NDArray[np.float64]) -> Interval:
+        return bootstrap(np.stack([of_cells, weight], 1), score, seed=seed)
+
     return {
-        "inception score, held-out data": bootstrap(data, _exp_mean, seed=seed),
-        "inception score, generated": bootstrap(made, _exp_mean, seed=seed),
-        f"inception score, generated over held-out data (paper {PAPER_RATIO})": bootstrap(
-            made - data, _exp_mean, seed=seed
-        ),
-        "inception score, generated in held-out shapes over held-out data": bootstrap(
-            in_shapes - data, _exp_mean, seed=seed
-        ),
+        "inception score, held-out data": over_cells(data),
+        "inception score, generated": over_cells(made),
+        f"inception score, generated over held-out data (paper {PAPER_RATIO})": over_cells(made - data),
+        "inception score, generated in held-out shapes over held-out data": over_cells(in_shapes - data),
     }

@@ -72,13 +72,13 @@ class IndependentScores:
                 "label accuracy of the independent classifier, held-out data": bootstrap(
                     right[mine["data"]].astype(float), seed=context.seed
                 ),
-                "generated cells it labels as asked for": bootstrap(
+                "generated cells that the independent classifier labels as asked for": bootstrap(
                     right[mine["generated"]].astype(float), seed=context.seed
                 ),
-                "its inception score, generated": bootstrap(
+                "inception score by the independent classifier, generated": bootstrap(
                     spread[mine["generated"]], ratio, seed=context.seed
                 ),
-                "the same over held-out data's": bootstrap(
+                "inception score by the independent classifier, generated over held-out data": bootstrap(
                     spread[mine["generated"]] - spread[mine["data"]], ratio, seed=context.seed
                 ),
             },

@@ -8,7 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ic_train.evaluation.drawing import COLOURS, panels, svg
-from napari_ic_train.evaluation.experiment import SPLITS, Context, Figure, Findings, Split, Table, Value
+from napari_ic_train.evaluation.experiment import (
+    SPLITS,
+    Context,
+    Figure,
+    Findings,
+    Interval,
+    Split,
+    Table,
+    Value,
+)
+from napari_ic_train.evaluation.metrics.bootstrap import bootstrap
 from napari_ic_train.evaluation.metrics.normality import energy_test, mardia, marginal_normality
 from napari_ic_train.evaluation.passes import codes
 
@@ -35,15 +45,16 @@ class LatentSpaces:
         """Encode all chosen cells and test their codes."""
         found = {split: codes(context, split) for split in SPLITS if len(context.cells[split]) > 2}
         figures, rows = [], []
-        headline: dict[str, float] = {}
+        headline: dict[str, float | Interval] = {}
         for space, title in SPACES.items():
             points = {split: getattr(code, space) for split, code in found.items()}
             figures.append(Figure(title, _clouds(points, context.seed)))
             for split, cloud in points.items():
-                row, std = _tested(cloud, context.seed)
-                rows.append([space.replace("_", " "), split, *row])
+                rows.append([space.replace("_", " "), split, *_tested(cloud, context.seed)])
                 if split == "test":
-                    headline[f"{space.replace('_', ' ')}: mean standard deviation (prior 1)"] = std
+                    headline[f"{space.replace('_', ' ')}: mean standard deviation (prior 1)"] = bootstrap(
+                        cloud, lambda sample: float(sample.std(0, ddof=1).mean()), seed=context.seed
+                    )
         columns = (
             "space", "split", "cells", "dimensions", "RMS of means (prior 0)", "mean std (prior 1)", "least std",
             "greatest std", "mean |z|² / dimensions (prior 1)", "dimensions rejected as N(0, 1), Holm 5 %",
@@ -91,12 +102,13 @@ def _clouds(points: Mapping[Split, Points], seed: int) -> bytes:
     return svg(figure)
 
 
-def _tested(cloud: Points, seed: int) -> tuple[list[Value], float]:
+def _tested(cloud: Points, seed: int) -> list[Value]:
     n, size = cloud.shape
     std = cloud.std(0, ddof=1)
     some = cloud[np.random.default_rng(seed).permutation(n)[:TESTED]].astype(np.float64)
     skewness = kurtosis = None
-    if len(some) > 2 * size and std.min() > 1e-6:
+    # Codes that lie in a plane, as those of a collapsed encoder, have no inverse covariance.
+    if len(some) > 2 * size and std.min() > 1e-6 and np.linalg.matrix_rank(some - some.mean(0)) == size:
         mardias = mardia(some)
         skewness, kurtosis = mardias.p_skewness, mardias.p_kurtosis
     energy = energy_test(some, seed=seed)
@@ -113,4 +125,4 @@ def _tested(cloud: Points, seed: int) -> tuple[list[Value], float]:
         kurtosis,
         energy.distance,
         energy.p,
-    ], float(std.mean())
+    ]

@@ -36,8 +36,7 @@ class Leakage:
         labels = context.labels("test")
         train = _coarse(x for _, x in context.batches("train", "reading training cells"))
         held_out = _coarse(x for _, x in context.batches("test", "reading held-out cells"))
-        images = [x for _, batch in generated(context, "test") for x in batch]
-        made = _coarse([image[None] for image in images])
+        made = _coarse(batch for _, batch in generated(context, "test"))
         among = _nearest(train, train, itself=True)[1]
         observed_far = _nearest(held_out, train)[1]
         nearest, far = _nearest(made, train)
@@ -84,26 +83,31 @@ class Leakage:
             figures=(
                 Figure(
                     "Generated cells nearest to a training cell",
-                    self._pairs(context, images, nearest, far),
+                    self._pairs(context, nearest, far),
                     "The training cell beside each may show another structure.",
                 ),
             ),
             notes=f"{len(labels)} generated cells, and the held-out ones, against {len(train)} training cells, as "
             "means of blocks of voxels of all channels. A model that hands out its training cells is far nearer to "
             "them than held-out cells are. Generated cells are smooth, observed ones noisy: some nearness comes of "
-            "that alone.",
+            "that alone. It can be seen only in the store that the model was trained on.",
         )
 
-    def _pairs(
-        self, context: Context, images: list[Floats], nearest: NDArray[np.int64], far: NDArray[np.float64]
-    ) -> bytes:
+    def _pairs(self, context: Context, nearest: NDArray[np.int64], far: NDArray[np.float64]) -> bytes:
         labels, of_train = context.labels("test"), context.labels("train")
+        closest = np.argsort(far)[:SHOWN]
+        # Drawn once more, for not all fit in memory: what is drawn in a cell's stead is always the same.
+        images = {
+            int(i): batch[np.flatnonzero(which == i)[0]].copy()
+            for which, batch in generated(context, "test")
+            for i in np.intersect1d(which, closest)
+        }
         tiles, rows = [], []
-        for i in np.argsort(far)[:SHOWN]:
+        for i in closest:
             near = int(nearest[i])
             image = context.images(context.cells["train"][near : near + 1])[0]
             names = (context.structures[labels[i]], context.structures[of_train[near]])
-            tiles.append([cell_tile(x, name) for x, name in zip((images[i], image), names, strict=True)])
+            tiles.append([cell_tile(x, name) for x, name in zip((images[int(i)], image), names, strict=True)])
             rows.append(f"{far[i]:.3f}")
         of = " (simulated cells)" if context.store.simulated else ""
         return sheet(rows, ["generated", "nearest training cell"], tiles, "Nearest pairs" + of)

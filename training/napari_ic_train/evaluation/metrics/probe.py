@@ -18,8 +18,18 @@ def linear_probe(
 ) -> NDArray[np.float64]:
     """R² of ridge regressions from codes (N, D) to targets (N, T), on cells that a regression was not fitted to, (T,).
 
-    The penalty is chosen within the fitted cells. 1 is a target that can be read off, 0 one of which the codes say
-    nothing; NaN is a target that is the same in all cells.
+    1 is a target that can be read off, 0 one of which the codes say nothing; NaN is a target that is the same in all
+    cells.
+    """
+    return explained(targets, read_off(codes, targets, folds, seed))
+
+
+def read_off(
+    codes: NDArray[np.floating], targets: NDArray[np.floating], folds: int = FOLDS, seed: int = 0
+) -> NDArray[np.float64]:
+    """Targets (N, T) as ridge regressions have them from codes (N, D), each cell by one not fitted to it.
+
+    The penalty is chosen within the fitted cells.
     """
     codes, targets = np.asarray(codes, np.float64), np.asarray(targets, np.float64)
     if len(codes) < 2 * folds or len(codes) != len(targets):
@@ -32,6 +42,12 @@ def linear_probe(
         for t in range(targets.shape[1]):
             probe = make_pipeline(StandardScaler(), RidgeCV(PENALTIES)).fit(codes[fitted], targets[fitted, t])
             predicted[kept, t] = probe.predict(codes[kept])
+    return predicted
+
+
+def explained(targets: NDArray[np.floating], predicted: NDArray[np.floating]) -> NDArray[np.float64]:
+    """R² of predictions (N, T) of targets (N, T), (T,); NaN for a target that is the same in all cells."""
+    targets = np.asarray(targets, np.float64)
     total = ((targets - targets.mean(0)) ** 2).sum(0)
     flat = total <= 1e-12 * np.maximum((targets**2).sum(0), 1e-300)
     return np.where(flat, np.nan, 1 - ((targets - predicted) ** 2).sum(0) / np.where(flat, 1, total))
