@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -169,6 +170,14 @@ def dock(viewer, qtbot, simulated):
     """The dock of a viewer that shows one simulated cell."""
     add_cell(viewer, simulated)
     return opened_dock(viewer)
+
+
+def picture(viewer: Any, tmp_path: Path, name: str) -> None:
+    """Leave a picture of the whole window where the documentation takes it from."""
+    folder = Path(os.environ.get("NAPARI_IC_SCREENSHOTS", tmp_path))
+    folder.mkdir(parents=True, exist_ok=True)
+    viewer.screenshot(str(folder / f"{name}.png"), canvas_only=False, flash=False)
+    assert (folder / f"{name}.png").stat().st_size > 10_000
 
 
 def opened_dock(viewer):

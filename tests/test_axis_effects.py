@@ -12,6 +12,7 @@ from scipy import ndimage
 from napari_integrated_cell.axis_effects import (
     SHAPE,
     STRUCTURE,
+    AxisEffect,
     axis_effect,
     enclosed,
     measure_shape,
@@ -195,6 +196,15 @@ def test_along_an_axis_of_a_structure_its_light_is_measured(model):
     found = axis_effect(model, Position(np.zeros(model.config.n_ref)), "TOM20", axes, 0)
     assert tuple(found.measured) == tuple(q.name for q in quantities("TOM20"))
     assert np.ptp(found.measured["amount"]) > 0
+
+
+def test_where_an_end_could_not_be_measured_the_change_is_unknown():
+    steps = np.array([-1.0, 0.0, 1.0])
+    values = {"height": np.array([np.nan, 2.0, 3.0]), "spread": np.full(3, np.nan), "amount": np.zeros(3)}
+    effect = AxisEffect(steps, values)
+    assert np.isnan(effect.change("height"))
+    assert np.isnan(effect.change("spread"))
+    assert effect.change("amount") == 0
 
 
 def test_measuring_can_be_stopped(model):

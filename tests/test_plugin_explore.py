@@ -15,6 +15,7 @@ from napari_integrated_cell.imaging.pose import pose_of
 from napari_integrated_cell.integration import model_box
 from napari_integrated_cell.plugin import exploring
 from napari_integrated_cell.plugin.exploration import SHAPE
+from napari_integrated_cell.plugin.layers import Ground
 from napari_integrated_cell.plugin.placing import ORIGIN, Place
 from napari_integrated_cell.plugin.wandering import Wanderer
 from napari_integrated_cell.position import Position, read_positions, write_positions
@@ -75,6 +76,27 @@ def test_the_place_of_an_integrated_cell_is_kept(session, simulated):
     session.place = over = Place(np.diag([2.0, 2.0, 2.0, 1.0]))
     exploring.start_from(session, exploring.CELL)
     assert session.place is over
+
+
+def test_a_cell_of_a_layer_lies_over_that_layer(session, model, simulated):
+    ground = Ground(np.diag([2.0, 2.0, 2.0, 1.0]), ("micrometer",) * 3, "image")
+    session.cell, session.ground = simulated, ground
+    # Another cell of that name was integrated before.
+    session.integration = SimpleNamespace(cell=replace(simulated))
+    exploring.start_from(session, exploring.CELL)
+    expected = ground.to_world @ pose_of(simulated, model_box(model.config)).layer_affine
+    np.testing.assert_allclose(session.place.affine, expected)
+
+
+def test_starting_where_one_is(session):
+    with pytest.raises(ValueError, match="no position"):
+        exploring.start_from(session, exploring.HERE)
+    exploring.start_from(session, "metaphase")
+    exploring.move(session, 0, 1.0)
+    exploring.start_from(session, exploring.HERE)
+    assert session.start is session.position
+    session.undo()
+    assert session.position != session.start
 
 
 def test_a_random_draw_is_a_whole_cell_and_another_each_time(session, model):
@@ -224,6 +246,8 @@ def test_effects_are_measured_once_from_where_the_user_set_out(under_way, model)
     expected = axis_effect(model, session.start, SHAPE, exploring.axes_of(session), 2)
     np.testing.assert_array_equal(found[2].measured["nucleus_volume"], expected.measured["nucleus_volume"])
     exploring.measure(session, [0, 1])
+    assert exploring.effects_of(session, [0, 1])[0] is found[0]
+    exploring.start_from(session, "metaphase")  # the same place again
     assert exploring.effects_of(session, [0, 1])[0] is found[0]
     exploring.start_from(session, "interphase")
     assert exploring.effects_of(session, [0, 1, 2]) == {}

@@ -153,6 +153,7 @@ def test_channels_are_shown_and_hidden_by_box_and_by_eye(dock, viewer, session, 
     assert not layers(viewer)["TOM20"].visible
     layers(viewer)["lamin-B1"].visible = False
     assert not dock.shown.boxes["lamin-B1"].isChecked()
+    settled(viewer, qtbot)
     monkeypatch.setattr(
         model, "decode_structures", lambda *_, **__: pytest.fail("what is hidden was decoded")
     )
@@ -293,7 +294,7 @@ def test_a_hand_on_a_slider_ends_the_walk(dock, session, qtbot):
     press(qtbot, dock.sliders.walk)
     drag(dock.sliders.rows[2], 1.0)
     assert not session.exploration.walking
-    assert dock.sliders.walk.text() == "Random &walk"
+    assert dock.sliders.walk.text() == "R&andom walk"
 
 
 def test_what_changes_along_an_axis_is_drawn_beside_it(dock, viewer, session, qtbot):

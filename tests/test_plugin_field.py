@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from plugin_fixtures import (
     needs_display,
     no_memory,
     notified,
+    picture,
     to_world,
 )
 from qtpy.QtCore import QPoint, Qt
@@ -100,14 +100,6 @@ def share_inside(layer, cells, label: int, beyond: float) -> float:
     within = np.zeros(len(index), bool)
     within[on_grid] = near[tuple(index[on_grid].T)]
     return float(weights[within].sum() / weights.sum())
-
-
-def picture(viewer, tmp_path: Path, name: str) -> None:
-    """Leave a picture of the whole window where the documentation takes it from."""
-    folder = Path(os.environ.get("NAPARI_IC_SCREENSHOTS", tmp_path))
-    folder.mkdir(parents=True, exist_ok=True)
-    viewer.screenshot(str(folder / f"{name}.png"), canvas_only=False, flash=False)
-    assert (folder / f"{name}.png").stat().st_size > 10_000
 
 
 def pictures(viewer, qtbot, tmp_path: Path, name: str) -> None:

@@ -5,7 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from plugin_fixtures import add_cell, fields, finished, needs_display, opened_dock, press
+from plugin_fixtures import (
+    add_cell,
+    fields,
+    finished,
+    needs_display,
+    no_memory,
+    opened_dock,
+    press,
+    simulated,
+)
 from qtpy.QtCore import QPointF, Qt
 from test_variation_reference import made_up
 
@@ -24,7 +33,8 @@ from napari_integrated_cell.position import Position
 from napari_integrated_cell.vocabulary import structure
 
 pytestmark = [pytest.mark.gui, needs_display]
-pytest_plugins = ["plugin_fixtures"]
+
+# ruff: noqa: F401, F811
 
 N = 20
 
@@ -187,7 +197,10 @@ def test_a_fast_slider_ends_at_the_latest_draw(qtbot, viewer, dock, monkeypatch)
     monkeypatch.setattr(Draws, "draw", lambda self, i: (made.append(i), draw(self, i))[1])
     for i in range(1, N):
         dock.scrubber.slider.setValue(i)
-    qtbot.waitUntil(lambda: fields(dock.layers.layer(DRAW) or viewer.layers[0]).get("draw") == N - 1)
+    qtbot.waitUntil(
+        lambda: (layer := dock.layers.layer(DRAW)) is not None and fields(layer)["draw"] == N - 1,
+        timeout=60_000,
+    )
     done(qtbot, viewer, varying.SCRUB)
     assert made[0] == 1
     assert made[-1] == N - 1

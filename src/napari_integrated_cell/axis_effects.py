@@ -78,10 +78,10 @@ class AxisEffect:
     measured: Mapping[str, Floats]
 
     def change(self, name: str) -> float:
-        """How much a quantity grows from the first step to the last, as a share of its mean size."""
+        """How much a quantity grows from the first step to the last, as a share of its mean size; NaN if unknown."""
         values = self.measured[name]
-        size = float(np.abs(values).mean())
-        return float(values[-1] - values[0]) / size if size > 0 else 0.0
+        size = float(np.nanmean(np.abs(values))) if np.isfinite(values).any() else float("nan")
+        return float(values[-1] - values[0]) / size if size != 0 else 0.0
 
 
 def quantities(space: str) -> tuple[Quantity, ...]:

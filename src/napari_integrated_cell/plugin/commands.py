@@ -75,13 +75,15 @@ def segment_this_field() -> None:
 
 
 def remove_structures() -> None:
-    """Remove all layers of predicted structures; no other layer is touched."""
+    """Remove all layers of structures predicted for a cell; no other layer is touched."""
+    from napari_integrated_cell.plugin.layers import mark_of
     from napari_integrated_cell.plugin.results import result_layers
 
     viewer = _viewer()
     if viewer is not None:
         for layer in list(result_layers(viewer).values()):
-            viewer.layers.remove(layer)
+            if "cell" in mark_of(layer):  # those of the explorer and of the variation are of no image's cell
+                viewer.layers.remove(layer)
 
 
 def _viewer() -> Viewer | None:

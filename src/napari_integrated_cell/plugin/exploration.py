@@ -23,6 +23,8 @@ class Exploration:
 
     Attributes
     ----------
+    origin : str
+        Where to start from next, as :func:`~.exploring.start_from` takes it; empty before the user has said.
     space : str
         :data:`SHAPE`, or the structure whose z^s is explored.
     principal : bool
@@ -47,6 +49,7 @@ class Exploration:
         Positions with names, as a table holds them.
     """
 
+    origin: str = ""
     space: str = SHAPE
     principal: bool = True
     count: int = 8
@@ -71,4 +74,5 @@ class Exploration:
 
     def with_another_model(self) -> Exploration:
         """What remains when the latent spaces are others: how many sliders there are, and of which kind."""
-        return Exploration(principal=self.principal, count=self.count, effects=self.effects)
+        kept = Exploration(principal=self.principal, count=self.count, effects=self.effects)
+        return self if self == kept else kept

@@ -11,7 +11,7 @@ from napari.utils.notifications import show_error, show_warning
 
 from napari_integrated_cell.latent_axes import LatentAxes, principal_axes, raw_axes
 from napari_integrated_cell.plugin.exploration import SHAPE, Basis
-from napari_integrated_cell.plugin.placing import Place
+from napari_integrated_cell.plugin.placing import Place, place_over
 from napari_integrated_cell.position import Floats, Position, read_positions, write_positions
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari_integrated_cell.plugin.tasks import Task
     from napari_integrated_cell.traversal import Stop
 
-CELL, MODE, DRAW = "cell", "mode", "draw"
+CELL, MODE, DRAW, HERE = "cell", "mode", "draw", "here"
 """Where to start from, besides the stages of which the model has a landmark."""
 
 SLOT = "starting position"
@@ -105,17 +105,19 @@ def free(session: Session, axes: LatentAxes) -> list[int]:
 
 
 def start_from(session: Session, origin: str, *, seed: int | None = None) -> None:
-    """Set out from :data:`CELL` (the active cell, encoded), :data:`MODE`, :data:`DRAW`, or a stage's landmark.
+    """Set out from :data:`CELL` (the active cell, encoded), :data:`MODE`, :data:`DRAW`, :data:`HERE`, or a landmark.
 
     Opens the model first where that is needed; a stage of which it has no landmark is told to the user then.
 
     Raises
     ------
     ValueError
-        If there is no active cell.
+        If there is no active cell, or no position.
     """
     if origin == CELL and session.cell is None:
         raise ValueError("There is no active cell: choose one in the dock 'Integrate structures' first.")
+    if origin == HERE and session.position is None:
+        raise ValueError("There is no position yet: start from a cell or a stage first.")
 
     def opened(model: IntegratedCell) -> None:
         if origin == CELL:
@@ -124,6 +126,9 @@ def start_from(session: Session, origin: str, *, seed: int | None = None) -> Non
             session.set_out(Position(np.zeros(model.config.n_ref, np.float32), name="the prior's mode"))
         elif origin == DRAW:
             session.set_out(_drawn(session, model, np.random.default_rng(seed)))
+        elif origin == HERE:
+            if session.position is not None:
+                session.set_out(session.position)
         else:
             from napari_integrated_cell.traversal import stop_at_stage
 
@@ -139,24 +144,26 @@ def start_from(session: Session, origin: str, *, seed: int | None = None) -> Non
 
 def _start_from_cell(session: Session) -> None:
     """Encode the active cell in the background, and set out from there, over that cell."""
-    cell = session.cell
+    cell, ground = session.cell, session.ground
     assert cell is not None
 
-    def work(task: Task) -> tuple[Stop, Place]:
+    def work(task: Task) -> tuple[IntegratedCell, Stop, Place]:
         from napari_integrated_cell.imaging.pose import pose_of
         from napari_integrated_cell.integration import model_box
         from napari_integrated_cell.traversal import stop_at_cell
 
         model = session.load()
         pose = pose_of(cell, model_box(model.config))
-        stop = stop_at_cell(model, cell)
-        return stop, Place(pose.layer_affine)
+        place = Place(pose.layer_affine) if ground is None else place_over(pose, ground)
+        return model, stop_at_cell(model, cell), place
 
-    def done(found: tuple[Stop, Place]) -> None:
-        stop, place = found
+    def done(found: tuple[IntegratedCell, Stop, Place]) -> None:
+        model, stop, place = found
+        if model is not session.model:  # another was chosen meanwhile, in whose space this means nothing
+            return
         integration = session.integration
-        # An integrated cell's place is known, whatever its layers' transforms; else µm from the image's corner.
-        if integration is None or integration.cell.name != cell.name:
+        # Of no layer, a cell lies in µm from its image's corner, unless it was integrated: then its place is known.
+        if ground is not None or integration is None or integration.cell.name != cell.name:
             session.place = place
         session.set_out(Position(stop.z_ref, name=cell.name))
         if stop.warnings:
@@ -246,7 +253,7 @@ def _check(session: Session, positions: list[Position]) -> None:
 def effects_of(session: Session, axes_wanted: list[int]) -> dict[int, AxisEffect]:
     """What is known to change along axes, from where the user set out."""
     exploration = session.exploration
-    if exploration.measured_from is not session.start:
+    if exploration.measured_from != session.start:
         return {}
     found = {i: exploration.measured.get((*exploration.basis, i)) for i in axes_wanted}
     return {i: effect for i, effect in found.items() if effect is not None}
@@ -260,7 +267,7 @@ def measure(session: Session, axes_wanted: list[int]) -> None:
     if start is None or axes is None or not missing:
         session.tasks.cancel(EFFECTS)
         return
-    if exploration.measured_from is not start:
+    if exploration.measured_from != start:
         change(session, measured={}, measured_from=start)
 
     def work(task: Task) -> None:
@@ -274,7 +281,7 @@ def measure(session: Session, axes_wanted: list[int]) -> None:
 
     def take(found: tuple[int, AxisEffect]) -> None:
         axis, effect = found
-        if session.start is start:
+        if session.start == start:
             change(session, measured={**session.exploration.measured, (*exploration.basis, axis): effect})
 
     session.tasks.start(EFFECTS, "Measuring what changes", work, on_given=take, bar=True)

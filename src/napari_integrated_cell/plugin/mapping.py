@@ -70,6 +70,7 @@ def _open_bundled(session: Session, model: IntegratedCell) -> None:
 def open_cells(session: Session, path: str | Path) -> None:
     """Open embedded cells (.parquet), or embed a table of cells (.csv) or a store (a folder), in the background."""
     source = Path(path)
+    model_source, device = session.model_source, session.device
 
     def work(task: Task) -> tuple[IntegratedCell, Population, dict[str, str]]:
         left_out: dict[str, str] = {}
@@ -81,7 +82,10 @@ def open_cells(session: Session, path: str | Path) -> None:
         from napari.utils.notifications import show_warning
 
         model, found, left_out = result
-        if session.model is None:
+        if session.model_source != model_source:
+            show_warning("The model was changed: the cells, embedded by the one before, are not shown.")
+            return
+        if session.model is None and session.device == device:
             session.model = model
         show(session, found)
         if left_out:

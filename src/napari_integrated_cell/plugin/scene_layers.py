@@ -56,11 +56,13 @@ class SceneLayers:
 
     def open(self) -> None:
         """Listen to what the user does to the layers."""
-        removed, shown = self._viewer.layers.events.removed, self._session.events.shown
-        removed.connect(self._removed)
-        self._hold.callback(removed.disconnect, self._removed)
-        shown.connect(self._hide)
-        self._hold.callback(shown.disconnect, self._hide)
+        for event, hear in (
+            (self._viewer.layers.events.removed, self._removed),
+            (self._session.events.shown, self._hide),
+            (self._session.events.exploration, self._hide),
+        ):
+            event.connect(hear)
+            self._hold.callback(event.disconnect, hear)
         for layer in self.by_channel.values():
             layer.events.visible.connect(self._eye)
 

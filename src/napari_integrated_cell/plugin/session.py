@@ -235,7 +235,9 @@ class Session:
         self.model = None
         self.position = self.start = self.integration = self.population = None
         self.projection, self.map_view = None, MapView()
-        self.variations, self.varied = {}, None
+        self.varied = None
+        if self.variations:
+            self.variations = {}
         self.exploration = self.exploration.with_another_model()
         self.place = ORIGIN
         self._history.clear()

@@ -50,6 +50,7 @@ def make_walk(viewer: ViewerModel, session: Session) -> Task:
     One that is still being made is stopped.
     """
     plan = session.walk_plan
+    model_source, device = session.model_source, session.device
 
     def work(task: Task) -> Made:
         from napari_integrated_cell.traversal import Traversal
@@ -65,7 +66,10 @@ def make_walk(viewer: ViewerModel, session: Session) -> Task:
         return Made(traversal, frames, limits, planned_place(plan, session, model))
 
     def done(made: Made) -> None:
-        if session.model is None:
+        if session.model_source != model_source:
+            show_warning("The model was changed: the walk of the one before is not shown.")
+            return
+        if session.model is None and session.device == device:
             session.model = made.traversal.model
         if session.walk is not None:
             session.walk.end()

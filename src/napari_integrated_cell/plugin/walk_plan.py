@@ -44,6 +44,8 @@ class WalkPlan:
         Decoded frames are kept up to so many MB.
     fps : float
         Frames a second, of a film.
+    kept_as : str
+        What the walk is kept as: one of :data:`~.widgets.keep_walk.KINDS`.
     """
 
     start: str = "interphase"
@@ -55,6 +57,7 @@ class WalkPlan:
     structures: tuple[str, ...] | None = None
     budget: int = 200
     fps: float = 10.0
+    kept_as: str = "canvas"
 
 
 def stages_on_offer(plan: WalkPlan, model: IntegratedCell) -> list[str]:

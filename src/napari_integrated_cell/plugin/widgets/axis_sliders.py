@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _TOGETHER = 1.0  # seconds: key presses on one axis within this time are one move to undo
 _HELD_BACK = 100  # ms that a moved row waits at most for the picture, to be painted with it
+_WALK, _PAUSE = "R&andom walk", "P&ause the walk"  # letters that napari's menus leave free
 
 
 class AxisSliders(QWidget):
@@ -84,7 +85,7 @@ class AxisSliders(QWidget):
             "Decode a few cells along each axis, from where you set out, and draw how cell volume, nucleus volume,\n"
             "height, elongation and the eccentricity of the nucleus change; for z^s, the structure's light."
         )
-        self.walk = QPushButton("Random &walk")
+        self.walk = QPushButton(_WALK)
         self.walk.setCheckable(True)
         self.walk.setToolTip(
             "Let the cell change by itself along the axes that are not locked; press to pause."
@@ -152,7 +153,7 @@ class AxisSliders(QWidget):
             self.search.setText(exploration.query)
         self.effects.setChecked(exploration.effects)
         self.walk.setChecked(exploration.walking)
-        self.walk.setText("Pause the &walk" if exploration.walking else "Random &walk")
+        self.walk.setText(_PAUSE if exploration.walking else _WALK)
         for widget in (self.count, self.search, self.effects, self.walk):
             widget.blockSignals(False)
 

@@ -56,7 +56,8 @@ class ExploreWidget(QWidget):
         self.origin = QComboBox()
         self.origin.setToolTip(
             "Where to start from: the active cell as the encoder sees it (z^r = Enc^r(x^r)), the prior's mode\n"
-            "(all zeros, the most probable cell), a random draw from the prior, or the medoid of a stage."
+            "(all zeros, the most probable cell), a random draw from the prior, where you are now (a cell picked on\n"
+            "the map, say), or the medoid of a stage."
         )
         self.origin.setAccessibleName("Start from")
         self.start = QPushButton("S&tart")
@@ -96,6 +97,7 @@ class ExploreWidget(QWidget):
         self._walk = QTimer(self)
         self._walk.setInterval(_STEP)
         self._walk.timeout.connect(self._wanderer.step)
+        self.origin.activated.connect(lambda i: exploring.change(session, origin=self.origin.itemData(i)))
         self.start.clicked.connect(lambda _: self.set_out())
 
         self._hold = hold = ExitStack()
@@ -139,12 +141,16 @@ class ExploreWidget(QWidget):
         """With a model and nowhere to be: at the most probable cell."""
         if self._session.position is None:
             exploring.start_from(self._session, exploring.MODE)
+        if self._walk is not None:  # the dock has not been closed while the model was opened
+            self._measure()
 
     def _model_changed(self, *_: Any) -> None:
         self._draw_origins()
         self.shown.redraw()
         self.sliders.redraw()
         self.positions.redraw()
+        if self._session.model is not None:  # perhaps another dock has opened it
+            self._begin()
 
     def _position_changed(self, *_: Any) -> None:
         self.sliders.redraw_position()
@@ -181,13 +187,16 @@ class ExploreWidget(QWidget):
         self.sliders.set_colour(get_theme(self._viewer.theme).text.as_hex())
 
     def _draw_origins(self, *_: Any) -> None:
-        session, chosen = self._session, self.origin.currentData()
-        cell = "no active cell" if session.cell is None else session.cell.name
+        session, chosen = self._session, self._session.exploration.origin
+        cell = (
+            "the active cell (none yet)" if session.cell is None else f"the active cell: {session.cell.name}"
+        )
         marks = () if session.model is None else session.model.landmarks
         self.origin.clear()
-        self.origin.addItem(f"the active cell: {cell}", exploring.CELL)
+        self.origin.addItem(cell, exploring.CELL)
         self.origin.addItem("the most probable cell (the prior's mode)", exploring.MODE)
         self.origin.addItem("a random draw", exploring.DRAW)
+        self.origin.addItem("where you are now", exploring.HERE)
         for mark in marks:
             self.origin.addItem(f"{stage(mark.stage).label} (medoid)", mark.stage)
         index = self.origin.findData(chosen)

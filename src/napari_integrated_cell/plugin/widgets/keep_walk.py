@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error
 from qtpy.QtWidgets import (
@@ -36,7 +36,7 @@ KINDS: dict[str, tuple[str, dict[str, str]]] = {
 
 
 class WalkKeeper(QGroupBox):
-    """Writes the walk that is shown. Draws the session's speed of films, and changes it."""
+    """Writes the walk that is shown. Draws what the session keeps it as and its speed, and changes them."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__("Keep it", parent)
@@ -71,8 +71,8 @@ class WalkKeeper(QGroupBox):
         form.addRow(buttons)
         self.save.clicked.connect(lambda _: self.keep())
         self.cancel.clicked.connect(lambda _: filming.stop_export(session))
-        self.fps.valueChanged.connect(self._set_fps)
-        self.kind.currentIndexChanged.connect(lambda _: self.draw())
+        self.fps.valueChanged.connect(lambda fps: self._plan(fps=fps))
+        self.kind.currentIndexChanged.connect(lambda _: self._plan(kept_as=self.kind.currentData()))
         self.draw()
 
     def draw(self) -> None:
@@ -80,7 +80,11 @@ class WalkKeeper(QGroupBox):
         running = self._session.tasks.running(filming.SLOT) is not None
         self.save.setEnabled(self._session.walk is not None and not running)
         self.cancel.setEnabled(running)
-        self.fps.setEnabled(self.kind.currentData() in ("canvas", "film"))
+        kept_as = self._session.walk_plan.kept_as
+        self.kind.blockSignals(True)
+        self.kind.setCurrentIndex(self.kind.findData(kept_as))
+        self.kind.blockSignals(False)
+        self.fps.setEnabled(kept_as in ("canvas", "film"))
         self.fps.blockSignals(True)
         self.fps.setValue(self._session.walk_plan.fps)
         self.fps.blockSignals(False)
@@ -111,5 +115,6 @@ class WalkKeeper(QGroupBox):
             path += endings.get(chosen, first)
         return Path(path)
 
-    def _set_fps(self, fps: float) -> None:
-        self._session.walk_plan = replace(self._session.walk_plan, fps=fps)
+    def _plan(self, **changed: Any) -> None:
+        self._session.walk_plan = replace(self._session.walk_plan, **changed)
+        self.draw()

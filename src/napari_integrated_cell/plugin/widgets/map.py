@@ -20,6 +20,7 @@ from napari_integrated_cell.plugin.widgets.column import Column
 from napari_integrated_cell.plugin.widgets.legend import Legend
 from napari_integrated_cell.plugin.widgets.map_controls import MapControls, SelectedCells
 from napari_integrated_cell.plugin.widgets.scatter import Mark, Scatter
+from napari_integrated_cell.position import Position
 from napari_integrated_cell.projection import SHAPE
 from napari_integrated_cell.vocabulary import stage
 
@@ -209,16 +210,27 @@ class MapWidget(QWidget):
                     name = stage(landmark.stage).label
                     text = f"{name}: the landmark, cell {landmark.cell_id}. Click to go there."
                     self._add(Mark(x, y, "diamond", stage_colour(landmark.stage), text), landmark)
-            start = mapping.place_of(session, session.start)
-            if start is not None:
-                name = session.start.name if session.start else ""
-                self._add(Mark(*start, "ring", self._ink, f"The active cell: {name or 'where you set out'}"))
+            for position, text in self._rings():
+                where = mapping.place_of(session, position)
+                if where is not None:
+                    self._add(Mark(*where, "ring", self._ink, text))
             here = mapping.place_of(session, session.position)
             if here is not None:
                 name = session.position.name if session.position else ""
                 text = f"You are here{f': {name}' if name else ''}"
                 self._add(Mark(*here, "cross", self._ink, text, held=True))
         self.scatter.show_marks(self._marks)
+
+    def _rings(self) -> list[tuple[Position, str]]:
+        """The active cell, as it was integrated last, and where the user set out if that is elsewhere."""
+        session = self._session
+        start, integration = session.start, session.integration
+        rings: list[tuple[Position, str]] = []
+        if integration is not None and session.map_view.space == SHAPE:  # of its structures no z^s is known
+            rings.append((Position(integration.z_ref), f"The active cell: {integration.cell.name}"))
+        if start is not None and not any(start == position for position, _ in rings):
+            rings.append((start, f"You set out here: {start.name or 'a position'}"))
+        return rings
 
     def _add(self, mark: Mark, landmark: Landmark | None = None) -> None:
         self._marks.append(mark)

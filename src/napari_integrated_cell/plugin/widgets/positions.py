@@ -26,7 +26,7 @@ class Positions(QWidget):
         self.undo = self._button("&Undo", "Go back to the position before.", session.undo)
         self.redo = self._button("Re&do", "Go again to the position that was undone.", session.redo)
         self.copy = self._button("Cop&y", "Copy the position to the clipboard, as JSON.", self._copy)
-        self.paste = self._button("&Paste", "Go to the position on the clipboard.", self._paste)
+        self.paste = self._button("Past&e", "Go to the position on the clipboard.", self._paste)
         self.kept = QComboBox()
         self.kept.setEditable(True)
         self.kept.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)

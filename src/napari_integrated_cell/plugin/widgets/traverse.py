@@ -76,7 +76,7 @@ class TraverseWidget(QWidget):
         self.budget.setAccessibleName("Memory for decoded frames")
         self.memory = QLabel()
         self.memory.setWordWrap(True)
-        self.make = QPushButton("Make the &walk")
+        self.make = QPushButton("Ma&ke the walk")
         self.make.setToolTip(
             "Decode the walk into layers with a time axis; play it with napari's own slider. Making it again\n"
             "replaces them. What is shown is what the model holds most probable: none of it was observed."
@@ -137,7 +137,7 @@ class TraverseWidget(QWidget):
             (session.events.walk_plan, self._draw_plan),
             (session.events.walk, self._walk_changed),
             (session.events.model, self._model_changed),
-            (session.events.model_source, self._session.open_then),
+            (session.events.model_source, self._source_changed),
             (session.events.cell, self._draw_plan),
             (session.tasks.changed, self._draw_running),
             (self._viewer.events.theme, self._theme_changed),
@@ -161,6 +161,9 @@ class TraverseWidget(QWidget):
                 self.destroyed.disconnect(self._end_work)  # a walk outlives its dock
             self._docked = self.parent() is not None
         return super().event(event)
+
+    def _source_changed(self) -> None:
+        self._session.open_then()
 
     def _model_changed(self) -> None:
         if self._session.model is None:

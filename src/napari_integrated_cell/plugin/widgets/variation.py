@@ -80,7 +80,7 @@ class VariationWidget(QWidget):
         )
         self.n.setAccessibleName("Draws of each structure")
         self.structures = StructureChecklist()
-        self.run = QPushButton("Measure &variation")
+        self.run = QPushButton("Measure varia&tion")
         self.run.setToolTip(
             "Draw each ticked structure n times in this shape and compare the draws inside the cell (the paper's\n"
             "Algorithm 4). Structures that were measured already, with as many draws, are kept."
