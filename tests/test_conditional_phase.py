@@ -99,6 +99,19 @@ def test_a_phase_may_weigh_its_encoding_discriminator_otherwise() -> None:
     assert same(elsewhere["enc"], gradients(gamma_enc=10.0)["enc"])
 
 
+def test_a_share_of_the_cells_is_decoded_at_the_priors_mode() -> None:
+    """Of those nothing of what z^s says reaches the loss, and of the others all of it."""
+    phase = ConditionalPhase(toy_config(mode_share=0.4), networks(), torch.Generator().manual_seed(7))
+    x, y, z_ref = batch(40)
+    asked = []
+    logits = phase.networks.dec.logits
+    phase.networks.dec.logits = lambda y, z_ref, z: (asked.append(z), logits(y, z_ref, z))[1]
+    phase.gradients(x, y, z_ref, judge=False)
+    at_mode = (asked[0] == 0).all(1)
+    assert 5 < at_mode.sum() < 28
+    assert not (asked[0][~at_mode] == 0).any()
+
+
 def test_the_two_ways_to_generate_differ_for_decoder_and_its_discriminator_alone() -> None:
     paper, code = gradients(gamma_dec=1.0), gradients(gamma_dec=1.0, generated="paper-code")
     assert {name for name in paper if not same(paper[name], code[name])} == {"dec", "dec_d"}

@@ -76,6 +76,7 @@ def losses(run: Path, phase: str) -> list[list[float]]:
             "warm_up": 3,
             "warm_start": True,
             "mean_bias": True,
+            "mode_share": 0.3,
             "generated": "paper-code",
             "augment_flips": True,
             "clip_gradients": 0.05,
@@ -113,7 +114,12 @@ def test_a_share_draws_what_the_whole_batch_draws() -> None:
         source.share = share
         rows = slice(None) if share is None else slice(share.start, share.stop)
         x = torch.zeros(7, 2, 3)[rows]
-        return [source.normal((len(x), 4), torch.float32), source.shuffled(y[rows]), source.white_noise(x)]
+        return [
+            source.normal((len(x), 4), torch.float32),
+            source.shuffled(y[rows]),
+            source.chance(len(x), 0.5),
+            source.white_noise(x),
+        ]
 
     whole = draws(None)
     parts = [draws(Share(start, stop, 7, lambda part, share: y)) for start, stop in ((0, 3), (3, 7))]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from math import isnan, nan
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,13 +19,16 @@ from typer.testing import CliRunner
 
 from napari_ic_train.cli import app
 from napari_ic_train.data.store import CellStore, StoreWriter
+from napari_ic_train.evaluation import experiments
 from napari_ic_train.evaluation.evaluated import Settings
 from napari_ic_train.evaluation.experiment import Experiment, Figure, Findings, Interval, Table
 from napari_ic_train.evaluation.experiments import BEYOND, EXPERIMENTS, PAPER
 from napari_ic_train.evaluation.kept import read_findings, write_findings
+from napari_ic_train.evaluation.model_card import REPORTED
 from napari_ic_train.evaluation.passes import equal_numbers
 from napari_ic_train.evaluation.report import evaluate
-from napari_integrated_cell.model.bundle import save_bundle
+from napari_ic_train.export import report_in_card
+from napari_integrated_cell.model.bundle import load_model, read_model_card, save_bundle
 from napari_integrated_cell.model.integrated_cell import IntegratedCell
 from napari_integrated_cell.model.runtime import Cancelled, CancelToken
 
@@ -268,6 +273,37 @@ def test_counts_are_those_of_the_store(paper, world):
     store = CellStore(world / "store")
     assert rows[-1] == ["all", len(store), 25, 11]
     assert [row[1] for row in rows[:-1]] == [12, 12, 12]
+
+
+@pytest.mark.slow
+def test_headline_figures_go_into_the_model_card(paper, world, tmp_path):
+    path = bundle(tmp_path / "carded")
+    report_in_card(path, paper[0], CellStore(world / "store"))
+    (accuracy,) = (
+        s.findings.headline["label accuracy, held out"]
+        for s in paper[0].sections
+        if s.experiment.name == "classification"
+    )
+    kept = load_model(path).card["metrics"]["report"]
+    assert kept["held_out_cells"] == 11
+    assert kept["figures"]["label accuracy, held out"] == [accuracy.value, accuracy.low, accuracy.high]
+    assert set(kept["figures"]) <= set(REPORTED)
+    (line,) = (
+        row for row in read_model_card(path).splitlines() if row.startswith("| label accuracy, held out |")
+    )
+    assert f"| 0.9675 | {accuracy.value:.3f} |" in line
+    assert line.endswith("| **not reached** |"), "a toy that has learnt nothing"
+
+
+def test_every_figure_of_the_card_is_one_that_the_report_has():
+    """The card asks for figures by their names: one that is renamed would be missing without a word."""
+    source = "".join(
+        path.read_text("utf-8") for path in Path(inspect.getfile(experiments)).parent.glob("*.py")
+    )
+    for name in REPORTED:
+        stem = name.split(" (")[0].split(", expected")[0].removeprefix("observed features within the draws' ")
+        stem = stem.split("50%")[0].split("90%")[0] or "within the draws' "
+        assert stem in source, name
 
 
 def test_a_model_that_draws_nothing_is_reported_and_not_stumbled_over(world, tmp_path):

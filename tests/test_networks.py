@@ -23,7 +23,7 @@ from napari_integrated_cell.model.networks import (
     initialise,
     reference_networks,
 )
-from napari_integrated_cell.model.standardising import StandardisedByStructure
+from napari_integrated_cell.model.standardising import MOMENTUM, RIDGE, WhitenedByStructure
 
 torch.set_num_threads(1)
 TINY = preset("tiny")
@@ -264,48 +264,52 @@ def test_a_standardised_encoder_gives_codes_of_the_priors_mean_and_width() -> No
     )
 
 
-def test_a_standardised_structure_code_has_the_priors_mean_and_width_in_every_structure() -> None:
-    norm = StandardisedByStructure(3, 4)
+def test_a_whitened_structure_code_has_the_priors_mean_and_covariance_in_every_structure() -> None:
+    norm = WhitenedByStructure(3, 4)
     generator = torch.Generator().manual_seed(0)
-    centre, width = 5 * torch.randn(3, 4, generator=generator), torch.rand(3, 4, generator=generator) + 0.1
+    centre = 5 * torch.randn(3, 4, generator=generator)
+    mixing = 0.4 * torch.randn(3, 4, 4, generator=generator) + 2 * torch.eye(4)
 
     def cells(n: int) -> tuple[torch.Tensor, torch.Tensor]:
         label = torch.randint(3, (n,), generator=generator)
-        return centre[label] + width[label] * torch.randn(n, 4, generator=generator), label
+        drawn = torch.randn(n, 4, 1, generator=generator)
+        return centre[label] + (mixing[label] @ drawn)[:, :, 0], label
 
-    for _ in range(400):
+    for _ in range(500):
         z, label = cells(8)
         norm(z, nn.functional.one_hot(label, 3).float())
     norm.eval()
-    before = norm.mean.clone()
-    z, label = cells(3000)
+    before = norm.covariance.clone()
+    z, label = cells(6000)
     code = norm(z, nn.functional.one_hot(label, 3).float())
     for structure in range(3):
         own = code[label == structure]
-        torch.testing.assert_close(own.mean(0), torch.zeros(4), atol=0.3, rtol=0)
-        torch.testing.assert_close(own.std(0), torch.ones(4), atol=0.2, rtol=0)
-    assert torch.equal(norm.mean, before)  # only training moves it
+        torch.testing.assert_close(own.mean(0), torch.zeros(4), atol=0.2, rtol=0)
+        torch.testing.assert_close(own.T.cov(), torch.eye(4), atol=0.3, rtol=0)
+    assert torch.equal(norm.covariance, before)  # only training moves it
 
 
-def test_a_code_of_an_uncertain_structure_is_standardised_by_the_mixture() -> None:
-    norm = StandardisedByStructure(2, 1).eval()
+def test_a_code_of_an_uncertain_structure_is_whitened_by_the_mixture() -> None:
+    norm = WhitenedByStructure(2, 1).eval()
     norm.mean[:] = torch.tensor([[-1.0], [3.0]])
-    norm.variance[:] = torch.tensor([[1.0], [4.0]])
+    norm.covariance[:] = torch.tensor([[[1.0]], [[4.0]]])
     half = torch.tensor([[0.5, 0.5]])
     # Mean 1; variance (1 + 4) / 2 and 2 squared between the means.
-    torch.testing.assert_close(norm(torch.tensor([[4.0]]), half), torch.tensor([[3 / 6.5**0.5]]))
+    expected = torch.tensor([[3 / (6.5 * (1 + RIDGE)) ** 0.5]])
+    torch.testing.assert_close(norm(torch.tensor([[4.0]]), half), expected)
 
 
 def test_running_moments_are_those_of_the_cells_weighted_by_their_age() -> None:
-    norm, momentum = StandardisedByStructure(2, 1), 0.01
-    values = [2.0, 5.0, -1.0]
-    mean, square = 0.0, 1.0
-    for value in values:
-        norm(torch.tensor([[value]]), torch.tensor([[0.0, 1.0]]))
-        mean += momentum * (value - mean)
-        square += momentum * (value**2 - square)
-    torch.testing.assert_close(norm.mean, torch.tensor([[0.0], [mean]]))
-    torch.testing.assert_close(norm.variance, torch.tensor([[1.0], [square - mean**2]]))
+    norm, seen = WhitenedByStructure(2, 2), 1000
+    norm.seen[:] = seen
+    mean, square = torch.zeros(2), torch.eye(2)
+    for value in torch.tensor([[2.0, -1.0], [5.0, 0.0], [-1.0, 3.0]]):
+        norm(value[None], torch.tensor([[0.0, 1.0]]))
+        mean += MOMENTUM * (value - mean)
+        square += MOMENTUM * (torch.outer(value, value) - square)
+    torch.testing.assert_close(norm.mean, torch.stack([torch.zeros(2), mean]))
+    expected = torch.stack([torch.eye(2), square - torch.outer(mean, mean)])
+    torch.testing.assert_close(norm.covariance, expected)
 
 
 def test_a_conditional_encoder_standardises_by_the_structure_that_it_sees() -> None:

@@ -9,7 +9,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from napari_integrated_cell.model.standardising import StandardisedByStructure
+from napari_integrated_cell.model.standardising import WhitenedByStructure
 
 
 def synchronise_batch_norm(network: nn.Module, device: torch.device) -> nn.Module:
@@ -19,7 +19,7 @@ def synchronise_batch_norm(network: nn.Module, device: torch.device) -> nn.Modul
     the layers become torch's own, which works on no other.
     """
     for module in list(network.modules()):
-        if isinstance(module, StandardisedByStructure):
+        if isinstance(module, WhitenedByStructure):
             module.add_up = _added_up
         for name, child in module.named_children():
             if isinstance(child, _BatchNorm) and not isinstance(child, nn.SyncBatchNorm):

@@ -42,7 +42,8 @@ class ConditionalPhase(Phase):
     Algorithm 2 then has the decoder pass generated images off as Y; what is meant is the structure each was
     made for, Ỹ, for by Y the decoder would learn to disregard the structure it is asked for.
 
-    Per step are drawn the order of ỹ, z̃^s and, for ``"paper-code"``, z̃^r; then DecD's noise on observed,
+    Per step are drawn the order of ỹ, z̃^s, with ``config.mode_share`` which cells are decoded at z^s = 0 and, for
+    ``"paper-code"``, z̃^r; then DecD's noise on observed,
     decoded and generated images, and on those for the decoder where they are others.
     """
 
@@ -68,7 +69,11 @@ class ConditionalPhase(Phase):
         z_drawn = self.draw(len(x), model.n_struct, like=x)
         y_gen = torch.full_like(y, model.n_structures)
 
-        logits = dec.logits(y_observed, z_ref_observed, z_observed)
+        z_decoded = z_observed
+        if self.config.mode_share:
+            at_mode = self.draws.chance(len(x), self.config.mode_share).to(x.device)
+            z_decoded = z_observed.masked_fill(at_mode[:, None], 0)
+        logits = dec.logits(y_observed, z_ref_observed, z_decoded)
         u_drawn, u_observed = enc_d(z_drawn), enc_d(z_observed)
         losses = {
             "reconstruction": reconstruction_loss(

@@ -83,6 +83,10 @@ class TrainingConfig(BaseModel):
     structure_channel_weight : float
         Weight of the structure's channel in L_x of phase 2 against that of one reference channel; 1 in the paper.
         Structures are faint and sparse: unweighted, membrane and DNA make up nine tenths of the loss.
+    mode_share : float
+        Share of the cells that phase 2 decodes with z^s at the prior's mode instead of their own. Structures are
+        integrated there (Algorithm 3), where the paper's decoder meets no cell: draws from a prior of many
+        dimensions keep away from its mode. With some cells there it learns their mean. 0 in the paper.
     class_weights : {"none", "inverse"}
         Weight of a cell in the encoder's label loss (equation 9): 1 as in the paper, or by the inverse of its
         structure's number of cells.
@@ -133,6 +137,7 @@ class TrainingConfig(BaseModel):
     generated: Generated = "paper"
     decoding_discriminator_every: int = Field(default=1, ge=1)
     structure_channel_weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    mode_share: float = Field(default=0.0, ge=0, lt=1)
     class_weights: Literal["none", "inverse"] = "none"
     warm_start: bool = False
     mean_bias: bool = False

@@ -59,6 +59,12 @@ class Draws:
             return self._normal(shape, dtype)
         return self.share.of(self._normal((self.share.total, *shape[1:]), dtype))
 
+    def chance(self, n: int, share: float) -> Tensor:
+        """Which of ``n`` cells are among a share of all, (n,) bool, on the generator's device."""
+        total = n if self.share is None else self.share.total
+        drawn = torch.rand(total, generator=self.generator, device=self.generator.device) < share
+        return drawn if self.share is None else self.share.of(drawn)
+
     def white_noise(self, x: Tensor) -> Tensor:
         """Standard normal numbers of the shape, the type and the device of ``x``."""
         return self.normal(tuple(x.shape), x.dtype).to(x.device)

@@ -12,11 +12,14 @@ import torch
 from napari_ic_train.checkpoint import checkpoints, read_checkpoint
 from napari_ic_train.config import read_config
 from napari_ic_train.data.store import CellStore
+from napari_ic_train.evaluation.evaluated import Evaluated
+from napari_ic_train.evaluation.experiment import Interval
 from napari_ic_train.evaluation.held_out import decoding_difference, score_held_out
 from napari_ic_train.evaluation.localisation import score_real_field, score_simulated
-from napari_ic_train.evaluation.model_card import model_card
+from napari_ic_train.evaluation.model_card import REPORTED, model_card
 from napari_ic_train.fitted import fitted_model, measure
 from napari_ic_train.landmarks import stages_of
+from napari_ic_train.latent import cells_of
 from napari_integrated_cell import __version__
 from napari_integrated_cell.model.bundle import as_stored, load_model, save_bundle, update_card
 from napari_integrated_cell.model.catalogue import locate
@@ -162,6 +165,39 @@ def score_bundle(
         card = {**model.card, "metrics": {**model.card.get("metrics", {}), **metrics}}
         update_card(locate(bundle), card=card, model_card_markdown=_card_text(model, card))
     return metrics
+
+
+def report_in_card(bundle: str | Path, found: Evaluated, store: CellStore) -> None:
+    """Write the most telling headline figures of an evaluation report into the bundle's card.
+
+    Parameters
+    ----------
+    bundle : path-like
+        A bundle, or the name of one.
+    found : Evaluated
+        What `evaluate` found of it.
+    store : CellStore
+        What it was evaluated on.
+    """
+    headline = {
+        name: value
+        for section in found.sections
+        if section.findings is not None
+        for name, value in section.findings.headline.items()
+    }
+    figures = {
+        name: [value.value, value.low, value.high] if isinstance(value, Interval) else [value] * 3
+        for name, value in headline.items()
+        if name in REPORTED
+    }
+    report = {
+        "held_out_cells": len(cells_of(store, held_out=True)),
+        "store": "a store of simulated cells" if store.simulated else "a store",
+        "figures": figures,
+    }
+    model = load_model(bundle, device="cpu")
+    card = {**model.card, "metrics": {**model.card.get("metrics", {}), "report": report}}
+    update_card(locate(bundle), card=card, model_card_markdown=_card_text(model, card))
 
 
 def _card_text(model: IntegratedCell, card: Mapping[str, Any]) -> str:

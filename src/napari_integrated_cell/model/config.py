@@ -43,8 +43,8 @@ class ModelConfig(BaseModel):
         has its prior's mean and width from the first step on and EncD^r has only their joint distribution left
         to teach. The tables have none.
     struct_norm : bool
-        Whether z^s is standardised too, among the cells of each structure: see
-        :class:`~.standardising.StandardisedByStructure`. The tables have none.
+        Whether z^s is brought to its prior's mean and covariance among the cells of each structure: see
+        :class:`~.standardising.WhitenedByStructure`. The tables have none.
     label_scale : float
         Factor of the one-hot label y at the entrance of Dec^{r,s}. With the tables' 1, a label is one input of
         deviation 0.3 among \|Z^r\| of deviation 1, and the decoder takes thousands of steps to heed it.
@@ -155,7 +155,7 @@ PRESETS: dict[str, ModelConfig] = {
         box=(24, 48, 64),
         voxel_size=0.634,
         n_ref=64,
-        n_struct=8,
+        n_struct=16,
         enc_ref_widths=(16, 48, 96, 192),
         enc_cond_widths=(16, 48, 96, 192),
         dec_widths=(192, 96, 48, 16),

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from napari_integrated_cell.model.blocks import LEAK, DecoderTrunk, EncoderTrunk, down
 from napari_integrated_cell.model.config import ModelConfig, n_voxels
-from napari_integrated_cell.model.standardising import StandardisedByStructure, standardised
+from napari_integrated_cell.model.standardising import WhitenedByStructure, standardised
 
 
 class ConditionalCode(NamedTuple):
@@ -59,7 +59,7 @@ class ReferenceEncoder(EncoderTrunk):
 class ConditionalEncoder(EncoderTrunk):
     """Enc^{r,s} (equation 7, Table S5): images (N, R + 1, Z, Y, X), structure last, to ŷ, ẑ^r, z^s.
 
-    With ``config.struct_norm`` z^s is standardised among the cells of each structure, by ŷ.
+    With ``config.struct_norm`` z^s is whitened among the cells of each structure, by ŷ.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -68,7 +68,7 @@ class ConditionalEncoder(EncoderTrunk):
         self.z_ref = nn.Linear(self.n_features, config.n_ref)
         self.z_struct = nn.Linear(self.n_features, config.n_struct)
         self.standardise = (
-            StandardisedByStructure(config.n_structures, config.n_struct) if config.struct_norm else None
+            WhitenedByStructure(config.n_structures, config.n_struct) if config.struct_norm else None
         )
 
     def forward(self, x: Tensor) -> ConditionalCode:

@@ -96,12 +96,12 @@ class SceneLayers:
         with self._our_own_doing():
             for channel in self.wanted(model):
                 if channel in volumes:
-                    self._show(channel, volumes[channel], limits[channel], model.config.voxel_size)
+                    self._show(channel, volumes[channel], limits[channel], model)
             compared = self.compared(model)
             if compared in volumes and compared in of_start:
                 top = limits[compared][1] / 2
                 difference = volumes[compared] - of_start[compared]
-                layer = self._show(DIFFERENCE, difference, (-top, top), model.config.voxel_size)
+                layer = self._show(DIFFERENCE, difference, (-top, top), model)
                 name = f"{label_of(compared)} · difference to the start"
                 mark = layer.metadata[MARK]
                 if mark.get("compares") != compared:
@@ -123,23 +123,31 @@ class SceneLayers:
             layer.affine, layer.units, layer.axis_labels = place.affine, place.units, place.axis_labels
             bring_into_view(self._viewer, layer)
 
-    def _show(self, channel: str, volume: Floats, limits: tuple[float, float], voxel_size: float) -> Image:
+    def _show(
+        self, channel: str, volume: Floats, limits: tuple[float, float], model: IntegratedCell
+    ) -> Image:
         layer, ours = self.by_channel.get(channel), self._ours.get(channel)
         if layer is None:
-            layer = self._add(channel, volume, limits, voxel_size)
+            layer = self._add(channel, volume, limits, model)
         elif ours is not None and layer.data is ours and ours.shape == volume.shape:
             # A third of the time of setting data: no thumbnail, no extents, no news. They follow at rest.
             ours[...] = volume
             layer.refresh(thumbnail=False, highlight=False, extent=False)
         else:
             layer.data = volume
-            layer.scale = (voxel_size,) * 3
+            layer.scale = (model.config.voxel_size,) * 3
+        made_by = _made_by(model)
+        if (
+            not made_by.items() <= layer.metadata[MARK].items()
+        ):  # another model's images have another brightness
+            layer.contrast_limits = limits
+            layer.metadata[MARK] = {**layer.metadata[MARK], **made_by, "contrast_limits": list(limits)}
         self._ours[channel] = layer.data
         if not layer.visible:
             layer.visible = True
         return layer
 
-    def _add(self, channel: str, volume: Floats, limits: tuple[float, float], voxel_size: float) -> Image:
+    def _add(self, channel: str, volume: Floats, limits: tuple[float, float], model: IntegratedCell) -> Image:
         place = self._session.place
         layer = self._viewer.add_image(
             np.array(volume),
@@ -148,11 +156,18 @@ class SceneLayers:
             blending="additive",
             interpolation2d="linear",
             contrast_limits=limits,
-            scale=(voxel_size,) * 3,
+            scale=(model.config.voxel_size,) * 3,
             affine=place.affine,
             units=place.units,
             axis_labels=place.axis_labels,
-            metadata={MARK: {"run": self._run, "structure": channel, "contrast_limits": list(limits)}},
+            metadata={
+                MARK: {
+                    "run": self._run,
+                    "structure": channel,
+                    "contrast_limits": list(limits),
+                    **_made_by(model),
+                }
+            },
         )
         layer.events.visible.connect(self._eye)
         bring_into_view(self._viewer, layer)
@@ -214,6 +229,10 @@ def channels_of(model: IntegratedCell | None) -> tuple[str, ...]:
     if model is None:
         return (*REFERENCE_NAMES, *STRUCTURE_NAMES)
     return (*model.config.references, *model.config.structures)
+
+
+def _made_by(model: IntegratedCell) -> dict[str, Any]:
+    return {"model": model.name, "simulated": bool(model.card.get("simulated"))}
 
 
 def _colormap(channel: str) -> Colormap:

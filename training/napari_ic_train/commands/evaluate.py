@@ -39,6 +39,9 @@ def evaluate(
         ),
     ] = None,
     batch: Annotated[int, typer.Option("--batch", min=1, help="Cells computed at once.")] = 16,
+    write_card: Annotated[
+        bool, typer.Option("--write-card", help="Write the headline figures into the bundles' model cards.")
+    ] = False,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
@@ -59,7 +62,13 @@ def evaluate(
         if find_spec("matplotlib") is None:
             raise ImportError(missing("matplotlib"))
         settings = Settings(tuple(only or ()), cells, draws, seed, device, batch)
-        found = performed(bundles, CellStore(data), out, settings, run=run, progress=move)
+        store = CellStore(data)
+        found = performed(bundles, store, out, settings, run=run, progress=move)
+        if write_card:
+            from napari_ic_train.export import report_in_card
+
+            for path, evaluated in zip(bundles, found, strict=True):
+                report_in_card(path, evaluated, store)
     summary: dict[str, Any] = {"report": str(out / PAGE), "bundles": {}}
     lines = []
     for bundle in found:
