@@ -401,6 +401,12 @@ def test_another_model_empties_the_dock_until_it_is_open(dock, viewer, session, 
     assert_shows(viewer, session.position)
 
 
+def test_a_value_has_room_for_its_number(dock):
+    dock.grab()  # a window that is not shown lays its widgets out when they are asked for their picture
+    value = dock.sliders.rows[0].value
+    assert value.lineEdit().width() >= value.fontMetrics().horizontalAdvance("-12.25")
+
+
 def test_it_fits_beside_an_image_in_a_small_window(dock):
     assert dock.minimumSizeHint().width() <= 400
     assert dock.minimumSizeHint().height() <= 400

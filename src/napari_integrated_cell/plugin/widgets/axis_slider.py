@@ -7,7 +7,6 @@ import math
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import (
-    QAbstractSpinBox,
     QCheckBox,
     QDoubleSpinBox,
     QGridLayout,
@@ -54,11 +53,11 @@ class AxisSlider(QWidget):
         self.value.setDecimals(2)
         self.value.setSingleStep(0.1)
         self.value.setKeyboardTracking(False)
-        self.value.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
         self.value.setAlignment(Qt.AlignmentFlag.AlignRight)
-        # napari's style makes room for buttons that are not there.
+        # Narrower than napari's; without its buttons, napari's style leaves the number no room at all.
         self.value.setStyleSheet(
-            "QDoubleSpinBox { min-width: 44px; max-width: 44px; padding: 0px; margin: 0px; }"
+            "QDoubleSpinBox { min-width: 72px; max-width: 72px; padding: 0px; margin: 0px; }"
+            "QDoubleSpinBox::up-button, QDoubleSpinBox::down-button { width: 14px; }"
         )
         self.lock = QCheckBox()
         self.lock.setToolTip("Lock: random draws and walks leave this axis alone.")
