@@ -149,7 +149,7 @@ class Truth:
         ]
 
         def mean(cells: Indices) -> float:
-            return float(np.nanmean(explained(targets[np.ix_(cells, own)], read[np.ix_(cells, own)])))
+            return float(np.nanmean(explained(targets[cells][:, own], read[cells][:, own])))
 
         return Table(
             "What z^r tells of a cell's shape",
