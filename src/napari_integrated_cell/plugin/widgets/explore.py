@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error
 from napari.utils.theme import get_theme
-from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QComboBox, QGroupBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_integrated_cell.plugin import exploring
 from napari_integrated_cell.plugin.scene import scene_of
-from napari_integrated_cell.plugin.session import session_of
 from napari_integrated_cell.plugin.wandering import Wanderer
 from napari_integrated_cell.plugin.widgets.axis_sliders import AxisSliders
 from napari_integrated_cell.plugin.widgets.column import Column
+from napari_integrated_cell.plugin.widgets.dock import Dock
 from napari_integrated_cell.plugin.widgets.positions import Positions
 from napari_integrated_cell.plugin.widgets.shown_channels import ShownChannels
 from napari_integrated_cell.vocabulary import stage
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 _STEP = 50  # ms from one step of a random walk to the next
 
 
-class ExploreWidget(QWidget):
+class ExploreWidget(Dock):
     """Slide through the latent spaces: membrane, DNA and structures are decoded while the hand moves.
 
     Parameters
@@ -36,11 +35,8 @@ class ExploreWidget(QWidget):
     """
 
     def __init__(self, napari_viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
-        self._session = session_of(self._viewer)
+        super().__init__(napari_viewer, parent)
         self._wanderer = Wanderer(self._session)
-        self._docked = False
         self._measured: tuple[Any, ...] = ()
         self._build()
         self._connect()
@@ -100,9 +96,9 @@ class ExploreWidget(QWidget):
         self.origin.activated.connect(lambda i: exploring.change(session, origin=self.origin.itemData(i)))
         self.start.clicked.connect(lambda _: self.set_out())
 
-        self._hold = hold = ExitStack()
+        hold = self._hold
         events = session.events
-        for event, hear in (
+        self._hear(
             (events.model, self._model_changed),
             (events.cell, self._draw_origins),
             (events.position, self._position_changed),
@@ -110,28 +106,12 @@ class ExploreWidget(QWidget):
             (events.shown, self.shown.redraw),
             (events.exploration, self._exploration_changed),
             (self._viewer.events.theme, self._theme_changed),
-        ):
-            event.connect(hear)
-            hold.callback(event.disconnect, hear)
+        )
         hold.callback(session.tasks.cancel, exploring.EFFECTS)
         scene = scene_of(self._viewer, session)
-        scene.shown.connect(self.sliders.paint_rows)
-        hold.callback(scene.shown.disconnect, self.sliders.paint_rows)
+        self._hear((scene.shown, self.sliders.paint_rows))
         hold.callback(scene.hold())
         hold.callback(self._pause)
-        # The dock goes with its window, without a closeEvent of its own; with the window goes all its work.
-        self.destroyed.connect(hold.close)
-        self._end_work = lambda *_: session.tasks.close()
-        self.destroyed.connect(self._end_work)
-
-    def event(self, event: QEvent) -> bool:
-        """Let go of the viewer when the dock is closed: napari then takes the widget out of its window."""
-        if event.type() == QEvent.Type.ParentChange:
-            if self._docked and self.parent() is None:
-                self._hold.close()
-                self.destroyed.disconnect(self._end_work)  # other docks' work goes on
-            self._docked = self.parent() is not None
-        return super().event(event)
 
     def _pause(self) -> None:
         self._walk = None  # type: ignore[assignment]  # it went with the dock, and is not to be started again

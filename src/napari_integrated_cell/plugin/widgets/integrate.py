@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error
-from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
     QFormLayout,
     QGroupBox,
@@ -19,11 +18,11 @@ from qtpy.QtWidgets import (
 
 from napari_integrated_cell.plugin import integrating
 from napari_integrated_cell.plugin.layers import is_volume
-from napari_integrated_cell.plugin.session import session_of
 from napari_integrated_cell.plugin.widgets.checklist import StructureChecklist
 from napari_integrated_cell.plugin.widgets.choose_cell import CellChooser
 from napari_integrated_cell.plugin.widgets.choose_model import ModelChooser
 from napari_integrated_cell.plugin.widgets.column import Column
+from napari_integrated_cell.plugin.widgets.dock import Dock
 from napari_integrated_cell.plugin.widgets.layer_combo import LayerCombo
 from napari_integrated_cell.plugin.widgets.opinion import Opinion
 from napari_integrated_cell.plugin.widgets.preview import PosePreview, Posing, posing_of
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 _PAUSE = 200  # ms of quiet before a changed choice is previewed
 
 
-class IntegrateWidget(QWidget):
+class IntegrateWidget(Dock):
     """Choose a model and a cell, see how it will be posed, and predict its structures.
 
     Parameters
@@ -46,11 +45,7 @@ class IntegrateWidget(QWidget):
     """
 
     def __init__(self, napari_viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        # napari hands plugins a proxy whose layers are proxies too: telling layers apart needs the layers.
-        self._viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
-        self._session = session_of(self._viewer)
-        self._docked = False
+        super().__init__(napari_viewer, parent)
         self._build()
         self._connect()
         self._model_changed()
@@ -124,35 +119,22 @@ class IntegrateWidget(QWidget):
         self.run.clicked.connect(lambda _: self.integrate())
         self.cancel.clicked.connect(lambda _: integrating.stop(self._session))
 
-        self._hold = hold = ExitStack()
+        hold = self._hold
         layers, session = self._viewer.layers, self._session
         events = layers.events
-        for event in (events.inserted, events.removed, events.reordered, events.renamed):
-            event.connect(self._layers_changed)
-            hold.callback(event.disconnect, self._layers_changed)
-        layers.selection.events.active.connect(self._selection_changed)
-        hold.callback(layers.selection.events.active.disconnect, self._selection_changed)
-        session.events.model.connect(self._model_changed)
-        hold.callback(session.events.model.disconnect, self._model_changed)
-        session.tasks.changed.connect(self._draw_running)
-        hold.callback(session.tasks.changed.disconnect, self._draw_running)
+        self._hear(
+            *(
+                (e, self._layers_changed)
+                for e in (events.inserted, events.removed, events.reordered, events.renamed)
+            ),
+            (layers.selection.events.active, self._selection_changed),
+            (session.events.model, self._model_changed),
+            (session.tasks.changed, self._draw_running),
+        )
         hold.callback(session.tasks.cancel, "preview")
         hold.callback(session.tasks.cancel, "opinion")
         hold.callback(self.model.close_down)
         hold.callback(self.cell.close_down)
-        # The dock goes with its window, without a closeEvent of its own; with the window goes all its work.
-        self.destroyed.connect(hold.close)
-        self._end_work = lambda *_: session.tasks.close()
-        self.destroyed.connect(self._end_work)
-
-    def event(self, event: QEvent) -> bool:
-        """Let go of the viewer when the dock is closed: napari then takes the widget out of its window."""
-        if event.type() == QEvent.Type.ParentChange:
-            if self._docked and self.parent() is None:
-                self._hold.close()
-                self.destroyed.disconnect(self._end_work)  # a run outlives its dock
-            self._docked = self.parent() is not None
-        return super().event(event)
 
     def _layers_changed(self, event: Any = None) -> None:
         self.cell.refresh()

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import numpy as np
 from napari.utils.notifications import show_error
 from napari.utils.theme import get_theme
-from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 
 from napari_integrated_cell.plugin import mapping, opening_cells
 from napari_integrated_cell.plugin.colouring import Colouring, coloured, stage_colour, title_of
 from napari_integrated_cell.plugin.scene import scene_of
-from napari_integrated_cell.plugin.session import session_of
 from napari_integrated_cell.plugin.widgets.column import Column
+from napari_integrated_cell.plugin.widgets.dock import Dock
 from napari_integrated_cell.plugin.widgets.legend import Legend
 from napari_integrated_cell.plugin.widgets.map_controls import MapControls, SelectedCells
 from napari_integrated_cell.plugin.widgets.scatter import Mark, Scatter
@@ -37,7 +36,7 @@ _HOW = (
 )
 
 
-class MapWidget(QWidget):
+class MapWidget(Dock):
     """See the cells of a population in the latent space, and go to them.
 
     Parameters
@@ -47,10 +46,7 @@ class MapWidget(QWidget):
     """
 
     def __init__(self, napari_viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
-        self._session = session_of(self._viewer)
-        self._docked = False
+        super().__init__(napari_viewer, parent)
         self._shows = False
         self._landmarks: list[Landmark | None] = []
         self._colouring: Colouring | None = None
@@ -124,9 +120,9 @@ class MapWidget(QWidget):
         self._reopen.setSingleShot(True)
         self._reopen.setInterval(0)
         self._reopen.timeout.connect(lambda: mapping.open_map(session))
-        self._hold = hold = ExitStack()
+        hold = self._hold
         hold.callback(self._reopen.stop)
-        for event, draw in (
+        self._hear(
             (session.events.model, self._model_changed),
             (session.events.population, self._draw_all),
             (session.events.projection, self._draw_points),
@@ -136,22 +132,7 @@ class MapWidget(QWidget):
             (session.events.integration, self._draw_marks),
             (session.tasks.changed, self._draw_state),
             (self._viewer.events.theme, self._draw_theme),
-        ):
-            event.connect(draw)
-            hold.callback(event.disconnect, draw)
-        # The dock goes with its window, without a closeEvent of its own; with the window goes all its work.
-        self.destroyed.connect(hold.close)
-        self._end_work = lambda *_: session.tasks.close()
-        self.destroyed.connect(self._end_work)
-
-    def event(self, event: QEvent) -> bool:
-        """Let go of the viewer when the dock is closed: napari then takes the widget out of its window."""
-        if event.type() == QEvent.Type.ParentChange:
-            if self._docked and self.parent() is None:
-                self._hold.close()
-                self.destroyed.disconnect(self._end_work)  # work outlives its dock
-            self._docked = self.parent() is not None
-        return super().event(event)
+        )
 
     def _model_changed(self) -> None:
         self._draw_all()

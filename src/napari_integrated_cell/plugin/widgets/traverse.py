@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
     QGroupBox,
     QHBoxLayout,
@@ -18,11 +17,11 @@ from qtpy.QtWidgets import (
 )
 
 from napari_integrated_cell.plugin import filming, traversing
-from napari_integrated_cell.plugin.session import session_of
 from napari_integrated_cell.plugin.walk_frames import MB, memory_said
 from napari_integrated_cell.plugin.walk_plan import planned_structures
 from napari_integrated_cell.plugin.widgets.checklist import StructureChecklist
 from napari_integrated_cell.plugin.widgets.column import Column
+from napari_integrated_cell.plugin.widgets.dock import Dock
 from napari_integrated_cell.plugin.widgets.keep_walk import WalkKeeper
 from napari_integrated_cell.plugin.widgets.path_plot import PathPlot
 from napari_integrated_cell.plugin.widgets.plan_walk import WalkPlanner
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 _PAUSE = 100  # ms of quiet before a changed plan is looked at
 
 
-class TraverseWidget(QWidget):
+class TraverseWidget(Dock):
     """Plan a walk, look at its path, make it, keep it.
 
     Parameters
@@ -46,10 +45,7 @@ class TraverseWidget(QWidget):
     """
 
     def __init__(self, napari_viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
-        self._session = session_of(self._viewer)
-        self._docked = False
+        super().__init__(napari_viewer, parent)
         self._walks: dict[str, Walk] = {}
         self._watched: ShownWalk | None = None
         self._build()
@@ -131,9 +127,9 @@ class TraverseWidget(QWidget):
         self.make.clicked.connect(lambda _: self.walk())
         self.cancel.clicked.connect(lambda _: traversing.stop(self._session))
 
-        self._hold = hold = ExitStack()
+        hold = self._hold
         session = self._session
-        for event, hear in (
+        self._hear(
             (session.events.walk_plan, self._draw_plan),
             (session.events.walk, self._walk_changed),
             (session.events.model, self._model_changed),
@@ -141,26 +137,11 @@ class TraverseWidget(QWidget):
             (session.events.cell, self._draw_plan),
             (session.tasks.changed, self._draw_running),
             (self._viewer.events.theme, self._theme_changed),
-        ):
-            event.connect(hear)
-            hold.callback(event.disconnect, hear)
+        )
+        hold.callback(self._timer.stop)
         hold.callback(self._unwatch)
         hold.callback(self.way.close_down)
         hold.callback(session.tasks.cancel, traversing.PREVIEW)
-        # The dock goes with its window, without a closeEvent of its own; with the window goes all its work.
-        self.destroyed.connect(hold.close)
-        self._end_work = lambda *_: session.tasks.close()
-        self.destroyed.connect(self._end_work)
-
-    def event(self, event: QEvent) -> bool:
-        """Let go of the viewer when the dock is closed: napari then takes the widget out of its window."""
-        if event.type() == QEvent.Type.ParentChange:
-            if self._docked and self.parent() is None:
-                self._hold.close()
-                self._timer.stop()
-                self.destroyed.disconnect(self._end_work)  # a walk outlives its dock
-            self._docked = self.parent() is not None
-        return super().event(event)
 
     def _source_changed(self) -> None:
         self._session.open_then()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error
-from qtpy.QtCore import QEvent, QSignalBlocker
+from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
@@ -22,10 +21,10 @@ from qtpy.QtWidgets import (
 from napari_integrated_cell.model.variation import RIDGE
 from napari_integrated_cell.plugin import varying
 from napari_integrated_cell.plugin.doubt import CELL, DRAW, POSITION
-from napari_integrated_cell.plugin.session import session_of
 from napari_integrated_cell.plugin.variation_layers import VariationLayers
 from napari_integrated_cell.plugin.widgets.checklist import StructureChecklist
 from napari_integrated_cell.plugin.widgets.column import Column
+from napari_integrated_cell.plugin.widgets.dock import Dock
 from napari_integrated_cell.plugin.widgets.draw_scrubber import DrawScrubber
 from napari_integrated_cell.plugin.widgets.variation_chart import VariationChart, legend
 
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
 _MOST_DRAWS = 10_000
 
 
-class VariationWidget(QWidget):
+class VariationWidget(Dock):
     """Choose a shape and structures, measure how much they vary in it, look at where they do.
 
     Parameters
@@ -47,11 +46,7 @@ class VariationWidget(QWidget):
     """
 
     def __init__(self, napari_viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        # napari hands plugins a proxy whose layers are proxies too: telling layers apart needs the layers.
-        self._viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
-        self._session = session_of(self._viewer)
-        self._docked = False
+        super().__init__(napari_viewer, parent)
         self._build()
         self._connect()
         self._theme_changed()
@@ -140,8 +135,8 @@ class VariationWidget(QWidget):
         self.scrubber.draw_chosen.connect(self._scrub)
         self.layers = VariationLayers(self._viewer, session)
 
-        self._hold = hold = ExitStack()
-        for event, hear in (
+        hold = self._hold
+        self._hear(
             (session.events.doubt, self._draw_doubt),
             (session.events.variations, self._draw_found),
             (session.events.model, self._draw_doubt),
@@ -150,25 +145,10 @@ class VariationWidget(QWidget):
             (session.events.position, self._draw_subject),
             (session.tasks.changed, self._draw_running),
             (self._viewer.events.theme, self._theme_changed),
-        ):
-            event.connect(hear)
-            hold.callback(event.disconnect, hear)
+        )
         self.layers.open()
         hold.callback(self.layers.close)
         hold.callback(session.tasks.cancel, varying.SCRUB)
-        # The dock goes with its window, without a closeEvent of its own; with the window goes all its work.
-        self.destroyed.connect(hold.close)
-        self._end_work = lambda *_: session.tasks.close()
-        self.destroyed.connect(self._end_work)
-
-    def event(self, event: QEvent) -> bool:
-        """Let go of the viewer when the dock is closed: napari then takes the widget out of its window."""
-        if event.type() == QEvent.Type.ParentChange:
-            if self._docked and self.parent() is None:
-                self._hold.close()
-                self.destroyed.disconnect(self._end_work)  # measuring outlives its dock
-            self._docked = self.parent() is not None
-        return super().event(event)
 
     def _theme_changed(self, event: Any = None) -> None:
         self.chart.use_theme(self._viewer.theme)
