@@ -223,7 +223,7 @@ def test_rows_that_say_too_little(tmp_path):
     first, second = listed_cells(path)
     assert (first.name, first.stage) == ("7", "interphase")
     assert (second.name, second.stage) == ("row 2", "M4M5"), "a code of two stages stays a code"
-    with pytest.raises(ValueError, match="crop_seg is empty"):
+    with pytest.raises(ValueError, match="'crop_seg' is empty"):
         first.read()
     with pytest.raises(ValueError, match="name_dict"):
         second.read()

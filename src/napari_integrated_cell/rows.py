@@ -19,7 +19,7 @@ def needed(row: Row, column: str) -> str:
     """A row's entry that must not be empty."""
     value = text(row, column)
     if not value:
-        raise ValueError(f"The column {column} is empty.")
+        raise ValueError(f"The column {column!r} is empty.")
     return value
 
 
@@ -38,4 +38,4 @@ def literal(row: Row, column: str, default: Any) -> Any:
         return ast.literal_eval(value)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         shown = value if len(value) <= 40 else f"{value[:40]}..."
-        raise ValueError(f"The column {column} holds {shown!r}, which is no Python literal.") from None
+        raise ValueError(f"The column {column!r} holds {shown!r}, which is no Python literal.") from None

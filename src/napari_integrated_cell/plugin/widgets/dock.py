@@ -48,5 +48,7 @@ class Dock(QWidget):
             if self._docked and self.parent() is None:
                 self._hold.close()
                 self.destroyed.disconnect(self._end_work)
+                # napari drops it, but what its controls call back keeps it alive: it would never go by itself.
+                self.deleteLater()
             self._docked = self.parent() is not None
         return super().event(event)
