@@ -7,10 +7,12 @@ import pytest
 import torch
 from plugin_fixtures import (
     add_cell,
+    echo,
     fields,
     finished,
     needs_display,
     no_memory,
+    notified,
     opened_dock,
     press,
     simulated,
