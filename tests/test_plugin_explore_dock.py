@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from explore_fixtures import SHOWN, dock, model, opened, settled, viewer
 from plugin_fixtures import needs_display, no_memory, notified, press
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QCoreApplication, QEvent, Qt
 from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_integrated_cell.plugin import exploring, scene
 from napari_integrated_cell.plugin.exploration import SHAPE
-from napari_integrated_cell.plugin.layers import is_volume
+from napari_integrated_cell.plugin.layers import is_volume, mark_of
 from napari_integrated_cell.plugin.placing import Place
 from napari_integrated_cell.plugin.scene import scene_of
 from napari_integrated_cell.plugin.scene_layers import DIFFERENCE
@@ -64,6 +64,8 @@ def test_it_opens_at_the_most_probable_cell(dock, viewer, session, model):
     for layer in layers(viewer).values():
         np.testing.assert_allclose(layer.scale, model.config.voxel_size)
         assert not is_volume(layer)  # nobody is to integrate it
+        made_by = {"model": model.name, "simulated": bool(model.card.get("simulated"))}
+        assert made_by.items() <= mark_of(layer).items()
     assert "prior's mode" in dock.where.text()
 
 
@@ -399,6 +401,13 @@ def test_another_model_empties_the_dock_until_it_is_open(dock, viewer, session, 
     settled(viewer, qtbot)
     assert dock.sliders.isEnabled()
     assert_shows(viewer, session.position)
+
+
+def test_a_closed_dock_goes(dock, viewer):
+    viewer.window.remove_dock_widget(dock)
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    with pytest.raises(RuntimeError):
+        dock.isVisible()
 
 
 def test_a_value_has_room_for_its_number(dock):
