@@ -2,6 +2,9 @@
 # with; ARGS="..." is handed on to the command behind a target.
 BIN := .venv/bin
 SET_UP_FROM := pyproject.toml constraints.txt scripts/set-up
+# Tests run side by side, each file in one process, each process on a screen of its own; WORKERS=1 for a debugger.
+WORKERS ?= 2
+ON_A_SCREEN := scripts/with-screen $(BIN)/python
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format demo-model bench pins clean
@@ -18,7 +21,12 @@ demo: .venv/.set-up ## Set up, then integrate a simulated cell: in napari, or in
 
 test: .venv/.set-up-for-tests ## Set up, then run every test on a virtual screen
 	@scripts/system-libraries --virtual-screen
-	@scripts/with-screen $(BIN)/python -m pytest $(ARGS)
+ifeq ($(WORKERS),1)
+	@$(ON_A_SCREEN) -m pytest $(ARGS)
+else
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --dist loadfile \
+		--tx '$(WORKERS)*popen//execmodel=main_thread_only//python=$(ON_A_SCREEN)' $(ARGS)
+endif
 
 lint: .venv/.set-up-for-tests ## Check format, style, types, the direction of imports, and the manifest
 	@scripts/system-libraries
