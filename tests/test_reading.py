@@ -232,6 +232,38 @@ def test_a_missing_reader_is_named_with_its_extra(tmp_path, monkeypatch, extensi
     assert f".{extension}" in READABLE_EXTENSIONS
 
 
+def write_czi(path: Path, data: np.ndarray) -> Path:
+    """A stack (T, C, Z, Y, X) as Zeiss's own library writes it."""
+    czi = pytest.importorskip("pylibCZIrw.czi")
+    pytest.importorskip(opening._EXTRAS["czi"][0 if opening._has_aicsimageio() else 1])
+    with czi.create_czi(str(path)) as file:
+        for t, c, z in np.ndindex(data.shape[:3]):
+            file.write(data=data[t, c, z][..., None], plane={"T": t, "C": c, "Z": z})
+        scale = {f"scale_{axis}": size * 1e-6 for axis, size in zip("zyx", (0.29, 0.11, 0.1), strict=True)}
+        file.write_metadata("a cell", channel_names=dict(enumerate(("CMDRP", "H3342"))), **scale)
+    return path
+
+
+def test_czi_is_read_with_its_names_sizes_and_times(tmp_path):
+    data = stack((2, 2, 4, 6, 5))
+    path = write_czi(tmp_path / "a.czi", data)
+    image = read_image(path, time=1)
+    np.testing.assert_array_equal(image.data, data[1])
+    assert image.channel_names == ("CMDRP", "H3342")
+    assert image.voxel_size == pytest.approx((0.29, 0.11, 0.1))
+    assert "time point 1 was read" in image.notes[0]
+    assert set(image.named()) == {"membrane", "dna"}
+
+
+def test_a_czi_cut_short_is_refused(tmp_path):
+    path = write_czi(tmp_path / "a.czi", stack((1, 2, 8, 60, 50)))
+    whole = path.read_bytes()
+    for part in (0.1, 0.5, 0.9):
+        path.write_bytes(whole[: int(part * len(whole))])
+        with pytest.raises(ValueError, match="damaged, cut short"):
+            read_image(path)
+
+
 def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
     def forbidden(path: Path) -> None:
         raise PermissionError(13, "Permission denied", str(path))
