@@ -121,6 +121,26 @@ def test_running_again_updates_what_it_made_and_nothing_else(dock, viewer, qtbot
 
 
 @pytest.mark.slow
+def test_eleven_layers_do_not_add_up_to_white_in_3d(dock, viewer, qtbot):
+    run(qtbot, viewer, dock)
+    first, *others = result_layers(viewer).values()
+    share = 2 / 11
+    assert [layer.opacity for layer in (first, *others)] == pytest.approx([share**0.5] * 11)
+    first.opacity = 0.9  # what the user has set stays as it is
+    viewer.dims.ndisplay = 3
+    assert [layer.opacity for layer in others] == pytest.approx([share] * 10)
+    dock.structures.tick(["fibrillarin", "TOM20"])
+    run(qtbot, viewer, dock)
+    tom20 = next(layer for layer in others if fields(layer)["structure"] == "TOM20")
+    assert tom20.opacity == 1
+    viewer.dims.ndisplay = 2
+    assert tom20.opacity == 1
+    rest = [layer.opacity for layer in others if fields(layer)["structure"] not in ("fibrillarin", "TOM20")]
+    assert rest == pytest.approx([share**0.5] * len(rest))
+    assert first.opacity == 0.9
+
+
+@pytest.mark.slow
 def test_another_model_s_box_updates_the_same_layers(dock, viewer, qtbot):
     dock.structures.tick(["TOM20"])
     run(qtbot, viewer, dock)

@@ -10,6 +10,7 @@ from napari.utils.colormaps import Colormap
 from numpy.typing import NDArray
 
 from napari_integrated_cell.plugin.layers import MARK, mark_of
+from napari_integrated_cell.plugin.opacity import opacities, opacity_in, untouched_opacity
 from napari_integrated_cell.vocabulary import structure
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
     from napari_integrated_cell.imaging.pose import Pose
     from napari_integrated_cell.plugin.layers import Ground
-
-_BRIGHT = 2  # so many structures are shown at full opacity
 
 
 def structure_colormap(name: str) -> Colormap:
@@ -73,7 +72,14 @@ def show_structure(
         How many structures are shown at once: the more they are, the fainter each, since additive layers sum up.
     """
     limits = contrast_limits(volume)
-    mark = {"run": run, "structure": name, "contrast_limits": list(limits), **about}
+    opacity = opacities(together)
+    mark = {
+        "run": run,
+        "structure": name,
+        "contrast_limits": list(limits),
+        "opacity": opacity,
+        **about,
+    }
     affine = ground.to_world @ pose.layer_affine
     scale = (pose.box.voxel_size,) * 3
     layer = result_layers(viewer, run).get(name)
@@ -85,7 +91,7 @@ def show_structure(
             blending="additive",
             interpolation2d="linear",  # the model's voxels are coarser than a microscope's
             contrast_limits=limits,
-            opacity=min(1.0, (_BRIGHT / together) ** 0.5),
+            opacity=opacity_in(viewer, opacity),
             scale=scale,
             affine=affine,
             units=ground.units,
@@ -99,6 +105,8 @@ def show_structure(
     layer.contrast_limits_range = (0.0, max(1.0, float(limits[1])))
     if untouched:  # what the user has set stays as it is
         layer.contrast_limits = limits
+    if untouched_opacity(layer, viewer):
+        layer.opacity = opacity_in(viewer, opacity)
     layer.metadata[MARK] = mark
     return layer
 

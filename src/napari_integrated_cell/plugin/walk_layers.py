@@ -12,6 +12,7 @@ from napari.utils.colormaps import Colormap
 from psygnal import Signal
 
 from napari_integrated_cell.plugin.layers import MARK, mark_of
+from napari_integrated_cell.plugin.opacity import opacities, opacity_in, untouched_opacity
 from napari_integrated_cell.plugin.results import bring_into_view
 from napari_integrated_cell.plugin.walk_frames import Frames, WalkImage
 from napari_integrated_cell.position import Position
@@ -29,7 +30,6 @@ AHEAD = "walk frames"
 
 Limits = Mapping[str, tuple[float, float]]
 
-_BRIGHT = 2  # so many structures are shown at full opacity
 _FAINT = 0.45  # of the reference channels, which the structures are seen through
 
 
@@ -187,10 +187,12 @@ class ShownWalk:
         affine = np.eye(5)
         affine[1:, 1:] = self.place.affine
         units = ("pixel", *self.place.units)
+        opacity = self._opacity(name)
         mark = {
             "walk": self.session.key,
             "channel": name,
             "contrast_limits": list(limits),
+            "opacity": opacity,
             "model": self.traversal.model.name,
             "simulated": bool(self.traversal.model.card.get("simulated")),
             "description": self.traversal.description,
@@ -203,7 +205,7 @@ class ShownWalk:
                 blending="additive",
                 interpolation2d="linear",  # the model's voxels are coarser than a microscope's
                 contrast_limits=limits,
-                opacity=self._opacity(name),
+                opacity=opacity_in(self.viewer, opacity),
                 scale=(1.0, *voxel_size),
                 affine=affine,
                 units=units,
@@ -217,13 +219,16 @@ class ShownWalk:
         if untouched:  # what the user has set stays as it is
             layer.contrast_limits_range = limits
             layer.contrast_limits = limits
+        if untouched_opacity(layer, self.viewer):
+            layer.opacity = opacity_in(self.viewer, opacity)
         layer.metadata[MARK] = mark
 
-    def _opacity(self, name: str) -> float:
+    def _opacity(self, name: str) -> tuple[float, float]:
+        """In a plane and in 3D."""
         structures = len(self.traversal.structures)
         if name in self.traversal.structures:
-            return min(1.0, (_BRIGHT / structures) ** 0.5)
-        return _FAINT if structures else 1.0
+            return opacities(structures)
+        return (_FAINT, _FAINT) if structures else (1.0, 1.0)
 
 
 def walk_layers(viewer: ViewerModel, key: str) -> dict[str, Image]:
