@@ -9,6 +9,7 @@ import pytest
 from explore_fixtures import SHOWN, dock, model, opened, settled, viewer
 from plugin_fixtures import needs_display, no_memory, notified, press
 from qtpy.QtCore import QCoreApplication, QEvent, Qt
+from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_integrated_cell.plugin import exploring, scene
@@ -397,10 +398,48 @@ def test_another_model_empties_the_dock_until_it_is_open(dock, viewer, session, 
     session.choose_model("/another")
     assert not dock.sliders.isEnabled()
     assert not dock.positions.keep.isEnabled()
-    press(qtbot, dock.start)
     settled(viewer, qtbot)
     assert dock.sliders.isEnabled()
     assert_shows(viewer, session.position)
+
+
+def test_after_a_model_that_cannot_be_opened_the_next_one_is(dock, viewer, session, model, qtbot, notified):
+    def open_model(source, device):
+        if source == "/broken":
+            raise ValueError("The bundle is broken.")
+        return model
+
+    session.open_model = open_model
+    session.choose_model("/broken")
+    qtbot.waitUntil(lambda: any("broken" in message for _, message in notified), timeout=5000)
+    assert not dock.sliders.isEnabled()
+    session.choose_model("/sound")
+    settled(viewer, qtbot)
+    assert dock.sliders.isEnabled()
+
+
+def test_a_closed_dock_opens_no_model(dock, viewer, session, qtbot):
+    viewer.window.remove_dock_widget(dock)
+    session.choose_model("/another")
+    qtbot.wait(200)
+    assert session.model is None
+
+
+def test_the_keyboard_undoes(make_napari_viewer, model, qtbot):
+    viewer = make_napari_viewer(show=True)
+    session = session_of(viewer)
+    session.open_model, session.shown = lambda source, device: model, SHOWN
+    dock = opened(viewer, qtbot)
+    start, slider = session.position, dock.sliders.rows[0].slider
+    drag(dock.sliders.rows[0], 1.0)
+    moved = session.position
+    viewer.window._qt_window.activateWindow()
+    slider.setFocus()
+    qtbot.waitUntil(slider.hasFocus, timeout=5000)
+    qtbot.keySequence(slider, QKeySequence(QKeySequence.StandardKey.Undo))
+    assert session.position == start
+    qtbot.keySequence(slider, QKeySequence(QKeySequence.StandardKey.Redo))
+    assert session.position == moved
 
 
 def test_a_closed_dock_goes(dock, viewer):

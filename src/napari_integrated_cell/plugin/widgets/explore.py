@@ -6,8 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error
 from napari.utils.theme import get_theme
-from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QComboBox, QGroupBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtGui import QKeySequence
+from qtpy.QtWidgets import (
+    QComboBox,
+    QGroupBox,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QShortcut,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_integrated_cell.plugin import exploring
 from napari_integrated_cell.plugin.scene import scene_of
@@ -42,7 +52,7 @@ class ExploreWidget(Dock):
         self._connect()
         self._theme_changed()
         self._draw_origins()
-        self._session.open_then(lambda model: self._begin())
+        self._open()
 
     # ---------------------------------------------------------------- what the user sees
 
@@ -95,10 +105,23 @@ class ExploreWidget(Dock):
         self._walk.timeout.connect(self._wanderer.step)
         self.origin.activated.connect(lambda i: exploring.change(session, origin=self.origin.itemData(i)))
         self.start.clicked.connect(lambda _: self.set_out())
+        for keys, do in (
+            (QKeySequence.StandardKey.Undo, session.undo),
+            (QKeySequence.StandardKey.Redo, session.redo),
+        ):
+            shortcut = QShortcut(QKeySequence(keys), self)
+            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+            shortcut.activated.connect(do)
+        # Another model is opened when all that the old one leaves has been said.
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.timeout.connect(self._open)
 
         hold = self._hold
         events = session.events
         self._hear(
+            (events.model_source, self._another_model),
+            (events.device, self._another_model),
             (events.model, self._model_changed),
             (events.cell, self._draw_origins),
             (events.position, self._position_changed),
@@ -114,8 +137,16 @@ class ExploreWidget(Dock):
         hold.callback(self._pause)
 
     def _pause(self) -> None:
-        self._walk = None  # type: ignore[assignment]  # it went with the dock, and is not to be started again
+        # They went with the dock, and are not to be started again.
+        self._walk = self._soon = None  # type: ignore[assignment]
         exploring.change(self._session, walking=False)
+
+    def _open(self) -> None:
+        self._session.open_then(lambda model: self._begin())
+
+    def _another_model(self, *_: Any) -> None:
+        if self._soon is not None:
+            self._soon.start()
 
     def _begin(self) -> None:
         """With a model and nowhere to be: at the most probable cell."""

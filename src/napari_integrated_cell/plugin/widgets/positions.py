@@ -23,8 +23,10 @@ class Positions(QWidget):
         super().__init__(parent)
         self._session = session
         self._drawn: tuple[object, ...] = (None,)
-        self.undo = self._button("&Undo", "Go back to the position before.", session.undo)
-        self.redo = self._button("Re&do", "Go again to the position that was undone.", session.redo)
+        self.undo = self._button("&Undo", "Go back to the position before (Ctrl+Z).", session.undo)
+        self.redo = self._button(
+            "Re&do", "Go again to the position that was undone (Ctrl+Shift+Z).", session.redo
+        )
         self.copy = self._button("Cop&y", "Copy the position to the clipboard, as JSON.", self._copy)
         self.paste = self._button("Past&e", "Go to the position on the clipboard.", self._paste)
         self.kept = QComboBox()
