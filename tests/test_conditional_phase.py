@@ -160,6 +160,27 @@ def test_a_heavier_structure_channel_changes_what_autoencoders_learn() -> None:
     assert {name for name in plain if not same(plain[name], heavy[name])} == {"enc", "dec"}
 
 
+def test_a_structure_of_little_light_may_weigh_more() -> None:
+    """As a heavier structure channel in a batch of that structure alone, and as nothing where weights are 1."""
+
+    def gradients_of(
+        weights: Tensor | None, y: int | None = None, **fields: float
+    ) -> dict[str, list[Tensor]]:
+        phase = ConditionalPhase(toy_config(**fields), networks(), torch.Generator().manual_seed(7))
+        phase.light_weights = weights
+        x, labels, z_ref = batch()
+        phase.gradients(x, labels if y is None else torch.full_like(labels, y), z_ref)
+        return {name: [p.grad for p in getattr(phase.networks, name).parameters()] for name in ("enc", "dec")}
+
+    ones = torch.ones(MODEL.n_structures)
+    plain, weighed = gradients_of(None), gradients_of(ones)
+    assert all(same(plain[name], weighed[name]) for name in plain)
+    bright, dim = ones.clone(), ones.clone()
+    dim[1] = 3.0
+    assert not same(gradients_of(bright, 1)["dec"], gradients_of(dim, 1)["dec"])
+    assert same(gradients_of(bright, 0)["dec"], gradients_of(dim, 0)["dec"])
+
+
 def test_gradients_of_weighted_parts_add_up() -> None:
     once, twice = gradients(), None
     phase = ConditionalPhase(toy_config(), networks(), torch.Generator().manual_seed(7))

@@ -73,6 +73,7 @@ def losses(run: Path, phase: str) -> list[list[float]]:
             "decoding_discriminator_every": 2,
             "class_weights": "inverse",
             "structure_channel_weight": 4.0,
+            "light_weights": "inverse",
             "warm_up": 3,
             "warm_start": True,
             "mean_bias": True,

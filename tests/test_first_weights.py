@@ -7,7 +7,7 @@ import pytest
 import torch
 from toy_training import MODEL, ToyCells, toy_config
 
-from napari_ic_train.first_weights import mean_intensity, predict_mean, take_over
+from napari_ic_train.first_weights import mean_intensity, predict_mean, structure_light, take_over
 from napari_ic_train.phase import initialised
 from napari_ic_train.trainer import fit_conditional, fit_reference
 from napari_integrated_cell.model.config import ModelConfig
@@ -72,6 +72,16 @@ def test_a_silent_decoder_predicts_the_mean_of_every_channel() -> None:
         torch.nn.init.zeros_(decoder.image.weight)
         logits = decoder.image_logits(torch.randn(2, decoder.project.in_features))
         torch.testing.assert_close(logits.sigmoid().mean((0, 2, 3, 4)), mean[:n_channels])
+
+
+def test_a_structure_s_light_is_the_mean_of_its_cells() -> None:
+    cells = ToyCells()
+    x, labels = cells.images(np.arange(len(cells))), torch.from_numpy(np.asarray(cells.labels))
+    present = labels.unique()
+    expected = torch.stack([x[labels == structure, -1].mean() for structure in present])
+    light = structure_light(cells, int(present.max()) + 2)
+    torch.testing.assert_close(light[present], expected)
+    assert light[-1] == pytest.approx(expected.mean().item())
 
 
 def test_a_run_begins_there(tmp_path) -> None:

@@ -114,6 +114,23 @@ def test_the_last_channel_may_weigh_more_than_the_others(weight: float) -> None:
     assert found.item() == pytest.approx(expected, rel=1e-6)
 
 
+def test_cell_weights_weigh_the_last_channel_of_each_cell() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits, x = (torch.rand(2, 3, 2, 2, 2, generator=generator) for _ in range(2))
+    h = [[binary_cross_entropy(logits[n, i], x[n, i]).item() for i in range(3)] for n in range(2)]
+    expected = sum(a + b + 4 * w * c for (a, b, c), w in zip(h, (0.5, 3.0), strict=True)) / (2 * 6)
+    weights = torch.tensor([0.5, 3.0])
+    found = reconstruction_loss(logits, x, last_channel_weight=4.0, cell_weights=weights)
+    assert found.item() == pytest.approx(expected, rel=1e-6)
+    parts = [
+        reconstruction_loss(
+            logits[n : n + 1], x[n : n + 1], last_channel_weight=4.0, cell_weights=weights[n : n + 1]
+        )
+        for n in range(2)
+    ]
+    assert found.item() == pytest.approx(((parts[0] + parts[1]) / 2).item(), rel=1e-6)
+
+
 def test_class_weights_weigh_cells_and_parts_of_a_batch_add_up() -> None:
     generator = torch.Generator().manual_seed(0)
     scores, y = torch.randn(6, 3, generator=generator), torch.tensor([0, 0, 0, 1, 2, 2])

@@ -52,6 +52,8 @@ class ConditionalPhase(Phase):
     networks: ConditionalNetworks
     class_weights: Tensor | None = None
     """Weight of each structure's cells in the encoder's label loss (equation 9), (K,); none in the paper."""
+    light_weights: Tensor | None = None
+    """Weight of each structure's own channel in L_x (equation 13), (K,); none in the paper."""
 
     def forward(self, *batch: Tensor, judge: bool) -> ForwardPass:
         """Images (N, R + 1, Z, Y, X), labels (N,) and targets (N, n_ref) through the networks."""
@@ -77,7 +79,10 @@ class ConditionalPhase(Phase):
         u_drawn, u_observed = enc_d(z_drawn), enc_d(z_observed)
         losses = {
             "reconstruction": reconstruction_loss(
-                logits, x, last_channel_weight=self.config.structure_channel_weight
+                logits,
+                x,
+                last_channel_weight=self.config.structure_channel_weight,
+                cell_weights=None if self.light_weights is None else self.light_weights[y],
             ),
             "structure": structure_loss(y_logits, y, self.class_weights),
             "latent": latent_loss(z_ref, z_ref_target),

@@ -83,6 +83,10 @@ class TrainingConfig(BaseModel):
     structure_channel_weight : float
         Weight of the structure's channel in L_x of phase 2 against that of one reference channel; 1 in the paper.
         Structures are faint and sparse: unweighted, membrane and DNA make up nine tenths of the loss.
+    light_weights : {"none", "inverse"}
+        Weight of a cell's structure channel in L_x of phase 2: 1 as in the paper, or by the inverse of how much
+        light its structure has, with a mean over structures of 1. A structure's part in the loss goes with its
+        light, and a few nucleoli are drowned by a cell full of membranes.
     mode_share : float
         Share of the cells that phase 2 decodes with z^s at the prior's mode instead of their own. Structures are
         integrated there (Algorithm 3), where the paper's decoder meets no cell: draws from a prior of many
@@ -137,6 +141,7 @@ class TrainingConfig(BaseModel):
     generated: Generated = "paper"
     decoding_discriminator_every: int = Field(default=1, ge=1)
     structure_channel_weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    light_weights: Literal["none", "inverse"] = "none"
     mode_share: float = Field(default=0.0, ge=0, lt=1)
     class_weights: Literal["none", "inverse"] = "none"
     warm_start: bool = False

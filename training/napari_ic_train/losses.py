@@ -47,7 +47,9 @@ def binary_cross_entropy(logits: Tensor, target: Tensor, weight: Tensor | None =
     return F.binary_cross_entropy_with_logits(logits, target.to(logits.dtype), weight)
 
 
-def reconstruction_loss(logits: Tensor, x: Tensor, *, last_channel_weight: float = 1.0) -> Tensor:
+def reconstruction_loss(
+    logits: Tensor, x: Tensor, *, last_channel_weight: float = 1.0, cell_weights: Tensor | None = None
+) -> Tensor:
     """L_x of equations 3 and 13: H(x̂, x) over all voxels of all channels of (N, C, Z, Y, X) images.
 
     Parameters
@@ -59,12 +61,18 @@ def reconstruction_loss(logits: Tensor, x: Tensor, *, last_channel_weight: float
     last_channel_weight : float
         Weight of the last channel, in phase 2 the structure, against each of the others; the mean weight
         stays 1. The paper weighs all alike.
+    cell_weights : Tensor (N,), optional
+        Further weight of each cell's last channel; 1 in the paper.
     """
-    if last_channel_weight == 1:
+    if last_channel_weight == 1 and cell_weights is None:
         return binary_cross_entropy(logits, x)
     weight = _at_least_float32(logits).new_ones(x.shape[1], 1, 1, 1)
     weight[-1] = last_channel_weight
-    return binary_cross_entropy(logits, x, weight / weight.mean())
+    weight /= weight.mean()
+    if cell_weights is not None:
+        weight = weight.repeat(len(x), 1, 1, 1, 1)
+        weight[:, -1] *= cell_weights.to(weight).view(-1, 1, 1, 1)
+    return binary_cross_entropy(logits, x, weight)
 
 
 def latent_loss(z_hat: Tensor, z: Tensor) -> Tensor:

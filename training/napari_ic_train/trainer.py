@@ -24,7 +24,7 @@ from .cells import Cells, Indices, Load, check_cells, epoch_batches, flipped, re
 from .conditional_phase import ConditionalPhase
 from .config import TrainingConfig
 from .distributed import World
-from .first_weights import mean_intensity, predict_mean, take_over
+from .first_weights import mean_intensity, predict_mean, structure_light, take_over
 from .loop import Batch, EpochProgress, Job, TrainingDiverged, run_phase
 from .measures import Measure, measure
 from .phase import Networks, initialised
@@ -182,6 +182,9 @@ def fit_conditional(
         phase.class_weights = torch.from_numpy(len(cells) / (len(counts) * counts)).to(
             world.device, torch.float32
         )
+    if config.light_weights == "inverse":
+        inverse = 1 / structure_light(cells, config.model.n_structures).clip(1e-6)
+        phase.light_weights = (inverse / inverse.mean()).to(world.device)
     encoder.to(world.device)
 
     def reading(cells: Cells) -> Load:
