@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_integrated_cell.plugin.session import session_of
 
@@ -35,6 +35,13 @@ class Dock(QWidget):
         self.destroyed.connect(self._hold.close)
         self._end_work = lambda *_: session.tasks.close()
         self.destroyed.connect(self._end_work)
+
+    def _fill(self, *parts: QWidget) -> None:
+        """From top to bottom; the first takes the height that is left."""
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(4, 4, 4, 4)
+        for part in parts:
+            layout.addWidget(part, int(part is parts[0]))
 
     def _hear(self, *heard: tuple[Any, Callable[..., Any]]) -> None:
         """Listen to events until the dock is closed: pairs of a signal and who hears it."""

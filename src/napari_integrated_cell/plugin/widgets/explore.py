@@ -8,22 +8,13 @@ from napari.utils.notifications import show_error
 from napari.utils.theme import get_theme
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QKeySequence
-from qtpy.QtWidgets import (
-    QComboBox,
-    QGroupBox,
-    QHBoxLayout,
-    QLabel,
-    QPushButton,
-    QShortcut,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QShortcut, QWidget
 
 from napari_integrated_cell.plugin import exploring
 from napari_integrated_cell.plugin.scene import scene_of
 from napari_integrated_cell.plugin.wandering import Wanderer
 from napari_integrated_cell.plugin.widgets.axis_sliders import AxisSliders
-from napari_integrated_cell.plugin.widgets.column import Column
+from napari_integrated_cell.plugin.widgets.column import Column, titled
 from napari_integrated_cell.plugin.widgets.dock import Dock
 from napari_integrated_cell.plugin.widgets.positions import Positions
 from napari_integrated_cell.plugin.widgets.shown_channels import ShownChannels
@@ -66,6 +57,8 @@ class ExploreWidget(Dock):
             "the map, say), or the medoid of a stage."
         )
         self.origin.setAccessibleName("Start from")
+        self.origin.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.origin.setMinimumContentsLength(10)
         self.start = QPushButton("S&tart")
         self.start.setToolTip("Go there, and compare with it from now on.")
         self.where = QLabel()
@@ -74,27 +67,18 @@ class ExploreWidget(Dock):
         self.sliders = AxisSliders(session)
         self.positions = Positions(session)
 
-        row = QHBoxLayout()
+        chosen = QWidget()
+        row = QHBoxLayout(chosen)
+        row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.origin, 1)
         row.addWidget(self.start)
-        beginning = QGroupBox("Start from")
-        column = QVBoxLayout(beginning)
-        column.setContentsMargins(6, 6, 6, 6)
-        column.addLayout(row)
-        column.addWidget(self.where)
-        inside = QWidget()
-        column = QVBoxLayout(inside)
-        column.setContentsMargins(2, 2, 2, 2)
-        column.addWidget(beginning)
-        column.addWidget(_group("Shown", self.shown))
-        column.addWidget(_group("Axes", self.sliders))
-        column.addWidget(_group("Positions", self.positions))
-        column.addStretch(1)
-        scroll = Column()
-        scroll.setWidget(inside)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(4, 4, 4, 4)
-        layout.addWidget(scroll, 1)
+        column = Column(
+            titled("Start from", chosen, self.where),
+            titled("Shown", self.shown),
+            titled("Axes", self.sliders),
+            titled("Positions", self.positions),
+        )
+        self._fill(column)
 
     # ---------------------------------------------------------------- hearing of changes
 
@@ -231,11 +215,3 @@ class ExploreWidget(Dock):
             exploring.start_from(self._session, self.origin.currentData())
         except ValueError as error:
             show_error(str(error))
-
-
-def _group(title: str, widget: QWidget) -> QGroupBox:
-    group = QGroupBox(title)
-    layout = QVBoxLayout(group)
-    layout.setContentsMargins(6, 6, 6, 6)
-    layout.addWidget(widget)
-    return group

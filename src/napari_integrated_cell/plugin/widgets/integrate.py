@@ -6,26 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import (
-    QFormLayout,
-    QGroupBox,
-    QHBoxLayout,
-    QLabel,
-    QPushButton,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QFormLayout, QGroupBox, QWidget
 
 from napari_integrated_cell.plugin import integrating
 from napari_integrated_cell.plugin.layers import is_volume
 from napari_integrated_cell.plugin.widgets.checklist import StructureChecklist
 from napari_integrated_cell.plugin.widgets.choose_cell import CellChooser
 from napari_integrated_cell.plugin.widgets.choose_model import ModelChooser
-from napari_integrated_cell.plugin.widgets.column import Column
+from napari_integrated_cell.plugin.widgets.column import Column, titled
 from napari_integrated_cell.plugin.widgets.dock import Dock
 from napari_integrated_cell.plugin.widgets.layer_combo import LayerCombo
 from napari_integrated_cell.plugin.widgets.opinion import Opinion
 from napari_integrated_cell.plugin.widgets.preview import PosePreview, Posing, posing_of
+from napari_integrated_cell.plugin.widgets.work_row import WorkRow
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -67,44 +60,26 @@ class IntegrateWidget(Dock):
         )
         self.structure_layer.setAccessibleName("Structure layer")
         self.opinion = Opinion()
-        self.run = QPushButton("&Integrate structures")
-        self.run.setToolTip(
+        work = WorkRow(
+            "&Integrate structures",
             "Predict where each ticked structure most probably lies in this cell (the paper's Algorithm 3),\n"
-            "one layer per structure. Running again updates the layers."
+            "one layer per structure. Running again updates the layers.",
+            "Stop after the structure that is being predicted. What is ready stays.",
         )
-        font = self.run.font()
-        font.setBold(True)
-        self.run.setFont(font)
-        self.run.setMinimumHeight(36)
-        self.cancel = QPushButton("Canc&el")
-        self.cancel.setToolTip("Stop after the structure that is being predicted. What is ready stays.")
-        self.cancel.setMinimumHeight(36)
-        self.status = QLabel()
-        self.status.setWordWrap(True)
+        self.run, self.cancel, self.status = work.start, work.cancel, work.status
 
         question = QFormLayout()
         question.addRow("Structure layer", self.structure_layer)
         question.addRow(self.opinion)
-        inside = QWidget()
-        column = QVBoxLayout(inside)
-        column.setContentsMargins(2, 2, 2, 2)
-        column.addWidget(_group("Model", self.model))
-        column.addWidget(_group("Cell", self.cell, self.preview))
-        column.addWidget(_group("Structures", self.structures))
         asked = QGroupBox("What does a layer show?")
         asked.setLayout(question)
-        column.addWidget(asked)
-        column.addStretch(1)
-        scroll = Column()
-        scroll.setWidget(inside)
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.run, 3)
-        buttons.addWidget(self.cancel, 1)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(4, 4, 4, 4)
-        layout.addWidget(scroll, 1)
-        layout.addLayout(buttons)
-        layout.addWidget(self.status)
+        column = Column(
+            titled("Model", self.model),
+            titled("Cell", self.cell, self.preview),
+            titled("Structures", self.structures),
+            asked,
+        )
+        self._fill(column, work)
 
     # ---------------------------------------------------------------- hearing of changes
 
@@ -215,12 +190,3 @@ class IntegrateWidget(Dock):
         if isinstance(error, ValueError):
             self.preview.say(str(error))
         return isinstance(error, ValueError)
-
-
-def _group(title: str, *widgets: QWidget) -> QGroupBox:
-    group = QGroupBox(title)
-    layout = QVBoxLayout(group)
-    layout.setContentsMargins(6, 6, 6, 6)
-    for widget in widgets:
-        layout.addWidget(widget)
-    return group

@@ -9,7 +9,7 @@ import numpy as np
 from napari.utils.notifications import show_error
 from napari.utils.theme import get_theme
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_integrated_cell.plugin import mapping, opening_cells
 from napari_integrated_cell.plugin.colouring import Colouring, coloured, stage_colour, title_of
@@ -70,21 +70,17 @@ class MapWidget(Dock):
         )
         self.legend = Legend()
         self.cells = SelectedCells()
-        inside = QWidget()
-        column = QVBoxLayout(inside)
-        column.setContentsMargins(2, 2, 2, 2)
-        column.addWidget(self.controls.view)
-        column.addWidget(self.scatter, 1)
-        column.addWidget(self.controls.tools)
-        column.addWidget(self.controls.told)
-        column.addWidget(self.legend)
-        column.addWidget(self.cells)
-        column.addWidget(self.controls.source)
-        scroll = Column()
-        scroll.setWidget(inside)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(4, 4, 4, 4)
-        layout.addWidget(scroll)
+        column = Column(
+            self.controls.view,
+            self.scatter,
+            self.controls.tools,
+            self.controls.told,
+            self.legend,
+            self.cells,
+            self.controls.source,
+            tall=self.scatter,
+        )
+        self._fill(column)
 
     # ---------------------------------------------------------------- hearing of changes
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyqtgraph as pg
-from napari.utils.theme import get_theme
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
+
+from napari_integrated_cell.plugin.widgets.still_plot import colour_axes, keep_still
 
 if TYPE_CHECKING:
     from napari_integrated_cell.traversal import Walk
@@ -51,11 +52,8 @@ class PathPlot(QWidget):
         self._turn.setLabel("bottom", "frame")
         self._playheads = []
         for plot in (self._norm, self._turn):
-            plot.setMenuEnabled(False)
-            plot.hideButtons()
-            plot.setMouseEnabled(x=False, y=False)
+            keep_still(plot)
             plot.getAxis("left").setWidth(46)
-            plot.getViewBox().wheelEvent = lambda event, axis=None: event.ignore()  # the dock scrolls
             playhead = pg.InfiniteLine(0, angle=90, movable=False)
             playhead.setZValue(10)
             plot.addItem(playhead)
@@ -68,14 +66,7 @@ class PathPlot(QWidget):
 
     def use_theme(self, name: str) -> None:
         """Draw in the colours of a theme of napari's."""
-        theme = get_theme(name)
-        self._foreground = theme.text.as_hex()
-        self._plots.setBackground(theme.background.as_hex())
-        for plot in (self._norm, self._turn):
-            for side in ("left", "bottom"):
-                axis = plot.getAxis(side)
-                axis.setPen(theme.secondary.as_hex())
-                axis.setTextPen(self._foreground)
+        self._foreground, _ = colour_axes(self._plots, (self._norm, self._turn), name)
         for playhead in self._playheads:
             playhead.setPen(pg.mkPen(self._foreground, width=1))
 

@@ -6,25 +6,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import (
-    QGroupBox,
-    QHBoxLayout,
-    QLabel,
-    QPushButton,
-    QSpinBox,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QSpinBox, QWidget
 
 from napari_integrated_cell.plugin import filming, traversing
 from napari_integrated_cell.plugin.walk_frames import MB, memory_said
 from napari_integrated_cell.plugin.walk_plan import planned_structures
 from napari_integrated_cell.plugin.widgets.checklist import StructureChecklist
-from napari_integrated_cell.plugin.widgets.column import Column
+from napari_integrated_cell.plugin.widgets.column import Column, titled
 from napari_integrated_cell.plugin.widgets.dock import Dock
 from napari_integrated_cell.plugin.widgets.keep_walk import WalkKeeper
 from napari_integrated_cell.plugin.widgets.path_plot import PathPlot
 from napari_integrated_cell.plugin.widgets.plan_walk import WalkPlanner
+from napari_integrated_cell.plugin.widgets.work_row import WorkRow
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -72,48 +65,24 @@ class TraverseWidget(Dock):
         self.budget.setAccessibleName("Memory for decoded frames")
         self.memory = QLabel()
         self.memory.setWordWrap(True)
-        self.make = QPushButton("Ma&ke the walk")
-        self.make.setToolTip(
+        work = WorkRow(
+            "Ma&ke the walk",
             "Decode the walk into layers with a time axis; play it with napari's own slider. Making it again\n"
-            "replaces them. What is shown is what the model holds most probable: none of it was observed."
+            "replaces them. What is shown is what the model holds most probable: none of it was observed.",
+            "Stop making the walk. The one that is shown stays.",
         )
-        font = self.make.font()
-        font.setBold(True)
-        self.make.setFont(font)
-        self.make.setMinimumHeight(36)
-        self.cancel = QPushButton("Canc&el")
-        self.cancel.setToolTip("Stop making the walk. The one that is shown stays.")
-        self.cancel.setMinimumHeight(36)
-        self.status = QLabel()
-        self.status.setWordWrap(True)
+        self.make, self.cancel, self.status = work.start, work.cancel, work.status
         self.keeper = WalkKeeper(self._session)
 
         self.way.form.addRow(self.plot)
-        shown = QGroupBox("Structures, with membrane and DNA")
-        column = QVBoxLayout(shown)
-        column.setContentsMargins(6, 6, 6, 6)
-        column.addWidget(self.structures)
-        kept = QHBoxLayout()
-        kept.addWidget(self.memory, 1)
-        kept.addWidget(QLabel("up to"))
-        kept.addWidget(self.budget)
-        column.addLayout(kept)
-        inside = QWidget()
-        column = QVBoxLayout(inside)
-        column.setContentsMargins(2, 2, 2, 2)
-        for group in (self.way, shown, self.keeper):
-            column.addWidget(group)
-        column.addStretch(1)
-        scroll = Column()
-        scroll.setWidget(inside)
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.make, 3)
-        buttons.addWidget(self.cancel, 1)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(4, 4, 4, 4)
-        layout.addWidget(scroll, 1)
-        layout.addLayout(buttons)
-        layout.addWidget(self.status)
+        kept = QWidget()
+        row = QHBoxLayout(kept)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.memory, 1)
+        row.addWidget(QLabel("up to"))
+        row.addWidget(self.budget)
+        shown = titled("Structures, with membrane and DNA", self.structures, kept)
+        self._fill(Column(self.way, shown, self.keeper), work)
 
     # ---------------------------------------------------------------- hearing of changes
 

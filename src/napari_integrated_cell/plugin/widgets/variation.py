@@ -6,27 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QSignalBlocker
-from qtpy.QtWidgets import (
-    QComboBox,
-    QFormLayout,
-    QGroupBox,
-    QHBoxLayout,
-    QLabel,
-    QPushButton,
-    QSpinBox,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QComboBox, QFormLayout, QGroupBox, QSpinBox, QWidget
 
 from napari_integrated_cell.model.variation import RIDGE
 from napari_integrated_cell.plugin import varying
 from napari_integrated_cell.plugin.doubt import CELL, DRAW, POSITION
 from napari_integrated_cell.plugin.variation_layers import VariationLayers
 from napari_integrated_cell.plugin.widgets.checklist import StructureChecklist
-from napari_integrated_cell.plugin.widgets.column import Column
+from napari_integrated_cell.plugin.widgets.column import Column, titled
 from napari_integrated_cell.plugin.widgets.dock import Dock
 from napari_integrated_cell.plugin.widgets.draw_scrubber import DrawScrubber
 from napari_integrated_cell.plugin.widgets.variation_chart import VariationChart, legend
+from napari_integrated_cell.plugin.widgets.work_row import WorkRow
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -75,20 +66,13 @@ class VariationWidget(Dock):
         )
         self.n.setAccessibleName("Draws of each structure")
         self.structures = StructureChecklist()
-        self.run = QPushButton("Measure varia&tion")
-        self.run.setToolTip(
+        work = WorkRow(
+            "Measure varia&tion",
             "Draw each ticked structure n times in this shape and compare the draws inside the cell (the paper's\n"
-            "Algorithm 4). Structures that were measured already, with as many draws, are kept."
+            "Algorithm 4). Structures that were measured already, with as many draws, are kept.",
+            "Stop drawing. The structures that are measured stay.",
         )
-        font = self.run.font()
-        font.setBold(True)
-        self.run.setFont(font)
-        self.run.setMinimumHeight(36)
-        self.cancel = QPushButton("Canc&el")
-        self.cancel.setToolTip("Stop drawing. The structures that are measured stay.")
-        self.cancel.setMinimumHeight(36)
-        self.status = QLabel()
-        self.status.setWordWrap(True)
+        self.run, self.cancel, self.status = work.start, work.cancel, work.status
         self.chart = VariationChart()
         self.scrubber = DrawScrubber()
 
@@ -98,27 +82,8 @@ class VariationWidget(Dock):
         form.addRow("In the shape of", self.subject)
         form.addRow("Draws", self.n)
         form.addRow(self.structures)
-        inside = QWidget()
-        column = QVBoxLayout(inside)
-        column.setContentsMargins(2, 2, 2, 2)
-        column.addWidget(asked)
-        for title, widget in (("How much", self.chart), ("Where", self.scrubber)):
-            group = QGroupBox(title)
-            layout = QVBoxLayout(group)
-            layout.setContentsMargins(6, 6, 6, 6)
-            layout.addWidget(widget)
-            column.addWidget(group)
-        column.addStretch(1)
-        scroll = Column()
-        scroll.setWidget(inside)
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.run, 3)
-        buttons.addWidget(self.cancel, 1)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(4, 4, 4, 4)
-        layout.addWidget(scroll, 1)
-        layout.addLayout(buttons)
-        layout.addWidget(self.status)
+        column = Column(asked, titled("How much", self.chart), titled("Where", self.scrubber))
+        self._fill(column, work)
 
     # ---------------------------------------------------------------- hearing of changes
 

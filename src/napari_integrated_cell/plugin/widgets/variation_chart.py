@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyqtgraph as pg
-from napari.utils.theme import get_theme
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_integrated_cell.model.variation_reference import GROUPS
+from napari_integrated_cell.plugin.widgets.still_plot import colour_axes, keep_still
 from napari_integrated_cell.vocabulary import colour_of, structure
 
 if TYPE_CHECKING:
@@ -53,14 +53,11 @@ class VariationChart(QWidget):
         layout.addWidget(self._view)
         layout.addWidget(self.words)
         self._plot = plot = self._view.getPlotItem()
-        plot.setMenuEnabled(False)
-        plot.hideButtons()
-        plot.setMouseEnabled(x=False, y=False)
+        keep_still(plot)
         plot.invertY(True)
         plot.showAxis("right")
         plot.setLabel("bottom", "score −log|ρ|/n  (larger: less variation)")
         plot.setLabel("right", "effective rank")
-        plot.getViewBox().wheelEvent = lambda event, axis=None: event.ignore()  # the dock scrolls
         self._view.scene().sigMouseClicked.connect(self._clicked)
         self.rows: list[str] = []
         self.bars: Any = None
@@ -69,13 +66,7 @@ class VariationChart(QWidget):
 
     def use_theme(self, name: str) -> None:
         """Draw in the colours of a theme of napari's."""
-        theme = get_theme(name)
-        self._foreground, self._faint = theme.text.as_hex(), theme.secondary.as_hex()
-        self._view.setBackground(theme.background.as_hex())
-        for side in ("left", "right", "bottom"):
-            axis = self._plot.getAxis(side)
-            axis.setPen(self._faint)
-            axis.setTextPen(self._foreground)
+        self._foreground, self._faint = colour_axes(self._view, (self._plot,), name)
 
     def show_scores(
         self,
