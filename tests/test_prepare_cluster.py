@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import dask
 import distributed
 import pytest
 from tiny_cells import assert_equal, prepared, write_tiny
@@ -134,9 +135,12 @@ def die_at_three(numbers: list[int]) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+@pytest.mark.timeout(120)
 def test_an_item_that_kills_its_workers_is_given_up_and_its_batch_is_not():
     batches = [list(range(start, start + 5)) for start in (0, 5, 10)]
-    settled = [(list(batch), trouble) for batch, trouble in spread(die_at_three, batches, workers=2)]
+    # As on a machine where a worker takes longer to come back than dask waits for it.
+    with dask.config.set({"distributed.deploy.lost-worker-timeout": "1 ms"}):
+        settled = [(list(batch), trouble) for batch, trouble in spread(die_at_three, batches, workers=2)]
     lost = [batch for batch, trouble in settled if trouble]
     assert lost == [[3]]
     assert sorted(number for batch, _ in settled for number in batch) == list(range(15))

@@ -108,6 +108,7 @@ def _in_flight(
 def _client(workers: int, threads: int, scheduler: str | None) -> Iterator[Any]:
     """A client of the scheduler at the address, or of a cluster of this machine's own."""
     try:
+        import dask
         from distributed import Client, LocalCluster
     except ImportError as error:
         raise ImportError(
@@ -130,6 +131,9 @@ def _client(workers: int, threads: int, scheduler: str | None) -> Iterator[Any]:
             yield client
         return
     with (
+        # dask dismisses for good a worker that is not back some seconds after it died. One that starts slowly and dies
+        # again would be, then the next, until none is left to wait for.
+        dask.config.set({"distributed.deploy.lost-worker-timeout": "52 weeks"}),
         LocalCluster(
             n_workers=workers,
             threads_per_worker=threads,
