@@ -11,9 +11,12 @@ import torch
 from napari_integrated_cell.model.config import preset
 from napari_integrated_cell.model.integrated_cell import IntegratedCell
 from napari_integrated_cell.model.latent import Landmark, LatentDistribution, LatentStatistics
+from napari_integrated_cell.plugin.scene import scene_of
+from napari_integrated_cell.plugin.scene_layers import DIFFERENCE
 from napari_integrated_cell.plugin.session import Session, session_of
 from napari_integrated_cell.plugin.tasks import Tasks, immediately
 from napari_integrated_cell.plugin.widgets.explore import ExploreWidget
+from napari_integrated_cell.position import decode
 
 SHOWN = ("membrane", "dna", "TOM20")
 
@@ -85,11 +88,37 @@ def opened(viewer: Any, qtbot: Any) -> ExploreWidget:
 
 def settled(viewer: Any, qtbot: Any) -> None:
     """Wait until what is shown is the session's position."""
-    from napari_integrated_cell.plugin.scene import scene_of
-
     session = session_of(viewer)
     scene = scene_of(viewer, session)
     qtbot.waitUntil(
         lambda: session.position is not None and scene.showing is session.position and scene.at_rest,
         timeout=60_000,
     )
+
+
+def layers(viewer: Any) -> dict[str, Any]:
+    """The explorer's layers, by channel."""
+    return scene_of(viewer, session_of(viewer)).layers.by_channel
+
+
+def assert_shows(viewer: Any, position: Any, channels: Any = SHOWN) -> None:
+    """The visible layers hold what the library decodes at a position."""
+    model, found = session_of(viewer).model, layers(viewer)
+    visible = {c for c, layer in found.items() if layer.visible and c != DIFFERENCE}
+    assert visible == set(channels)
+    for channel, volume in decode(model, position, channels).items():
+        np.testing.assert_allclose(found[channel].data, volume, atol=1e-5)
+
+
+def choose(combo: Any, data: Any) -> None:
+    """As a hand does."""
+    combo.setCurrentIndex(combo.findData(data))
+    combo.activated.emit(combo.currentIndex())
+
+
+def drag(row: Any, *values: float) -> None:
+    """Hold a slider, move it over some values, let it go."""
+    row.slider.setSliderDown(True)
+    for value in values:
+        row.slider.setSliderPosition(round(100 * value))
+    row.slider.setSliderDown(False)

@@ -7,7 +7,8 @@ import pytest
 import torch
 from toy_training import MODEL, ToyCells, toy_config
 
-from napari_ic_train.first_weights import mean_intensity, predict_mean, structure_light, take_over
+from napari_ic_train.first_weights import predict_mean, take_over
+from napari_ic_train.light import mean_intensity, structure_light
 from napari_ic_train.phase import initialised
 from napari_ic_train.trainer import fit_conditional, fit_reference
 from napari_integrated_cell.model.config import ModelConfig

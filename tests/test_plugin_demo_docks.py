@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from explore_fixtures import settled
+from explore_fixtures import assert_shows, choose, drag, settled
 from plugin_fixtures import PLUGIN, add_cell, needs_display, no_memory, picture, press, simulated
 from qtpy.QtCore import QPoint, Qt
-from test_plugin_explore_dock import assert_shows, choose, drag
 from test_plugin_map import at
 from test_plugin_traverse import assert_drawn
 from walk_fixtures import decoded, made, planned

@@ -103,7 +103,7 @@ def share_inside(layer, cells, label: int, beyond: float) -> float:
 
 
 def pictures(viewer, qtbot, tmp_path: Path, name: str) -> None:
-    """The window in 2D, and in 3D with a few structures that do not hide each other."""
+    """The window in 2D, and in 3D with all structures and with a few that do not hide each other."""
     cells, nuclei = viewer.layers["cell_labels"], viewer.layers["nucleus_labels"]
     made = result_layers(viewer).values()
     box = np.mean([layer.extent.world for layer in made], axis=0)
@@ -115,13 +115,15 @@ def pictures(viewer, qtbot, tmp_path: Path, name: str) -> None:
     qtbot.wait(500)
     picture(viewer, tmp_path, f"{name}-2d")
     cells.visible = nuclei.visible = False
-    for layer in made:
-        layer.visible = fields(layer)["structure"] in ("fibrillarin", "lamin-B1", "ST6GAL1", "TOM20", "ZO1")
-        layer.opacity = 0.8
     viewer.dims.ndisplay = 3
     viewer.camera.angles = (10, 25, 60)
     viewer.camera.center = box.mean(axis=0)
     viewer.camera.zoom = 14
+    qtbot.wait(500)
+    picture(viewer, tmp_path, f"{name}-3d-all")
+    for layer in made:
+        layer.visible = fields(layer)["structure"] in ("fibrillarin", "lamin-B1", "ST6GAL1", "TOM20", "ZO1")
+        layer.opacity = 0.8
     qtbot.wait(500)
     picture(viewer, tmp_path, f"{name}-3d")
 

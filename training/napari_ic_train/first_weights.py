@@ -2,34 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from napari_integrated_cell.model.blocks import DecoderTrunk
 from napari_integrated_cell.model.networks import ConditionalNetworks, ReferenceEncoder, ReferenceNetworks
-
-from .cells import Cells
-
-CELLS_FOR_MEAN = 256
-CELLS_FOR_LIGHT = 64
-
-
-def mean_intensity(cells: Cells) -> Tensor:
-    """Mean of every channel, (R + 1,), over some cells spread evenly over the data."""
-    chosen = np.unique(np.linspace(0, len(cells) - 1, min(CELLS_FOR_MEAN, len(cells))).astype(np.int64))
-    return torch.stack([cells.images(np.array([index]))[0].mean(dim=(1, 2, 3)) for index in chosen]).mean(0)
-
-
-def structure_light(cells: Cells, n_structures: int) -> Tensor:
-    """Mean intensity of each structure's channel, (K,), over some of its cells; their mean where it has none."""
-    labels = np.asarray(cells.labels)
-    light = torch.full((n_structures,), torch.nan)
-    for structure in np.unique(labels):
-        its = np.flatnonzero(labels == structure)
-        chosen = its[np.unique(np.linspace(0, len(its) - 1, min(CELLS_FOR_LIGHT, len(its))).astype(np.int64))]
-        light[structure] = torch.stack([cells.images(np.array([i]))[0, -1].mean() for i in chosen]).mean()
-    return light.where(~light.isnan(), light.nanmean())
 
 
 @torch.no_grad()

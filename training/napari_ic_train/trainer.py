@@ -24,7 +24,8 @@ from .cells import Cells, Indices, Load, check_cells, epoch_batches, flipped, re
 from .conditional_phase import ConditionalPhase
 from .config import TrainingConfig
 from .distributed import World
-from .first_weights import mean_intensity, predict_mean, structure_light, take_over
+from .first_weights import predict_mean, take_over
+from .light import mean_intensity, structure_light
 from .loop import Batch, EpochProgress, Job, TrainingDiverged, run_phase
 from .measures import Measure, measure
 from .phase import Networks, initialised

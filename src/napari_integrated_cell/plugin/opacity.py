@@ -23,20 +23,24 @@ def opacities(together: int) -> tuple[float, float]:
     In a plane few structures meet. Through a volume every ray meets nearly all of them, each at its brightest: what
     adds up to a picture in a plane adds up to white.
     """
-    share = min(1.0, _BRIGHT / max(together, 1))
+    share = min(1.0, _BRIGHT / together)
     return share**0.5, share
 
 
 def opacity_in(viewer: ViewerModel, of_layer: tuple[float, float]) -> float:
-    """That of the two which the viewer's present display asks for; from now on layers follow it.
+    """That of the two, in a plane and in 3D, which the viewer's present display asks for."""
+    return of_layer[viewer.dims.ndisplay == 3]
 
-    A layer follows that has the pair in its metadata, under ``"opacity"``, until the user sets another opacity.
+
+def follow_display(viewer: ViewerModel) -> None:
+    """Let layers change with the viewer's display, from now on.
+
+    Those do that have both opacities in their metadata, under ``"opacity"``, until the user sets another.
     """
     viewer = getattr(viewer, "__wrapped__", viewer)  # plugins are handed a proxy, another one each time
     if viewer not in _following:
         _following.add(viewer)
         viewer.dims.events.ndisplay.connect(lambda event: _follow(viewer))
-    return of_layer[viewer.dims.ndisplay == 3]
 
 
 def untouched_opacity(layer: Layer, viewer: ViewerModel) -> bool:

@@ -10,7 +10,7 @@ from napari.utils.colormaps import Colormap
 from numpy.typing import NDArray
 
 from napari_integrated_cell.plugin.layers import MARK, mark_of
-from napari_integrated_cell.plugin.opacity import opacities, opacity_in, untouched_opacity
+from napari_integrated_cell.plugin.opacity import follow_display, opacities, opacity_in, untouched_opacity
 from napari_integrated_cell.vocabulary import structure
 
 if TYPE_CHECKING:
@@ -73,16 +73,11 @@ def show_structure(
     """
     limits = contrast_limits(volume)
     opacity = opacities(together)
-    mark = {
-        "run": run,
-        "structure": name,
-        "contrast_limits": list(limits),
-        "opacity": opacity,
-        **about,
-    }
+    mark = {"run": run, "structure": name, "contrast_limits": list(limits), "opacity": opacity, **about}
     affine = ground.to_world @ pose.layer_affine
     scale = (pose.box.voxel_size,) * 3
     layer = result_layers(viewer, run).get(name)
+    follow_display(viewer)
     if layer is None:
         return viewer.add_image(
             volume,

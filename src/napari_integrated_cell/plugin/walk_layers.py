@@ -12,7 +12,7 @@ from napari.utils.colormaps import Colormap
 from psygnal import Signal
 
 from napari_integrated_cell.plugin.layers import MARK, mark_of
-from napari_integrated_cell.plugin.opacity import opacities, opacity_in, untouched_opacity
+from napari_integrated_cell.plugin.opacity import follow_display, opacities, opacity_in, untouched_opacity
 from napari_integrated_cell.plugin.results import bring_into_view
 from napari_integrated_cell.plugin.walk_frames import Frames, WalkImage
 from napari_integrated_cell.position import Position
@@ -197,6 +197,7 @@ class ShownWalk:
             "simulated": bool(self.traversal.model.card.get("simulated")),
             "description": self.traversal.description,
         }
+        follow_display(self.viewer)
         if layer is None:
             self.viewer.add_image(
                 data,

@@ -29,8 +29,8 @@ class Column(QScrollArea):
         The one of them that takes the height that is left; below the last when left out.
     """
 
-    def __init__(self, *widgets: QWidget, tall: QWidget | None = None, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, *widgets: QWidget, tall: QWidget | None = None) -> None:
+        super().__init__()
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)

@@ -8,7 +8,7 @@ _HEIGHT = 36  # pixels: the buttons that a dock is there for are easy to hit
 
 
 class WorkRow(QWidget):
-    """Stays in view below what scrolls.
+    """Stays in view below what scrolls; its buttons are ``start`` and ``cancel``, and ``status`` says what is done.
 
     Parameters
     ----------
@@ -18,8 +18,8 @@ class WorkRow(QWidget):
         What stopping does, and what stays.
     """
 
-    def __init__(self, text: str, tip: str, cancel_tip: str, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, text: str, tip: str, cancel_tip: str) -> None:
+        super().__init__()
         self.start = QPushButton(text)
         self.start.setToolTip(tip)
         font = self.start.font()
