@@ -182,9 +182,8 @@ def test_fitted_networks_are_those_that_were_trained(tmp_path: Path) -> None:
     for ours, theirs in zip(trained, loaded, strict=True):
         there = theirs.state_dict()
         assert all(torch.equal(value, there[name]) for name, value in ours.state_dict().items())
-    with (
-        torch.no_grad()
-    ):  # the trained ones lie in memory with their channels last: other kernels may round otherwise
+    # The trained ones lie in memory with their channels last: other kernels may round otherwise.
+    with torch.no_grad():
         torch.testing.assert_close(trained.dec(trained.enc(x)), loaded.dec(loaded.enc(x)))
     assert not any(network.training for network in (*trained, *loaded))
     with pytest.raises(ValueError, match=r"conditional phase of .* is not finished"):
