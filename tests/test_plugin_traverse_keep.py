@@ -73,6 +73,31 @@ def test_a_gif_of_the_canvas_shows_what_the_canvas_shows(dock, viewer, qtbot, mo
     assert [p.name for p in tmp_path.iterdir()] == ["walk.gif"]
 
 
+def test_a_frame_that_comes_just_after_its_place_was_drawn_is_filmed_itself(
+    viewer, qtbot, monkeypatch, shown, tmp_path
+):
+    go_to = shown.go_to
+
+    def late(frame):
+        """Draw before the frame is there, and have it there before anyone looks: as another thread may."""
+        go_to(frame)
+        shown.frames.put(frame, shown.traversal.decoded(frame))
+
+    monkeypatch.setattr(shown, "decode", lambda: None)
+    monkeypatch.setattr(shown, "go_to", late)
+    filming.export_canvas(session_of(viewer), tmp_path / "walk.gif")
+    exported(viewer, qtbot)
+    monkeypatch.undo()
+    shown.draw()
+    shown.decode()
+    own = [canvas(viewer, shown, qtbot, t) for t in range(9)]
+    with Image.open(tmp_path / "walk.gif") as gif:
+        assert gif.n_frames == 9
+        pictures = [np.asarray(gif.convert("RGB")).astype(int) for t in range(9) if gif.seek(t) is None]
+    errors = np.array([[np.abs(p - o).mean() for o in own] for p in pictures])
+    assert errors.argmin(1).tolist() == list(range(9))
+
+
 def test_an_mp4_of_the_canvas(dock, viewer, qtbot, monkeypatch, shown, tmp_path, notified):
     keep(dock, viewer, qtbot, monkeypatch, "canvas", tmp_path / "walk", "MP4 film (*.mp4)")
     path = tmp_path / "walk.mp4"

@@ -156,6 +156,7 @@ class Camera:
             return
         self._waiting_for = None
         self._shown.go_to(frame)
+        self._shown.draw()  # it may have come after the canvas drew the nearest one in its place
         try:
             picture = self._shown.viewer.screenshot(canvas_only=True, flash=False)
         except Exception as error:

@@ -135,14 +135,18 @@ class ShownWalk:
             on_done=lambda _: self.decode(),
         )
 
+    def draw(self) -> None:
+        """Draw the frame at the playhead anew: what was drawn may be the nearest there was, while it was decoded."""
+        for layer in self.layers:
+            layer.refresh(extent=False, highlight=False)
+        self._say()
+
     def _take(self, frame: int) -> None:
         """A frame is there: draw it if it is looked at."""
         if self.ended:
             return
         if frame == self.playhead or self.viewer.dims.ndim - 4 in self.viewer.dims.displayed:
-            for layer in self.layers:
-                layer.refresh(extent=False, highlight=False)
-            self._say()
+            self.draw()
         self.arrived.emit(frame)
 
     def _follow(self, event: Any = None) -> None:
