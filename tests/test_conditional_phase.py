@@ -91,12 +91,13 @@ def test_a_discriminator_is_heard_by_its_own_network_alone(gamma: str, listener:
     assert {name for name in quietly if not same(quietly[name], loudly[name])} == {listener}
 
 
-def test_a_phase_may_weigh_its_encoding_discriminator_otherwise() -> None:
-    own = gradients(gamma_enc=10.0, conditional={"gamma_enc": 0.0})
-    assert same(own["enc"], gradients(gamma_enc=0.0)["enc"])
-    assert not same(own["enc"], gradients(gamma_enc=10.0)["enc"])
-    elsewhere = gradients(gamma_enc=10.0, reference={"gamma_enc": 0.0})
-    assert same(elsewhere["enc"], gradients(gamma_enc=10.0)["enc"])
+@pytest.mark.parametrize(("field", "both", "own"), [("gamma_enc", 10.0, 0.0), ("reconstruction_weight", 10.0, 2.0)])
+def test_a_phase_may_have_a_weight_of_its_own(field: str, both: float, own: float) -> None:
+    here = gradients(**{field: both, "conditional": {field: own}})
+    assert same(here["enc"], gradients(**{field: own})["enc"])
+    assert not same(here["enc"], gradients(**{field: both})["enc"])
+    elsewhere = gradients(**{field: both, "reference": {field: own}})
+    assert same(elsewhere["enc"], gradients(**{field: both})["enc"])
 
 
 def test_a_share_of_the_cells_is_decoded_at_the_priors_mode() -> None:

@@ -37,6 +37,9 @@ class PhaseConfig(BaseModel):
     gamma_enc : float, optional
         Weight of EncD's signal in this phase, if not that of both. z^s has far less to tell of an image than
         z^r: an EncD that is loud enough for one can drown the other.
+    reconstruction_weight : float, optional
+        Weight of L_x in this phase, if not that of both. In phase 1 the image is all that there is to learn; in
+        phase 2 the encoder hears it beside the label and z^r, which are easier.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,6 +47,7 @@ class PhaseConfig(BaseModel):
     epochs: int = Field(default=150, ge=1)
     max_minutes: float | None = Field(default=None, gt=0)
     gamma_enc: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    reconstruction_weight: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
     def ended(self, epoch: int, seconds: float) -> bool:
         """Whether a phase that has done so many epochs in so many seconds has run its course."""

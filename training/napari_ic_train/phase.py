@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from napari_integrated_cell.model.networks import ConditionalNetworks, ReferenceNetworks, initialise
 
-from .config import PhaseConfig, TrainingConfig
+from .config import TrainingConfig
 from .draws import Draws
 
 Networks = ReferenceNetworks | ConditionalNetworks
@@ -103,8 +103,17 @@ class Phase(ABC):
     @property
     def gamma_enc(self) -> float:
         """Weight of EncD's signal in the encoder's loss, of this phase or of both (equations 15, 17)."""
-        own: PhaseConfig = getattr(self.config, self.name)
-        return self.config.gamma_enc if own.gamma_enc is None else own.gamma_enc
+        return self._own("gamma_enc")
+
+    @property
+    def reconstruction_weight(self) -> float:
+        """Weight of L_x in the encoder's and the decoder's loss, of this phase or of both."""
+        return self._own("reconstruction_weight")
+
+    def _own(self, field: str) -> float:
+        """A weight of this phase where it has one of its own, else that of both phases."""
+        own = getattr(getattr(self.config, self.name), field)
+        return float(getattr(self.config, field) if own is None else own)
 
     @property
     def device(self) -> torch.device:
@@ -135,16 +144,15 @@ class Phase(ABC):
         """
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
             passed = self.forward(*batch, judge=judge)
-        config = self.config
         losses = passed.losses if weight == 1 else {k: weight * loss for k, loss in passed.losses.items()}
         enc, dec, enc_d, dec_d = (list(network.parameters()) for network in self.networks)
         losses["encoding_discriminator"].backward(inputs=enc_d, retain_graph=True)
-        reconstruction = config.reconstruction_weight * losses["reconstruction"]
+        reconstruction = self.reconstruction_weight * losses["reconstruction"]
         for_encoder = reconstruction + self.gamma_enc * losses["encoder_deception"]
         if judge:
             losses["decoding_discriminator"].backward(inputs=dec_d, retain_graph=True)
             # Section 2.3: what DecD has to say reaches the decoder alone, through the images.
-            deception = config.gamma_dec * losses["decoder_deception"]
+            deception = self.config.gamma_dec * losses["decoder_deception"]
             to_images = torch.autograd.grad(deception, passed.image_leaves)
             to_code = torch.autograd.grad(for_encoder, passed.code_leaves, retain_graph=True)
             torch.autograd.backward([reconstruction, *passed.images], [None, *to_images], inputs=dec)
