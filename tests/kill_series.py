@@ -1,20 +1,25 @@
-"""A run that is killed with SIGKILL again and again, and one that is not: ``kill_series.py FOLDER``.
+"""A run that is killed with SIGKILL again and again, and one that is not: ``kill_series.py FOLDER SEED``.
 
-Every life is a real process, forked from this one, which has imported torch and computed nothing. Half of them
-die at a random moment, half while a checkpoint is being written. What happened is printed as JSON.
+Every life is a real process, forked from this one, which has imported torch and computed nothing. Half of them die at
+a random moment. The others stop by themselves in the middle of writing a checkpoint and are killed there: how busy
+the machine is decides nothing of how often that happens. What happened is printed as JSON.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
+import torch._dynamo  # which every optimiser wants: better once here than in each life
 from toy_training import MODEL, ToyCells, toy_config
 
 from napari_ic_train import checkpoint
@@ -22,20 +27,67 @@ from napari_ic_train.config import PhaseConfig
 from napari_ic_train.trainer import fit_conditional, fit_reference
 from napari_integrated_cell.model.networks import ReferenceEncoder, initialise
 
-EPOCHS = 45
+EPOCHS = 26
 KILLS = 10
+WRITING = ("cut short", "not yet renamed", "renamed")
+FAR = 3  # epochs that a life which is killed at random gets on at most: ten lives do not reach the end
+
+
+class Held:
+    """A life that stops at a moment of its own, until it is killed there; it says so by a file."""
+
+    def __init__(self, out: Path) -> None:
+        self.said = out / "held"
+        self.said.unlink(missing_ok=True)
+
+    def here(self) -> None:
+        self.said.touch()
+        while True:
+            time.sleep(1)
+
+
+def hold_while_writing(held: Held, moment: str, checkpoints: int) -> None:
+    """Stop in the middle of writing the so manyeth checkpoint of this life."""
+    sync, rename, left = os.fsync, os.replace, itertools.count(checkpoints, -1)
+
+    def fsync(file: int) -> None:
+        if writing(file) and next(left) == 1:
+            if moment == "cut short":
+                os.ftruncate(file, os.fstat(file).st_size // 3)
+                held.here()
+            replaced.append(True)
+        sync(file)
+
+    def replace(aside: Path, path: Path) -> None:
+        if replaced and moment == "not yet renamed":
+            held.here()
+        rename(aside, path)
+        if replaced:
+            held.here()
+
+    def writing(file: int) -> bool:
+        return os.readlink(f"/proc/self/fd/{file}").endswith(".part")
+
+    replaced: list[bool] = []
+    checkpoint.os.fsync = fsync  # type: ignore[attr-defined]
+    checkpoint.os.replace = replace  # type: ignore[attr-defined]
+
+
+def hold_when_far(held: Held, folder: Path) -> None:
+    """Stop before a run ends that ought to have been killed long ago."""
+    rename, end = os.replace, epochs(folder) + FAR
+
+    def replace(aside: Path, path: Path) -> None:
+        rename(aside, path)
+        if epochs(folder) >= end:
+            held.here()
+
+    checkpoint.os.replace = replace  # type: ignore[attr-defined]
 
 
 def fit(phase: str, out: Path) -> None:
-    """One phase, from where the folder left it; syncing a file takes its time, as on a busy disk."""
+    """One phase, from where the folder left it."""
     torch.set_num_threads(1)
-    sync = os.fsync
-
-    def slow_sync(file: int) -> None:
-        time.sleep(0.005)
-        sync(file)
-
-    checkpoint.os.fsync = slow_sync  # type: ignore[attr-defined]
     length = PhaseConfig(epochs=EPOCHS)
     # Checkpoints within epochs too, at moments that no two runs share.
     config = toy_config(reference=length, conditional=length, checkpoint_minutes=0.004 / 60)
@@ -48,11 +100,12 @@ def fit(phase: str, out: Path) -> None:
         fit_conditional(ToyCells(), config, out, encoder=encoder, device="cpu", resume=True, held_out=unseen)
 
 
-def born(phase: str, out: Path) -> int:
+def born(phase: str, out: Path, prepare: Any = lambda: None) -> int:
     """A new process that fits; its number."""
     process = os.fork()
     if process == 0:
         try:
+            prepare()
             fit(phase, out)
             os._exit(0)
         except BaseException as error:
@@ -78,45 +131,39 @@ def epochs(folder: Path) -> int:
 
 
 def wait_anywhere(process: int, chance: random.Random, folder: Path) -> None:
-    """Until a random moment, before or after the first epoch of this life is saved; three epochs at most."""
+    """Until a random moment, before or after the first epoch of this life is saved."""
     before = epochs(folder)
     if chance.random() < 0.7:
         while epochs(folder) == before and alive(process):
             time.sleep(0.001)
     end = time.monotonic() + chance.uniform(0.0, 0.3)
-    while time.monotonic() < end and epochs(folder) < before + 3 and alive(process):
+    while time.monotonic() < end and alive(process):
         time.sleep(0.001)
 
 
-def wait_for_writing(process: int, chance: random.Random, folder: Path) -> None:
-    """Until one of the first three checkpoints of this life is being written."""
-    for _ in range(chance.randint(1, 3)):  # which of its checkpoints
-        while half_written(folder) and alive(process):
-            time.sleep(0.0002)
-        while not half_written(folder) and alive(process):
-            time.sleep(0.0002)
-    time.sleep(chance.uniform(0.0, 0.004))
-
-
-def series(phase: str, out: Path, chance: random.Random) -> list[dict[str, object]]:
-    deaths: list[dict[str, object]] = []
+def series(phase: str, out: Path, chance: random.Random) -> Iterator[dict[str, object]]:
+    """The deaths of one phase."""
+    folder, moments = out / phase, itertools.cycle(WRITING)
     for number in range(KILLS):
-        process = born(phase, out)
+        held = Held(out)
         if number % 2:
-            wait_for_writing(process, chance, out / phase)
+            moment, which = next(moments), chance.randint(1, 3)
+            process = born(phase, out, lambda: hold_while_writing(held, moment, which))  # noqa: B023
+            while not held.said.exists() and alive(process):
+                time.sleep(0.001)
         else:
-            wait_anywhere(process, chance, out / phase)
+            moment = "anywhere"
+            process = born(phase, out, lambda: hold_when_far(held, folder))  # noqa: B023
+            wait_anywhere(process, chance, folder)
         os.kill(process, signal.SIGKILL)
         _, status = os.waitpid(process, 0)
-        saved = checkpoint.checkpoints(out / phase)
-        deaths.append(
-            {
-                "killed": os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL,
-                "half": half_written(out / phase),
-                "last": saved[-1].name if saved else None,
-            }
-        )
-    return deaths
+        saved = checkpoint.checkpoints(folder)
+        yield {
+            "killed": os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL,
+            "moment": moment,
+            "half": half_written(folder),
+            "last": saved[-1].name if saved else None,
+        }
 
 
 def finish(phase: str, out: Path) -> None:
@@ -127,9 +174,11 @@ def finish(phase: str, out: Path) -> None:
 
 if __name__ == "__main__":
     folder, seed = Path(sys.argv[1]), int(sys.argv[2])
+    (folder / "broken").mkdir()
     result = {}
     for phase in ("reference", "conditional"):
-        result[phase] = series(phase, folder / "broken", random.Random(seed))
+        result[phase] = list(series(phase, folder / "broken", random.Random(seed)))
         finish(phase, folder / "broken")
         finish(phase, folder / "unbroken")
+    (folder / "broken" / "held").unlink(missing_ok=True)
     print(json.dumps(result))

@@ -91,7 +91,9 @@ def test_a_discriminator_is_heard_by_its_own_network_alone(gamma: str, listener:
     assert {name for name in quietly if not same(quietly[name], loudly[name])} == {listener}
 
 
-@pytest.mark.parametrize(("field", "both", "own"), [("gamma_enc", 10.0, 0.0), ("reconstruction_weight", 10.0, 2.0)])
+@pytest.mark.parametrize(
+    ("field", "both", "own"), [("gamma_enc", 10.0, 0.0), ("reconstruction_weight", 10.0, 2.0)]
+)
 def test_a_phase_may_have_a_weight_of_its_own(field: str, both: float, own: float) -> None:
     here = gradients(**{field: both, "conditional": {field: own}})
     assert same(here["enc"], gradients(**{field: own})["enc"])

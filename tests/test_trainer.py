@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -154,7 +153,9 @@ def test_a_vanished_store_leaves_the_last_epoch(whole_run: Path, tmp_path: Path)
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked")
+@pytest.mark.skipif(
+    not Path("/proc/self/fd").is_dir(), reason="processes are forked, and look at their own files"
+)
 def test_twenty_kills_change_no_bit(tmp_path: Path) -> None:
     script = Path(__file__).with_name("kill_series.py")
     done = subprocess.run(
@@ -164,8 +165,9 @@ def test_twenty_kills_change_no_bit(tmp_path: Path) -> None:
     series = json.loads(done.stdout)
     deaths = [death for phase in series.values() for death in phase]
     assert [death["killed"] for death in deaths] == [True] * 20
-    assert sum(bool(death["half"]) for death in deaths) >= 5, "too few died while writing"
-    assert sum(not death["half"] for death in deaths) >= 5, "too few died while not writing"
+    for death in deaths:
+        if death["moment"] != "anywhere":
+            assert bool(death["half"]) == (death["moment"] != "renamed"), death
     assert any(death["last"] and not death["last"].endswith("-000000.safetensors") for death in deaths)
     for phase in series:
         assert len({death["last"] for death in series[phase]}) > 3, "it never came far"
