@@ -420,6 +420,45 @@ def test_targets_are_those_of_the_flipped_cells() -> None:
     torch.testing.assert_close(plain[:, 0], targets[:, 0])
 
 
+def test_a_phase_may_flip_alone(tmp_path: Path) -> None:
+    cells = ToyCells()
+    cells.x *= torch.linspace(0, 1, MODEL.box[2])  # they are symmetric otherwise
+    short = {"epochs": 1}
+
+    def first_phase(name: str, **fields: object) -> tuple[Tensor, int]:
+        config = toy_config(**{"reference": short, "conditional": short, **fields})
+        networks = fit_reference(cells, config, tmp_path / name, device="cpu")
+        return networks.dec.image.weight.detach(), reference_targets(cells, networks.enc, config).shape[1]
+
+    plain, n_flips = first_phase("neither")
+    assert n_flips == 1
+    weight, n_flips = first_phase("first", reference={**short, "augment_flips": True})
+    assert not torch.equal(weight, plain)
+    assert n_flips == 1
+    weight, n_flips = first_phase("second", conditional={**short, "augment_flips": True})
+    assert torch.equal(weight, plain)
+    assert n_flips == 4
+    weight, n_flips = first_phase(
+        "not first", augment_flips=True, reference={**short, "augment_flips": False}
+    )
+    assert torch.equal(weight, plain)
+    assert n_flips == 4
+
+    encoder = ReferenceEncoder(MODEL)
+    weights = [
+        fit_conditional(
+            cells,
+            toy_config(reference=short, conditional={**short, "augment_flips": flips}),
+            tmp_path / f"flips {flips}",
+            encoder=encoder,
+            device="cpu",
+        ).dec.image.weight
+        for flips in (None, False, True)
+    ]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
 def test_targets_come_from_phase_1_in_eval_mode(tmp_path: Path) -> None:
     class Spy(nn.Module):
         def __init__(self, encoder: nn.Module) -> None:

@@ -143,7 +143,7 @@ def reference_targets(
     """
     rank, size = (0, 1) if world is None else (world.rank, world.size)
     device = next(encoder.parameters()).device
-    flips = FLIPS if config.augment_flips else FLIPS[:1]
+    flips = FLIPS if config.in_phase("conditional", "augment_flips") else FLIPS[:1]
     encoder.eval()
     targets = torch.zeros(len(cells), len(flips), config.model.n_ref)
     for start in range(0, len(cells), ENCODE_BATCH)[rank::size]:

@@ -40,6 +40,9 @@ class PhaseConfig(BaseModel):
     reconstruction_weight : float, optional
         Weight of L_x in this phase, if not that of both. In phase 1 the image is all that there is to learn; in
         phase 2 the encoder hears it beside the label and z^r, which are easier.
+    augment_flips : bool, optional
+        Whether this phase flips cells, if not as both. A decoder that meets a shape z^r with one cell's structure
+        alone learns that cell by heart, and has no need of z^s; flips give every structure four times the shapes.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,6 +51,7 @@ class PhaseConfig(BaseModel):
     max_minutes: float | None = Field(default=None, gt=0)
     gamma_enc: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     reconstruction_weight: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    augment_flips: bool | None = None
 
     def ended(self, epoch: int, seconds: float) -> bool:
         """Whether a phase that has done so many epochs in so many seconds has run its course."""
@@ -170,6 +174,11 @@ class TrainingConfig(BaseModel):
             fields = {name: field for name, field in value.items() if name != "preset"}
             return model_preset(value["preset"]).model_dump() | fields
         return value
+
+    def in_phase(self, phase: str, field: str) -> Any:
+        """A phase's own value of a field of `PhaseConfig`, or where it has none that of both phases."""
+        own = getattr(getattr(self, phase), field)
+        return getattr(self, field) if own is None else own
 
 
 def presets() -> tuple[str, ...]:

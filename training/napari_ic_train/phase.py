@@ -103,17 +103,12 @@ class Phase(ABC):
     @property
     def gamma_enc(self) -> float:
         """Weight of EncD's signal in the encoder's loss, of this phase or of both (equations 15, 17)."""
-        return self._own("gamma_enc")
+        return float(self.config.in_phase(self.name, "gamma_enc"))
 
     @property
     def reconstruction_weight(self) -> float:
         """Weight of L_x in the encoder's and the decoder's loss, of this phase or of both."""
-        return self._own("reconstruction_weight")
-
-    def _own(self, field: str) -> float:
-        """A weight of this phase where it has one of its own, else that of both phases."""
-        own = getattr(getattr(self.config, self.name), field)
-        return float(getattr(self.config, field) if own is None else own)
+        return float(self.config.in_phase(self.name, "reconstruction_weight"))
 
     @property
     def device(self) -> torch.device:

@@ -116,9 +116,8 @@ def fit_reference(
         return lambda indices, flips: (flipped(cells.references(indices), flips),)
 
     def plan(epoch: int) -> list[Batch]:
-        return epoch_batches(
-            len(cells), config.batch_size, flips=config.augment_flips, seed=order, epoch=epoch
-        )
+        flips = config.in_phase("reference", "augment_flips")
+        return epoch_batches(len(cells), config.batch_size, flips=flips, seed=order, epoch=epoch)
 
     load = reading(cells)
     measured = (
@@ -203,7 +202,7 @@ def fit_conditional(
         return epoch_batches(
             len(cells),
             config.batch_size,
-            flips=config.augment_flips,
+            flips=config.in_phase("conditional", "augment_flips"),
             seed=order,
             epoch=epoch,
             balanced_by=balanced_by,
