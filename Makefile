@@ -2,9 +2,8 @@
 # with; ARGS="..." is handed on to the command behind a target.
 BIN := .venv/bin
 SET_UP_FROM := pyproject.toml constraints.txt scripts/set-up
-# WORKERS=2 runs test files side by side, each process on a screen of its own. Not by default: the tests that kill
-# processes at chosen moments want a machine that keeps up.
-WORKERS ?= 1
+# Test files run side by side where there is more than one core, each process on a screen of its own.
+WORKERS ?= $(shell [ "$$(nproc 2>/dev/null || echo 1)" -gt 1 ] && echo 2 || echo 1)
 ON_A_SCREEN := scripts/with-screen $(BIN)/python
 
 .DEFAULT_GOAL := help
@@ -25,7 +24,7 @@ test: .venv/.set-up-for-tests ## Set up, then run every test on a virtual screen
 ifeq ($(WORKERS),1)
 	@$(ON_A_SCREEN) -m pytest $(ARGS)
 else
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --dist loadfile \
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder \
 		--tx '$(WORKERS)*popen//execmodel=main_thread_only//python=$(ON_A_SCREEN)' $(ARGS)
 endif
 

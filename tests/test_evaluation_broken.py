@@ -17,6 +17,8 @@ from napari_integrated_cell.integration import model_box
 from napari_integrated_cell.model.bundle import load_model, save_bundle
 from napari_integrated_cell.simulation import write_dataset
 
+pytestmark = pytest.mark.timeout(1200)
+
 CELLS = 66
 ASKED = (
     "latent-spaces",

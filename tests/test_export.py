@@ -373,7 +373,7 @@ def test_the_plugin_lists_it(run, store, user_models, qtbot, monkeypatch) -> Non
     session = Session()
     chooser = ModelChooser(session)
     qtbot.addWidget(chooser)
-    qtbot.waitUntil(lambda: chooser.model.findData("toy") >= 0, timeout=20_000)
+    qtbot.waitUntil(lambda: chooser.model.findData("toy") >= 0, timeout=60_000)
     chooser.close_down()
 
 

@@ -41,14 +41,14 @@ def test_the_dock_opens_by_its_name_and_guesses_the_layers(dock, simulated):
 
 def test_the_dock_opens_in_an_empty_viewer_and_says_what_is_missing(viewer, qtbot, notified):
     dock = opened_dock(viewer)
-    qtbot.waitUntil(lambda: "No layer is chosen" in dock.preview.words, timeout=5000)
+    qtbot.waitUntil(lambda: "No layer is chosen" in dock.preview.words, timeout=60_000)
     press(qtbot, dock.run)
     assert notified[-1][0] == "error"
     assert "No layer is chosen" in notified[-1][1]
 
 
 def test_the_preview_shows_the_posed_cell(dock, viewer, qtbot):
-    qtbot.waitUntil(lambda: dock.preview.has_picture, timeout=20_000)
+    qtbot.waitUntil(lambda: dock.preview.has_picture, timeout=60_000)
     assert "µm³" in dock.preview.words
     cell = session_of(viewer).cell
     assert cell.metadata["label"] == 1
@@ -85,7 +85,7 @@ def test_all_and_none_and_what_the_model_does_not_know(dock, viewer):
 
 def test_models_and_devices_are_offered(dock, viewer, qtbot):
     device = dock.model.device
-    qtbot.waitUntil(lambda: device.findData("cpu") >= 0, timeout=30_000)
+    qtbot.waitUntil(lambda: device.findData("cpu") >= 0, timeout=60_000)
     device.setCurrentIndex(device.findData("cpu"))
     device.activated.emit(device.currentIndex())
     assert session_of(viewer).device == "cpu"

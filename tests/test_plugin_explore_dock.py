@@ -156,7 +156,7 @@ def test_removed_layers_stay_away_until_they_are_ticked(dock, viewer, session, q
 def test_the_difference_to_the_start(dock, viewer, session, model, qtbot):
     choose(dock.shown.difference, "dna")
     settled(viewer, qtbot)
-    qtbot.waitUntil(lambda: DIFFERENCE in layers(viewer), timeout=10_000)
+    qtbot.waitUntil(lambda: DIFFERENCE in layers(viewer), timeout=60_000)
     assert not layers(viewer)[DIFFERENCE].data.any()
     drag(dock.sliders.rows[0], 2.0)
     settled(viewer, qtbot)
@@ -252,7 +252,7 @@ def test_the_random_walk_plays_and_pauses(dock, viewer, session, qtbot):
     seen = []
     session.events.position.connect(seen.append)
     press(qtbot, dock.sliders.walk)
-    qtbot.waitUntil(lambda: len(seen) > 8, timeout=20_000)
+    qtbot.waitUntil(lambda: len(seen) > 8, timeout=60_000)
     press(qtbot, dock.sliders.walk)
     assert not session.exploration.walking
     n = len(seen)

@@ -122,7 +122,7 @@ def test_after_a_model_that_cannot_be_opened_the_next_one_is(dock, viewer, sessi
 
     session.open_model = open_model
     session.choose_model("/broken")
-    qtbot.waitUntil(lambda: any("broken" in message for _, message in notified), timeout=5000)
+    qtbot.waitUntil(lambda: any("broken" in message for _, message in notified), timeout=60_000)
     assert not dock.sliders.isEnabled()
     session.choose_model("/sound")
     settled(viewer, qtbot)
@@ -146,7 +146,7 @@ def test_the_keyboard_undoes(make_napari_viewer, model, qtbot):
     moved = session.position
     viewer.window._qt_window.activateWindow()
     slider.setFocus()
-    qtbot.waitUntil(slider.hasFocus, timeout=5000)
+    qtbot.waitUntil(slider.hasFocus, timeout=60_000)
     qtbot.keySequence(slider, QKeySequence(QKeySequence.StandardKey.Undo))
     assert session.position == start
     qtbot.keySequence(slider, QKeySequence(QKeySequence.StandardKey.Redo))

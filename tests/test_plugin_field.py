@@ -75,7 +75,7 @@ def integrate(viewer, qtbot, label: int) -> dict:
     dock = dock_of(viewer)
     qtbot.mouseClick(dock.cell.pick, Qt.MouseButton.LeftButton)
     click(viewer, qtbot, label)
-    qtbot.waitUntil(lambda: dock.cell.label.value() == label, timeout=5000)
+    qtbot.waitUntil(lambda: dock.cell.label.value() == label, timeout=60_000)
     qtbot.waitUntil(lambda: dock.preview.has_picture, timeout=60_000)
     qtbot.mouseClick(dock.run, Qt.MouseButton.LeftButton)
     tasks = session_of(viewer).tasks

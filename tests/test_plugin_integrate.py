@@ -188,11 +188,11 @@ def test_the_classifier_is_asked_about_a_structure_layer(dock, viewer, qtbot, si
         simulated.channels["membrane"], name="unknown", scale=simulated.voxel_size, units=("µm",) * 3
     )
     dock.structure_layer.layer = layer
-    qtbot.waitUntil(lambda: bool(dock.opinion.ranked), timeout=30_000)
+    qtbot.waitUntil(lambda: bool(dock.opinion.ranked), timeout=60_000)
     assert dock.opinion.ranked[0][0] == "TOM20"
     assert not dock.opinion.isHidden()
     dock.structure_layer.setCurrentIndex(0)
-    qtbot.waitUntil(lambda: dock.opinion.isHidden(), timeout=5000)
+    qtbot.waitUntil(lambda: dock.opinion.isHidden(), timeout=60_000)
 
 
 @pytest.mark.slow

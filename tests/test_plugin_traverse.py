@@ -124,7 +124,7 @@ def test_a_plan_that_stands_still_is_said_and_not_walked(dock, viewer, qtbot, no
     assert "stands still" in dock.plot.words.text()
     assert not dock.plot.curves
     dock.make.click()
-    qtbot.waitUntil(lambda: bool(notified), timeout=30_000)
+    qtbot.waitUntil(lambda: bool(notified), timeout=60_000)
     assert "stands still" in notified[-1][1]
     assert session_of(viewer).walk is None
 
@@ -137,7 +137,7 @@ def test_a_model_without_landmarks_and_one_with_others(viewer, qtbot):
     dock = opened(viewer, qtbot)
     assert "has no landmarks" in dock.plot.words.text()
     session.choose_model("others")
-    qtbot.waitUntil(lambda: bool(dock.way.strip.buttons), timeout=30_000)
+    qtbot.waitUntil(lambda: bool(dock.way.strip.buttons), timeout=60_000)
     planned(dock, qtbot)
     assert checked(dock) == ["prophase-1", "metaphase"]
     assert (session.walk_plan.start, session.walk_plan.end) == ("prophase-1", "metaphase")
@@ -308,7 +308,7 @@ def test_it_plays_by_naparis_own_button(dock, viewer, qtbot):
     qtbot.mouseClick(slider.play_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: len(seen) > 45, timeout=60_000)
     qtbot.mouseClick(slider.play_button, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: not viewer.window._qt_viewer.dims.is_playing, timeout=10_000)
+    qtbot.waitUntil(lambda: not viewer.window._qt_viewer.dims.is_playing, timeout=60_000)
     viewer.window._qt_viewer.dims._animation_thread.wait()
     decoded(viewer, qtbot)
     assert_drawn(viewer, shown, shown.playhead)
@@ -403,7 +403,7 @@ def test_making_can_be_cancelled(dock, viewer, qtbot, walker, monkeypatch):
     assert dock.cancel.isEnabled()
     assert "Making the walk" in dock.status.text()
     dock.cancel.click()
-    qtbot.waitUntil(lambda: not session.tasks._alive, timeout=10_000)
+    qtbot.waitUntil(lambda: not session.tasks._alive, timeout=60_000)
     assert session.walk is None
     assert not viewer.layers
     assert dock.status.text() == ""

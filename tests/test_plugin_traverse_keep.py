@@ -158,7 +158,7 @@ def test_filming_can_be_stopped_and_leaves_nothing(
     qtbot.wait(100)
     dock.keeper.cancel.click()
     gate.open.set()
-    qtbot.waitUntil(lambda: not session.tasks._alive, timeout=20_000)
+    qtbot.waitUntil(lambda: not session.tasks._alive, timeout=60_000)
     assert list(tmp_path.iterdir()) == []
     assert shown.playhead == 5
     assert dock.keeper.save.isEnabled()

@@ -37,14 +37,14 @@ def held(qtbot, viewer, dock, echo):
     """A run that has shown its first structure and waits before the next."""
     echo.gate.clear()
     press(qtbot, dock.run)
-    qtbot.waitUntil(lambda: len(result_layers(viewer)) == 1, timeout=30_000)
+    qtbot.waitUntil(lambda: len(result_layers(viewer)) == 1, timeout=60_000)
     assert dock.cancel.isEnabled()
 
 
 def no_thread_left(qtbot):
     from napari.qt.threading import FunctionWorker
 
-    qtbot.waitUntil(lambda: not FunctionWorker._worker_set, timeout=20_000)
+    qtbot.waitUntil(lambda: not FunctionWorker._worker_set, timeout=60_000)
 
 
 @pytest.mark.slow

@@ -247,7 +247,7 @@ def test_clicking_a_row_and_the_eye_of_a_layer_reach_the_session(qtbot, viewer, 
         point = view.mapViewToScene(QPointF(0.1, row))
         spot = chart._view.mapFromScene(point)
         qtbot.mouseClick(chart._view.viewport(), Qt.MouseButton.LeftButton, pos=spot)
-        qtbot.waitUntil(lambda name=name: session.doubt.looked_at == name, timeout=5000)
+        qtbot.waitUntil(lambda name=name: session.doubt.looked_at == name, timeout=60_000)
     layer = dock.layers.layer(DEVIATION, session.doubt.looked_at)
     layer.visible = False
     assert DEVIATION not in session.doubt.shown

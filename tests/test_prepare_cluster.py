@@ -135,7 +135,7 @@ def die_at_three(numbers: list[int]) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_an_item_that_kills_its_workers_is_given_up_and_its_batch_is_not():
     batches = [list(range(start, start + 5)) for start in (0, 5, 10)]
     # As on a machine where a worker takes longer to come back than dask waits for it.
