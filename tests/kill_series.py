@@ -46,29 +46,27 @@ class Held:
             time.sleep(1)
 
 
-def hold_while_writing(held: Held, moment: str, checkpoints: int) -> None:
-    """Stop in the middle of writing the so manyeth checkpoint of this life."""
-    sync, rename, left = os.fsync, os.replace, itertools.count(checkpoints, -1)
+def hold_while_writing(held: Held, moment: str, left: int) -> None:
+    """Stop in the middle of writing a checkpoint of this life, ``left`` of them from now."""
+    sync, rename, chosen = os.fsync, os.replace, False
 
     def fsync(file: int) -> None:
-        if writing(file) and next(left) == 1:
-            if moment == "cut short":
+        nonlocal left, chosen
+        if os.readlink(f"/proc/self/fd/{file}").endswith(".part"):
+            left -= 1
+            chosen = left == 0
+            if chosen and moment == "cut short":
                 os.ftruncate(file, os.fstat(file).st_size // 3)
                 held.here()
-            replaced.append(True)
         sync(file)
 
     def replace(aside: Path, path: Path) -> None:
-        if replaced and moment == "not yet renamed":
+        if chosen and moment == "not yet renamed":
             held.here()
         rename(aside, path)
-        if replaced:
+        if chosen:
             held.here()
 
-    def writing(file: int) -> bool:
-        return os.readlink(f"/proc/self/fd/{file}").endswith(".part")
-
-    replaced: list[bool] = []
     checkpoint.os.fsync = fsync  # type: ignore[attr-defined]
     checkpoint.os.replace = replace  # type: ignore[attr-defined]
 
