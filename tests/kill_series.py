@@ -14,9 +14,9 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch._dynamo  # which every optimiser wants: better once here than in each life
@@ -48,26 +48,24 @@ class Held:
 
 def hold_while_writing(held: Held, moment: str, left: int) -> None:
     """Stop in the middle of writing a checkpoint of this life, ``left`` of them from now."""
-    sync, rename, chosen = os.fsync, os.replace, False
+    save, rename = checkpoint.save_file, os.replace
 
-    def fsync(file: int) -> None:
-        nonlocal left, chosen
-        if os.readlink(f"/proc/self/fd/{file}").endswith(".part"):
-            left -= 1
-            chosen = left == 0
-            if chosen and moment == "cut short":
-                os.ftruncate(file, os.fstat(file).st_size // 3)
-                held.here()
-        sync(file)
+    def save_file(tensors: dict[str, torch.Tensor], path: Path, metadata: dict[str, str]) -> None:
+        nonlocal left
+        save(tensors, path, metadata)
+        left -= 1
+        if left == 0 and moment == "cut short":
+            os.truncate(path, path.stat().st_size // 3)
+            held.here()
 
     def replace(aside: Path, path: Path) -> None:
-        if chosen and moment == "not yet renamed":
+        if left == 0 and moment == "not yet renamed":
             held.here()
         rename(aside, path)
-        if chosen:
+        if left == 0:
             held.here()
 
-    checkpoint.os.fsync = fsync  # type: ignore[attr-defined]
+    checkpoint.save_file = save_file  # type: ignore[attr-defined]
     checkpoint.os.replace = replace  # type: ignore[attr-defined]
 
 
@@ -98,7 +96,7 @@ def fit(phase: str, out: Path) -> None:
         fit_conditional(ToyCells(), config, out, encoder=encoder, device="cpu", resume=True, held_out=unseen)
 
 
-def born(phase: str, out: Path, prepare: Any = lambda: None) -> int:
+def born(phase: str, out: Path, prepare: Callable[[], None] = lambda: None) -> int:
     """A new process that fits; its number."""
     process = os.fork()
     if process == 0:
@@ -146,12 +144,12 @@ def series(phase: str, out: Path, chance: random.Random) -> Iterator[dict[str, o
         held = Held(out)
         if number % 2:
             moment, which = next(moments), chance.randint(1, 3)
-            process = born(phase, out, lambda: hold_while_writing(held, moment, which))  # noqa: B023
+            process = born(phase, out, partial(hold_while_writing, held, moment, which))
             while not held.said.exists() and alive(process):
                 time.sleep(0.001)
         else:
             moment = "anywhere"
-            process = born(phase, out, lambda: hold_when_far(held, folder))  # noqa: B023
+            process = born(phase, out, partial(hold_when_far, held, folder))
             wait_anywhere(process, chance, folder)
         os.kill(process, signal.SIGKILL)
         _, status = os.waitpid(process, 0)
