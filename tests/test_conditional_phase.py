@@ -115,6 +115,30 @@ def test_a_share_of_the_cells_is_decoded_at_the_priors_mode() -> None:
     assert not (asked[0][~at_mode] == 0).any()
 
 
+@pytest.mark.parametrize("generated", ["paper", "paper-code"])
+@pytest.mark.parametrize("head", ["y", "z_ref"])
+def test_at_the_target_images_teach_the_encoder_by_z_s_alone(head: str, generated: str) -> None:
+    """However heavy they are, what gives ŷ and ẑ^r learns from its own loss."""
+
+    def gradient(weight: float, decoded_at: str) -> Tensor:
+        config = toy_config(reconstruction_weight=weight, decoded_at=decoded_at, generated=generated)
+        phase = ConditionalPhase(config, networks(), torch.Generator().manual_seed(7))
+        x, y, z_ref = batch()
+        asked = []
+        logits = phase.networks.dec.logits
+        phase.networks.dec.logits = lambda *code: (asked.append(code), logits(*code))[1]
+        phase.gradients(x, y, z_ref)
+        told, at, _ = asked[0]
+        assert torch.equal(at, z_ref) == (decoded_at == "target")
+        assert torch.equal(told, torch.eye(MODEL.n_structures).to(told)[y]) == (decoded_at == "target")
+        found = getattr(phase.networks.enc, head).weight.grad
+        assert found is not None
+        return found
+
+    assert torch.equal(gradient(1.0, "target"), gradient(100.0, "target"))
+    assert not torch.allclose(gradient(1.0, "predicted"), gradient(100.0, "predicted"))
+
+
 def test_the_two_ways_to_generate_differ_for_decoder_and_its_discriminator_alone() -> None:
     paper, code = gradients(gamma_dec=1.0), gradients(gamma_dec=1.0, generated="paper-code")
     assert {name for name in paper if not same(paper[name], code[name])} == {"dec", "dec_d"}

@@ -39,6 +39,9 @@ class ConditionalPhase(Phase):
         The published code shows DecD Dec(Ẑ^r, Ŷ, Z̃^s), and judges the decoder by another set,
         Dec(Z̃^r, Ỹ, Z̃^s) with z^r drawn too.
 
+    With ``config.decoded_at="target"`` Y and phase 1's z^r stand for ŷ and ẑ^r in all that is decoded, and the images
+    teach the encoder by z^s alone.
+
     Algorithm 2 then has the decoder pass generated images off as Y; what is meant is the structure each was
     made for, Ỹ, for by Y the decoder would learn to disregard the structure it is asked for.
 
@@ -63,9 +66,13 @@ class ConditionalPhase(Phase):
         as_code = self.config.generated == "paper-code"
 
         y_logits, z_ref, z_struct = enc(x)
-        code = (y_logits.to(x.dtype).softmax(1), z_ref.to(x.dtype), z_struct.to(x.dtype))
+        code: tuple[Tensor, ...] = (z_struct.to(x.dtype),)
+        if self.config.decoded_at == "predicted":
+            code = (*code, y_logits.to(x.dtype).softmax(1), z_ref.to(x.dtype))
         code_leaves = tuple(leaf(part) for part in code)
-        y_observed, z_ref_observed, z_observed = code_leaves
+        z_observed, *predicted = code_leaves
+        known = (F.one_hot(y, model.n_structures).to(x.dtype), z_ref_target)
+        y_decoded, z_ref_decoded = predicted or known
 
         y_drawn = self.draws.shuffled(y)
         z_drawn = self.draw(len(x), model.n_struct, like=x)
@@ -75,7 +82,7 @@ class ConditionalPhase(Phase):
         if self.config.mode_share:
             at_mode = self.draws.chance(len(x), self.config.mode_share).to(x.device)
             z_decoded = z_observed.masked_fill(at_mode[:, None], 0)
-        logits = dec.logits(y_observed, z_ref_observed, z_decoded)
+        logits = dec.logits(y_decoded, z_ref_decoded, z_decoded)
         u_drawn, u_observed = enc_d(z_drawn), enc_d(z_observed)
         losses = {
             "reconstruction": reconstruction_loss(
@@ -98,10 +105,10 @@ class ConditionalPhase(Phase):
         y_drawn_one_hot = F.one_hot(y_drawn, model.n_structures).to(x.dtype)
         if as_code:
             with torch.no_grad():
-                x_shown = dec(y_observed, z_ref_observed, z_drawn)
+                x_shown = dec(y_decoded, z_ref_decoded, z_drawn)
             generated = dec(y_drawn_one_hot, self.draw(len(x), model.n_ref, like=x), z_drawn)
         else:
-            generated = dec(y_drawn_one_hot, z_ref_observed.detach(), z_drawn)
+            generated = dec(y_drawn_one_hot, z_ref_decoded.detach(), z_drawn)
         x_decoded, x_generated = leaf(decoded), leaf(generated)
 
         u_x, u_decoded = dec_d(x), dec_d(x_decoded)

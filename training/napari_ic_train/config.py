@@ -99,6 +99,10 @@ class TrainingConfig(BaseModel):
         Share of the cells that phase 2 decodes with z^s at the prior's mode instead of their own. Structures are
         integrated there (Algorithm 3), where the paper's decoder meets no cell: draws from a prior of many
         dimensions keep away from its mode. With some cells there it learns their mean. 0 in the paper.
+    decoded_at : {"predicted", "target"}
+        Which z^r phase 2 decodes a cell at: ẑ^r, which Enc^{r,s} reads off all of its channels, as in Algorithm 2;
+        or that of phase 1's encoder, which has not seen the structure. In ẑ^r the encoder can tell the decoder of the
+        structure whatever L_ẑr lets pass, and z^s then has nothing left to tell.
     class_weights : {"none", "inverse"}
         Weight of a cell in the encoder's label loss (equation 9): 1 as in the paper, or by the inverse of its
         structure's number of cells.
@@ -151,6 +155,7 @@ class TrainingConfig(BaseModel):
     structure_channel_weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     light_weights: Literal["none", "inverse"] = "none"
     mode_share: float = Field(default=0.0, ge=0, lt=1)
+    decoded_at: Literal["predicted", "target"] = "predicted"
     class_weights: Literal["none", "inverse"] = "none"
     warm_start: bool = False
     mean_bias: bool = False

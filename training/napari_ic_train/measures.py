@@ -13,6 +13,7 @@ from typing import cast
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from napari_integrated_cell.model.networks import ReferenceNetworks
@@ -126,8 +127,10 @@ def _conditional(
     phase: ConditionalPhase, x: Tensor, y: Tensor, z_ref_target: Tensor
 ) -> tuple[dict[str, Tensor], Tensor]:
     y_logits, z_ref, z_struct = phase.networks.enc(x)
-    y_observed = y_logits.to(x.dtype).softmax(1)
-    logits = phase.networks.dec.logits(y_observed, z_ref.to(x.dtype), z_struct.to(x.dtype))
+    told, at = y_logits.softmax(1), z_ref
+    if phase.config.decoded_at == "target":
+        told, at = F.one_hot(y, y_logits.shape[1]), z_ref_target
+    logits = phase.networks.dec.logits(told.to(x.dtype), at.to(x.dtype), z_struct.to(x.dtype))
     figures = {
         "reconstruction": reconstruction_loss(logits, x),
         "structure": structure_loss(y_logits, y),
