@@ -8,21 +8,56 @@ from torch import Tensor
 from toy_training import MODEL, toy_config
 
 from napari_ic_train.conditional_phase import ConditionalPhase
-from napari_ic_train.measures import measure
+from napari_ic_train.measures import measure, warning_signs
 from napari_ic_train.phase import initialised
 from napari_integrated_cell.model.networks import conditional_networks
 
 
+def phase_of(**fields: object) -> ConditionalPhase:
+    networks = initialised(conditional_networks(MODEL), torch.Generator().manual_seed(0))
+    return ConditionalPhase(toy_config(**fields), networks, torch.Generator())
+
+
+def cells() -> tuple[Tensor, Tensor, Tensor]:
+    x, y = torch.rand((4, MODEL.n_references + 1, *MODEL.box)), torch.tensor([0, 1, 0, 1])
+    return x, y, torch.randn((4, MODEL.n_ref))
+
+
+def measured(phase: ConditionalPhase, *cells: Tensor) -> dict[str, float]:
+    return measure(phase, lambda indices, flips: tuple(part[indices] for part in cells), 4, held_out=True)
+
+
 @pytest.mark.parametrize("decoded_at", ["predicted", "target"])
 def test_held_out_cells_are_decoded_where_the_others_are(decoded_at: str) -> None:
-    networks = initialised(conditional_networks(MODEL), torch.Generator().manual_seed(0))
-    phase = ConditionalPhase(toy_config(decoded_at=decoded_at), networks, torch.Generator())
-    x, y = torch.rand((4, MODEL.n_references + 1, *MODEL.box)), torch.tensor([0, 1, 0, 1])
-    z_ref = torch.randn((4, MODEL.n_ref))
+    phase = phase_of(decoded_at=decoded_at)
+    x, y, z_ref = cells()
     asked: list[tuple[Tensor, ...]] = []
-    logits = networks.dec.logits
-    networks.dec.logits = lambda *code: (asked.append(code), logits(*code))[1]
-    measure(phase, lambda indices, flips: (x[indices], y[indices], z_ref[indices]), 4, held_out=True)
+    logits = phase.networks.dec.logits
+    phase.networks.dec.logits = lambda *code: (asked.append(code), logits(*code))[1]
+    measured(phase, x, y, z_ref)
     (told, at, _), known = asked[0], decoded_at == "target"
     assert torch.equal(at, z_ref) == known
     assert torch.equal(told, torch.eye(MODEL.n_structures)[y]) == known
+
+
+@pytest.mark.parametrize(("loudness", "told"), [(1.0, 1.0), (0.0, 0.0), (-1.0, -1.0)])
+def test_what_z_s_tells_is_what_it_adds_to_the_correlation(loudness: float, told: float) -> None:
+    """A decoder that draws noise at z^s = 0, and the observed structure itself, or not, where z^s says so."""
+    phase, (x, y, z_ref) = phase_of(), cells()
+    noise = torch.randn(x.shape)
+
+    def logits(y: Tensor, z_ref: Tensor, z_struct: Tensor) -> Tensor:
+        heard = loudness * (z_struct != 0).any(1).to(x)[:, None, None, None, None]
+        return 1e-3 * (heard * 1e3 * (x - 0.5) + noise * (1 - heard.abs()))
+
+    phase.networks.dec.logits = logits
+    assert measured(phase, x, y, z_ref)["held_out_told"] == pytest.approx(told, abs=0.05)
+
+
+@pytest.mark.parametrize(("told", "warned"), [(0.001, True), (-0.2, True), (0.1, False), (None, False)])
+def test_a_silent_z_s_is_warned_of(told: float | None, warned: bool) -> None:
+    phase = phase_of()
+    losses = dict.fromkeys(phase.loss_names, 1.0)
+    measures = {"code_mean": 0.0, "code_std": 1.0} | ({} if told is None else {"held_out_told": told})
+    signs = warning_signs(phase, losses, measures)
+    assert any("z^s tells next to nothing" in sign for sign in signs) == warned

@@ -30,6 +30,8 @@ WON = 0.02
 """A discriminator whose loss is below this share of a coin's (or a die's) has won outright."""
 SPREAD = (0.5, 1.5)
 """Where the mean standard deviation of codes should lie: the prior's is 1."""
+TOLD = 0.02
+"""What z^s should at least add to the correlation of a held-out structure with its image."""
 OFFSET = 0.5
 """How far, as a root mean square over its dimensions, codes may lie off the prior's mean."""
 
@@ -51,10 +53,12 @@ def measure(phase: Phase, load: Load, n_cells: int, *, held_out: bool) -> dict[s
     Returns
     -------
     dict
-        ``held_out_reconstruction`` and, in phase 2, ``held_out_structure``, ``held_out_latent`` and
-        ``held_out_accuracy``, means over cells; and of the code that a discriminator holds to the prior (z^r
-        in phase 1, z^s in phase 2) ``code_mean``, the root mean square of its dimensions' means, and
-        ``code_std``, the mean of their standard deviations: 0 and 1 for the prior.
+        ``held_out_reconstruction`` and, in phase 2, ``held_out_structure``, ``held_out_latent``,
+        ``held_out_accuracy`` and ``held_out_told``, means over cells; and of the code that a discriminator holds to
+        the prior (z^r in phase 1, z^s in phase 2) ``code_mean``, the root mean square of its dimensions' means, and
+        ``code_std``, the mean of their standard deviations: 0 and 1 for the prior. What z^s tells of a structure
+        (``told``) is by how much the decoded structure correlates better with the observed one at the cell's own z^s
+        than at z^s = 0, where structures are integrated (Algorithm 3).
     """
     sums: defaultdict[str, float] = defaultdict(float)
     codes = []
@@ -76,7 +80,7 @@ def measure(phase: Phase, load: Load, n_cells: int, *, held_out: bool) -> dict[s
 def warning_signs(
     phase: Phase, losses: Mapping[str, float], measures: Mapping[str, float]
 ) -> tuple[str, ...]:
-    """Sentences on what looks like adversarial failure: a discriminator that always wins, codes off the prior."""
+    """Sentences on what looks like failure: a discriminator that always wins, codes off the prior, a silent z^s."""
     signs = []
     answers = phase.config.model.n_structures + 1 if isinstance(phase, ConditionalPhase) else 2
     chance = 2 * math.log(answers) / (2 if phase.config.loss_scaling == "paper-code" else 1)
@@ -93,6 +97,12 @@ def warning_signs(
         signs.append(
             f"{code} has a standard deviation of {std:.2g}, its prior 1: "
             f"{'raise' if std > 1 else 'lower'} gamma_enc, or let it train longer"
+        )
+    told = measures.get("held_out_told", TOLD)
+    if told < TOLD:
+        signs.append(
+            f"z^s tells next to nothing of where structures lie (correlation {told:+.2g} against z^s = 0), so that "
+            "their draws will be alike: see decoded_at, conditional.reconstruction_weight and conditional.augment_flips"
         )
     if not mean <= OFFSET:
         signs.append(f"{code} lies {mean:.2g} off its prior's mean of 0 (root mean square)")
@@ -130,11 +140,21 @@ def _conditional(
     told, at = y_logits.softmax(1), z_ref
     if phase.config.decoded_at == "target":
         told, at = F.one_hot(y, y_logits.shape[1]), z_ref_target
-    logits = phase.networks.dec.logits(told.to(x.dtype), at.to(x.dtype), z_struct.to(x.dtype))
+    told, at, own = told.to(x.dtype), at.to(x.dtype), z_struct.to(x.dtype)
+    logits = phase.networks.dec.logits(told, at, own)
+    at_mode = phase.networks.dec.logits(told, at, torch.zeros_like(own))
     figures = {
         "reconstruction": reconstruction_loss(logits, x),
         "structure": structure_loss(y_logits, y),
         "latent": latent_loss(z_ref, z_ref_target),
         "accuracy": (y_logits.argmax(1) == y).double().mean(),
+        "told": (_likeness(logits, x) - _likeness(at_mode, x)).mean(),
     }
     return figures, z_struct
+
+
+def _likeness(logits: Tensor, x: Tensor) -> Tensor:
+    """Pearson's correlation over voxels of each cell's decoded structure with the observed one, (N,)."""
+    decoded, observed = (image[:, -1].double().flatten(1) for image in (logits.sigmoid(), x))
+    decoded, observed = decoded - decoded.mean(1, keepdim=True), observed - observed.mean(1, keepdim=True)
+    return F.cosine_similarity(decoded, observed, dim=1)
