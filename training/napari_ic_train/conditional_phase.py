@@ -39,11 +39,11 @@ class ConditionalPhase(Phase):
         The published code shows DecD Dec(Ẑ^r, Ŷ, Z̃^s), and judges the decoder by another set,
         Dec(Z̃^r, Ỹ, Z̃^s) with z^r drawn too.
 
-    With ``config.decoded_at="target"`` Y and phase 1's z^r stand for ŷ and ẑ^r in all that is decoded, and the images
-    teach the encoder by z^s alone.
-
     Algorithm 2 then has the decoder pass generated images off as Y; what is meant is the structure each was
     made for, Ỹ, for by Y the decoder would learn to disregard the structure it is asked for.
+
+    With ``config.decoded_at="target"`` Y and phase 1's z^r stand for ŷ and ẑ^r in all that is decoded, and the images
+    teach the encoder by z^s alone.
 
     Per step are drawn the order of ỹ, z̃^s, with ``config.mode_share`` which cells are decoded at z^s = 0 and, for
     ``"paper-code"``, z̃^r; then DecD's noise on observed,
@@ -71,8 +71,7 @@ class ConditionalPhase(Phase):
             code = (*code, y_logits.to(x.dtype).softmax(1), z_ref.to(x.dtype))
         code_leaves = tuple(leaf(part) for part in code)
         z_observed, *predicted = code_leaves
-        known = (F.one_hot(y, model.n_structures).to(x.dtype), z_ref_target)
-        y_decoded, z_ref_decoded = predicted or known
+        y_decoded, z_ref_decoded = predicted or (F.one_hot(y, model.n_structures).to(x.dtype), z_ref_target)
 
         y_drawn = self.draws.shuffled(y)
         z_drawn = self.draw(len(x), model.n_struct, like=x)

@@ -100,9 +100,9 @@ class TrainingConfig(BaseModel):
         integrated there (Algorithm 3), where the paper's decoder meets no cell: draws from a prior of many
         dimensions keep away from its mode. With some cells there it learns their mean. 0 in the paper.
     decoded_at : {"predicted", "target"}
-        Which z^r phase 2 decodes a cell at: ẑ^r, which Enc^{r,s} reads off all of its channels, as in Algorithm 2;
-        or that of phase 1's encoder, which has not seen the structure. In ẑ^r the encoder can tell the decoder of the
-        structure whatever L_ẑr lets pass, and z^s then has nothing left to tell.
+        Which label and which z^r phase 2 decodes a cell at: ŷ and ẑ^r, which Enc^{r,s} reads off all of its channels,
+        as in Algorithm 2; or the known label and the z^r of phase 1's encoder, which has not seen the structure. In
+        ŷ and ẑ^r the encoder can tell the decoder of the structure what should go through z^s.
     class_weights : {"none", "inverse"}
         Weight of a cell in the encoder's label loss (equation 9): 1 as in the paper, or by the inverse of its
         structure's number of cells.

@@ -137,12 +137,12 @@ def _conditional(
     phase: ConditionalPhase, x: Tensor, y: Tensor, z_ref_target: Tensor
 ) -> tuple[dict[str, Tensor], Tensor]:
     y_logits, z_ref, z_struct = phase.networks.enc(x)
-    told, at = y_logits.softmax(1), z_ref
+    label, position, own = y_logits.softmax(1), z_ref, z_struct.to(x.dtype)
     if phase.config.decoded_at == "target":
-        told, at = F.one_hot(y, y_logits.shape[1]), z_ref_target
-    told, at, own = told.to(x.dtype), at.to(x.dtype), z_struct.to(x.dtype)
-    logits = phase.networks.dec.logits(told, at, own)
-    at_mode = phase.networks.dec.logits(told, at, torch.zeros_like(own))
+        label, position = F.one_hot(y, y_logits.shape[1]), z_ref_target
+    label, position = label.to(x.dtype), position.to(x.dtype)
+    logits = phase.networks.dec.logits(label, position, own)
+    at_mode = phase.networks.dec.logits(label, position, torch.zeros_like(own))
     figures = {
         "reconstruction": reconstruction_loss(logits, x),
         "structure": structure_loss(y_logits, y),
@@ -155,6 +155,6 @@ def _conditional(
 
 def _likeness(logits: Tensor, x: Tensor) -> Tensor:
     """Pearson's correlation over voxels of each cell's decoded structure with the observed one, (N,)."""
-    decoded, observed = (image[:, -1].double().flatten(1) for image in (logits.sigmoid(), x))
+    decoded, observed = (image[:, -1].float().flatten(1) for image in (logits.sigmoid(), x))
     decoded, observed = decoded - decoded.mean(1, keepdim=True), observed - observed.mean(1, keepdim=True)
     return F.cosine_similarity(decoded, observed, dim=1)
