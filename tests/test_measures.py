@@ -40,15 +40,15 @@ def test_held_out_cells_are_decoded_where_the_others_are(decoded_at: str) -> Non
     assert torch.equal(told, torch.eye(MODEL.n_structures)[y]) == known
 
 
-@pytest.mark.parametrize(("loudness", "told"), [(1.0, 1.0), (0.0, 0.0), (-1.0, -1.0)])
-def test_what_z_s_tells_is_what_it_adds_to_the_correlation(loudness: float, told: float) -> None:
-    """A decoder that draws noise at z^s = 0, and the observed structure itself, or not, where z^s says so."""
+@pytest.mark.parametrize(("own", "at_mode", "told"), [(1, 0, 1), (1, 1, 0), (0, 1, -1), (-1, 1, -2)])
+def test_what_z_s_tells_is_what_it_adds_to_the_correlation(own: int, at_mode: int, told: int) -> None:
+    """A decoder that draws the observed image (1), its negative (-1) or noise (0), at z^s = 0 and elsewhere."""
     phase, (x, y, z_ref) = phase_of(), cells()
     noise = torch.randn(x.shape)
 
     def logits(y: Tensor, z_ref: Tensor, z_struct: Tensor) -> Tensor:
-        heard = loudness * (z_struct != 0).any(1).to(x)[:, None, None, None, None]
-        return 1e-3 * (heard * 1e3 * (x - 0.5) + noise * (1 - heard.abs()))
+        drawn = own if z_struct.any() else at_mode
+        return 1e-2 * (drawn * (x - 0.5) if drawn else noise)
 
     phase.networks.dec.logits = logits
     assert measured(phase, x, y, z_ref)["held_out_told"] == pytest.approx(told, abs=0.05)
