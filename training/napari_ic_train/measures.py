@@ -67,7 +67,7 @@ def measure(phase: Phase, load: Load, n_cells: int, *, held_out: bool) -> dict[s
             indices = np.arange(start, min(start + ENCODE_BATCH, n_cells))
             batch = [to_device(tensor, phase.device) for tensor in load(indices, np.zeros_like(indices))]
             figures, code = _figures(phase, *batch)
-            codes.append(code.double().cpu())
+            codes.append(code.cpu().double())
             for name, value in figures.items():
                 sums[name] += len(indices) * float(value)
     result = {f"held_out_{name}": total / n_cells for name, total in sums.items()} if held_out else {}
@@ -147,7 +147,7 @@ def _conditional(
         "reconstruction": reconstruction_loss(logits, x),
         "structure": structure_loss(y_logits, y),
         "latent": latent_loss(z_ref, z_ref_target),
-        "accuracy": (y_logits.argmax(1) == y).double().mean(),
+        "accuracy": (y_logits.argmax(1) == y).float().mean(),
         "told": (_likeness(logits, x) - _likeness(at_mode, x)).mean(),
     }
     return figures, z_struct
