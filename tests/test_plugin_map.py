@@ -455,11 +455,14 @@ def test_a_umap_lays_the_cells_out_once(dock, session, cells, monkeypatch):
     assert fitted == [len(cells)], "a second time it is kept"
 
 
-def test_what_is_looked_at_outlives_the_dock(dock, session, viewer, bundle, model):
+def test_what_is_looked_at_outlives_the_dock(dock, session, viewer, qtbot):
     choose(dock.controls.colour, "structure")
     choose(dock.controls.y, 3)
     mapping.select(session, [1, 4])
     dock._go(lambda: None)
+    dock.scatter.zoom(4)
+    qtbot.keyClick(dock.scatter, Qt.Key.Key_Left)
+    seen = dock.scatter.view.part
     viewer.window.remove_dock_widget(dock)
     assert scene_of(viewer, session)._holders == 0
     session.go_to(Position(np.zeros(MODEL.n_ref, np.float32)))  # a closed dock listens no more
@@ -469,6 +472,10 @@ def test_what_is_looked_at_outlives_the_dock(dock, session, viewer, bundle, mode
     assert again.controls.y.currentIndex() == 3
     assert again.cells.title() == "2 selected cells"
     np.testing.assert_allclose(again.scatter._points, session.projection.points)
+    assert again.scatter.view.part == pytest.approx(seen)
+    choose(again.controls.y, 2)  # another plane: all of it
+    everything = again.scatter.view.around(_everything(again.scatter))
+    assert again.scatter.view.part == pytest.approx(everything.part)
 
 
 def test_another_model_brings_its_own_cells(dock, session, store, tmp_path):

@@ -45,6 +45,8 @@ def test_the_plane_and_the_picture_belong_together(view, x, y, factor) -> None:
     np.testing.assert_allclose(
         larger.to_plane((larger.width, larger.height)), view.to_plane((view.width, view.height)), atol=1e-6
     )
+    # So does another picture that is put onto it.
+    assert View(width=7, height=11).onto(view.part).part == pytest.approx(view.part)
 
 
 def test_upwards_is_up_and_all_points_fit() -> None:

@@ -25,6 +25,8 @@ class MapView:
         The column that colours the cells.
     selection : tuple of int
         Which cells of the population are selected.
+    part : tuple of float, optional
+        The part of the plane that was seen when the dock was closed: left, bottom, right, top. None: all of it.
     """
 
     space: str = SHAPE
@@ -32,3 +34,4 @@ class MapView:
     axes: tuple[int, int] = (0, 1)
     colour: str = "stage"
     selection: tuple[int, ...] = ()
+    part: tuple[float, float, float, float] | None = None

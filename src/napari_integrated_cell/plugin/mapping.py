@@ -133,7 +133,14 @@ def look(session: Session, **changes: Any) -> None:
     before, session.map_view = session.map_view, replace(session.map_view, **changes)
     after = session.map_view
     if (before.space, before.layout, before.axes) != (after.space, after.layout, after.axes):
+        session.map_view = replace(after, part=None)  # it was of the last plane
         lay_out(session)
+
+
+def keep_part(session: Session, part: tuple[float, float, float, float]) -> None:
+    """Keep which part of the plane is seen, for the map's next dock; not of a plane that is being replaced."""
+    if session.projection is not None and session.tasks.running(LAYOUT) is None:
+        look(session, part=part)
 
 
 def axes_of(session: Session) -> LatentAxes | None:

@@ -118,6 +118,7 @@ class MapWidget(Dock):
         self._reopen.timeout.connect(lambda: mapping.open_map(session))
         hold = self._hold
         hold.callback(self._reopen.stop)
+        hold.callback(lambda: mapping.keep_part(session, self.scatter.view.part))
         self._hear(
             (session.events.model, self._model_changed),
             (session.events.population, self._draw_all),
@@ -149,6 +150,9 @@ class MapWidget(Dock):
         else:
             self._draw_marks()
             self.scatter.show_points(projection.points, projection.titles)
+            part = self._session.map_view.part
+            if part is not None:
+                self.scatter.see(part)
         self._draw_colours()
         self._draw_marks()
 

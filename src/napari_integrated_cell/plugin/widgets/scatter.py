@@ -143,6 +143,10 @@ class Scatter(QWidget):
         marks = np.array([(m.x, m.y) for m in self._marks], np.float32).reshape(-1, 2)
         self._look(self.view.around(np.concatenate([self._points, marks])))
 
+    def see(self, part: tuple[float, float, float, float]) -> None:
+        """Bring a part of the plane into view: left, bottom, right, top."""
+        self._look(self.view.onto(part))
+
     def zoom(self, factor: float) -> None:
         """Look closer, or from further away, at the middle."""
         self._look(self.view.zoomed(factor, self.width() / 2, self.height() / 2))
@@ -262,10 +266,7 @@ class Scatter(QWidget):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Keep what is seen."""
-        first = self.view.width <= 1
-        self.view, self._picture = self.view.resized(self.width(), self.height()), None
-        if first:
-            self.fit()
+        self._look(self.view.resized(self.width(), self.height()))
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         """Begin a click, a pan or a lasso."""

@@ -47,6 +47,18 @@ class View:
         x, y = (low + high) / 2
         return replace(self, x=x, y=y, across=size[0] / self.width, up=size[1] / self.height)
 
+    @property
+    def part(self) -> tuple[float, float, float, float]:
+        """Which part of the plane is seen: left, bottom, right, top."""
+        right, up = self.across * self.width / 2, self.up * self.height / 2
+        return self.x - right, self.y - up, self.x + right, self.y + up
+
+    def onto(self, part: tuple[float, float, float, float]) -> Self:
+        """Another part of the plane in a picture of this size."""
+        left, bottom, right, top = part
+        across, up = (right - left) / self.width, (top - bottom) / self.height
+        return replace(self, x=(left + right) / 2, y=(bottom + top) / 2, across=across, up=up)
+
     def resized(self, width: int, height: int) -> Self:
         """The same part of the plane in a picture of another size."""
         width, height = max(1, width), max(1, height)
