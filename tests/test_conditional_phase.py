@@ -102,17 +102,31 @@ def test_a_phase_may_have_a_weight_of_its_own(field: str, both: float, own: floa
     assert same(elsewhere["enc"], gradients(**{field: both})["enc"])
 
 
-def test_a_share_of_the_cells_is_decoded_at_the_priors_mode() -> None:
-    """Of those nothing of what z^s says reaches the loss, and of the others all of it."""
-    phase = ConditionalPhase(toy_config(mode_share=0.4), networks(), torch.Generator().manual_seed(7))
-    x, y, z_ref = batch(40)
-    asked = []
+def decoded_codes(phase: ConditionalPhase) -> list[tuple[Tensor, ...]]:
+    """What the phase's decoder is asked to decode, from now on: label, z^r and z^s."""
+    asked: list[tuple[Tensor, ...]] = []
     logits = phase.networks.dec.logits
-    phase.networks.dec.logits = lambda y, z_ref, z: (asked.append(z), logits(y, z_ref, z))[1]
-    phase.gradients(x, y, z_ref, judge=False)
-    at_mode = (asked[0] == 0).all(1)
-    assert 5 < at_mode.sum() < 28
-    assert not (asked[0][~at_mode] == 0).any()
+    phase.networks.dec.logits = lambda *code: (asked.append(code), logits(*code))[1]
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("grows", "done", "fewest", "most"),
+    [(False, 0.0, 30, 54), (True, 0.0, 0, 0), (True, 0.5, 12, 30), (True, 1.0, 30, 54)],
+)
+def test_a_share_of_the_cells_is_decoded_at_the_priors_mode(
+    grows: bool, done: float, fewest: int, most: int
+) -> None:
+    """Of those nothing of what z^s says reaches the loss, and of the others all of it."""
+    config = toy_config(mode_share=0.4, mode_share_grows=grows)
+    phase = ConditionalPhase(config, networks(), torch.Generator().manual_seed(7))
+    phase.done = done
+    asked = decoded_codes(phase)
+    phase.gradients(*batch(105), judge=False)
+    z_struct = asked[0][2]
+    at_mode = (z_struct == 0).all(1)
+    assert fewest <= at_mode.sum() <= most
+    assert not (z_struct[~at_mode] == 0).any()
 
 
 @pytest.mark.parametrize("generated", ["paper", "paper-code"])
@@ -124,9 +138,7 @@ def test_at_the_target_images_teach_the_encoder_by_z_s_alone(head: str, generate
         config = toy_config(reconstruction_weight=weight, decoded_at=decoded_at, generated=generated)
         phase = ConditionalPhase(config, networks(), torch.Generator().manual_seed(7))
         x, y, z_ref = batch()
-        asked = []
-        logits = phase.networks.dec.logits
-        phase.networks.dec.logits = lambda *code: (asked.append(code), logits(*code))[1]
+        asked = decoded_codes(phase)
         phase.gradients(x, y, z_ref)
         told, at, _ = asked[0]
         assert torch.equal(at, z_ref) == (decoded_at == "target")

@@ -242,6 +242,26 @@ def test_decay_reaches_the_optimisers(tmp_path: Path, whole_run: Path) -> None:
     assert not torch.equal(slower["enc.z_ref.weight"], steady["enc.z_ref.weight"])
 
 
+def test_a_phase_knows_how_far_it_is_after_a_restart_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[float] = []
+    real = ReferencePhase.gradients
+
+    def gradients(self: ReferencePhase, *batch: Tensor, **how: object) -> dict[str, Tensor]:
+        told.append(self.done)
+        return real(self, *batch, **how)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ReferencePhase, "gradients", gradients)
+    token = CancelToken()
+    with pytest.raises(Cancelled):
+        fit_reference(Cut(6, token), toy_config(), tmp_path, device="cpu", cancel=token)
+    before = len(told)
+    fit_reference(ToyCells(), toy_config(), tmp_path, device="cpu", resume=True)
+    assert 0 < before < len(told)
+    assert told == pytest.approx(np.arange(len(told)) / len(told))
+
+
 def test_a_nan_names_the_loss_and_the_last_good_checkpoint(tmp_path: Path) -> None:
     cells = ToyCells()
 

@@ -46,8 +46,8 @@ class ConditionalPhase(Phase):
     teach the encoder by z^s alone.
 
     Per step are drawn the order of ỹ, z̃^s, with ``config.mode_share`` which cells are decoded at z^s = 0 and, for
-    ``"paper-code"``, z̃^r; then DecD's noise on observed,
-    decoded and generated images, and on those for the decoder where they are others.
+    ``"paper-code"``, z̃^r; then DecD's noise on observed, decoded and generated images, and on those for the decoder
+    where they are others.
     """
 
     name: ClassVar[str] = "conditional"
@@ -57,6 +57,11 @@ class ConditionalPhase(Phase):
     """Weight of each structure's cells in the encoder's label loss (equation 9), (K,); none in the paper."""
     light_weights: Tensor | None = None
     """Weight of each structure's own channel in L_x (equation 13), (K,); none in the paper."""
+
+    @property
+    def mode_share(self) -> float:
+        """Share of the cells that are decoded at z^s = 0 now."""
+        return self.config.mode_share * (self.done if self.config.mode_share_grows else 1.0)
 
     def forward(self, *batch: Tensor, judge: bool) -> ForwardPass:
         """Images (N, R + 1, Z, Y, X), labels (N,) and targets (N, n_ref) through the networks."""
@@ -79,7 +84,7 @@ class ConditionalPhase(Phase):
 
         z_decoded = z_observed
         if self.config.mode_share:
-            at_mode = self.draws.chance(len(x), self.config.mode_share).to(x.device)
+            at_mode = self.draws.chance(len(x), self.mode_share).to(x.device)
             z_decoded = z_observed.masked_fill(at_mode[:, None], 0)
         logits = dec.logits(y_decoded, z_ref_decoded, z_decoded)
         u_drawn, u_observed = enc_d(z_drawn), enc_d(z_observed)

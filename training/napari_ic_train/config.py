@@ -99,6 +99,9 @@ class TrainingConfig(BaseModel):
         Share of the cells that phase 2 decodes with z^s at the prior's mode instead of their own. Structures are
         integrated there (Algorithm 3), where the paper's decoder meets no cell: draws from a prior of many
         dimensions keep away from its mode. With some cells there it learns their mean. 0 in the paper.
+    mode_share_grows : bool
+        Whether that share grows over the phase, in proportion from 0 to its value: what z^s = 0 asks for keeps a
+        decoder from beginning to listen to z^s at all.
     decoded_at : {"predicted", "target"}
         Which label and which z^r phase 2 decodes a cell at: ŷ and ẑ^r, which Enc^{r,s} reads off all of its channels,
         as in Algorithm 2; or the known label and the z^r of phase 1's encoder, which has not seen the structure. In
@@ -155,6 +158,7 @@ class TrainingConfig(BaseModel):
     structure_channel_weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     light_weights: Literal["none", "inverse"] = "none"
     mode_share: float = Field(default=0.0, ge=0, lt=1)
+    mode_share_grows: bool = False
     decoded_at: Literal["predicted", "target"] = "predicted"
     class_weights: Literal["none", "inverse"] = "none"
     warm_start: bool = False

@@ -203,6 +203,7 @@ def _epoch(job: Job, session: Session, position: Position) -> tuple[dict[str, fl
             phase.scale_learning_rates(
                 learning_rate_decay(config, job.length, done) * min(1.0, steps / max(config.warm_up, 1))
             )
+            phase.done = done / job.length.epochs
         phase.draws.share = part.share
         losses = phase.gradients(*tensors, weight=part.weight, judge=bool(judged[batch]))
         zero = totals.new_zeros(())

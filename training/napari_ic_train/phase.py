@@ -70,6 +70,8 @@ class Phase(ABC):
     statistics are updated once by each of these passes.
     """
 
+    done: float = 0.0
+    """How much of the phase lies behind, 0 to 1: whoever runs it says so before each step."""
     name: ClassVar[str]
     own_losses: ClassVar[tuple[str, ...]] = ()
     judged_losses: ClassVar[tuple[str, ...]] = ("decoder_deception", "decoding_discriminator")
