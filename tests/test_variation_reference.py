@@ -199,7 +199,7 @@ def test_a_model_that_draws_as_the_simulator_does_recovers_its_order(monkeypatch
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="0.59 in interphase, see docs/evaluation.md")
+@pytest.mark.xfail(strict=True, reason="0.56 in interphase, see docs/demo-model.md")
 def test_the_demo_model_knows_which_structures_vary_more():
     """Section 3.4.5: on simulated cells, where it is known which structures vary more, the order is recovered.
 
