@@ -130,10 +130,10 @@ def look(session: Session, **changes: Any) -> None:
     """Look at the population another way: the fields of :class:`~.map_view.MapView` that change."""
     if "space" in changes and changes["space"] != session.map_view.space:
         changes.setdefault("axes", (0, 1))
-    before, session.map_view = session.map_view, replace(session.map_view, **changes)
-    after = session.map_view
-    if (before.space, before.layout, before.axes) != (after.space, after.layout, after.axes):
-        session.map_view = replace(after, part=None)  # it was of the last plane
+    before, after = session.map_view, replace(session.map_view, **changes)
+    moved = (before.space, before.layout, before.axes) != (after.space, after.layout, after.axes)
+    session.map_view = replace(after, part=None) if moved else after  # the part was of the last plane
+    if moved:
         lay_out(session)
 
 

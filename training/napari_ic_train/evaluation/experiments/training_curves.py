@@ -55,8 +55,8 @@ def _drawn(epochs: list[int], curves: dict[str, list[float]]) -> bytes:
     columns = 3
     figure, axes = panels(11, 2.3 * -(-len(plain) // columns), -(-len(plain) // columns), columns)
     for ax, name in zip(axes, plain, strict=False):
-        shown = "test" if name.startswith(HELD_OUT) else "train"
-        ax.plot(epochs, curves[name], color=COLOURS[shown], label="training")
+        split, label = ("test", "held out") if name.startswith(HELD_OUT) else ("train", "training")
+        ax.plot(epochs, curves[name], color=COLOURS[split], label=label)
         unseen = curves.get(HELD_OUT + name)
         if unseen is not None:
             ax.plot(epochs, unseen, color=COLOURS["test"], label="held out")
