@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
 from toy_training import MODEL, ToyCells, toy_config
 
 from napari_ic_train.first_weights import predict_mean, take_over
-from napari_ic_train.light import mean_intensity, structure_light
+from napari_ic_train.light import mean_intensity, structure_light, weights_by_light
 from napari_ic_train.phase import initialised
 from napari_ic_train.trainer import fit_conditional, fit_reference
 from napari_integrated_cell.model.config import ModelConfig
@@ -83,6 +85,26 @@ def test_a_structure_s_light_is_the_mean_of_its_cells() -> None:
     light = structure_light(cells, int(present.max()) + 2)
     torch.testing.assert_close(light[present], expected)
     assert light[-1] == pytest.approx(expected.mean().item())
+
+
+def test_bright_structures_weigh_less() -> None:
+    light = torch.tensor([0.01, 0.02, 0.04, 0.08, 0.5])
+    inverse, dimmed = weights_by_light(light, "inverse"), weights_by_light(light, "dimmed")
+    torch.testing.assert_close(inverse * light, (inverse * light)[:1].expand(5))
+    assert inverse.mean().item() == pytest.approx(1)
+    torch.testing.assert_close(dimmed, torch.tensor([1, 1, 1, 0.5, 0.08]))
+
+
+def test_a_run_weighs_structures_by_their_light(tmp_path) -> None:
+    """Three ways to weigh them: three decoders, of the same seed and cells."""
+    cells = ToyCells()
+    decoders = []
+    for how in ("none", "inverse", "dimmed"):
+        config = toy_config(light_weights=how, conditional={"epochs": 1}, reference={"epochs": 1})
+        fit_reference(cells, config, tmp_path / how)
+        decoders.append(fit_conditional(cells, config, tmp_path / how).dec.image.weight)
+    for one, other in itertools.combinations(decoders, 2):
+        assert not torch.equal(one, other)
 
 
 def test_a_run_begins_there(tmp_path) -> None:

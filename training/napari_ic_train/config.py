@@ -91,10 +91,11 @@ class TrainingConfig(BaseModel):
     structure_channel_weight : float
         Weight of the structure's channel in L_x of phase 2 against that of one reference channel; 1 in the paper.
         Structures are faint and sparse: unweighted, membrane and DNA make up nine tenths of the loss.
-    light_weights : {"none", "inverse"}
-        Weight of a cell's structure channel in L_x of phase 2: 1 as in the paper, or by the inverse of how much
-        light its structure has, with a mean over structures of 1. A structure's part in the loss goes with its
-        light, and a few nucleoli are drowned by a cell full of membranes.
+    light_weights : {"none", "inverse", "dimmed"}
+        Weight of a cell's structure channel in L_x of phase 2: 1 as in the paper; by the inverse of how much light
+        its structure has, with a mean over structures of 1; or so for bright structures alone, which are dimmed to
+        the structures' median light. A structure's part in the loss goes with its light, and a few nucleoli are
+        drowned by a cell full of membranes.
     mode_share : float
         Share of the cells that phase 2 decodes with z^s at the prior's mode instead of their own. Structures are
         integrated there (Algorithm 3), where the paper's decoder meets no cell: draws from a prior of many
@@ -156,7 +157,7 @@ class TrainingConfig(BaseModel):
     generated: Generated = "paper"
     decoding_discriminator_every: int = Field(default=1, ge=1)
     structure_channel_weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    light_weights: Literal["none", "inverse"] = "none"
+    light_weights: Literal["none", "inverse", "dimmed"] = "none"
     mode_share: float = Field(default=0.0, ge=0, lt=1)
     mode_share_grows: bool = False
     decoded_at: Literal["predicted", "target"] = "predicted"

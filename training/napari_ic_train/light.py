@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -24,6 +26,23 @@ def structure_light(cells: Cells, n_structures: int) -> Tensor:
     for structure in np.unique(labels):
         light[structure] = _mean(cells, np.flatnonzero(labels == structure), CELLS_FOR_LIGHT)[-1]
     return light.where(~light.isnan(), light.nanmean())
+
+
+def weights_by_light(light: Tensor, how: Literal["inverse", "dimmed"]) -> Tensor:
+    """Weight of each structure's channel, (K,), so that bright structures do not drown faint ones in L_x.
+
+    Parameters
+    ----------
+    light : Tensor, (K,)
+        As :func:`structure_light` measures it.
+    how : {"inverse", "dimmed"}
+        By the inverse of the light, with a mean of 1; or bright structures alone, down to the median's light: what
+        is faint and predictable is not raised above what is faint and varies.
+    """
+    light = light.clip(1e-6)
+    if how == "dimmed":
+        return (light.median() / light).clamp(max=1)
+    return (1 / light) / (1 / light).mean()
 
 
 def _mean(cells: Cells, among: Indices, most: int) -> Tensor:

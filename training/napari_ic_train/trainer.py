@@ -25,7 +25,7 @@ from .conditional_phase import ConditionalPhase
 from .config import TrainingConfig
 from .distributed import World
 from .first_weights import predict_mean, take_over
-from .light import mean_intensity, structure_light
+from .light import mean_intensity, structure_light, weights_by_light
 from .loop import Batch, EpochProgress, Job, TrainingDiverged, run_phase
 from .measures import Measure, measure
 from .phase import Networks, initialised
@@ -182,9 +182,9 @@ def fit_conditional(
         phase.class_weights = torch.from_numpy(len(cells) / (len(counts) * counts)).to(
             world.device, torch.float32
         )
-    if config.light_weights == "inverse":
-        inverse = 1 / structure_light(cells, config.model.n_structures).clip(1e-6)
-        phase.light_weights = (inverse / inverse.mean()).to(world.device)
+    if config.light_weights != "none":
+        light = structure_light(cells, config.model.n_structures)
+        phase.light_weights = weights_by_light(light, config.light_weights).to(world.device)
     encoder.to(world.device)
 
     def reading(cells: Cells) -> Load:
