@@ -10,6 +10,7 @@ import pytest
 import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from microscope_files import write_lif, write_nd2
 
 from napari_integrated_cell.imaging import opening
 from napari_integrated_cell.imaging.reading import (
@@ -259,6 +260,29 @@ def test_a_czi_cut_short_is_refused(tmp_path):
     path = write_czi(tmp_path / "a.czi", stack((1, 2, 8, 60, 50)))
     whole = path.read_bytes()
     for part in (0.1, 0.5, 0.9):
+        path.write_bytes(whole[: int(part * len(whole))])
+        with pytest.raises(ValueError, match="damaged, cut short"):
+            read_image(path)
+
+
+@pytest.mark.parametrize(("extension", "write"), [("lif", write_lif), ("nd2", write_nd2)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_lif_and_nd2_are_read_with_their_names_and_sizes(tmp_path, extension, write, dtype):
+    pytest.importorskip(opening._EXTRAS[extension][0 if opening._has_aicsimageio() else 1])
+    data = stack((2, 4, 6, 5), dtype)
+    image = read_image(write(tmp_path / f"a.{extension}", data, ("CMDRP", "H3342"), (0.29, 0.1, 0.1)))
+    np.testing.assert_array_equal(image.data, data)
+    assert image.channel_names == ("CMDRP", "H3342")
+    assert image.voxel_size == pytest.approx((0.29, 0.1, 0.1))
+    assert set(image.named()) == {"membrane", "dna"}
+
+
+@pytest.mark.parametrize(("extension", "write"), [("lif", write_lif), ("nd2", write_nd2)])
+def test_a_lif_or_nd2_cut_short_is_refused(tmp_path, extension, write):
+    pytest.importorskip(opening._EXTRAS[extension][0 if opening._has_aicsimageio() else 1])
+    path = write(tmp_path / f"a.{extension}", stack((2, 8, 60, 50)), ("CMDRP", "H3342"), (0.29, 0.1, 0.1))
+    whole = path.read_bytes()
+    for part in (0.01, 0.1, 0.5, 0.9):
         path.write_bytes(whole[: int(part * len(whole))])
         with pytest.raises(ValueError, match="damaged, cut short"):
             read_image(path)
