@@ -151,6 +151,16 @@ def test_at_the_target_images_teach_the_encoder_by_z_s_alone(head: str, generate
     assert not torch.allclose(gradient(1.0, "predicted"), gradient(100.0, "predicted"))
 
 
+@pytest.mark.parametrize("decoded_at", ["predicted", "target"])
+def test_z_s_is_freed_from_the_z_r_that_is_decoded_at(decoded_at: str) -> None:
+    phase = ConditionalPhase(toy_config(decoded_at=decoded_at), networks(), torch.Generator().manual_seed(7))
+    x, y, z_ref = batch()
+    given = []
+    phase.networks.enc.register_forward_pre_hook(lambda _, arguments: given.append(arguments[1]))
+    phase.gradients(x, y, z_ref)
+    assert [z is not None and torch.equal(z, z_ref) for z in given] == [decoded_at == "target"]
+
+
 def test_the_two_ways_to_generate_differ_for_decoder_and_its_discriminator_alone() -> None:
     paper, code = gradients(gamma_dec=1.0), gradients(gamma_dec=1.0, generated="paper-code")
     assert {name for name in paper if not same(paper[name], code[name])} == {"dec", "dec_d"}

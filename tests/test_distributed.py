@@ -82,7 +82,9 @@ def losses(run: Path, phase: str) -> list[list[float]]:
             "augment_flips": True,
             "clip_gradients": 0.05,
             "sampling": "balanced",
-            "model": MODEL.model_dump(mode="json") | {"latent_norm": True, "struct_norm": True},
+            "decoded_at": "target",
+            "model": MODEL.model_dump(mode="json")
+            | {"latent_norm": True, "struct_norm": True, "struct_given_ref": True},
         },
     ],
     ids=["plain", "everything"],

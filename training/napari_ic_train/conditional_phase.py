@@ -70,9 +70,10 @@ class ConditionalPhase(Phase):
         scaling, model = self.config.loss_scaling, self.config.model
         as_code = self.config.generated == "paper-code"
 
-        y_logits, z_ref, z_struct = enc(x)
+        at_target = self.config.decoded_at == "target"
+        y_logits, z_ref, z_struct = enc(x, z_ref_target if at_target else None)
         code: tuple[Tensor, ...] = (z_struct.to(x.dtype),)
-        if self.config.decoded_at == "predicted":
+        if not at_target:
             code = (*code, y_logits.to(x.dtype).softmax(1), z_ref.to(x.dtype))
         code_leaves = tuple(leaf(part) for part in code)
         z_observed, *predicted = code_leaves

@@ -136,9 +136,10 @@ def _figures(phase: Phase, *batch: Tensor) -> tuple[dict[str, Tensor], Tensor]:
 def _conditional(
     phase: ConditionalPhase, x: Tensor, y: Tensor, z_ref_target: Tensor
 ) -> tuple[dict[str, Tensor], Tensor]:
-    y_logits, z_ref, z_struct = phase.networks.enc(x)
+    at_target = phase.config.decoded_at == "target"
+    y_logits, z_ref, z_struct = phase.networks.enc(x, z_ref_target if at_target else None)
     label, position, own = y_logits.softmax(1), z_ref, z_struct.to(x.dtype)
-    if phase.config.decoded_at == "target":
+    if at_target:
         label, position = F.one_hot(y, y_logits.shape[1]), z_ref_target
     label, position = label.to(x.dtype), position.to(x.dtype)
     logits = phase.networks.dec.logits(label, position, own)

@@ -45,6 +45,9 @@ class ModelConfig(BaseModel):
     struct_norm : bool
         Whether z^s is brought to its prior's mean and covariance among the cells of each structure: see
         :class:`~.standardising.WhitenedByStructure`. The tables have none.
+    struct_given_ref : bool
+        Whether z^s is freed, before it is whitened, from what z^r says of it along straight lines: the prior of z^s
+        is the same whatever z^r is. Needs ``struct_norm``. The tables have none.
     label_scale : float
         Factor of the one-hot label y at the entrance of Dec^{r,s}. With the tables' 1, a label is one input of
         deviation 0.3 among \|Z^r\| of deviation 1, and the decoder takes thousands of steps to heed it.
@@ -85,6 +88,7 @@ class ModelConfig(BaseModel):
     enc_d_widths: Widths = (1024, 1024, 512)
     latent_norm: bool = False
     struct_norm: bool = False
+    struct_given_ref: bool = False
     label_scale: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     enc_d_norm: bool = True
     dec_d_widths: Widths = (64, 128, 256, 512, 512)
@@ -121,6 +125,12 @@ class ModelConfig(BaseModel):
             raise ValueError(
                 f"structures repeats the reference channel {sorted(both)[0]!r}: give it another name."
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_struct_given_ref(self) -> Self:
+        if self.struct_given_ref and not self.struct_norm:
+            raise ValueError("struct_given_ref frees z^s before it is whitened: set struct_norm as well.")
         return self
 
     @model_validator(mode="after")

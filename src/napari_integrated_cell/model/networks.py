@@ -59,7 +59,8 @@ class ReferenceEncoder(EncoderTrunk):
 class ConditionalEncoder(EncoderTrunk):
     """Enc^{r,s} (equation 7, Table S5): images (N, R + 1, Z, Y, X), structure last, to ŷ, ẑ^r, z^s.
 
-    With ``config.struct_norm`` z^s is whitened among the cells of each structure, by ŷ.
+    With ``config.struct_norm`` z^s is whitened among the cells of each structure, by ŷ; with
+    ``config.struct_given_ref`` once it is freed from what z^r says of it.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -67,17 +68,22 @@ class ConditionalEncoder(EncoderTrunk):
         self.y = nn.Linear(self.n_features, config.n_structures)
         self.z_ref = nn.Linear(self.n_features, config.n_ref)
         self.z_struct = nn.Linear(self.n_features, config.n_struct)
+        n_given = config.n_ref if config.struct_given_ref else 0
         self.standardise = (
-            WhitenedByStructure(config.n_structures, config.n_struct) if config.struct_norm else None
+            WhitenedByStructure(config.n_structures, config.n_struct, n_given) if config.struct_norm else None
         )
 
-    def forward(self, x: Tensor) -> ConditionalCode:
-        """Label logits and both latent positions of images (N, R + 1, Z, Y, X)."""
+    def forward(self, x: Tensor, z_ref: Tensor | None = None) -> ConditionalCode:
+        """Label logits and both latent positions of images (N, R + 1, Z, Y, X).
+
+        Where z^s is freed from z^r, that is ``z_ref`` (N, n_ref) where it is known, and else ẑ^r.
+        """
         features = self.features(x)
         code = ConditionalCode(self.y(features), self.z_ref(features), self.z_struct(features))
         if self.standardise is None:
             return code
-        return code._replace(z_struct=self.standardise(code.z_struct, code.y_logits.softmax(1)))
+        given = (code.z_ref if z_ref is None else z_ref) if self.standardise.n_given else None
+        return code._replace(z_struct=self.standardise(code.z_struct, code.y_logits.softmax(1), given))
 
 
 class ReferenceDecoder(DecoderTrunk):
