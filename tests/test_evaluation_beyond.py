@@ -16,9 +16,11 @@ from napari_ic_train.evaluation.experiments.against_baselines import margins
 from napari_ic_train.evaluation.experiments.correlations import _mean_distance, _pairs
 from napari_ic_train.evaluation.experiments.fidelity import like
 from napari_ic_train.evaluation.experiments.inception import stands_for
+from napari_ic_train.evaluation.experiments.latent_spaces import _repeated
 from napari_ic_train.evaluation.experiments.leakage import _nearest
 from napari_ic_train.evaluation.features import FEATURES, coarse, features_of, masks_of, regions_of
 from napari_ic_train.evaluation.independent_classifier import independent_classifier, kept_back
+from napari_ic_train.evaluation.passes import Codes
 from napari_ic_train.evaluation.predictors import MODEL as OF_MODEL
 from napari_ic_train.evaluation.predictors import OTHER_SHAPE, another
 from napari_integrated_cell.model.integrated_cell import IntegratedCell
@@ -194,3 +196,25 @@ def test_the_independent_classifier_learns_what_is_plain_and_is_not_fitted_to_ce
     assert (p.argmax(1) == context.labels("test")).mean() > 0.8
     again = independent_classifier(context).classify(context.images(context.cells["test"]))
     assert again == pytest.approx(p, abs=1e-6), "kept, not fitted anew"
+
+
+def test_a_z_s_that_repeats_z_r_is_told_from_one_that_does_not():
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1, 2], [60, 60, 5])
+    z_ref, z_struct = rng.normal(size=(125, 4)), rng.normal(size=(125, 3))
+    z_struct[labels == 1] += 3 * z_ref[labels == 1, :1]
+    found = [
+        Codes(part, part, part, own)
+        for part, own in ((z_ref[:70], z_struct[:70]), (z_ref[70:], z_struct[70:]))
+    ]
+    config = SimpleNamespace(structures=("free", "repeating", "rare"))
+    context = SimpleNamespace(
+        store=SimpleNamespace(labels=labels), model=SimpleNamespace(config=config), seed=0
+    )
+    # Of five cells nothing is said.
+    free, repeating = _repeated(
+        context, found, [np.arange(70), np.arange(70, 125)]
+    ).rows  # of five cells nothing is said
+    assert [free[:2], repeating[:2]] == [["free", 60], ["repeating", 60]]
+    assert free[-1] < 0.2
+    assert repeating[-1] > 0.9

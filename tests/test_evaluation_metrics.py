@@ -16,7 +16,7 @@ from napari_ic_train.evaluation.metrics.images import binary_cross_entropy, ssim
 from napari_ic_train.evaluation.metrics.inception import divergences, inception_score
 from napari_ic_train.evaluation.metrics.manifold import expected_coverage, manifold
 from napari_ic_train.evaluation.metrics.normality import energy_test, mardia, marginal_normality
-from napari_ic_train.evaluation.metrics.probe import linear_probe
+from napari_ic_train.evaluation.metrics.probe import linear_probe, most_explained, read_off
 from napari_ic_train.evaluation.metrics.ranks import interval_coverage, rank_in_draws, uniformity
 
 RANDOM = np.random.default_rng
@@ -224,6 +224,20 @@ def test_probe_reads_what_is_there_and_nothing_else():
     assert half == pytest.approx(0.5, abs=0.12)
     assert nothing < 0.05
     assert np.isnan(constant)
+
+
+def test_the_most_explained_direction_is_found_wherever_it_lies():
+    """One of four directions goes along with the codes, three do not; no dimension by itself shows it."""
+    rng = np.random.default_rng(0)
+    codes, noise = rng.normal(size=(400, 3)), rng.normal(size=(400, 4))
+    hidden = noise * [0.5, 1, 2, 3]
+    hidden[:, 0] += codes[:, 1]  # R² 0.8
+    turned = hidden @ np.linalg.qr(rng.normal(size=(4, 4)))[0]
+    found = most_explained(turned, read_off(codes, turned))
+    assert found == pytest.approx(0.8, abs=0.05)
+    assert linear_probe(codes, turned).max() < 0.6
+    assert most_explained(noise, read_off(codes, noise)) < 0.05
+    assert np.isnan(most_explained(np.repeat(codes[:, :1], 2, 1), np.zeros((400, 2))))
 
 
 def test_images_against_themselves_and_against_nothing():

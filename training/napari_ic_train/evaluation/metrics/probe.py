@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import eigh
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
@@ -51,3 +52,17 @@ def explained(targets: NDArray[np.floating], predicted: NDArray[np.floating]) ->
     total = ((targets - targets.mean(0)) ** 2).sum(0)
     flat = total <= 1e-12 * np.maximum((targets**2).sum(0), 1e-300)
     return np.where(flat, np.nan, 1 - ((targets - predicted) ** 2).sum(0) / np.where(flat, 1, total))
+
+
+def most_explained(targets: NDArray[np.floating], predicted: NDArray[np.floating]) -> float:
+    """R² of that direction of targets (N, T) whose errors are the least share of its variance.
+
+    NaN where targets lie in a plane, as those of a collapsed encoder: a direction of no variance has no R².
+    """
+    targets = np.asarray(targets, np.float64)
+    centred, errors = targets - targets.mean(0), targets - predicted
+    total = centred.T @ centred
+    variances = np.linalg.eigvalsh(total)
+    if variances[0] <= 1e-9 * max(variances[-1], 1e-300):
+        return float("nan")
+    return float(1 - eigh(errors.T @ errors, total, eigvals_only=True)[0])
