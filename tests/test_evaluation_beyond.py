@@ -212,9 +212,11 @@ def test_a_z_s_that_repeats_z_r_is_told_from_one_that_does_not():
         store=SimpleNamespace(labels=labels), model=SimpleNamespace(config=config), seed=0
     )
     # Of five cells nothing is said.
-    free, repeating = _repeated(
-        context, found, [np.arange(70), np.arange(70, 125)]
-    ).rows  # of five cells nothing is said
+    cells = [np.arange(70), np.arange(70, 125)]
+    free, repeating = _repeated(context, found, cells).rows
     assert [free[:2], repeating[:2]] == [["free", 60], ["repeating", 60]]
     assert free[-1] < 0.2
     assert repeating[-1] > 0.9
+    # Nor of codes that are all the same, as a collapsed encoder's.
+    silent = [Codes(part.z_ref, part.y, part.z_ref_hat, 0 * part.z_struct) for part in found]
+    assert _repeated(context, silent, cells).rows == []

@@ -70,7 +70,8 @@ class ModelConfig(BaseModel):
     Raises
     ------
     ValueError
-        For a box that does not survive the levels asked for, and for repeated or clashing names.
+        For a box that does not survive the levels asked for, for repeated or clashing names, and for
+        ``struct_given_ref`` without ``struct_norm``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -29,13 +29,12 @@ class WhitenedByStructure(nn.Module):
 
     With ``n_given`` numbers that come with each code, here those of z^r, codes are freed from what a straight line says
     of them by these, and the rest is whitened. A prior N(0, I) of z^s whatever z^r is takes the two for independent.
-    Where z^s repeats what z^r says (that the cell divides, say), a z^s drawn for an interphase cell is a dividing
-    cell's more often than not by chance, a pair the decoder has never met.
+    Where z^s repeats what z^r says (that the cell divides, say), a z^s drawn for a cell in interphase may be a dividing
+    cell's: a pair that the decoder has never met.
 
     Parameters
     ----------
-    n_structures, n_latent : int
-    n_given : int
+    n_structures, n_latent, n_given : int
 
     Attributes
     ----------

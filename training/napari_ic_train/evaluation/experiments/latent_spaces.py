@@ -59,10 +59,8 @@ class LatentSpaces:
                     )
         repeated = _repeated(context, list(found.values()), [context.cells[split] for split in found])
         if repeated.rows:
-            most = np.array([row[-1] for row in repeated.rows], np.float64)
-            headline["z struct: what z^r explains of its most predictable direction, mean R² (prior 0)"] = (
-                float(np.nanmean(most))
-            )
+            most = "z struct: what z^r explains of its most predictable direction, mean R² (prior 0)"
+            headline[most] = float(np.mean([row[-1] for row in repeated.rows]))
         columns = (
             "space", "split", "cells", "dimensions", "RMS of means (prior 0)", "mean std (prior 1)", "least std",
             "greatest std", "mean |z|² / dimensions (prior 1)", "dimensions rejected as N(0, 1), Holm 5 %",
@@ -93,11 +91,13 @@ def _repeated(context: Context, found: Sequence[Codes], cells: Sequence[Indices]
     rows: list[list[Value]] = []
     for label, structure in enumerate(context.model.config.structures):
         own = np.asarray(z_struct[labels == label], np.float64)
+        # Of few cells, and of codes that lie in a plane, as a collapsed encoder's, no direction can be judged.
         if len(own) < max(2 * FOLDS, 2 * own.shape[1]):
             continue
         read = read_off(z_ref[labels == label], own, seed=context.seed)
-        mean = float(np.nanmean(explained(own, read)))
-        rows.append([structure, len(own), mean, most_explained(own, read)])
+        most = most_explained(own, read)
+        if np.isfinite(most):
+            rows.append([structure, len(own), float(explained(own, read).mean()), most])
     return Table(
         "What z^s repeats of z^r",
         ("structure", "cells", "mean R² of z^s's dimensions", "R² of its most predictable direction"),
