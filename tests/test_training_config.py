@@ -88,6 +88,12 @@ def test_every_wrong_field_is_named_at_once() -> None:
         validated({"seed": -1, "gamma_enc": -1})
 
 
+def test_fields_that_do_not_go_together_are_told_without_showing_all_the_others() -> None:
+    model = toy_config().model.model_dump() | {"struct_given_ref": True}
+    with pytest.raises(ValueError, match=r"wrong: 'model': struct_given_ref .* set struct_norm as well\.$"):
+        validated({"model": model})
+
+
 def test_a_file_that_is_no_configuration_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
     with pytest.raises(ValueError, match=r"run\.yaml cannot be read"):

@@ -248,4 +248,6 @@ def _in_words(problem: Any) -> str:
     message = problem["msg"].removeprefix("Value error, ").rstrip(".")
     if problem["type"] == "missing":
         return f"the field '{field}' is missing"
-    return f"'{field}' is {problem['input']!r}: {message[:1].lower()}{message[1:]}"
+    # Of fields that do not go together, all of them would be shown.
+    given = "" if isinstance(problem["input"], Mapping) else f" is {problem['input']!r}"
+    return f"'{field}'{given}: {message[:1].lower()}{message[1:]}"
