@@ -13,6 +13,8 @@ from plugin_fixtures import no_memory, notified, simulated
 from napari_integrated_cell.axis_effects import axis_effect
 from napari_integrated_cell.imaging.pose import pose_of
 from napari_integrated_cell.integration import model_box
+from napari_integrated_cell.model.fingerprint import fingerprint
+from napari_integrated_cell.model.integrated_cell import IntegratedCell
 from napari_integrated_cell.plugin import exploring
 from napari_integrated_cell.plugin.exploration import SHAPE
 from napari_integrated_cell.plugin.layers import Ground
@@ -210,6 +212,7 @@ def test_positions_are_kept_by_name_and_come_back_from_a_table(under_way, tmp_pa
 def test_without_kept_positions_the_present_one_is_saved(under_way, tmp_path):
     path = exploring.save(under_way, tmp_path / "one.csv")
     assert read_positions(path) == [under_way.position]
+    assert read_positions(path)[0].weights == fingerprint(under_way.model)
 
 
 def test_another_models_positions_are_refused_and_nothing_moves(under_way, tmp_path):
@@ -219,6 +222,14 @@ def test_another_models_positions_are_refused_and_nothing_moves(under_way, tmp_p
         exploring.paste(session, foreign.to_json())
     path = write_positions(tmp_path / "foreign.csv", [foreign])
     with pytest.raises(ValueError, match="another model"):
+        exploring.open_table(session, path)
+    fitted_again = replace(
+        before, weights=fingerprint(IntegratedCell.untrained(session.model.config, seed=9))
+    )
+    with pytest.raises(ValueError, match="other weights"):
+        exploring.paste(session, fitted_again.to_json())
+    path = write_positions(tmp_path / "fitted_again.csv", [before, fitted_again])
+    with pytest.raises(ValueError, match="other weights"):
         exploring.open_table(session, path)
     with pytest.raises(ValueError, match="not a latent position"):
         exploring.paste(session, "hello")

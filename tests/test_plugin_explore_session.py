@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from explore_fixtures import SHOWN, assert_shows, choose, dock, drag, layers, model, opened, settled, viewer
@@ -10,6 +12,7 @@ from qtpy.QtCore import QCoreApplication, QEvent
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QApplication, QFileDialog
 
+from napari_integrated_cell.model.fingerprint import fingerprint
 from napari_integrated_cell.plugin import exploring, scene
 from napari_integrated_cell.plugin.session import session_of
 from napari_integrated_cell.position import Position, decode, read_positions
@@ -31,6 +34,7 @@ def test_copy_and_paste(dock, viewer, session, qtbot, notified):
     drag(dock.sliders.rows[0], 1.0)
     there = session.position
     press(qtbot, dock.positions.copy)
+    assert json.loads(QApplication.clipboard().text())["weights"] == fingerprint(session.model)
     drag(dock.sliders.rows[0], -1.0)
     press(qtbot, dock.positions.paste)
     assert session.position == there

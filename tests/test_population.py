@@ -510,10 +510,11 @@ def test_of_a_large_group_some_are_compared(monkeypatch) -> None:
 
 
 def test_a_written_group_opens_as_positions(tmp_path) -> None:
-    cells, chosen = made_up(12), np.array([1, 3, 4])
+    cells, chosen = made_up(12, weights="abc"), np.array([1, 3, 4])
     path = groups.write_group(tmp_path / "group.csv", cells, chosen)
     positions = read_positions(path)
     assert [p.name for p in positions] == ["c1", "c3", "c4"]
+    assert {p.weights for p in positions} == {"abc"}
     for position, cell in zip(positions, chosen, strict=True):
         np.testing.assert_array_equal(position.z_ref, cells.z_ref[cell])
         own = cells.table["structure"].iloc[cell]

@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from napari_integrated_cell.model.fingerprint import fingerprint
+from napari_integrated_cell.model.integrated_cell import IntegratedCell
 from napari_integrated_cell.position import Position, decode, read_positions, write_positions
 
 # ruff: noqa: F401, F811
@@ -26,14 +28,15 @@ def vectors(size):
 @st.composite
 def positions(draw):
     of = draw(st.sets(st.sampled_from(["TOM20", "lamin-B1", "Sec61-beta"])))
-    return Position(draw(vectors(5)), {name: draw(vectors(3)) for name in sorted(of)}, draw(names))
+    weights = draw(st.sampled_from(["", "a1f0"]))
+    return Position(draw(vectors(5)), {name: draw(vectors(3)) for name in sorted(of)}, draw(names), weights)
 
 
 @given(positions())
 def test_json_gives_a_position_back(position):
     again = Position.from_json(position.to_json())
     assert again == position
-    assert again.name == position.name
+    assert (again.name, again.weights) == (position.name, position.weights)
 
 
 @settings(max_examples=50)
@@ -42,7 +45,7 @@ def test_a_table_gives_positions_back(tmp_path_factory, several):
     path = write_positions(tmp_path_factory.mktemp("table") / "mine.csv", several)
     again = read_positions(path)
     assert again == several
-    assert [p.name for p in again] == [p.name for p in several]
+    assert [(p.name, p.weights) for p in again] == [(p.name, p.weights) for p in several]
 
 
 def test_a_position_does_not_change_with_the_array_it_was_made_of():
@@ -78,16 +81,25 @@ def test_what_is_no_position_is_refused_in_a_sentence(text):
         Position.from_json(text)
 
 
-def test_another_models_position_is_refused():
-    position = Position(np.ones(3), {"TOM20": np.ones(2)})
-    position.check_fits(3, 2, ["TOM20"])
-    for fits, why in (
-        ((4, 2, ["TOM20"]), "3 of 4"),
-        ((3, 5, ["TOM20"]), "2 of 5"),
-        ((3, 2, ["ZO1"]), "TOM20"),
+def test_another_models_position_is_refused(model):
+    z_ref, z_struct = np.ones(model.config.n_ref), np.ones(model.config.n_struct)
+    same, other = fingerprint(model), fingerprint(IntegratedCell.untrained(model.config, seed=9))
+    for weights in ("", same):  # a position of which it is not known is taken
+        Position(z_ref, {"TOM20": z_struct}, weights=weights).check_fits(model)
+    for position, why in (
+        (Position(z_ref[1:]), f"{len(z_ref) - 1} of {len(z_ref)}"),
+        (Position(z_ref, {"TOM20": z_struct[1:]}), f"{len(z_struct) - 1} of {len(z_struct)}"),
+        (Position(z_ref, {"centrin": z_struct}), "no centrin"),
+        (Position(z_ref, weights=other), "other weights"),
     ):
         with pytest.raises(ValueError, match=why):
-            position.check_fits(*fits)
+            position.check_fits(model)
+
+
+def test_a_table_made_by_hand_needs_no_weights(tmp_path):
+    table = tmp_path / "table.csv"
+    table.write_text("name,z_ref_0,z_ref_1\na,1,2\n")
+    assert [(p.name, p.weights) for p in read_positions(table)] == [("a", "")]
 
 
 def test_tables_that_are_none(tmp_path):

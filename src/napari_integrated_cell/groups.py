@@ -96,9 +96,9 @@ def compared(population: Population, cells: Indices) -> list[Comparison]:
 
 
 def write_group(path: str | Path, population: Population, cells: Indices) -> Path:
-    """Write some cells as a CSV: ``name``, their columns of the table, ``z_ref_0``... and ``STRUCTURE:z_struct_0``...
+    """Write some cells as a table that :func:`~.position.read_positions` reads, with their other columns.
 
-    The latent explorer opens it as a table of positions.
+    The latent explorer opens it.
 
     Raises
     ------
@@ -116,7 +116,7 @@ def write_group(path: str | Path, population: Population, cells: Indices) -> Pat
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(
-        ["name", *columns]
+        ["name", "weights", *columns]
         + [f"z_ref_{i}" for i in range(group.z_ref.shape[1])]
         + [f"{name}:z_struct_{i}" for name in structures for i in range(n_struct)]
     )
@@ -128,7 +128,7 @@ def write_group(path: str | Path, population: Population, cells: Indices) -> Pat
             there = group.z_struct is not None and name == own
             z_struct += [float(v) for v in group.z_struct[i]] if there else [0.0] * n_struct  # type: ignore[index]
         rows.writerow(
-            [known[CELL_ID], *(_written(known[name]) for name in columns)]
+            [known[CELL_ID], group.weights, *(_written(known[name]) for name in columns)]
             + [repr(float(v)) for v in group.z_ref[i]]
             + [repr(v) for v in z_struct]
         )

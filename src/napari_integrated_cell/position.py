@@ -37,11 +37,15 @@ class Position:
         By structure; one that is left out is at the prior's mode, zeros, as Algorithm 3 has it.
     name : str
         What the user calls it.
+    weights : str
+        The :func:`~.model.fingerprint.fingerprint` of the model whose latent spaces these are, where a position left
+        the program with it: among the weights of another fit the same numbers are another cell.
     """
 
     z_ref: Floats
     z_struct: Mapping[str, Floats] = field(default_factory=dict)
     name: str = ""
+    weights: str = ""
 
     def __post_init__(self) -> None:
         z_struct = {name: _vector(z, f"z^s of {name}") for name, z in self.z_struct.items()}
@@ -78,6 +82,7 @@ class Position:
             {
                 "kind": _KIND,
                 "name": self.name,
+                "weights": self.weights,
                 "z_ref": [float(v) for v in self.z_ref],
                 "z_struct": {name: [float(v) for v in z] for name, z in self.z_struct.items()},
             }
@@ -96,29 +101,35 @@ class Position:
             found = json.loads(text)
             if not isinstance(found, dict) or found.get("kind") != _KIND:
                 raise ValueError("it is of another kind")
-            return cls(found["z_ref"], found.get("z_struct", {}), str(found.get("name", "")))
+            words = (str(found.get(key, "")) for key in ("name", "weights"))
+            return cls(found["z_ref"], found.get("z_struct", {}), *words)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"This is not a latent position as this program copies it ({error}).") from None
 
-    def check_fits(self, n_ref: int, n_struct: int, structures: Iterable[str]) -> None:
+    def check_fits(self, model: IntegratedCell) -> None:
         """Refuse a position of another model.
 
         Raises
         ------
         ValueError
-            If a length differs or a structure is not among ``structures``.
+            If a length, a structure or, where the position has them, the weights are not the model's.
         """
-        foreign = sorted(self.z_struct.keys() - set(structures))
-        lengths = {len(z) for z in self.z_struct.values()} - {n_struct}
-        if len(self.z_ref) != n_ref or lengths or foreign:
-            what = (
-                f"its z^r has {len(self.z_ref)} of {n_ref} dimensions"
-                if len(self.z_ref) != n_ref
-                else f"the model has no {foreign[0]}"
-                if foreign
-                else f"its z^s has {lengths.pop()} of {n_struct} dimensions"
-            )
-            raise ValueError(f"The position belongs to another model: {what}.")
+        from napari_integrated_cell.model.fingerprint import fingerprint
+
+        config = model.config
+        foreign = sorted(self.z_struct.keys() - set(config.structures))
+        lengths = {len(z) for z in self.z_struct.values()} - {config.n_struct}
+        if len(self.z_ref) != config.n_ref:
+            what = f"its z^r has {len(self.z_ref)} of {config.n_ref} dimensions"
+        elif foreign:
+            what = f"the model has no {foreign[0]}"
+        elif lengths:
+            what = f"its z^s has {lengths.pop()} of {config.n_struct} dimensions"
+        elif self.weights and self.weights != fingerprint(model):
+            what = f"{model.name!r} as it is open has other weights than the one it comes from"
+        else:
+            return
+        raise ValueError(f"The position belongs to another model: {what}.")
 
 
 def decode(
@@ -159,7 +170,7 @@ def decode(
 
 
 def write_positions(path: str | Path, positions: Sequence[Position]) -> Path:
-    """Write positions as a table: a row each, with a name, ``z_ref_0``... and ``STRUCTURE:z_struct_0``...
+    """Write positions as a table: a row each, with name, weights, ``z_ref_0``... and ``STRUCTURE:z_struct_0``...
 
     Raises
     ------
@@ -179,12 +190,14 @@ def write_positions(path: str | Path, positions: Sequence[Position]) -> Path:
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(
-        ["name", *(f"z_ref_{i}" for i in range(n_ref))]
+        ["name", "weights", *(f"z_ref_{i}" for i in range(n_ref))]
         + [f"{name}:z_struct_{i}" for name in names for i in range(n_struct)]
     )
     for position in positions:
         struct = [float(v) for name in names for v in position.z_struct_of(name, n_struct)]
-        rows.writerow([position.name, *(repr(v) for v in [*map(float, position.z_ref), *struct])])
+        rows.writerow(
+            [position.name, position.weights, *(repr(v) for v in [*map(float, position.z_ref), *struct])]
+        )
     target = Path(path)
     with written_aside(target) as aside:
         aside.write_text(text.getvalue(), encoding="utf-8")
@@ -213,7 +226,8 @@ def read_positions(path: str | Path) -> list[Position]:
         for number, row in enumerate(rows, 2):
             try:
                 z_struct = {name: [float(row[c]) for c in of] for name, of in struct.items()}
-                positions.append(Position([float(row[c]) for c in ref], z_struct, row.get("name") or ""))  # type: ignore[arg-type]
+                z_ref, words = [float(row[c]) for c in ref], (row.get(c) or "" for c in ("name", "weights"))
+                positions.append(Position(z_ref, z_struct, *words))  # type: ignore[arg-type]
             except (ValueError, TypeError) as error:
                 raise ValueError(f"Row {number} of {path} is no position ({error}).") from None
     return positions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -190,6 +191,12 @@ def _drawn(session: Session, model: IntegratedCell, chance: np.random.Generator)
 # ------------------------------------------------------------------------------------------------ positions
 
 
+def copied(session: Session) -> str:
+    """The position as :func:`paste` takes it; empty where there is none."""
+    position = session.position
+    return "" if position is None else _signed(session, [position])[0].to_json()
+
+
 def paste(session: Session, text: str) -> None:
     """Go to the position that a text holds.
 
@@ -217,7 +224,7 @@ def keep(session: Session, name: str) -> None:
 def save(session: Session, path: str | Path) -> Path:
     """Write the kept positions as a table; where none is kept, the one the user is at."""
     here = () if session.position is None else (session.position,)
-    return write_positions(path, session.exploration.kept or here)
+    return write_positions(path, _signed(session, session.exploration.kept or here))
 
 
 def open_table(session: Session, path: str | Path) -> None:
@@ -237,14 +244,21 @@ def open_table(session: Session, path: str | Path) -> None:
     session.go_to(named[0])
 
 
+def _signed(session: Session, positions: Sequence[Position]) -> list[Position]:
+    """With the fingerprint of the model whose they are: the one that is open."""
+    from napari_integrated_cell.model.fingerprint import fingerprint
+
+    weights = "" if session.model is None else fingerprint(session.model)
+    return [replace(position, weights=weights) for position in positions]
+
+
 def _check(session: Session, positions: list[Position]) -> None:
     if session.model is None:
         raise ValueError(
             "No model is open yet, so nobody knows what the position means: try again in a moment."
         )
-    config = session.model.config
     for position in positions:
-        position.check_fits(config.n_ref, config.n_struct, config.structures)
+        position.check_fits(session.model)
 
 
 # ------------------------------------------------------------------------------------------------ effects

@@ -187,7 +187,7 @@ def of_position(position: Position, place: Place, model: IntegratedCell, name: s
     """A position's shape; draws are compared in what the decoded membrane encloses."""
     from napari_integrated_cell.axis_effects import enclosed
 
-    position.check_fits(model.config.n_ref, model.config.n_struct, model.config.structures)
+    position.check_fits(model)
     decoded = model.decode_reference(position.z_ref[None])[0]
     membrane = decoded[model.config.references.index("membrane")]
     inside = enclosed(membrane >= _MEMBRANE * membrane.max()).astype(np.float32)

@@ -91,7 +91,7 @@ class Positions(QWidget):
     def _copy(self) -> None:
         clipboard = QApplication.clipboard()
         if self._session.position is not None and clipboard is not None:
-            clipboard.setText(self._session.position.to_json())
+            clipboard.setText(exploring.copied(self._session))
 
     def _paste(self) -> None:
         clipboard = QApplication.clipboard()
