@@ -83,6 +83,7 @@ def losses(run: Path, phase: str) -> list[list[float]]:
             "clip_gradients": 0.05,
             "sampling": "balanced",
             "decoded_at": "target",
+            "latent_moments": "running",
             "model": MODEL.model_dump(mode="json")
             | {"latent_norm": True, "struct_norm": True, "struct_given_ref": True},
         },

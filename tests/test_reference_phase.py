@@ -158,3 +158,31 @@ def test_state_of_another_model_is_refused() -> None:
     other = ReferencePhase(toy_config(model=wider), reference_networks(wider), torch.Generator())
     with pytest.raises(ValueError, match="does not fit this configuration's dec network"):
         other.load_state(phase.state())
+
+
+def standardised(latent_moments: str) -> tuple[Tensor, Tensor, Tensor]:
+    """Codes in phase 1 after some batches, the gradient of a sum of them, and what use makes of the same."""
+    config = toy_config(model=MODEL.model_copy(update={"latent_norm": True}), latent_moments=latent_moments)
+    made = initialised(reference_networks(config.model), torch.Generator().manual_seed(0))
+    enc = ReferencePhase(config, made, torch.Generator()).networks.enc
+    draw = torch.Generator().manual_seed(2)
+    for _ in range(30):
+        raw = (3 + 2 * torch.randn((4, MODEL.n_ref), generator=draw)).requires_grad_()
+        z_ref = enc.standardise(raw)
+    weights = torch.randn(z_ref.shape, generator=draw)
+    (gradient,) = torch.autograd.grad((weights * z_ref).sum(), raw)
+    return z_ref.detach(), gradient, enc.standardise.eval()(raw).detach()
+
+
+def test_by_running_moments_codes_are_those_of_use_with_the_gradient_of_the_batch_s() -> None:
+    z_batch, gradient_batch, _ = standardised("batch")
+    z_running, gradient_running, in_use = standardised("running")
+    torch.testing.assert_close(z_running, in_use)
+    assert not torch.allclose(z_running, z_batch, atol=0.1)
+    torch.testing.assert_close(gradient_running, gradient_batch)
+
+
+def test_the_reference_is_standardised_by_its_batch_unless_asked_otherwise() -> None:
+    z_ref, _, in_use = standardised(toy_config().latent_moments)
+    torch.testing.assert_close(z_ref.mean(0), torch.zeros(MODEL.n_ref), atol=1e-5, rtol=0)
+    assert not torch.allclose(z_ref, in_use, atol=0.1)

@@ -112,6 +112,10 @@ class TrainingConfig(BaseModel):
         structure's number of cells.
     warm_start : bool
         Start phase 2 from phase 1's encoder and decoder wherever the networks agree. The paper starts it afresh.
+    latent_moments : {"batch", "running"}
+        By what mean and variance `latent_norm` standardises z^r in phase 1: each batch's, as batch normalisation has
+        it, or running ones, as in use. What a batch of few cells happens to have in common jitters the codes of all
+        of them (by 1 / sqrt(16) of their spread in batches of 16), and Dec^r learns images as coarse as that.
     mean_bias : bool
         Start the decoders' last biases where the mean intensity of each channel is predicted. The paper starts at
         0, half of full intensity in every voxel.
@@ -163,6 +167,7 @@ class TrainingConfig(BaseModel):
     decoded_at: Literal["predicted", "target"] = "predicted"
     class_weights: Literal["none", "inverse"] = "none"
     warm_start: bool = False
+    latent_moments: Literal["batch", "running"] = "batch"
     mean_bias: bool = False
     warm_up: int = Field(default=0, ge=0)
     learning_rate_decay: Literal["none", "cosine"] = "none"

@@ -13,7 +13,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, cast
+from typing import ClassVar, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,7 @@ from .config import TrainingConfig
 from .draws import Draws
 
 Networks = ReferenceNetworks | ConditionalNetworks
+These = TypeVar("These", bound=Networks)
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,7 +234,7 @@ def leaf(tensor: Tensor) -> Tensor:
     return tensor.detach().requires_grad_()
 
 
-def initialised(networks: Networks, generator: torch.Generator) -> Networks:
+def initialised(networks: These, generator: torch.Generator) -> These:
     """The networks with first weights drawn from ``generator``, in the order enc, dec, enc_d, dec_d."""
     for network in networks:
         initialise(network, generator)

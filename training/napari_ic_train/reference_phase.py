@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from napari_integrated_cell.model.networks import ReferenceNetworks
 
+from .config import TrainingConfig
 from .losses import (
     decoder_deception_loss,
     decoding_discriminator_loss,
@@ -32,6 +34,14 @@ class ReferencePhase(Phase):
 
     name: ClassVar[str] = "reference"
     networks: ReferenceNetworks
+
+    def __init__(
+        self, config: TrainingConfig, networks: ReferenceNetworks, generator: torch.Generator
+    ) -> None:
+        super().__init__(config, networks, generator)
+        standardise = networks.enc.standardise
+        if standardise is not None and config.latent_moments == "running":
+            standardise.register_forward_hook(_by_running_moments)
 
     def forward(self, *batch: Tensor, judge: bool) -> ForwardPass:
         """One batch of reference images (N, R, Z, Y, X) through the networks."""
@@ -68,3 +78,16 @@ class ReferencePhase(Phase):
             scaling,
         )
         return ForwardPass(losses, (z_ref,), (z_observed,), (decoded, generated), (x_decoded, x_generated))
+
+
+def _by_running_moments(norm: nn.BatchNorm1d, inputs: tuple[Any, ...], by_batch: Tensor) -> Tensor | None:
+    """Codes (N, n_ref) by the running moments, with the gradient of those by the batch's.
+
+    That gradient keeps the code from shrinking or growing against moments that lag behind.
+    """
+    if not norm.training:
+        return None
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    as_in_use = (inputs[0] - norm.running_mean) * (norm.running_var + norm.eps).rsqrt()
+    return by_batch + (as_in_use - by_batch).detach().to(by_batch.dtype)

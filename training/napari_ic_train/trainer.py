@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import torch
@@ -28,7 +27,7 @@ from .first_weights import predict_mean, take_over
 from .light import mean_intensity, structure_light, weights_by_light
 from .loop import Batch, EpochProgress, Job, TrainingDiverged, run_phase
 from .measures import Measure, measure
-from .phase import Networks, initialised
+from .phase import These, initialised
 from .precision import running_config
 from .reference_phase import ReferencePhase
 from .run_folder import fitted_conditional, fitted_reference, open_run
@@ -105,7 +104,7 @@ def fit_reference(
     folder = _opened(out, config, "reference", resume, world)
     check_cells(cells, config)
     weights, draws, order = _seeds(config.seed, "reference")
-    networks = cast(ReferenceNetworks, initialised(reference_networks(config.model), _generator(weights)))
+    networks = initialised(reference_networks(config.model), _generator(weights))
     if config.mean_bias:
         predict_mean(networks.dec, mean_intensity(cells))
     phase = ReferencePhase(
@@ -124,7 +123,7 @@ def fit_reference(
         _measure(cells, load) if held_out is None else _measure(held_out, reading(held_out), held_out=True)
     )
     run_phase(Job(phase, config.reference, plan, load, folder, world, measured, watchers, progress, cancel))
-    return cast(ReferenceNetworks, _eval(phase.networks))
+    return _eval(phase.networks)
 
 
 def fit_conditional(
@@ -169,7 +168,7 @@ def fit_conditional(
     if encoder is None:
         encoder = fitted_reference(out).enc
     weights, draws, order = _seeds(config.seed, "conditional")
-    networks = cast(ConditionalNetworks, initialised(conditional_networks(config.model), _generator(weights)))
+    networks = initialised(conditional_networks(config.model), _generator(weights))
     if config.mean_bias:
         predict_mean(networks.dec, mean_intensity(cells))
     if config.warm_start:
@@ -213,7 +212,7 @@ def fit_conditional(
         _measure(cells, load) if held_out is None else _measure(held_out, reading(held_out), held_out=True)
     )
     run_phase(Job(phase, config.conditional, plan, load, folder, world, measured, watchers, progress, cancel))
-    return cast(ConditionalNetworks, _eval(phase.networks))
+    return _eval(phase.networks)
 
 
 def _opened(out: str | Path, config: TrainingConfig, phase: str, resume: bool, world: World) -> Path:
@@ -250,7 +249,7 @@ def _generator(seed: int, device: torch.device | str = "cpu") -> torch.Generator
     return torch.Generator(device).manual_seed(seed)
 
 
-def _on(networks: Networks, world: World) -> Networks:
+def _on(networks: These, world: World) -> These:
     for network in networks:
         network.to(world.device)
         if world.size > 1:
@@ -258,7 +257,7 @@ def _on(networks: Networks, world: World) -> Networks:
     return networks
 
 
-def _eval(networks: Networks) -> Networks:
+def _eval(networks: These) -> These:
     for network in networks:
         network.eval()
     return networks
