@@ -98,7 +98,7 @@ def test_another_models_position_is_refused(model):
 
 def test_a_table_made_by_hand_needs_no_weights(tmp_path):
     table = tmp_path / "table.csv"
-    table.write_text("name,z_ref_0,z_ref_1\na,1,2\n")
+    table.write_text("name,weights,z_ref_0,z_ref_1\na,0.5,1,2\n")  # of another kind: it is the user's own
     assert [(p.name, p.weights) for p in read_positions(table)] == [("a", "")]
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from napari_integrated_cell.imaging.aside import written_aside
 from napari_integrated_cell.model.latent import medoid
 from napari_integrated_cell.population import CELL_ID, MEASURES, ROW, Measure, Population
-from napari_integrated_cell.position import Position
+from napari_integrated_cell.position import WEIGHTS, Position
 from napari_integrated_cell.projection import SHAPE, positions_in
 
 Indices = NDArray[np.int64]
@@ -116,7 +116,7 @@ def write_group(path: str | Path, population: Population, cells: Indices) -> Pat
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(
-        ["name", "weights", *columns]
+        ["name", WEIGHTS, *columns]
         + [f"z_ref_{i}" for i in range(group.z_ref.shape[1])]
         + [f"{name}:z_struct_{i}" for name in structures for i in range(n_struct)]
     )

@@ -24,6 +24,9 @@ Floats = NDArray[np.float32]
 
 _KIND = "napari-integrated-cell position"
 
+WEIGHTS = "model_weights"
+"""A table's column of whose positions its rows are."""
+
 
 @dataclass(frozen=True, eq=False)
 class Position:
@@ -170,7 +173,9 @@ def decode(
 
 
 def write_positions(path: str | Path, positions: Sequence[Position]) -> Path:
-    """Write positions as a table: a row each, with name, weights, ``z_ref_0``... and ``STRUCTURE:z_struct_0``...
+    """Write positions as a table, a row each.
+
+    Its columns are ``name``, ``model_weights``, ``z_ref_0``... and ``STRUCTURE:z_struct_0``...
 
     Raises
     ------
@@ -190,7 +195,7 @@ def write_positions(path: str | Path, positions: Sequence[Position]) -> Path:
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(
-        ["name", "weights", *(f"z_ref_{i}" for i in range(n_ref))]
+        ["name", WEIGHTS, *(f"z_ref_{i}" for i in range(n_ref))]
         + [f"{name}:z_struct_{i}" for name in names for i in range(n_struct)]
     )
     for position in positions:
@@ -226,7 +231,7 @@ def read_positions(path: str | Path) -> list[Position]:
         for number, row in enumerate(rows, 2):
             try:
                 z_struct = {name: [float(row[c]) for c in of] for name, of in struct.items()}
-                z_ref, words = [float(row[c]) for c in ref], (row.get(c) or "" for c in ("name", "weights"))
+                z_ref, words = [float(row[c]) for c in ref], (row.get(c) or "" for c in ("name", WEIGHTS))
                 positions.append(Position(z_ref, z_struct, *words))  # type: ignore[arg-type]
             except (ValueError, TypeError) as error:
                 raise ValueError(f"Row {number} of {path} is no position ({error}).") from None
