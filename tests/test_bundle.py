@@ -11,6 +11,7 @@ import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from napari_integrated_cell.model import archive, bundle, catalogue
 from napari_integrated_cell.model.bundle import load_model, save_bundle, update_card
 from napari_integrated_cell.model.config import preset
 from napari_integrated_cell.model.integrated_cell import NETWORK_NAMES, IntegratedCell
+from napari_integrated_cell.model.standardising import WhitenedByStructure
 
 torch.set_num_threads(1)
 CONFIG = preset("tiny").model_copy(update={"structures": ("TOM20", "ZO1", "peroxisomes")})
@@ -127,6 +129,15 @@ def test_half_precision_halves_the_file_and_loads_as_float32(
     for name, tensor in _state(model).items():
         expected = tensor.to(kind).float() if tensor.ndim > 1 else tensor
         assert torch.equal(after[name], expected), name
+
+
+def test_moments_beyond_half_precisions_range_are_kept(tmp_path: Path) -> None:
+    wide = IntegratedCell.untrained(CONFIG.model_copy(update={"struct_norm": True}), seed=1)
+    standardise = cast(WhitenedByStructure, wide.enc_cond.standardise)
+    standardise.covariance.mul_(1e5)
+    path = save_bundle(wide, tmp_path / "b", card=CARD, model_card_markdown=MARKDOWN, dtype="float16")
+    kept = cast(WhitenedByStructure, load_model(path, device="cpu").enc_cond.standardise)
+    assert torch.equal(kept.covariance, standardise.covariance)
 
 
 def test_an_unknown_dtype_is_refused(save_model: Callable[..., Path], tmp_path: Path) -> None:

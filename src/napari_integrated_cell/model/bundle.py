@@ -231,8 +231,12 @@ def _tensors(network: nn.Module) -> dict[str, Tensor]:
 
 
 def _stored(network: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
+    """Matrices and kernels as ``dtype``; covariances are statistics, too, and leave half precision's range."""
+    statistics = {name for name, _ in network.named_buffers()}
     return {
-        name: tensor.detach().to("cpu", dtype if tensor.ndim > 1 else torch.float32).contiguous()
+        name: tensor.detach()
+        .to("cpu", torch.float32 if tensor.ndim == 1 or name in statistics else dtype)
+        .contiguous()
         for name, tensor in _tensors(network).items()
     }
 
