@@ -73,7 +73,44 @@ def test_the_bundle_carries_its_scores_and_says_simulated(built, config):
 @pytest.mark.slow
 def test_a_second_call_makes_nothing_again(built, config):
     out = built[0]
-    before = {p: p.stat().st_mtime_ns for p in (out / "run").rglob("*.safetensors")}
-    assert before
+    records = {"README.md", "config.yaml", "run.json", "now.json"}  # each call of fit is a sitting on record
+    before = {
+        p: p.stat().st_mtime_ns
+        for p in out.rglob("*")
+        if p.is_file() and not (p.parent.name == "run" and p.name in records)
+    }
+    assert {out / "bundle" / "model.json", out / "store" / "cells.parquet"} < before.keys()
     demo.build_demo(out, n_cells=CELLS, config=config, score_cells=11)
-    assert before == {p: p.stat().st_mtime_ns for p in (out / "run").rglob("*.safetensors")}
+    assert before == {p: p.stat().st_mtime_ns for p in before}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", ["fitted on", "more cells to score on", "a real field"])
+def test_a_bundle_that_is_not_of_this_call_is_made_again(built, config, change, monkeypatch, tmp_path):
+    class Exported(Exception):
+        pass
+
+    def export(*_, **__):
+        raise Exported
+
+    monkeypatch.setattr(demo, "export_bundle", export)
+    out, bundle, _ = built
+    if change == "fitted on":
+        written = (bundle / "model.json").stat().st_mtime
+        monkeypatch.setattr(demo, "_last_fitted", lambda run: written + 1)
+    with pytest.raises(Exported):
+        demo.build_demo(
+            out,
+            n_cells=CELLS,
+            config=config,
+            score_cells=12 if change == "more cells to score on" else 11,
+            real=tmp_path if change == "a real field" else None,
+        )
+
+
+def test_phases_share_the_minutes_by_their_epochs(config):
+    both = demo.within(preset("demo"), 36)
+    epochs = both.reference.epochs + both.conditional.epochs
+    assert both.reference.max_minutes == pytest.approx(36 * both.reference.epochs / epochs)
+    assert both.reference.max_minutes + both.conditional.max_minutes == pytest.approx(36)
+    assert demo.within(config, None) == config

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from toy_training import MODEL, ToyCells, toy_config
 
-from napari_ic_train import checkpoint
+from napari_ic_train import checkpoint, loop
 from napari_ic_train.checkpoint import BEST, checkpoints, read_checkpoint
 from napari_ic_train.config import PhaseConfig, TrainingConfig, read_config
 from napari_ic_train.distributed import World
@@ -229,11 +229,33 @@ def test_the_clock_may_end_a_phase(tmp_path: Path) -> None:
     fitted_reference(tmp_path)
 
 
+def test_learning_rates_fall_by_the_clock_that_ends_a_phase(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    factors: list[float] = []
+    monkeypatch.setattr(ReferencePhase, "scale_learning_rates", lambda phase, factor: factors.append(factor))
+    now = iter(range(10_000))
+    monkeypatch.setattr(loop.time, "monotonic", lambda: float(next(now)))
+    length = PhaseConfig(epochs=1000, max_minutes=2)
+    config = toy_config(reference=length, learning_rate_decay="cosine")
+    fit_reference(ToyCells(), config, tmp_path, device="cpu")
+    assert factors[0] > 0.99
+    assert min(factors) < 0.01
+    assert factors == sorted(factors, reverse=True)
+
+
 def test_cosine_decay_ends_at_nothing() -> None:
-    config, length = toy_config(learning_rate_decay="cosine"), PhaseConfig(epochs=10)
-    factors = [learning_rate_decay(config, length, epoch) for epoch in (0, 2.5, 5, 10)]
+    factors = [learning_rate_decay(toy_config(learning_rate_decay="cosine"), d) for d in (0, 0.25, 0.5, 1)]
     assert factors == pytest.approx([1, (1 + 2**-0.5) / 2, 0.5, 0])
-    assert learning_rate_decay(toy_config(), length, 9.5) == 1
+    assert learning_rate_decay(toy_config(), 0.95) == 1
+
+
+def test_a_phase_that_its_clock_ends_has_come_to_its_end_by_then() -> None:
+    by_epochs, by_both = PhaseConfig(epochs=10), PhaseConfig(epochs=10, max_minutes=5)
+    assert [by_epochs.done(e, 10_000) for e in (0, 2.5, 10)] == [0, 0.25, 1]
+    assert [by_both.done(2.5, s) for s in (0, 60, 150, 300, 400)] == [0.25, 0.25, 0.5, 1, 1]
+    assert by_both.ended(1, 300)
+    assert not by_both.ended(9, 299)
 
 
 def test_decay_reaches_the_optimisers(tmp_path: Path, whole_run: Path) -> None:

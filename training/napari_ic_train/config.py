@@ -32,8 +32,8 @@ class PhaseConfig(BaseModel):
     epochs : int
         Passes over the training cells (section 3.3: 150).
     max_minutes : float, optional
-        Stop after the epoch that uses this time up. A run that a clock ends is not reproducible; the presets
-        leave it out.
+        Stop after the epoch that uses this time up; what changes over the phase (learning rates that decay, a share
+        that grows) comes to its end by then. A run that a clock ends is not reproducible; the presets leave it out.
     gamma_enc : float, optional
         Weight of EncD's signal in this phase, if not that of both. z^s has far less to tell of an image than
         z^r: an EncD that is loud enough for one can drown the other.
@@ -55,7 +55,12 @@ class PhaseConfig(BaseModel):
 
     def ended(self, epoch: int, seconds: float) -> bool:
         """Whether a phase that has done so many epochs in so many seconds has run its course."""
-        return epoch >= self.epochs or (self.max_minutes is not None and seconds >= 60 * self.max_minutes)
+        return self.done(epoch, seconds) >= 1
+
+    def done(self, epoch: float, seconds: float) -> float:
+        """How much of the phase lies behind, 0 to 1, by its epochs or by its clock, whichever is further on."""
+        by_clock = 0.0 if self.max_minutes is None else seconds / (60 * self.max_minutes)
+        return min(1.0, max(epoch / self.epochs, by_clock))
 
 
 class TrainingConfig(BaseModel):

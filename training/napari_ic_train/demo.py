@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from napari_ic_train.bundled_cells import bundle_cells
+from napari_ic_train.checkpoint import checkpoints
 from napari_ic_train.config import TrainingConfig, preset
 from napari_ic_train.data.prepare import prepare
 from napari_ic_train.data.store import TABLE, CellStore
@@ -16,6 +18,8 @@ from napari_ic_train.export import export_bundle, hardware, score_bundle
 from napari_ic_train.fitting import fit_store
 from napari_ic_train.variation import measure_bundle
 from napari_integrated_cell.integration import model_box
+from napari_integrated_cell.model.archive import MANIFEST
+from napari_integrated_cell.model.catalogue import read_manifest
 from napari_integrated_cell.simulation import write_dataset
 
 Progress = Callable[[int, int, str], None]
@@ -27,6 +31,8 @@ VOXEL_SIZE = 0.4
 TEST_FRACTION = 0.05
 NAME = "demo"
 LICENCE = "BSD-3-Clause"
+FIT_MINUTES = 34.0
+"""Longest time to fit, so that all of it takes two CPU cores an hour: slower ones do fewer epochs."""
 
 
 def build_demo(
@@ -36,6 +42,7 @@ def build_demo(
     config: TrainingConfig | None = None,
     real: Path | None = None,
     score_cells: int = 220,
+    minutes: float | None = FIT_MINUTES,
     device: str = "auto",
     workers: int = 1,
     progress: Progress | None = None,
@@ -54,6 +61,8 @@ def build_demo(
         Folder of a real field to score on.
     score_cells : int
         Unseen simulated cells to score on.
+    minutes : float, optional
+        Longest time to fit, both phases together; None for all epochs, however long they take.
     device : str
         Where to fit.
     workers : int
@@ -72,7 +81,7 @@ def build_demo(
         If SIGTERM or Ctrl-C stopped the fitting; the same call goes on.
     """
     out = Path(out)
-    config = config or preset("demo")
+    config = within(config or preset("demo"), minutes)
     manifest = out / "simulated" / "metadata.csv"
     if not ((out / "store" / TABLE).is_file() and manifest.is_file()):
         manifest = write_dataset(
@@ -90,11 +99,14 @@ def build_demo(
             progress=progress,
         )
     fit_store(out / "store", config, out / "run", device=device)
+    bundle = out / "bundle"
+    if _is_scored(bundle, out / "run", score_cells, real):
+        return bundle
     store = CellStore(out / "store")
-    bundle = export_bundle(
+    export_bundle(
         out / "run",
         store,
-        out / "bundle",
+        bundle,
         name=NAME,
         licence=LICENCE,
         trained_on=hardware(device),
@@ -107,3 +119,36 @@ def build_demo(
     measure_bundle(bundle, store, manifest=manifest, device=device, progress=progress)
     score_bundle(str(bundle), real=real, n_cells=score_cells, workers=workers, progress=progress)
     return bundle
+
+
+def within(config: TrainingConfig, minutes: float | None) -> TrainingConfig:
+    """A configuration whose two phases together take no longer than so many minutes, give or take an epoch each.
+
+    They share them by their epochs, which take about as long in one as in the other.
+    """
+    if minutes is None:
+        return config
+    lengths = {"reference": config.reference, "conditional": config.conditional}
+    each = minutes / sum(length.epochs for length in lengths.values())
+    return config.model_copy(
+        update={
+            phase: length.model_copy(update={"max_minutes": length.epochs * each})
+            for phase, length in lengths.items()
+        }
+    )
+
+
+def _is_scored(bundle: Path, run: Path, n_cells: int, real: Path | None) -> bool:
+    """Whether a bundle was made of the run's last checkpoint and scored as asked: then all is done.
+
+    A bundle is scored last, which writes it anew.
+    """
+    if not (bundle / MANIFEST).is_file():
+        return False
+    metrics: dict[str, Any] = read_manifest(bundle).card.metrics
+    scored = metrics.get("simulated", {}).get("n_cells") == n_cells and (real is None or "real" in metrics)
+    return scored and _last_fitted(run) <= (bundle / MANIFEST).stat().st_mtime
+
+
+def _last_fitted(run: Path) -> float:
+    return checkpoints(run / "conditional")[-1].stat().st_mtime

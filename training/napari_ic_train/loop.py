@@ -198,12 +198,11 @@ def _epoch(job: Job, session: Session, position: Position) -> tuple[dict[str, fl
             stop, save = world.any(*_asked(job, session))
             if stop or save:
                 _save_within(job, session, replace(position, batch=batch), totals, stop)
-            done = position.epoch + batch / len(batches)
             steps = position.epoch * len(batches) + batch + 1
+            phase.done = job.length.done(position.epoch + batch / len(batches), _clock(job, session))
             phase.scale_learning_rates(
-                learning_rate_decay(config, job.length, done) * min(1.0, steps / max(config.warm_up, 1))
+                learning_rate_decay(config, phase.done) * min(1.0, steps / max(config.warm_up, 1))
             )
-            phase.done = done / job.length.epochs
         phase.draws.share = part.share
         losses = phase.gradients(*tensors, weight=part.weight, judge=bool(judged[batch]))
         zero = totals.new_zeros(())
@@ -237,11 +236,18 @@ def clip_gradients(phase: Phase, largest: float | None) -> None:
             nn.utils.clip_grad_norm_(network.parameters(), largest)
 
 
-def learning_rate_decay(config: TrainingConfig, length: PhaseConfig, epoch: float) -> float:
-    """Factor of the learning rates after so many epochs, fractions counted."""
+def _clock(job: Job, session: Session) -> float:
+    """Seconds spent on the phase, where that matters: the first process's, for all must take the same step."""
+    if job.length.max_minutes is None:
+        return 0.0
+    return job.world.first(lambda: time.monotonic() - session.began)
+
+
+def learning_rate_decay(config: TrainingConfig, done: float) -> float:
+    """Factor of the learning rates where so much of a phase lies behind, 0 to 1."""
     if config.learning_rate_decay == "none":
         return 1.0
-    return 0.5 * (1 + math.cos(math.pi * epoch / length.epochs))
+    return 0.5 * (1 + math.cos(math.pi * done))
 
 
 def columns(report: EpochReport) -> list[str]:

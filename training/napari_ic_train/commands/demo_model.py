@@ -21,12 +21,21 @@ def demo_model(
         typer.Option("--cells", help="Simulated training cells; the committed number if left out."),
     ] = None,
     real: Annotated[Path | None, typer.Option("--real", help="Folder of a real field to score on.")] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            "--minutes",
+            min=0,
+            help="Longest time to fit: a slow machine does fewer epochs. 0: all epochs. 34 if left out, so that "
+            "all of it takes two CPU cores an hour.",
+        ),
+    ] = None,
     device: DeviceOption = "auto",
     workers: WorkersOption = None,
 ) -> None:
     """Make the bundled demo model from nothing: simulate, prepare, fit, export, score. A stopped run continues."""
     with one_line_errors(PROGRAM), progress_bar() as move:
-        from napari_ic_train.demo import CELLS, build_demo
+        from napari_ic_train.demo import CELLS, FIT_MINUTES, build_demo
         from napari_integrated_cell.model.runtime import Cancelled
 
         try:
@@ -34,6 +43,7 @@ def demo_model(
                 out,
                 n_cells=cells or CELLS,
                 real=real,
+                minutes=FIT_MINUTES if minutes is None else minutes or None,
                 device=device,
                 workers=workers or os.cpu_count() or 1,
                 progress=move,
