@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
-import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -17,6 +16,7 @@ import numpy as np
 from napari_integrated_cell import vocabulary
 from napari_integrated_cell.imaging.reading import CROP_SEG_CHANNELS
 from napari_integrated_cell.imaging.writing import write_ome_tiff
+from napari_integrated_cell.processes import worker_processes
 from napari_integrated_cell.simulation.cells import (
     DEFAULT_STAGE_WEIGHTS,
     draw_stage,
@@ -181,9 +181,7 @@ def _written(folder: Path, plan: _Plan, indices: list[int], workers: int) -> Ite
         for index in indices:
             yield _write_cell(folder, plan, index)
         return
-    # Fresh processes: a fork of one that has started threads (torch, Qt) can hang.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(indices)), mp_context=context) as pool:
+    with worker_processes(min(workers, len(indices))) as pool:
         tasks = [pool.submit(_write_cell, folder, plan, index) for index in indices]
         try:
             for task in as_completed(tasks):

@@ -4,9 +4,7 @@ segmented real cells, where each structure's compartment is.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,6 +28,7 @@ from napari_integrated_cell.imaging.reading import read_labels
 from napari_integrated_cell.imaging.segmenting import cell_from_labels, label_values
 from napari_integrated_cell.integration import integrate_cell, model_box
 from napari_integrated_cell.model.integrated_cell import IntegratedCell
+from napari_integrated_cell.processes import worker_processes
 from napari_integrated_cell.simulation import simulate_cell
 from napari_integrated_cell.vocabulary import STAGE_NAMES
 
@@ -142,7 +141,7 @@ def score_simulated(
     correct: dict[str, list[bool]] = {s: [] for s in structures}
     correlations: dict[str, list[float]] = {s: [] for s in structures}
     by_stage: dict[str, list[float]] = {}
-    with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
+    with worker_processes(workers) as pool:
         for i, known in enumerate(pool.map(make, range(n_cells), chunksize=2)):
             label = structures[int(model.classify(known.image[None])[0].argmax())]
             predicted = model.integrate(known.image[None, :2], [known.structure])[known.structure][0]

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -20,6 +17,7 @@ from napari_integrated_cell.model.correlation import correlation_matrix
 from napari_integrated_cell.model.integrated_cell import IntegratedCell
 from napari_integrated_cell.model.variation import RIDGE, Variation, structure_variations
 from napari_integrated_cell.model.variation_reference import GROUPS, group_of
+from napari_integrated_cell.processes import worker_processes
 from napari_integrated_cell.simulation import simulate_cell, structure_draws
 from napari_integrated_cell.vocabulary import STAGE_NAMES
 
@@ -99,9 +97,7 @@ def score_order(
     make = partial(open_shape, structures=structures, box=model_box(model.config), seed=seed, draws=draws)
     found: dict[str, list[dict[str, Variation]]] = {group: [] for group in GROUPS}
     known: dict[str, list[dict[str, Variation]]] = {group: [] for group in GROUPS}
-    # Fresh processes: a fork of one that has started threads, as torch does, can hang.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers or os.cpu_count(), mp_context=context) as pool:
+    with worker_processes(workers) as pool:
         for i, cell in enumerate(pool.map(make, range(n_cells))):
             z_ref = model.encode(cell.references[None])
             variations = structure_variations(model, z_ref, n=draws, seed=seed, mask=cell.mask)
