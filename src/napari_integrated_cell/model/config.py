@@ -165,7 +165,6 @@ PRESETS: dict[str, ModelConfig] = {
         name="demo",
         box=(24, 48, 64),
         voxel_size=0.634,
-        n_ref=64,
         n_struct=16,
         enc_ref_widths=(16, 48, 96, 192),
         enc_cond_widths=(16, 48, 96, 192),
