@@ -108,9 +108,30 @@ def test_a_bundle_that_is_not_of_this_call_is_made_again(built, config, change, 
         )
 
 
-def test_phases_share_the_minutes_by_their_epochs(config):
+def test_phases_share_the_minutes_by_their_epochs():
     both = demo.within(preset("demo"), 36)
     epochs = both.reference.epochs + both.conditional.epochs
     assert both.reference.max_minutes == pytest.approx(36 * both.reference.epochs / epochs)
     assert both.reference.max_minutes + both.conditional.max_minutes == pytest.approx(36)
-    assert demo.within(config, None) == config
+    assert both.model_copy(
+        update={"reference": preset("demo").reference, "conditional": preset("demo").conditional}
+    ) == (preset("demo"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("gone", "minutes", "left"), [(0, 60, 60), (20, 60, 30), (50, 60, 10), (20, None, None)]
+)
+def test_the_fit_gets_what_is_left_of_the_time(built, config, gone, minutes, left, monkeypatch):
+    class Fitted(Exception):
+        pass
+
+    def fit(_data, config, _out, **_):
+        raise Fitted(config.reference.max_minutes, config.conditional.max_minutes)
+
+    clock = iter([0.0, 60.0 * gone])
+    monkeypatch.setattr(demo.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(demo, "fit_store", fit)
+    with pytest.raises(Fitted) as given:
+        demo.build_demo(built[0], n_cells=CELLS, config=config, minutes=minutes)
+    assert given.value.args == ((None, None) if left is None else pytest.approx((left / 2, left / 2)))

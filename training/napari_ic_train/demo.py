@@ -5,6 +5,7 @@ Every step continues if stopped.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,12 @@ VOXEL_SIZE = 0.4
 TEST_FRACTION = 0.05
 NAME = "demo"
 LICENCE = "BSD-3-Clause"
-FIT_MINUTES = 34.0
-"""Longest time to fit, so that all of it takes two CPU cores an hour: slower ones do fewer epochs."""
+MINUTES = 60.0
+"""How long all of it may take: a slow machine fits fewer epochs."""
+AFTERWARDS = 0.5
+"""Time that what follows the fit takes, of the time that went by before it."""
+LEAST_MINUTES = 10.0
+"""Given to the fit in any case."""
 
 
 def build_demo(
@@ -42,7 +47,7 @@ def build_demo(
     config: TrainingConfig | None = None,
     real: Path | None = None,
     score_cells: int = 220,
-    minutes: float | None = FIT_MINUTES,
+    minutes: float | None = MINUTES,
     device: str = "auto",
     workers: int = 1,
     progress: Progress | None = None,
@@ -62,7 +67,8 @@ def build_demo(
     score_cells : int
         Unseen simulated cells to score on.
     minutes : float, optional
-        Longest time to fit, both phases together; None for all epochs, however long they take.
+        How long this call may take: the fit gets what is left, ten minutes at least. None for all epochs, however
+        long they take.
     device : str
         Where to fit.
     workers : int
@@ -81,7 +87,8 @@ def build_demo(
         If SIGTERM or Ctrl-C stopped the fitting; the same call goes on.
     """
     out = Path(out)
-    config = within(config or preset("demo"), minutes)
+    config = config or preset("demo")
+    began = time.monotonic()
     manifest = out / "simulated" / "metadata.csv"
     if not ((out / "store" / TABLE).is_file() and manifest.is_file()):
         manifest = write_dataset(
@@ -98,6 +105,9 @@ def build_demo(
             workers=workers,
             progress=progress,
         )
+    if minutes is not None:
+        gone = (time.monotonic() - began) / 60
+        config = within(config, max(minutes - (1 + AFTERWARDS) * gone, LEAST_MINUTES))
     fit_store(out / "store", config, out / "run", device=device)
     bundle = out / "bundle"
     if _is_scored(bundle, out / "run", score_cells, real):
@@ -121,13 +131,11 @@ def build_demo(
     return bundle
 
 
-def within(config: TrainingConfig, minutes: float | None) -> TrainingConfig:
+def within(config: TrainingConfig, minutes: float) -> TrainingConfig:
     """A configuration whose two phases together take no longer than so many minutes, give or take an epoch each.
 
     They share them by their epochs, which take about as long in one as in the other.
     """
-    if minutes is None:
-        return config
     lengths = {"reference": config.reference, "conditional": config.conditional}
     each = minutes / sum(length.epochs for length in lengths.values())
     return config.model_copy(

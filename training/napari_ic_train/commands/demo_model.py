@@ -26,8 +26,8 @@ def demo_model(
         typer.Option(
             "--minutes",
             min=0,
-            help="Longest time to fit: a slow machine does fewer epochs. 0: all epochs. 34 if left out, so that "
-            "all of it takes two CPU cores an hour.",
+            help="How long it may take: a slow machine fits fewer epochs. An hour if left out; 0: all epochs, "
+            "however long they take.",
         ),
     ] = None,
     device: DeviceOption = "auto",
@@ -35,7 +35,7 @@ def demo_model(
 ) -> None:
     """Make the bundled demo model from nothing: simulate, prepare, fit, export, score. A stopped run continues."""
     with one_line_errors(PROGRAM), progress_bar() as move:
-        from napari_ic_train.demo import CELLS, FIT_MINUTES, build_demo
+        from napari_ic_train.demo import CELLS, MINUTES, build_demo
         from napari_integrated_cell.model.runtime import Cancelled
 
         try:
@@ -43,7 +43,7 @@ def demo_model(
                 out,
                 n_cells=cells or CELLS,
                 real=real,
-                minutes=FIT_MINUTES if minutes is None else minutes or None,
+                minutes=MINUTES if minutes is None else minutes or None,
                 device=device,
                 workers=workers or os.cpu_count() or 1,
                 progress=move,
