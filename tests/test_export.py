@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import struct
 import zlib
 from pathlib import Path
@@ -17,6 +18,7 @@ from toy_training import MODEL
 from typer.testing import CliRunner
 
 from napari_ic_train.commands.export import export as export_command
+from napari_ic_train.config import PhaseConfig, read_config, write_config
 from napari_ic_train.evaluation.held_out import decoding_difference, score_held_out
 from napari_ic_train.evaluation.model_card import model_card
 from napari_ic_train.export import export_bundle
@@ -110,6 +112,18 @@ def test_the_bundle_carries_landmarks_statistics_metrics_and_provenance(exported
     assert model.card["licence"] == "CC0-1.0"
     assert model.card["provenance"]["training cells"] == "25 simulated cells (toys)"
     assert set(model.card["stages"]) == set(STAGES)
+
+
+def test_a_phase_that_its_clock_ended_is_said_to_have_the_epochs_it_had(run, store, tmp_path) -> None:
+    config = read_config(run / "config.yaml")
+    done = {phase: getattr(config, phase).epochs for phase in ("reference", "conditional")}
+    cut = {phase: PhaseConfig(epochs=1000, max_minutes=1e-9) for phase in done}
+    short = tmp_path / "short"
+    shutil.copytree(run, short)
+    write_config(config.model_copy(update=cut), short / "config.yaml")
+    out = export_bundle(short, store, tmp_path / "b", name="toy", licence="CC0-1.0", weights="float32")
+    provenance = catalogue.read_manifest(out).card.provenance
+    assert [provenance[f"{phase} phase"].split()[0] for phase in done] == [str(n) for n in done.values()]
 
 
 def test_the_card_shows_them(exported) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from napari_ic_train.checkpoint import checkpoints, read_checkpoint
+from napari_ic_train.checkpoint import checkpoints, read_position
 from napari_ic_train.config import read_config
 from napari_ic_train.data.store import CellStore
 from napari_ic_train.evaluation.evaluated import Evaluated
@@ -102,7 +102,11 @@ def export_bundle(
     stored = as_stored(model, WEIGHTS[weights])
     held_out = score_held_out(stored, store, progress)
     rounding = {} if weights == "float32" else decoding_difference(model, stored, store)
-    minutes = sum(_seconds(Path(run) / phase) for phase in ("reference", "conditional")) / 60
+    # What was done: a clock may have ended a phase before the epochs of its configuration.
+    first, second = (
+        read_position(checkpoints(Path(run) / phase)[-1]) for phase in ("reference", "conditional")
+    )
+    minutes = (first.seconds + second.seconds) / 60
     n_train = int((store.table["split"] == "train").sum())
     card = {
         "simulated": store.simulated,
@@ -112,8 +116,8 @@ def export_bundle(
             "training cells": f"{n_train} {'simulated' if store.simulated else 'real'} cells ({store.source})",
             "training cells by structure": _by_structure(store),
             "held-out cells": len(store) - n_train,
-            "reference phase": f"{config.reference.epochs} epochs (Algorithm 1)",
-            "conditional phase": f"{config.conditional.epochs} epochs (Algorithm 2)",
+            "reference phase": f"{first.epoch} epochs (Algorithm 1)",
+            "conditional phase": f"{second.epoch} epochs (Algorithm 2)",
             "training time": f"{minutes:.0f} minutes" + (f" on {trained_on}" if trained_on else ""),
             "batch size": config.batch_size,
             "seed": config.seed,
@@ -131,12 +135,6 @@ def _by_structure(store: CellStore) -> str:
     """How many training cells each structure has, in words."""
     counts = store.table["structure"][store.table["split"] == "train"].value_counts()
     return ", ".join(f"{name} {counts.get(name, 0)}" for name in store.structures)
-
-
-def _seconds(phase: Path) -> float:
-    """Wall-clock time that a finished phase took."""
-    position, _ = read_checkpoint(checkpoints(phase)[-1])
-    return position.seconds
 
 
 def score_bundle(
