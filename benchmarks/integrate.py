@@ -19,13 +19,17 @@ from napari_integrated_cell.model.integrated_cell import IntegratedCell
 
 def literal(model: IntegratedCell, x_ref: torch.Tensor) -> dict[str, np.ndarray]:
     """Algorithm 3 as printed: encode once, then one decoder pass per structure, in the default layout."""
+    dec = model.dec_cond
     with torch.inference_mode():
         z_ref = model.enc_ref(x_ref)
         out = {}
         for index, name in enumerate(model.config.structures):
             y = torch.zeros(1, model.config.n_structures)
-            y[0, index] = 1
-            out[name] = model.dec_cond(y, z_ref, torch.zeros(1, model.config.n_struct))[:, -1].numpy()
+            y[0, index] = dec.label_scale
+            latent = torch.cat((y, z_ref, torch.zeros(1, model.config.n_struct)), dim=1)
+            smallest = dec.project(latent).unflatten(1, (-1, *dec.grid))
+            image = dec.image(dec.blocks(dec.activation(dec.norm(smallest)))).sigmoid()
+            out[name] = image[:, -1].numpy()
     return out
 
 

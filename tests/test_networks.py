@@ -173,6 +173,24 @@ def test_any_box_comes_back_in_its_own_shape(config: ModelConfig) -> None:
     assert conditional.enc_d(code.z_struct).shape == conditional.dec_d(x).shape == (n, n_structures + 1)
 
 
+@settings(max_examples=40, deadline=None)
+@given(_configs(), st.integers(1, 3))
+def test_a_cpu_that_only_decodes_sums_the_same_in_another_order(config: ModelConfig, n: int) -> None:
+    reference, conditional = reference_networks(config), conditional_networks(config)
+    generator = torch.Generator().manual_seed(0)
+    for decoder in (reference.dec.eval(), conditional.dec.eval()):
+        initialise(decoder, generator)
+        decoder.image.weight.data.mul_(20)
+        decoder.image.bias.data.normal_(generator=generator)
+    z_ref, z_struct = torch.randn(n, config.n_ref), torch.randn(n, config.n_struct)
+    y = nn.functional.one_hot(torch.arange(n) % config.n_structures, config.n_structures).float()
+    whole, structures = reference.dec(z_ref), conditional.dec(y, z_ref, z_struct)  # as in training
+    with torch.inference_mode():
+        torch.testing.assert_close(reference.dec(z_ref), whole)
+        torch.testing.assert_close(conditional.dec(y, z_ref, z_struct), structures)
+        torch.testing.assert_close(conditional.dec.structure(y, z_ref, z_struct), structures[:, -1])
+
+
 def test_decoders_return_the_sigmoid_of_their_logits() -> None:
     decoder = ReferenceDecoder(TINY).eval()
     z = torch.randn(2, TINY.n_ref)

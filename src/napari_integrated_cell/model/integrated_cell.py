@@ -220,7 +220,7 @@ class IntegratedCell:
         labels = torch.tensor([inputs.structure_index(name, self.config) for name in names])
 
         def compute(label: Tensor, z_ref: Tensor, z_struct: Tensor) -> tuple[Tensor, ...]:
-            return (self.dec_cond.logits(self._one_hot(label), z_ref, z_struct)[:, -1].sigmoid(),)
+            return (self.dec_cond.structure(self._one_hot(label), z_ref, z_struct),)
 
         # Every cell of the first structure, then every cell of the second: each is whole as early as can be.
         arguments = [
