@@ -4,8 +4,9 @@ A slider is dragged back and forth by events as a mouse sends them, 125 a second
 structures shown. A picture counts when the window's contents have been put on the screen (Qt's ``frameSwapped``
 of the canvas) with another position than before; its latency runs from the slider's event to that moment.
 
-Beside it, in the same window and with the same drag: a plain handler that decodes every channel and sets the
-layers' data on the spot, and one that removes the layers and adds new ones.
+Beside it, in the same window and with the same drag: the same dock with every position decoded, none blended; a plain
+handler that decodes every channel and sets the layers' data on the spot; and one that removes the layers and adds new
+ones. How many cells were decoded for the dock's pictures is printed too, and how far a blend is from its cell.
 
 Needs a display: on a machine without one, ``scripts/with-screen python benchmarks/slider.py``.
 """
@@ -75,6 +76,22 @@ def rest(app: Any, seconds: float) -> None:
         time.sleep(0.005)
 
 
+def blend_errors(model: Any, axes: Any, shown: tuple[str, ...], step: float) -> dict[str, float]:
+    """Root mean squares, along the first axis from -2 to 2: of a blend's error half-way, over that of the change."""
+    import numpy as np
+
+    from napari_integrated_cell.position import Position, decode
+
+    def at(value: float) -> Any:
+        position = Position(axes.moved(np.zeros(model.config.n_ref, np.float32), {0: value}))
+        return np.stack(list(decode(model, position, shown).values()))
+
+    starts = np.arange(-2, 2, step)
+    errors = [((at(v) + at(v + step)) / 2 - at(v + step / 2)) ** 2 for v in starts]
+    change = ((at(2) - at(-2)) ** 2).mean((1, 2, 3))
+    return dict(zip(shown, np.sqrt(np.mean(errors, axis=(0, 2, 3, 4)) / change), strict=True))
+
+
 def main() -> int:
     arguments = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -93,6 +110,9 @@ def main() -> int:
     import torch
     from qtpy.QtWidgets import QApplication
 
+    from napari_integrated_cell.latent_axes import principal_axes
+    from napari_integrated_cell.plugin import key_frames
+    from napari_integrated_cell.plugin import scene as scenes
     from napari_integrated_cell.plugin.scene import scene_of
     from napari_integrated_cell.plugin.session import session_of
     from napari_integrated_cell.plugin.widgets.explore import ExploreWidget
@@ -114,6 +134,7 @@ def main() -> int:
     canvas, slider = viewer.window._qt_viewer.canvas.native, dock.sliders.rows[0].slider
     canvas.frameSwapped.connect(watch.seen)
     model = session.load()
+    axes = principal_axes(model.latent.z_ref)
     everything = (*model.config.references, *model.config.structures)
     own: list[Any] = []
     answered: list[Any] = [None]
@@ -142,20 +163,31 @@ def main() -> int:
         f"model {model.name}, {', '.join(shown)}; {torch.get_num_threads()} threads; canvas {canvas.width()} x "
         f"{canvas.height()}; an event every {_EVENT} ms"
     )
-    print(f"{'':20} {'drawn/s':>8} {'median':>8} {'95 %':>8}  ms from slider event to screen")
+    print(f"{'':32} {'drawn/s':>8} {'median':>8} {'95 %':>8}  ms from slider event to screen")
     results: dict[str, list[float]] = {}
+    decoded: list[Any] = []
+
+    def counted(model: Any, position: Any, *arguments: Any, **options: Any) -> Any:
+        decoded.append(position)
+        return decode(model, position, *arguments, **options)
 
     def measure(name: str, showing: Callable[[], Any]) -> None:
         drag(slider, 1.0)
+        decoded.clear()
         watch.showing, watch.latencies = showing, []
         drag(slider, given.seconds)
         results[name] = ordered = sorted(watch.latencies)
         watch.showing = lambda: None
         late, rate = ordered[int(0.95 * (len(ordered) - 1))], len(ordered) / given.seconds
-        print(f"{name:20} {rate:8.1f} {1e3 * statistics.median(ordered):8.1f} {1e3 * late:8.1f}", flush=True)
+        print(f"{name:32} {rate:8.1f} {1e3 * statistics.median(ordered):8.1f} {1e3 * late:8.1f}", flush=True)
         rest(app, 0.5)
 
+    scenes.decode = counted
     measure("latent explorer", lambda: scene.showing)
+    n_decoded = len(decoded)
+    step, key_frames.STEP = key_frames.STEP, 0.0
+    measure("every position decoded", lambda: scene.showing)
+    key_frames.STEP = step
     viewer.layers.clear()  # the explorer has nothing to show any more, and decodes nothing
     add(decode(model, scene.showing, everything))
     for name, handler in (("plain, in place", in_place), ("plain, new layers", new_layers)):
@@ -164,6 +196,11 @@ def main() -> int:
         session.events.position.disconnect(handler)
     viewer.close()
     ours = results["latent explorer"]
+    print(f"for the {len(ours)} pictures of the latent explorer {n_decoded} cells were decoded")
+    for channel, share in blend_errors(model, axes, shown, step).items():
+        print(
+            f"half-way between two of them {channel} is off by {100 * share:.1f} % of what the drag changes"
+        )
     for name in ("plain, in place", "plain, new layers"):
         theirs = results[name]
         print(

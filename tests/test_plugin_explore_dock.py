@@ -11,6 +11,8 @@ from plugin_fixtures import needs_display, no_memory, press
 from qtpy.QtCore import Qt
 
 from napari_integrated_cell.plugin import exploring, scene
+from napari_integrated_cell.plugin.drawing import draw_again
+from napari_integrated_cell.plugin.key_frames import STEP
 from napari_integrated_cell.plugin.layers import is_volume, mark_of
 from napari_integrated_cell.plugin.placing import Place
 from napari_integrated_cell.plugin.scene import scene_of
@@ -118,6 +120,96 @@ def test_a_slow_model_keeps_up_with_the_references_and_the_exact_rest_follows(
     assert_shows(viewer, session.position)
     moving = [z for z in of_structures if not np.array_equal(z, session.position.z_ref)]
     assert not moving
+
+
+def test_under_a_moving_hand_what_lies_between_decoded_cells_is_blended_and_the_exact_cell_follows(
+    dock, viewer, session, model, qtbot, monkeypatch
+):
+    decoded, decode_reference = [], model.decode_reference
+
+    def counted(z_ref, **run):
+        decoded.append(float(exploring.axes_of(session).values(z_ref[0])[0]))
+        return decode_reference(z_ref, **run)
+
+    def move(value):
+        dock.sliders.rows[0].slider.setSliderPosition(round(100 * value))
+        followed = scene_of(viewer, session)
+        qtbot.waitUntil(lambda: followed.showing is session.position)
+        return layers(viewer)["dna"].data.copy()
+
+    monkeypatch.setattr(model, "decode_reference", counted)
+    scene_of(viewer, session)._rest.setInterval(60_000)  # the hand never rests
+    dock.sliders.rows[0].slider.setSliderDown(True)
+    first, between = move(1.0), move(1.1)
+    assert decoded == pytest.approx([1.0, 1.0 + STEP], abs=1e-4)
+    ends = [decode(model, session.line.at(value), ["dna"])["dna"] for value in (1.0, 1.0 + STEP)]
+    np.testing.assert_allclose(first, ends[0], atol=1e-5)
+    np.testing.assert_allclose(between, 0.6 * ends[0] + 0.4 * ends[1], atol=1e-4)
+    assert np.abs(between - decode(model, session.position, ["dna"])["dna"]).max() > 1e-4
+    decoded.clear()
+    for value in (1.2, 1.05, 1.15):
+        move(value)
+    assert not decoded
+    scene_of(viewer, session)._rest.start(1)
+    settled(viewer, qtbot)
+    assert decoded == pytest.approx([1.15], abs=1e-4)
+    assert_shows(viewer, session.position)
+
+
+def test_a_slow_model_shows_all_channels_between_cells_that_were_decoded_before(
+    dock, viewer, session, model, qtbot, monkeypatch
+):
+    monkeypatch.setattr(scene, "_QUICK", 0.0)  # whatever it takes is slow
+    monkeypatch.setattr(scene_of(viewer, session), "_seconds", 1.0)
+    for value in (0.5, 0.5 + STEP):  # the hand rests at both
+        drag(dock.sliders.rows[0], value)
+        settled(viewer, qtbot)
+    scene_of(viewer, session)._rest.setInterval(60_000)
+    before = {c: layer.data.copy() for c, layer in layers(viewer).items()}
+    dock.sliders.rows[0].slider.setSliderPosition(60)
+    qtbot.waitUntil(lambda: scene_of(viewer, session).showing is session.position)
+    for channel, volume in decode(model, session.line.at(0.5), SHOWN).items():
+        expected = 0.6 * volume + 0.4 * before[channel]
+        np.testing.assert_allclose(layers(viewer)[channel].data, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("ndisplay", [2, 3])
+def test_what_is_written_into_the_layers_is_drawn(make_napari_viewer, model, ndisplay, qtbot, monkeypatch):
+    viewer = make_napari_viewer(show=True)
+    session_of(viewer).open_model = lambda source, device: model
+    opened(viewer, qtbot)
+    viewer.dims.ndisplay = ndisplay
+    viewer.reset_view()
+    layer = layers(viewer)["dna"]
+    refreshed, refresh = [], type(layer).refresh
+    monkeypatch.setattr(
+        type(layer), "refresh", lambda self, **how: (refreshed.append(self), refresh(self, **how))
+    )
+    pictures = []
+    for value in (0.0, 1.0):
+        layer.data[...] = value * layer.contrast_limits[1]
+        draw_again(viewer, layer)
+        pictures.append(viewer.screenshot(canvas_only=True, flash=False))
+    assert not refreshed  # napari is not asked: its private ways, by which it is not, are still as they were
+    assert (pictures[0] != pictures[1]).mean() > 0.05
+    refresh(layer)
+    np.testing.assert_array_equal(viewer.screenshot(canvas_only=True, flash=False), pictures[1])
+    with monkeypatch.context() as patch:
+        patch.setattr(viewer.window._qt_viewer.canvas, "layer_to_visual", {})
+        draw_again(viewer, layer)
+    assert refreshed == [layer]  # where they are not, it is
+
+
+def test_a_row_under_the_hand_is_painted_with_the_picture(dock, viewer, session, qtbot):
+    row = dock.sliders.rows[0]
+    asked = []  # whether it may be painted, when it asks to be
+    row.slider.valueChanged.connect(lambda _: asked.append(row.updatesEnabled()))
+    row.slider.setSliderDown(True)
+    row.slider.setSliderPosition(40)
+    assert asked == [False]
+    settled(viewer, qtbot)
+    assert row.updatesEnabled()
+    row.slider.setSliderDown(False)
 
 
 def test_channels_are_shown_and_hidden_by_box_and_by_eye(dock, viewer, session, model, qtbot, monkeypatch):

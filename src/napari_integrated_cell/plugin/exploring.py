@@ -12,6 +12,7 @@ from napari.utils.notifications import show_error, show_warning
 
 from napari_integrated_cell.latent_axes import LatentAxes, principal_axes, raw_axes
 from napari_integrated_cell.plugin.exploration import SHAPE, Basis
+from napari_integrated_cell.plugin.key_frames import Line
 from napari_integrated_cell.plugin.placing import Place, place_over
 from napari_integrated_cell.position import Floats, Position, read_positions, write_positions
 
@@ -73,9 +74,15 @@ def with_vector(position: Position, space: str, z: Floats) -> Position:
 def move(session: Session, axis: int, value: float, *, remember: bool = True) -> None:
     """Move along one of the explored axes to a value."""
     axes, position, space = axes_of(session), session.position, session.exploration.space
-    if axes is not None and position is not None and axis < len(axes):
-        z = axes.moved(vector(session, position, space), {axis: value})
-        session.go_to(with_vector(position, space, z), remember=remember)
+    if axes is None or position is None or axis >= len(axes):
+        return
+    z = vector(session, position, space)
+
+    def at(value: float) -> Position:
+        return with_vector(position, space, axes.moved(z, {axis: value}))
+
+    moved = at(value)
+    session.go_to(moved, remember=remember, along=Line(moved, value, at))
 
 
 def reset(session: Session, axis: int | None = None) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from psygnal import Signal
 from qtpy.QtCore import Qt, QTimer
 
+from napari_integrated_cell.plugin.key_frames import KeyFrames
 from napari_integrated_cell.plugin.scene_layers import SceneLayers
 from napari_integrated_cell.position import Position, decode
 
@@ -50,9 +51,9 @@ class Decoded:
     start : dict of str to array (Z, Y, X)
         The channel that is compared, at the start.
     seconds : float
-        How long the volumes took.
+        How long decoding the volumes took; 0 where nothing was decoded.
     whole : bool
-        Whether all that is shown was decoded.
+        Whether all that is shown was decoded, at the very position.
     """
 
     model: IntegratedCell
@@ -92,6 +93,7 @@ class Scene:
         self._decoded: tuple[Any, ...] = ()
         self._whole = True
         self._seconds = 0.0
+        self._key_frames = KeyFrames()
         self._limits: dict[str, Limits] = {}
         self._of_start: dict[str, Floats] = {}
         self._known_for: tuple[Any, Any] = (None, None)
@@ -166,33 +168,48 @@ class Scene:
             self._decode()
 
     def _decode(self) -> None:
-        """Decode what was asked for last: all of it, unless that is slow and the hand still moves."""
+        """Decode what was asked for last; while the hand moves, what is near it will do, and of a slow model a part."""
         self._late.stop()
-        whole = self._seconds <= _QUICK or not self._rest.isActive()
+        moving = self._rest.isActive()
         session, model, position, start = self._session, *self._asked[:3]
         if not self._holders or model is None or position is None:
             return
-        self._decoded, self._whole = self._asked, whole
         self._forget_what_was_for_another(model, start)
         channels = self.layers.wanted(model)
         compared = self.layers.compared(model)
-        if not whole:
+        if compared and compared not in channels:
+            channels = [*channels, compared]
+        line = session.line if session.position is position else None
+        every, known = channels, line is not None and self._key_frames.reach(model, line, channels)
+        if moving and self._seconds > _QUICK and not known:
             # A slow model keeps up with its reference channels alone; the rest follows when the hand rests.
             channels = [c for c in channels if c in model.config.references]
-        elif compared and compared not in channels:
-            channels = [*channels, compared]
+        whole = channels == every
+        self._decoded, self._whole = self._asked, whole
         if not channels:
             return
         without_limits = [c for c in channels if c not in self._limits]
         at_start = [compared] if compared and start is not None and compared not in self._of_start else []
 
         def work(task: Task) -> Decoded:
-            begun = time.perf_counter()
-            volumes = decode(model, position, channels, cancel=task.token)
-            seconds = time.perf_counter() - begun
+            exact, took = True, [0.0]
+
+            def decoded(there: Position) -> dict[str, Floats]:
+                begun = time.perf_counter()
+                found = decode(model, there, channels, cancel=task.token)
+                took[0] = time.perf_counter() - begun
+                return found
+
+            if line is None:
+                volumes = decoded(position)
+            elif moving:
+                volumes, exact = self._key_frames.volumes(model, line, channels, decoded)
+            else:
+                volumes = decoded(position)
+                self._key_frames.keep(model, line, volumes)
             limits = fixed_limits(model, position, without_limits) if without_limits else {}
             of_start = decode(model, start, at_start, cancel=task.token) if start and at_start else {}
-            return Decoded(model, position, volumes, limits, of_start, seconds, whole)
+            return Decoded(model, position, volumes, limits, of_start, took[0], whole and exact)
 
         self._busy = True
         session.tasks.start(
@@ -212,8 +229,9 @@ class Scene:
             return
         self._limits.update(decoded.limits)
         self._of_start.update(decoded.start)
-        if decoded.whole:
+        if decoded.whole and decoded.seconds:
             self._seconds = decoded.seconds
+        self._whole = decoded.whole
         self.layers.show(decoded.volumes, self._limits, self._of_start, decoded.model)
         self.showing = decoded.position
         self.shown.emit()

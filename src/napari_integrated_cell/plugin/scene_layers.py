@@ -10,6 +10,7 @@ import numpy as np
 from napari.utils.colormaps import Colormap
 from numpy.typing import NDArray
 
+from napari_integrated_cell.plugin.drawing import draw_again
 from napari_integrated_cell.plugin.exploring import change
 from napari_integrated_cell.plugin.layers import MARK
 from napari_integrated_cell.plugin.results import bring_into_view, result_layers
@@ -130,11 +131,10 @@ class SceneLayers:
         if layer is None:
             layer = self._add(channel, volume, limits, model)
         elif ours is not None and layer.data is ours and ours.shape == volume.shape:
-            # A third of the time of setting data: no thumbnail, no extents, no news. They follow at rest.
-            ours[...] = volume
-            layer.refresh(thumbnail=False, highlight=False, extent=False)
+            ours[...] = volume  # thumbnail, extents and news follow at rest
+            draw_again(self._viewer, layer)
         else:
-            layer.data = volume
+            layer.data = np.array(volume)  # its own, to be written into
             layer.scale = (model.config.voxel_size,) * 3
         made_by = _made_by(model)
         if (

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from napari_integrated_cell.model.integrated_cell import IntegratedCell
     from napari_integrated_cell.model.variation import StructureVariation
     from napari_integrated_cell.plugin.doubt import Varied
+    from napari_integrated_cell.plugin.key_frames import Line
     from napari_integrated_cell.plugin.layers import Ground
     from napari_integrated_cell.plugin.walk_layers import ShownWalk
     from napari_integrated_cell.population import Population
@@ -145,6 +146,7 @@ class Session:
         self._waiting_for_model: list[Callable[[IntegratedCell], None]] = []
         self._loaded: tuple[tuple[str, str], IntegratedCell] | None = None
         self._history: History[Position] = History()
+        self._line: Line | None = None
 
     def choose_model(self, source: str) -> None:
         """Take another model; it is loaded when it is needed."""
@@ -199,11 +201,20 @@ class Session:
         if len(self._waiting_for_model) == 1:
             start()
 
-    def go_to(self, position: Position, *, remember: bool = True) -> None:
-        """Move to a position; while a slider is dragged, only the first move is one to ``remember``."""
+    def go_to(self, position: Position, *, remember: bool = True, along: Line | None = None) -> None:
+        """Move to a position; while a slider is dragged, only the first move is one to ``remember``.
+
+        Whoever moves ``along`` a line says so: what lies on it is shown sooner.
+        """
         if self.position is not None and remember and position != self.position:
             self._history.remember(self.position)
+        self._line = along
         self.position = position
+
+    @property
+    def line(self) -> Line | None:
+        """The line along which the user has come to where he is, if there is one."""
+        return self._line if self._line is not None and self._line.position is self.position else None
 
     def set_out(self, position: Position) -> None:
         """Move to a position and start from there."""

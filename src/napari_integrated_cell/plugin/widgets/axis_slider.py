@@ -23,7 +23,14 @@ _REACH = 4.0  # beyond four standard deviations there is hardly a cell
 
 
 class _Slider(QSlider):
-    """A slider that lets the wheel scroll the dock unless it was clicked before."""
+    """A slider that lets the wheel scroll the dock unless it was clicked before, and says when it is to move."""
+
+    moving = Signal()
+
+    def sliderChange(self, change: QSlider.SliderChange) -> None:
+        if change == QSlider.SliderChange.SliderValueChange:
+            self.moving.emit()
+        super().sliderChange(change)  # asks to be painted
 
     def wheelEvent(self, event: QWheelEvent) -> None:
         if self.hasFocus():
@@ -33,8 +40,12 @@ class _Slider(QSlider):
 
 
 class AxisSlider(QWidget):
-    """Shows one axis and says what the user does to it."""
+    """Shows one axis and says what the user does to it.
 
+    ``moving`` comes before the slider asks to be painted at its new place, ``moved`` after.
+    """
+
+    moving = Signal()
     moved = Signal(int, float)
     released = Signal()
     reset = Signal(int)
@@ -75,6 +86,7 @@ class AxisSlider(QWidget):
         grid.addWidget(self.effect, 1, 0, 1, 5)
         grid.setColumnStretch(1, 1)
         self.name.setMinimumWidth(88)
+        self.slider.moving.connect(self.moving)
         self.slider.valueChanged.connect(self._slid)
         self.slider.sliderPressed.connect(self.released)
         self.slider.sliderReleased.connect(self.released)

@@ -217,6 +217,7 @@ class AxisSliders(QWidget):
     def _add_row(self) -> None:
         row = AxisSlider()
         row.effect.set_colour(self._colour)
+        row.moving.connect(lambda: self._hold_back(row))
         row.moved.connect(self._moved)
         row.released.connect(self._let_go)
         row.reset.connect(lambda axis: exploring.reset(self._session, axis))
@@ -232,6 +233,13 @@ class AxisSliders(QWidget):
         if space != SHAPE and space not in session.shown:
             session.shown = (*session.shown, space)  # its sliders would seem to do nothing
 
+    def _hold_back(self, row: AxisSlider) -> None:
+        # A window with a canvas is put together anew for every widget in it that is painted, which may take as
+        # long as decoding: paint the row under the hand together with the picture.
+        if row.updatesEnabled():
+            row.setUpdatesEnabled(False)
+            self._paint.start()
+
     def _moved(self, axis: int, value: float) -> None:
         now = time.monotonic()
         dragged = any(row.slider.isSliderDown() for row in self.rows)
@@ -240,12 +248,6 @@ class AxisSliders(QWidget):
         )
         if self._session.exploration.walking:
             exploring.change(self._session, walking=False)
-        # A window with a canvas is put together anew for every widget in it that is painted, which may take as
-        # long as decoding: paint the row under the hand together with the picture.
-        for row in self.rows:
-            if row.axis == axis and row.updatesEnabled():
-                row.setUpdatesEnabled(False)
-                self._paint.start()
         self._last, self._moving = (axis, now), True
         exploring.move(self._session, axis, value, remember=not again)
         self._moving = False
