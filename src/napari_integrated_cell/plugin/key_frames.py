@@ -21,7 +21,7 @@ Decode = Callable[[Position], Volumes]
 STEP = 0.25
 """How far apart two key frames on an axis may be to be blended, in what the axis counts in: standard deviations."""
 
-_MEMORY = 256_000_000  # bytes of key frames, beyond which the one farthest from the hand goes
+_MEMORY = 64_000_000  # bytes of key frames, beyond which the one farthest from the hand goes
 _ROUNDING = 1e-4  # of a latent position that was moved many times in single precision
 
 
