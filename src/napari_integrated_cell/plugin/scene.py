@@ -219,7 +219,7 @@ class Scene:
     def _forget_what_was_for_another(self, model: Any, start: Any) -> None:
         known_model, known_start = self._known_for
         if model is not known_model:
-            self._limits, self._seconds = {}, 0.0
+            self._limits, self._seconds, self._key_frames = {}, 0.0, KeyFrames()
         if model is not known_model or start is not known_start:
             self._of_start = {}
         self._known_for = model, start
