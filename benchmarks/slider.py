@@ -110,9 +110,9 @@ def main() -> int:
     import torch
     from qtpy.QtWidgets import QApplication
 
-    from napari_integrated_cell.latent_axes import principal_axes
     from napari_integrated_cell.plugin import key_frames
     from napari_integrated_cell.plugin import scene as scenes
+    from napari_integrated_cell.plugin.exploring import axes_of
     from napari_integrated_cell.plugin.scene import scene_of
     from napari_integrated_cell.plugin.session import session_of
     from napari_integrated_cell.plugin.widgets.explore import ExploreWidget
@@ -134,7 +134,6 @@ def main() -> int:
     canvas, slider = viewer.window._qt_viewer.canvas.native, dock.sliders.rows[0].slider
     canvas.frameSwapped.connect(watch.seen)
     model = session.load()
-    axes = principal_axes(model.latent.z_ref)
     everything = (*model.config.references, *model.config.structures)
     own: list[Any] = []
     answered: list[Any] = [None]
@@ -197,7 +196,7 @@ def main() -> int:
     viewer.close()
     ours = results["latent explorer"]
     print(f"for the {len(ours)} pictures of the latent explorer {n_decoded} cells were decoded")
-    for channel, share in blend_errors(model, axes, shown, step).items():
+    for channel, share in blend_errors(model, axes_of(session), shown, step).items():
         print(
             f"half-way between two of them {channel} is off by {100 * share:.1f} % of what the drag changes"
         )

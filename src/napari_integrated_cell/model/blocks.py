@@ -38,12 +38,12 @@ def up(n_in: int, n_out: int, grid: Grid, target: Grid) -> nn.ConvTranspose3d:
 
 
 def up_by_sub_pixels(step: nn.ConvTranspose3d, x: Tensor, channels: slice = slice(None)) -> Tensor:
-    """What :func:`up`'s ``step`` makes of ``x``, or some channels of that, by one convolution without holes.
+    """What :func:`up`'s ``step`` makes of ``x`` (N, n_in, Z, Y, X), or some channels of that, without holes.
 
     Each voxel of ``x`` becomes 2 x 2 x 2, each of which sums over 2 x 2 x 2 neighbours with taps of its own: one
     convolution of kernel 2 and stride 1 makes the eight as channels, which are then put in their places (sub-pixel
     convolution, Shi et al., 2016). To few channels a CPU does that several times faster; the sums are the same in
-    another order.
+    another order. Returns (N, channels, 2 Z, 2 Y, 2 X), one voxel longer where the step has an output padding.
     """
     kernel, bias = step.weight[:, channels], step.bias
     n_in, n_out = kernel.shape[:2]

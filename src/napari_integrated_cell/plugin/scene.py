@@ -180,8 +180,8 @@ class Scene:
         if compared and compared not in channels:
             channels = [*channels, compared]
         line = session.line if session.position is position else None
-        every, known = channels, line is not None and self._key_frames.reach(model, line, channels)
-        if moving and self._seconds > _QUICK and not known:
+        every = channels
+        if moving and self._seconds > _QUICK and not (line and self._key_frames.reach(model, line, channels)):
             # A slow model keeps up with its reference channels alone; the rest follows when the hand rests.
             channels = [c for c in channels if c in model.config.references]
         whole = channels == every
