@@ -120,7 +120,7 @@ def test_phases_share_the_minutes_by_their_epochs():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("gone", "minutes", "left"), [(0, 60, 60), (20, 60, 30), (50, 60, 10), (20, None, None)]
+    ("gone", "minutes", "left"), [(0, 60, 60), (20, 60, 26), (50, 60, 10), (20, None, None)]
 )
 def test_the_fit_gets_what_is_left_of_the_time(built, config, gone, minutes, left, monkeypatch):
     class Fitted(Exception):

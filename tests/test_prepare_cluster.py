@@ -104,8 +104,14 @@ def test_a_cluster_may_continue_what_one_process_began(
     assert_equal(store, local)
 
 
-def test_two_processes_of_ones_own_make_the_same_store(dataset, local, tmp_path):
+def test_two_processes_of_ones_own_make_the_same_store_and_leave_the_environment_as_it_was(
+    dataset, local, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.delenv("MALLOC_TRIM_THRESHOLD_", raising=False)
+    before = dict(os.environ)
     assert_equal(prepared(dataset, tmp_path, workers=2), local)
+    assert dict(os.environ) == before
 
 
 def test_threads_make_the_same_store(dataset, local, tmp_path):

@@ -222,10 +222,21 @@ def test_progress_reports_each_epoch(tmp_path: Path) -> None:
     ]
 
 
-def test_the_clock_may_end_a_phase(tmp_path: Path) -> None:
+def test_the_clock_may_end_a_phase_within_an_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[dict[str, float]] = []
+    real = ReferencePhase.gradients
+
+    def gradients(self: ReferencePhase, *batch: Tensor, **how: object) -> dict[str, Tensor]:
+        losses = real(self, *batch, **how)  # type: ignore[arg-type]
+        steps.append({name: float(loss) for name, loss in losses.items()})
+        return losses
+
+    monkeypatch.setattr(ReferencePhase, "gradients", gradients)
     config = toy_config(reference=PhaseConfig(epochs=1000, max_minutes=1e-6))
     fit_reference(ToyCells(), config, tmp_path, device="cpu")
-    assert len(rows(tmp_path, "reference")) == 1
+    (row,) = rows(tmp_path, "reference")
+    (step,) = steps  # the one that an epoch has at least, of three
+    assert {name: float(row[name]) for name in step} == pytest.approx(step, rel=1e-5)
     fitted_reference(tmp_path)
 
 

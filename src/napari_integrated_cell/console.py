@@ -53,6 +53,9 @@ def progress_bar(unit: str = "it") -> Iterator[Callable[[int, int, str], None]]:
             )
         bar.total = total
         bar.update(done - bar.n)
+        if done >= total > 0:  # its time stands still while something else is at work
+            bar.close()
+            bar = None
 
     try:
         yield move

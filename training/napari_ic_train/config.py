@@ -32,8 +32,9 @@ class PhaseConfig(BaseModel):
     epochs : int
         Passes over the training cells (section 3.3: 150).
     max_minutes : float, optional
-        Stop after the epoch that uses this time up; what changes over the phase (learning rates that decay, a share
-        that grows) comes to its end by then. A run that a clock ends is not reproducible; the presets leave it out.
+        Stop when this time is up, within an epoch too, which then counts as one; what changes over the phase (learning
+        rates that decay, a share that grows) comes to its end by then. A run that a clock ends is not reproducible;
+        the presets leave it out.
     gamma_enc : float, optional
         Weight of EncD's signal in this phase, if not that of both. z^s has far less to tell of an image than
         z^r: an EncD that is loud enough for one can drown the other.

@@ -34,7 +34,7 @@ NAME = "demo"
 LICENCE = "BSD-3-Clause"
 MINUTES = 60.0
 """How long all of it may take: a slow machine fits fewer epochs."""
-AFTERWARDS = 0.5
+AFTERWARDS = 0.7
 """Time that what follows the fit takes, of the time that went by before it."""
 LEAST_MINUTES = 10.0
 """Given to the fit in any case."""
@@ -132,7 +132,7 @@ def build_demo(
 
 
 def within(config: TrainingConfig, minutes: float) -> TrainingConfig:
-    """A configuration whose two phases together take no longer than so many minutes, give or take an epoch each.
+    """A configuration whose two phases together take no longer than so many minutes.
 
     They share them by their epochs, which take about as long in one as in the other.
     """

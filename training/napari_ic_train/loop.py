@@ -175,7 +175,7 @@ class Session:
 
 
 def _epoch(job: Job, session: Session, position: Position) -> tuple[dict[str, float], float]:
-    """One epoch, or what is left of it: each loss's mean over its cells, and cells per second."""
+    """One epoch, or what is left of it or of the phase: each loss's mean over its cells, and cells per second."""
     phase, world, config = job.phase, job.world, job.config
     batches = job.plan(position.epoch)
     passes = config.accumulate
@@ -188,7 +188,7 @@ def _epoch(job: Job, session: Session, position: Position) -> tuple[dict[str, fl
         name: np.cumsum(sizes * judged if name in phase.judged_losses else sizes) for name in phase.loss_names
     }
     totals, seen, shown = _totals(job, position), 0, dict[str, float]()
-    began = time.monotonic()
+    began, last = time.monotonic(), position.batch
 
     reader = read_ahead(job.load, [part.cells for part in plan], position.batch * passes, phase.device)
     for index, tensors in reader:
@@ -200,6 +200,8 @@ def _epoch(job: Job, session: Session, position: Position) -> tuple[dict[str, fl
                 _save_within(job, session, replace(position, batch=batch), totals, stop)
             steps = position.epoch * len(batches) + batch + 1
             phase.done = job.length.done(position.epoch + batch / len(batches), _clock(job, session))
+            if phase.done >= 1 and seen:  # by the clock; rates that decay have come to nothing
+                break
             phase.scale_learning_rates(
                 learning_rate_decay(config, phase.done) * min(1.0, steps / max(config.warm_up, 1))
             )
@@ -215,7 +217,7 @@ def _epoch(job: Job, session: Session, position: Position) -> tuple[dict[str, fl
         clip_gradients(phase, config.clip_gradients)
         phase.update()
 
-        seen += len(batches[batch][0])
+        last, seen = batch, seen + len(batches[batch][0])
         if (batch + 1) % CHECK_EVERY == 0 or batch + 1 == len(batches):
             shown = _means(job, totals, {name: int(n[batch]) for name, n in n_cells.items()}, position.epoch)
         rate = seen / max(time.monotonic() - began, 1e-9)
@@ -225,8 +227,8 @@ def _epoch(job: Job, session: Session, position: Position) -> tuple[dict[str, fl
         )
         for watcher in job.watchers:
             watcher.step(step)
-    whole = {name: int(n[-1]) for name, n in n_cells.items()}
-    return _means(job, totals, whole, position.epoch), seen / max(time.monotonic() - began, 1e-9)
+    learnt = {name: int(n[last]) for name, n in n_cells.items()}
+    return _means(job, totals, learnt, position.epoch), seen / max(time.monotonic() - began, 1e-9)
 
 
 def clip_gradients(phase: Phase, largest: float | None) -> None:
