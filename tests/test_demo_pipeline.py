@@ -85,6 +85,23 @@ def test_a_second_call_makes_nothing_again(built, config):
 
 
 @pytest.mark.slow
+def test_what_a_clock_ended_is_fitted_further_where_all_epochs_are_asked_for_alone(
+    built, config, monkeypatch
+):
+    class Fitted(Exception):
+        pass
+
+    def fit(*_, **__):
+        raise Fitted
+
+    monkeypatch.setattr(demo, "fit_store", fit)
+    out, bundle, _ = built
+    assert demo.build_demo(out, n_cells=CELLS, config=config, score_cells=11) == bundle
+    with pytest.raises(Fitted):
+        demo.build_demo(out, n_cells=CELLS, config=config, score_cells=11, minutes=None)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["fitted on", "more cells to score on", "a real field"])
 def test_a_bundle_that_is_not_of_this_call_is_made_again(built, config, change, monkeypatch, tmp_path):
     class Exported(Exception):

@@ -37,6 +37,8 @@ def progress_bar(unit: str = "it") -> Iterator[Callable[[int, int, str], None]]:
 
     def move(done: int, total: int, what: str) -> None:
         nonlocal bar, current
+        if bar is None and what == current and done >= total:
+            return  # done before, and told so again, or by more than was thought
         if bar is None or what != current:
             if bar is not None:
                 bar.close()
