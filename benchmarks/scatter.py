@@ -16,8 +16,8 @@ import numpy as np
 from napari.qt import get_qapp
 from qtpy.QtWidgets import QApplication, QWidget
 
-from napari_integrated_cell.plugin.widgets.scatter import Mark, Scatter
-from napari_integrated_cell.plugin.widgets.scatter_drawing import diameter_for
+from napari_integrated_cell.plugin.map.scatter import Mark, Scatter
+from napari_integrated_cell.plugin.map.scatter_drawing import diameter_for
 
 SIZE = (360, 320)
 

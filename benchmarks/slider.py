@@ -80,7 +80,7 @@ def blend_errors(model: Any, axes: Any, shown: tuple[str, ...], step: float) -> 
     """Root mean squares, along the first axis from -2 to 2: of a blend's error half-way, over that of the change."""
     import numpy as np
 
-    from napari_integrated_cell.position import Position, decode
+    from napari_integrated_cell.latent.position import Position, decode
 
     def at(value: float) -> Any:
         position = Position(axes.moved(np.zeros(model.config.n_ref, np.float32), {0: value}))
@@ -110,13 +110,13 @@ def main() -> int:
     import torch
     from qtpy.QtWidgets import QApplication
 
-    from napari_integrated_cell.plugin import key_frames
-    from napari_integrated_cell.plugin import scene as scenes
-    from napari_integrated_cell.plugin.exploring import axes_of
-    from napari_integrated_cell.plugin.scene import scene_of
+    from napari_integrated_cell.latent.position import decode
+    from napari_integrated_cell.plugin.explore.actions import axes_of
+    from napari_integrated_cell.plugin.explore.dock import ExploreWidget
+    from napari_integrated_cell.plugin.scene import decoder as scenes
+    from napari_integrated_cell.plugin.scene import key_frames
+    from napari_integrated_cell.plugin.scene.decoder import scene_of
     from napari_integrated_cell.plugin.session import session_of
-    from napari_integrated_cell.plugin.widgets.explore import ExploreWidget
-    from napari_integrated_cell.position import decode
 
     viewer = napari.Viewer()
     viewer.window._qt_window.resize(1280, 800)

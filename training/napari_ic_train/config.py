@@ -9,10 +9,9 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from napari_ic_train.fit.losses import LossScaling
 from napari_integrated_cell.model.config import ModelConfig
 from napari_integrated_cell.model.config import preset as model_preset
-
-from .losses import LossScaling
 
 PRESET_FOLDER = Path(__file__).parent / "presets"
 

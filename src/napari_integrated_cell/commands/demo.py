@@ -40,7 +40,7 @@ def demo(
 
         stage = stage_called(stage).name
         if not headless and _display():
-            from napari_integrated_cell.plugin.demonstration import open_demo
+            from napari_integrated_cell.plugin.commands import open_demo
 
             open_demo(model=model, device=device, stage=stage, seed=seed)
             return

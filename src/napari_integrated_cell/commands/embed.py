@@ -11,9 +11,9 @@ from napari_integrated_cell.commands.options import PROGRAM, DeviceOption, JsonO
 from napari_integrated_cell.console import one_line_errors, progress_bar, report
 
 if TYPE_CHECKING:
+    from napari_integrated_cell.latent.population import Population
     from napari_integrated_cell.model.integrated_cell import IntegratedCell
     from napari_integrated_cell.model.runtime import Progress
-    from napari_integrated_cell.population import Population
 
 
 def embed(
@@ -42,9 +42,9 @@ def embed(
         if not out.parent.is_dir():
             raise FileNotFoundError(f"The folder {out.parent} does not exist: make it first.")
 
-        from napari_integrated_cell.commands.cell_table import embedded_table
+        from napari_integrated_cell.data.listed_cells import embedded_table
+        from napari_integrated_cell.latent.population import write_population
         from napari_integrated_cell.model.bundle import load_model
-        from napari_integrated_cell.population import write_population
 
         left_out: dict[str, str] = {}
         with progress_bar() as move:
@@ -74,7 +74,7 @@ def embed(
 
 
 def _of_store(store: Path, model: IntegratedCell, move: Progress) -> Population:
-    from napari_integrated_cell.embedding import embed_store
-    from napari_integrated_cell.store import PosedStore
+    from napari_integrated_cell.data.store import PosedStore
+    from napari_integrated_cell.latent.embedding import embed_store
 
     return embed_store(PosedStore(store), model, progress=move)

@@ -96,14 +96,14 @@ def traverse(
     """
     with one_line_errors(PROGRAM):
         from napari_integrated_cell.model.bundle import load_model
-        from napari_integrated_cell.traversal import (
+        from napari_integrated_cell.walk.files import SHEETS, ending_of, write_walk
+        from napari_integrated_cell.walk.traversal import (
             Traversal,
             stages_between,
             stop_at_cell,
             stop_at_stage,
             walk,
         )
-        from napari_integrated_cell.walk_files import SHEETS, ending_of, write_walk
 
         ending = ending_of(out)
         cell = None

@@ -16,7 +16,6 @@ import typer
 from PIL import Image
 from tqdm import tqdm
 
-from napari_integrated_cell.commands.cell_table import ListedCell, listed_cells
 from napari_integrated_cell.commands.extremes import Extremes
 from napari_integrated_cell.commands.options import (
     PROGRAM,
@@ -36,15 +35,16 @@ from napari_integrated_cell.commands.options import (
     voxel_size_of,
 )
 from napari_integrated_cell.console import one_line_errors, progress_bar, report
+from napari_integrated_cell.data.listed_cells import ListedCell, listed_cells
 from napari_integrated_cell.imaging.aside import written_aside
-from napari_integrated_cell.model.variation import RIDGE
+from napari_integrated_cell.variation.structure_variation import RIDGE
 
 if TYPE_CHECKING:
     from napari_integrated_cell.cell import Cell
     from napari_integrated_cell.model.integrated_cell import IntegratedCell
     from napari_integrated_cell.model.runtime import Progress
-    from napari_integrated_cell.model.variation import StructureVariation
     from napari_integrated_cell.picture import Rgb
+    from napari_integrated_cell.variation.structure_variation import StructureVariation
 
 COLUMNS = ("cell", "stage", "structure", "score", "effective_rank", "n", "ridge", "compared_in")
 
@@ -202,8 +202,8 @@ def _measured(
     """The variation of each structure in one cell, each with a picture of the draws' mean in the cell."""
     from napari_integrated_cell.imaging.pose import pose_of, posed_mask, posed_references
     from napari_integrated_cell.integration import model_box
-    from napari_integrated_cell.model.variation import structure_variations
     from napari_integrated_cell.picture import tile
+    from napari_integrated_cell.variation.structure_variation import structure_variations
     from napari_integrated_cell.vocabulary import REFERENCE_NAMES
 
     try:

@@ -1,0 +1,1 @@
+"""Images: reading, segmenting, rendering, pose, resampling and writing."""

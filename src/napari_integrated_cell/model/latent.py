@@ -12,7 +12,7 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_integrated_cell.model.paths import great_circle_path, radial_path, straight_path
+from napari_integrated_cell.walk.paths import great_circle_path, radial_path, straight_path
 
 __all__ = [
     "FEW_CELLS",

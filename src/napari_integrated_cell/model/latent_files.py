@@ -23,7 +23,7 @@ from napari_integrated_cell.vocabulary import STAGE_NAMES
 STATISTICS = "latent/statistics.safetensors"
 COUNTS = "latent/statistics.json"
 LANDMARKS = "landmarks.json"
-CELLS = "cells.parquet"  # embedded cells, written and read by napari_integrated_cell.population
+CELLS = "cells.parquet"  # embedded cells, written and read by napari_integrated_cell.latent.population
 
 T = TypeVar("T", bound=BaseModel)
 

@@ -20,7 +20,7 @@ from napari_integrated_cell.model.config import ModelConfig, one_sentence
 from napari_integrated_cell.vocabulary import STAGE_NAMES
 
 if TYPE_CHECKING:
-    from napari_integrated_cell.model.variation import Variation
+    from napari_integrated_cell.variation.structure_variation import Variation
 
 VARIATION = "variation.json"
 """The file of a bundle that holds it; one of an older version has none."""

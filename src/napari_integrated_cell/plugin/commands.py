@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
-    from napari_integrated_cell.plugin.widgets.integrate import IntegrateWidget
+    from napari_integrated_cell.plugin.integrate.dock import IntegrateWidget
 
 _PLUGIN = "napari-integrated-cell"
 
@@ -23,21 +23,21 @@ def stop_integrating() -> None:
     """Stop the run that is going on."""
     from napari.utils.notifications import show_info
 
-    from napari_integrated_cell.plugin import integrating
+    from napari_integrated_cell.plugin.integrate import actions
     from napari_integrated_cell.plugin.session import session_of
 
     viewer = _viewer()
-    if viewer is not None and session_of(viewer).tasks.running(integrating.SLOT) is None:
+    if viewer is not None and session_of(viewer).tasks.running(actions.SLOT) is None:
         show_info("No structures are being integrated.")
     elif viewer is not None:
-        integrating.stop(session_of(viewer))
+        actions.stop(session_of(viewer))
 
 
 def segment_this_field() -> None:
     """Segment all cells and nuclei of the field that the dock has chosen, into two Labels layers."""
     from napari.utils.notifications import show_error
 
-    from napari_integrated_cell.plugin.layers import guess_layers, voxel_size_of
+    from napari_integrated_cell.plugin.layers.volumes import guess_layers, voxel_size_of
     from napari_integrated_cell.plugin.session import session_of
 
     viewer = _viewer()
@@ -76,8 +76,8 @@ def segment_this_field() -> None:
 
 def remove_structures() -> None:
     """Remove all layers of structures predicted for a cell; no other layer is touched."""
-    from napari_integrated_cell.plugin.layers import mark_of
-    from napari_integrated_cell.plugin.results import result_layers
+    from napari_integrated_cell.plugin.layers.results import result_layers
+    from napari_integrated_cell.plugin.layers.volumes import mark_of
 
     viewer = _viewer()
     if viewer is not None:
@@ -100,3 +100,28 @@ def open_dock(viewer: Viewer) -> IntegrateWidget:
     """The dock "Integrate structures" of a viewer, opened if it is not open."""
     _, widget = viewer.window.add_plugin_dock_widget(_PLUGIN, "Integrate structures")
     return widget
+
+
+def open_demo(*, model: str, device: str, stage: str, seed: int) -> None:
+    """Open napari on a simulated cell and integrate it; returns when the window is closed.
+
+    Parameters
+    ----------
+    model, device : str
+        As the dock's choices take them.
+    stage, seed : str, int
+        Which cell is simulated.
+    """
+    import napari
+
+    from napari_integrated_cell.plugin.samples import simulated_cell
+    from napari_integrated_cell.plugin.session import session_of
+
+    viewer = napari.Viewer(title="Integrated Cell: a simulated cell")
+    session = session_of(viewer)
+    session.choose_model(model)
+    session.choose_device(device)
+    for data, options, kind in simulated_cell(stage, seed):
+        getattr(viewer, f"add_{kind}")(data, **options)
+    open_dock(viewer).integrate()
+    napari.run()

@@ -67,7 +67,7 @@ def _with_known_layout(path: Path) -> Image:
 
 
 def _layer(image: Image, path: Path, index: int) -> LayerData:
-    from napari_integrated_cell.plugin.layers import MARK, looks_like_segmentation
+    from napari_integrated_cell.plugin.layers.volumes import MARK, looks_like_segmentation
 
     data, channel = image.data[index], image.channel_names[index]
     alone = len(image.channel_names) == 1

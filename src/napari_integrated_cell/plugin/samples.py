@@ -62,7 +62,7 @@ def _layers(
 ) -> list[LayerData]:
     from napari.utils.colormaps import Colormap
 
-    from napari_integrated_cell.plugin.layers import MARK
+    from napari_integrated_cell.plugin.layers.volumes import MARK
     from napari_integrated_cell.plugin.reader import _contrast
 
     place = {"scale": voxel_size, "units": ("µm",) * 3, "axis_labels": ("z", "y", "x")}

@@ -12,27 +12,27 @@ from weakref import WeakKeyDictionary
 
 from psygnal import SignalGroupDescriptor
 
-from napari_integrated_cell.plugin.doubt import Doubt
-from napari_integrated_cell.plugin.exploration import Exploration
-from napari_integrated_cell.plugin.history import History
-from napari_integrated_cell.plugin.map_view import MapView
-from napari_integrated_cell.plugin.placing import ORIGIN, Place
+from napari_integrated_cell.plugin.explore.state import Exploration
+from napari_integrated_cell.plugin.layers.place import ORIGIN, Place
+from napari_integrated_cell.plugin.map.state import MapView
+from napari_integrated_cell.plugin.scene.history import History
 from napari_integrated_cell.plugin.tasks import Tasks
-from napari_integrated_cell.plugin.walk_plan import WalkPlan
+from napari_integrated_cell.plugin.traverse.state import WalkPlan
+from napari_integrated_cell.plugin.variation.state import Doubt
 
 if TYPE_CHECKING:
     from napari_integrated_cell.cell import Cell
     from napari_integrated_cell.imaging.pose import Box
     from napari_integrated_cell.integration import Integration
+    from napari_integrated_cell.latent.population import Population
+    from napari_integrated_cell.latent.position import Position
+    from napari_integrated_cell.latent.projection import Projection
     from napari_integrated_cell.model.integrated_cell import IntegratedCell
-    from napari_integrated_cell.model.variation import StructureVariation
-    from napari_integrated_cell.plugin.doubt import Varied
-    from napari_integrated_cell.plugin.key_frames import Line
-    from napari_integrated_cell.plugin.layers import Ground
-    from napari_integrated_cell.plugin.walk_layers import ShownWalk
-    from napari_integrated_cell.population import Population
-    from napari_integrated_cell.position import Position
-    from napari_integrated_cell.projection import Projection
+    from napari_integrated_cell.plugin.layers.volumes import Ground
+    from napari_integrated_cell.plugin.scene.key_frames import Line
+    from napari_integrated_cell.plugin.traverse.layers import ShownWalk
+    from napari_integrated_cell.plugin.variation.state import Varied
+    from napari_integrated_cell.variation.structure_variation import StructureVariation
 
 _sessions: WeakKeyDictionary[Any, Session] = WeakKeyDictionary()
 

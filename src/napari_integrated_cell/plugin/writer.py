@@ -27,7 +27,7 @@ def write_layers(path: str, layer_data: list[LayerData]) -> list[str]:
         If the file cannot be written.
     """
     from napari_integrated_cell.imaging.writing import write_ome_tiff
-    from napari_integrated_cell.plugin.layers import mark_of, volume_of, voxel_size_of
+    from napari_integrated_cell.plugin.layers.volumes import mark_of, volume_of, voxel_size_of
 
     layers = [_layer(data) for data in layer_data]
     if not layers:
@@ -51,7 +51,7 @@ def write_layers(path: str, layer_data: list[LayerData]) -> list[str]:
 def _layer(data: LayerData) -> Layer:
     from napari.layers import Layer
 
-    from napari_integrated_cell.plugin.layers import why_no_volume
+    from napari_integrated_cell.plugin.layers.volumes import why_no_volume
 
     layer = Layer.create(*data)
     if layer.ndim != 3 or getattr(layer, "rgb", False):
@@ -64,7 +64,7 @@ def _on_grid(layer: Layer, ground: Layer) -> NDArray[Any]:
     from napari.layers import Labels
     from scipy import ndimage
 
-    from napari_integrated_cell.plugin.layers import (
+    from napari_integrated_cell.plugin.layers.volumes import (
         data_to_world,
         grid_shape,
         micrometres_per_unit,

@@ -24,7 +24,7 @@ def cells(
 ) -> None:
     """Embed cells and put them into a bundle, so that napari's Cell map of the model shows cells at once."""
     with one_line_errors(PROGRAM), progress_bar() as move:
-        from napari_ic_train.bundled_cells import bundle_cells
+        from napari_ic_train.bundle.cells import bundle_cells
         from napari_ic_train.data.store import CellStore
 
         store = CellStore(data)

@@ -57,7 +57,7 @@ def evaluate(
         from napari_ic_train.evaluation.evaluated import Settings
         from napari_ic_train.evaluation.report import PAGE
         from napari_ic_train.evaluation.report import evaluate as performed
-        from napari_ic_train.watching import missing
+        from napari_ic_train.run.watching import missing
 
         if find_spec("matplotlib") is None:
             raise ImportError(missing("matplotlib"))
@@ -65,7 +65,7 @@ def evaluate(
         store = CellStore(data)
         found = performed(bundles, store, out, settings, run=run, progress=move)
         if write_card:
-            from napari_ic_train.export import report_in_card
+            from napari_ic_train.bundle.export import report_in_card
 
             for path, evaluated in zip(bundles, found, strict=True):
                 report_in_card(path, evaluated, store)

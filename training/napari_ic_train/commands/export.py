@@ -32,9 +32,9 @@ def export(
 ) -> None:
     """Make a bundle that opens in napari out of a finished run, with its landmarks and latent statistics."""
     with one_line_errors(PROGRAM), progress_bar() as move:
+        from napari_ic_train.bundle.export import export_bundle
         from napari_ic_train.data.store import CellStore
-        from napari_ic_train.export import export_bundle
-        from napari_ic_train.run_record import store_of
+        from napari_ic_train.run.record import store_of
         from napari_integrated_cell.model.catalogue import models_folder
 
         path = export_bundle(

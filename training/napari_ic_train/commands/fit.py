@@ -56,12 +56,12 @@ def fit(
     """
     rank = int(os.environ.get("RANK", "0"))
     with one_line_errors(PROGRAM):
+        from napari_ic_train.commands.overrides import overridden
         from napari_ic_train.config import preset as training_preset
         from napari_ic_train.config import read_config
-        from napari_ic_train.distributed import leave
-        from napari_ic_train.fitting import PHASES, continue_command, fit_store
-        from napari_ic_train.overrides import overridden
-        from napari_ic_train.run_folder import CONFIG
+        from napari_ic_train.fit.distributed import leave
+        from napari_ic_train.fit.fit_store import PHASES, continue_command, fit_store
+        from napari_ic_train.run.folder import CONFIG
         from napari_integrated_cell.model.runtime import Cancelled, is_out_of_memory
 
         if preset is not None and config is not None:

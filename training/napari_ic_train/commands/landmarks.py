@@ -29,9 +29,9 @@ def landmarks(
 ) -> None:
     """Choose one cell for each stage of the cell cycle, and measure the latent spaces; `export` takes both along."""
     with one_line_errors(PROGRAM), progress_bar() as move:
+        from napari_ic_train.bundle.fitted import FOLDER, fitted_model, measure
         from napari_ic_train.data.store import CellStore
-        from napari_ic_train.fitted import FOLDER, fitted_model, measure
-        from napari_ic_train.run_record import store_of
+        from napari_ic_train.run.record import store_of
         from napari_integrated_cell.vocabulary import STAGE_NAMES
 
         store = CellStore(store_of(run, data))

@@ -19,7 +19,7 @@ def status(
 ) -> None:
     """Tell how a run stands: phase, epoch, losses, speed, time left, warnings, and whether its process lives."""
     with one_line_errors(PROGRAM):
-        from napari_ic_train.status import run_status
+        from napari_ic_train.run.status import run_status
 
         found = run_status(run)
         typer.echo(json.dumps(asdict(found), indent=2) if as_json else "\n".join(found.lines()))

@@ -46,9 +46,9 @@ def variation(
         if data is None and not truth:
             raise ValueError("Give the store of the held-out cells with --data.")
 
+        from napari_ic_train.bundle.variation import measure_bundle
         from napari_ic_train.data.store import CellStore
         from napari_ic_train.evaluation.variation_order import score_order
-        from napari_ic_train.variation import measure_bundle
         from napari_integrated_cell.model.bundle import load_model
 
         summary: dict[str, Any] = {"bundle": bundle}

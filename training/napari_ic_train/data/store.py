@@ -12,7 +12,7 @@ import zarr
 from numpy.typing import NDArray
 
 from napari_ic_train.data.table import REPORT, REPORT_COLUMNS, merge_parts, write_part
-from napari_integrated_cell.store import IMAGES, ROW, TABLE, PosedStore
+from napari_integrated_cell.data.store import IMAGES, ROW, TABLE, PosedStore
 
 if TYPE_CHECKING:
     import torch
@@ -23,7 +23,7 @@ ATTRIBUTES = ("channels", "voxel_size", "structures", "simulated", "source")
 
 
 class CellStore(PosedStore):
-    """Posed cells ready for training: a :class:`~napari_integrated_cell.store.PosedStore` read as tensors."""
+    """Posed cells ready for training: a :class:`~napari_integrated_cell.data.store.PosedStore` read as tensors."""
 
     @property
     def labels(self) -> NDArray[np.int64]:

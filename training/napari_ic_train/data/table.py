@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from napari_integrated_cell.store import ROW, TABLE
+from napari_integrated_cell.data.store import ROW, TABLE
 
 PARTS = "parts"
 REPORT = "report.csv"

@@ -12,7 +12,7 @@ from PIL import Image
 
 from napari_integrated_cell.picture import Rgb, tile
 from napari_integrated_cell.vocabulary import structure
-from napari_integrated_cell.walk_pictures import ContactSheet
+from napari_integrated_cell.walk.pictures import ContactSheet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

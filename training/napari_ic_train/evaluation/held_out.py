@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from napari_ic_train.bundle.latent_statistics import BATCH, Indices, cells_of
 from napari_ic_train.data.store import CellStore
-from napari_ic_train.latent import BATCH, Indices, cells_of
 from napari_integrated_cell.model.integrated_cell import IntegratedCell
 
 Progress = Callable[[int, int, str], None]

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_ic_train.bundle.latent_statistics import cells_of
 from napari_ic_train.data.store import TABLE, CellStore
 from napari_ic_train.evaluation.evaluated import Evaluated, Section, Settings
 from napari_ic_train.evaluation.experiment import SPLITS, Context, Experiment, Indices, Split
@@ -20,8 +21,7 @@ from napari_ic_train.evaluation.experiments import EXPERIMENTS
 from napari_ic_train.evaluation.kept import read_findings, write_findings
 from napari_ic_train.evaluation.page import write_page
 from napari_ic_train.evaluation.passes import equal_numbers
-from napari_ic_train.latent import cells_of
-from napari_ic_train.run_folder import CONFIG, LOSSES
+from napari_ic_train.run.folder import CONFIG, LOSSES
 from napari_integrated_cell import __version__
 from napari_integrated_cell.model.bundle import load_model
 from napari_integrated_cell.model.catalogue import locate

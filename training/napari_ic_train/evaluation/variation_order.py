@@ -13,12 +13,12 @@ from scipy.stats import spearmanr
 
 from napari_integrated_cell.imaging.pose import Box, pose_of, posed_mask, posed_references, to_box
 from napari_integrated_cell.integration import model_box
-from napari_integrated_cell.model.correlation import correlation_matrix
 from napari_integrated_cell.model.integrated_cell import IntegratedCell
-from napari_integrated_cell.model.variation import RIDGE, Variation, structure_variations
 from napari_integrated_cell.model.variation_reference import GROUPS, group_of
 from napari_integrated_cell.processes import worker_processes
 from napari_integrated_cell.simulation import simulate_cell, structure_draws
+from napari_integrated_cell.variation.correlation import correlation_matrix
+from napari_integrated_cell.variation.structure_variation import RIDGE, Variation, structure_variations
 from napari_integrated_cell.vocabulary import STAGE_NAMES
 
 Progress = Callable[[int, int, str], None]

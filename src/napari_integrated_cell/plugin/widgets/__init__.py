@@ -1,1 +1,1 @@
-"""Docks and their parts: each draws the session and calls verbs on it; two never talk to each other."""
+"""Widgets that several docks share."""

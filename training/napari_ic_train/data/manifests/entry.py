@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from napari_integrated_cell.rows import Row, literal, needed, text
+from napari_integrated_cell.data.rows import Row, literal, needed, text
 from napari_integrated_cell.vocabulary import STAGES, structure
 
 __all__ = [

@@ -12,7 +12,7 @@ from napari_ic_train.evaluation.metrics.bootstrap import bootstrap
 from napari_ic_train.evaluation.metrics.ranks import interval_coverage, rank_in_draws, uniformity
 from napari_ic_train.evaluation.passes import codes, spread
 from napari_ic_train.evaluation.predictors import another, why_not
-from napari_integrated_cell.model.variation import Draws
+from napari_integrated_cell.variation.structure_variation import Draws
 
 Floats = NDArray[np.float64]
 

@@ -24,7 +24,7 @@ from napari_ic_train.evaluation.experiment import (
 from napari_ic_train.evaluation.metrics.bootstrap import bootstrap
 from napari_ic_train.evaluation.metrics.distances import kolmogorov_smirnov, wasserstein
 from napari_ic_train.evaluation.passes import decoded, generated, spread
-from napari_integrated_cell.model.correlation import CorrelationStream
+from napari_integrated_cell.variation.correlation import CorrelationStream
 
 MOST = 60
 """Cells of each structure and collection at most: 1,770 pairs."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from napari_ic_train.bundle.landmarks import stages_of
 from napari_ic_train.evaluation.drawing import label_of
 from napari_ic_train.evaluation.experiment import SPLITS, Context, Findings, Table, Value
-from napari_ic_train.landmarks import stages_of
 from napari_integrated_cell.vocabulary import STAGE_NAMES
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_ic_train.bundle.latent_statistics import cells_of
 from napari_ic_train.evaluation.drawing import label_of
 from napari_ic_train.evaluation.experiment import (
     SPLITS,
@@ -22,7 +23,6 @@ from napari_ic_train.evaluation.metrics.bootstrap import bootstrap
 from napari_ic_train.evaluation.metrics.confusion import confusion_matrix
 from napari_ic_train.evaluation.metrics.inception import divergences, inception_score
 from napari_ic_train.evaluation.passes import codes, decoded, generated, spread
-from napari_ic_train.latent import cells_of
 
 MOST = 1100
 """Training cells at most, each of which stands for as many as there are; all held-out cells are used."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from napari_ic_train.bundle.landmarks import stage_landmarks, stages_of
 from napari_ic_train.evaluation.drawing import png
 from napari_ic_train.evaluation.experiment import Context, Figure, Findings, Table, Value
-from napari_ic_train.landmarks import stage_landmarks, stages_of
 from napari_integrated_cell.model.latent import Landmark
-from napari_integrated_cell.traversal import Stop, Traversal, walk
 from napari_integrated_cell.vocabulary import STAGE_NAMES, stage
-from napari_integrated_cell.walk_pictures import contact_sheet
+from napari_integrated_cell.walk.pictures import contact_sheet
+from napari_integrated_cell.walk.traversal import Stop, Traversal, walk
 
 STEPS = 3
 """Frames from one stage to the next; the paper's walk has ten, of which its figure shows some."""

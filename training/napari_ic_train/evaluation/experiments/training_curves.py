@@ -6,7 +6,7 @@ import math
 
 from napari_ic_train.evaluation.drawing import COLOURS, panels, svg
 from napari_ic_train.evaluation.experiment import Context, Figure, Findings, Table, Value
-from napari_ic_train.run_folder import read_losses
+from napari_ic_train.run.folder import read_losses
 
 PHASES = {"reference": "Reference phase (Algorithm 1)", "conditional": "Conditional phase (Algorithm 2)"}
 ASIDE = ("epoch", "seconds", "cells_per_second", "memory_gb", "warnings")

@@ -9,6 +9,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_ic_train.bundle.landmarks import stages_of
+from napari_ic_train.bundle.variation import manifest_of, posed_masks
 from napari_ic_train.evaluation.drawing import COLOURS, cell_tile, label_of, panels, sheet, svg
 from napari_ic_train.evaluation.experiment import (
     SPLITS,
@@ -21,12 +23,15 @@ from napari_ic_train.evaluation.experiment import (
     Value,
 )
 from napari_ic_train.evaluation.metrics.bootstrap import bootstrap
-from napari_ic_train.landmarks import stages_of
-from napari_ic_train.variation import manifest_of, posed_masks
 from napari_integrated_cell.model.runtime import Progress
-from napari_integrated_cell.model.variation import RIDGE, Draws, StructureVariation, structure_variation
 from napari_integrated_cell.model.variation_reference import GROUPS, group_of
 from napari_integrated_cell.picture import Rgb
+from napari_integrated_cell.variation.structure_variation import (
+    RIDGE,
+    Draws,
+    StructureVariation,
+    structure_variation,
+)
 
 CELLS = 6
 """Cells of each side and group at most."""

@@ -1,0 +1,1 @@
+"""Tables and stores of cells: one reader for every layout."""

@@ -1,0 +1,246 @@
+"""What a step along a latent axis does to a cell: sizes and shapes measured on decoded cells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_integrated_cell.imaging.footprint import major_axis
+from napari_integrated_cell.latent.position import Position, decode
+
+if TYPE_CHECKING:
+    from napari_integrated_cell.latent.axes import LatentAxes
+    from napari_integrated_cell.model.integrated_cell import IntegratedCell
+    from napari_integrated_cell.model.runtime import CancelToken
+
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+STEPS = (-2.0, -1.0, 0.0, 1.0, 2.0)
+"""Where along an axis cells are decoded, where nobody says."""
+
+_MEMBRANE = 0.25  # of a stain's brightest, where the stain ends: a membrane seen face on is faint
+_DNA = 0.5
+_PIECE = 0.1  # of the largest piece: smaller ones are specks, not half a dividing nucleus
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """Something measured on a cell.
+
+    Attributes
+    ----------
+    name, label, short, unit : str
+        Its key, how it is shown, where there is room and where there is little, and what it is counted in.
+    """
+
+    name: str
+    label: str
+    short: str
+    unit: str
+
+
+SHAPE = (
+    Quantity("cell_volume", "cell volume", "cell", "µm³"),
+    Quantity("nucleus_volume", "nucleus volume", "nucleus", "µm³"),
+    Quantity("height", "height", "height", "µm"),
+    Quantity("elongation", "elongation", "elong.", ""),
+    Quantity("nucleus_eccentricity", "nucleus eccentricity", "nuc. ecc.", ""),
+)
+"""Measured along the axes of z^r, on the reference channels."""
+
+STRUCTURE = (
+    Quantity("amount", "amount", "amount", "µm³"),
+    Quantity("height_of_centre", "height of its centre", "centre", "µm"),
+    Quantity("spread", "spread", "spread", "µm"),
+)
+"""Measured along the axes of z^s, on the structure's channel: the shape does not depend on z^s."""
+
+
+@dataclass(frozen=True, eq=False)
+class AxisEffect:
+    """What changes along one axis.
+
+    Attributes
+    ----------
+    steps : array (n,)
+        Values on the axis, rising.
+    measured : mapping of str to array (n,)
+        By the name of a :class:`Quantity`; NaN where there was nothing to measure.
+    """
+
+    steps: Floats
+    measured: Mapping[str, Floats]
+
+    def change(self, name: str) -> float:
+        """How much a quantity grows from the first step to the last, as a share of its mean size; NaN if unknown."""
+        values = self.measured[name]
+        size = float(np.nanmean(np.abs(values))) if np.isfinite(values).any() else float("nan")
+        return float(values[-1] - values[0]) / size if size != 0 else 0.0
+
+
+def quantities(space: str) -> tuple[Quantity, ...]:
+    """What is measured along the axes of a space: ``"z_ref"``, or a structure's name for its z^s."""
+    return SHAPE if space == "z_ref" else STRUCTURE
+
+
+def axis_effect(
+    model: IntegratedCell,
+    position: Position,
+    space: str,
+    axes: LatentAxes,
+    axis: int,
+    *,
+    steps: Sequence[float] = STEPS,
+    cancel: CancelToken | None = None,
+) -> AxisEffect:
+    """Decode a few cells along an axis through a position, and measure them.
+
+    Parameters
+    ----------
+    model : IntegratedCell
+    position : Position
+        Where the axis is followed from: all its other values stay as they are.
+    space : str
+        ``"z_ref"``, or the structure in whose z^s the axis lies.
+    axes : LatentAxes
+        Of that space.
+    axis : int
+        Which of them.
+    steps : sequence of float
+        Values on the axis, in its unit.
+    cancel : CancelToken, optional
+        Looked at before each cell.
+
+    Raises
+    ------
+    Cancelled
+        If ``cancel`` was set.
+    """
+    voxel_size, references = model.config.voxel_size, model.config.references
+    values = np.sort(np.asarray(steps, np.float64))
+    rows = []
+    for value in values:
+        if space == "z_ref":
+            there = replace(position, z_ref=axes.moved(position.z_ref, {axis: value}))
+            cell = decode(model, there, references, cancel=cancel)
+            rows.append(measure_shape(cell["membrane"], cell["dna"], voxel_size))
+        else:
+            z = axes.moved(position.z_struct_of(space, model.config.n_struct), {axis: value})
+            volume = decode(model, position.with_z_struct(space, z), [space], cancel=cancel)[space]
+            rows.append(measure_structure(volume, voxel_size))
+    return AxisEffect(values, {q.name: np.array([row[q.name] for row in rows]) for q in quantities(space)})
+
+
+def measure_shape(
+    membrane: NDArray[np.float32], dna: NDArray[np.float32], voxel_size: float
+) -> dict[str, float]:
+    """Sizes and shapes of one posed cell, by the names of :data:`SHAPE`; NaN where a stain is missing.
+
+    Parameters
+    ----------
+    membrane, dna : array (Z, Y, X)
+        The reference channels, decoded or observed.
+    voxel_size : float
+        Edge of a voxel in µm.
+
+    Notes
+    -----
+    The cell is what the membrane's stain encloses, the nucleus where the DNA's is at least half as bright as its
+    brightest. Elongation is the ratio of the footprint's principal spreads; eccentricity √(1 - b²/a²) that of the
+    nucleus seen from above, 0 for a disc. Height reaches from the lowest to the highest hundredth of the cell.
+    """
+    shell = membrane >= _MEMBRANE * _brightest(membrane)
+    cell, nucleus = enclosed(shell), _stained(dna)
+    of_nucleus = _axis_ratio(nucleus, voxel_size)
+    return {
+        # The stain is as wide as the microscope blurs it, on both sides of the membrane.
+        "cell_volume": (_volume(cell, voxel_size) + _volume(cell & ~shell, voxel_size)) / 2,
+        "nucleus_volume": _volume(nucleus, voxel_size),
+        "height": _height(cell, voxel_size),
+        "elongation": _axis_ratio(cell, voxel_size),
+        "nucleus_eccentricity": float(np.sqrt(1 - of_nucleus**-2)),
+    }
+
+
+def measure_structure(volume: NDArray[np.float32], voxel_size: float) -> dict[str, float]:
+    """Amount and place of one structure's light (Z, Y, X), by the names of :data:`STRUCTURE`.
+
+    The amount is the volume that it would fill at full brightness; the spread the distance from the centre of
+    the light, root mean square.
+    """
+    light = np.asarray(volume, np.float64)
+    total = float(light.sum())
+    if total <= 0:
+        return {"amount": 0.0, "height_of_centre": float("nan"), "spread": float("nan")}
+    variance = 0.0
+    for axis in range(3):
+        profile = light.sum(axis=tuple(a for a in range(3) if a != axis)) / total
+        where = np.arange(len(profile)) * voxel_size
+        centre = float(profile @ where)
+        variance += float(profile @ (where - centre) ** 2)
+        if axis == 0:
+            height = centre
+    return {"amount": total * voxel_size**3, "height_of_centre": height, "spread": variance**0.5}
+
+
+def enclosed(shell: Mask) -> Mask:
+    """The cell that a membrane (Z, Y, X) encloses, its own voxels included.
+
+    It may have gaps: a hole is filled where it is closed in any of the three planes through it.
+    """
+    filled = shell.copy()
+    for axis in range(3):
+        planes = np.moveaxis(shell, axis, 0)
+        into = np.moveaxis(filled, axis, 0)
+        for plane, target in zip(planes, into, strict=True):
+            if plane.any():
+                target |= ndimage.binary_fill_holes(plane)
+    return _large(filled)
+
+
+def _stained(dna: NDArray[np.float32]) -> Mask:
+    """Where DNA is, dividing in two or not."""
+    return _large(dna >= _DNA * _brightest(dna))
+
+
+def _brightest(image: NDArray[np.float32]) -> float:
+    """What nearly the brightest voxel has, so that one hot voxel does not set the scale."""
+    return max(float(np.partition(image, -8, axis=None)[-8]), 1e-6)
+
+
+def _large(mask: Mask) -> Mask:
+    pieces, n = ndimage.label(mask)
+    if n < 2:
+        return mask
+    sizes = np.bincount(pieces.ravel())
+    sizes[0] = 0
+    return (sizes >= _PIECE * sizes.max())[pieces]
+
+
+def _volume(mask: Mask, voxel_size: float) -> float:
+    return float(mask.sum()) * voxel_size**3 if mask.any() else float("nan")
+
+
+def _height(mask: Mask, voxel_size: float) -> float:
+    """From the lowest to the highest hundredth, between planes too: a cell does not grow by whole voxels."""
+    below = np.concatenate([[0.0], np.cumsum(mask.sum(axis=(1, 2)))])
+    if below[-1] == 0:
+        return float("nan")
+    low, high = np.interp([0.01, 0.99], below / below[-1], np.arange(len(below)))
+    return float(high - low) * voxel_size
+
+
+def _axis_ratio(mask: Mask, voxel_size: float) -> float:
+    """Principal spread of a mask seen from above, longest to shortest."""
+    thickness: Any = mask.sum(axis=0)
+    where = np.nonzero(thickness)
+    if len(where[0]) == 0:
+        return float("nan")
+    points = np.stack(where, axis=1).astype(np.float64) * voxel_size
+    return major_axis(points, None, (voxel_size, voxel_size))[1]

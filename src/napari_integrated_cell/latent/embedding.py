@@ -1,0 +1,218 @@
+"""From cells to their places in a model's latent spaces, with the shape measured of each: what the map shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from napari_integrated_cell.imaging.frame import Pose
+from napari_integrated_cell.imaging.pose import pose_of, posed_references, posed_structure
+from napari_integrated_cell.integration import model_box
+from napari_integrated_cell.latent.population import CELL_ID, ROW, Population
+from napari_integrated_cell.model.fingerprint import fingerprint
+
+if TYPE_CHECKING:
+    from napari_integrated_cell.cell import Cell
+    from napari_integrated_cell.data.store import PosedStore
+    from napari_integrated_cell.model.integrated_cell import IntegratedCell
+    from napari_integrated_cell.model.runtime import CancelToken, Progress
+
+BATCH = 32
+WHAT = "embedding cells"
+
+STRUCTURE = "structure"
+"""The channel of a cell, and the column of a table, that holds what is neither membrane nor DNA."""
+
+_RENAMED = {"CellId": CELL_ID, "extent_z": "height", "extent_x": "length", "extent_y": "width"}
+_DROPPED = ("to_box", "path")
+
+
+class Listed(Protocol):
+    """A cell of a table that is yet to be read."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
+    @property
+    def stage(self) -> str:
+        """Its stage, or nothing."""
+
+    @property
+    def structure(self) -> str:
+        """What its channel ``"structure"`` shows, or nothing."""
+
+    @property
+    def read(self) -> Callable[[], Cell]:
+        """Gives the cell; ValueError or OSError where that cannot be."""
+
+
+def embed_store(
+    store: PosedStore,
+    model: IntegratedCell,
+    indices: NDArray[np.int64] | None = None,
+    *,
+    batch_size: int = BATCH,
+    cancel: CancelToken | None = None,
+    progress: Progress | None = None,
+) -> Population:
+    """z^r and z^s of a store's cells, read a batch at a time.
+
+    Parameters
+    ----------
+    store : PosedStore
+        Cells posed for the model.
+    model : IntegratedCell
+        On the device to use.
+    indices : array of int, optional
+        Which cells, by position; all when left out.
+    batch_size, cancel, progress
+        How to run, as for every method of the model.
+
+    Raises
+    ------
+    ValueError
+        If the store was posed for another model.
+    Cancelled
+        When ``cancel`` is set in the middle.
+    """
+    config = model.config
+    channels = (*config.references, STRUCTURE)
+    if (store.box, store.channels) != (config.box, channels) or not np.isclose(
+        store.voxel_size, config.voxel_size
+    ):
+        raise ValueError(
+            f"{store.path} holds {', '.join(store.channels)} on a grid of {store.box} at {store.voxel_size} µm, but "
+            f"{model.name!r} takes {', '.join(channels)} on {config.box} at {config.voxel_size} µm: prepare a store "
+            "for this model."
+        )
+    chosen = np.arange(len(store)) if indices is None else np.asarray(indices)
+    z_ref = np.empty((len(chosen), config.n_ref), np.float32)
+    z_struct = np.empty((len(chosen), config.n_struct), np.float32)
+    for start in range(0, len(chosen), batch_size):
+        if cancel is not None:
+            cancel.raise_if_cancelled()
+        part = slice(start, min(start + batch_size, len(chosen)))
+        images = store.stored(chosen[part]).astype(np.float32) / 255
+        z_ref[part] = model.encode(images[:, :-1], batch_size=batch_size)
+        z_struct[part] = model.encode_all(images, batch_size=batch_size)[2]
+        if progress is not None:
+            progress(part.stop, len(chosen), WHAT)
+    return Population(
+        z_ref,
+        z_struct,
+        _table_of(store, chosen),
+        name=store.path.resolve().name,
+        model=model.name,
+        weights=fingerprint(model),
+        source=str(store.path.resolve()),
+    )
+
+
+def _table_of(store: PosedStore, chosen: NDArray[np.int64]) -> pd.DataFrame:
+    """What a store knows of its cells, by the map's names."""
+    table = store.table.iloc[chosen]
+    rows = table.index.to_numpy()
+    scalar = [name for name in table if name not in _DROPPED]
+    table = table[scalar].rename(columns=_RENAMED).reset_index(drop=True)
+    table[CELL_ID] = table[CELL_ID].astype(str)
+    return table.assign(**{ROW: rows})
+
+
+def embed_cells(
+    cells: Sequence[Listed],
+    model: IntegratedCell,
+    *,
+    on_left_out: Callable[[str, str], None] = lambda name, reason: None,
+    batch_size: int = BATCH,
+    cancel: CancelToken | None = None,
+    progress: Progress | None = None,
+) -> Population:
+    """z^r of cells that are read one after the other, and z^s of those with a channel ``"structure"``.
+
+    Parameters
+    ----------
+    cells : sequence
+        Listed cells, as :func:`napari_integrated_cell.data.listed_cells.listed_cells` gives them.
+    model : IntegratedCell
+        On the device to use.
+    on_left_out : callable, optional
+        Called with the name of a cell that cannot be read or posed, and the reason: it costs only itself.
+    batch_size, cancel, progress
+        How to run, as for every method of the model.
+
+    Raises
+    ------
+    ValueError
+        If not one cell could be embedded.
+    Cancelled
+        When ``cancel`` is set in the middle.
+    """
+    config, box = model.config, model_box(model.config)
+    rows: list[dict[str, Any]] = []
+    references: list[NDArray[np.float32]] = []
+    structures: list[NDArray[np.float32] | None] = []
+    z_ref: list[NDArray[np.float32]] = []
+    z_struct: list[NDArray[np.float32]] = []
+
+    def encode() -> None:
+        if not references:
+            return
+        z_ref.append(model.encode(np.stack(references), batch_size=batch_size))
+        found = np.full((len(references), config.n_struct), np.nan, np.float32)
+        shown = {i: image for i, image in enumerate(structures) if image is not None}
+        if shown:
+            images = [np.concatenate([references[i], image[None]]) for i, image in shown.items()]
+            found[[*shown]] = model.encode_all(np.stack(images), batch_size=batch_size)[2]
+        z_struct.append(found)
+        references.clear()
+        structures.clear()
+
+    for row, listed in enumerate(cells):
+        if cancel is not None:
+            cancel.raise_if_cancelled()
+        try:
+            cell = listed.read()
+            pose = pose_of(cell, box)
+            posed = posed_references(cell, pose)
+            shown = posed_structure(cell, STRUCTURE, pose) if STRUCTURE in cell.channels else None
+        except (ValueError, OSError) as error:
+            on_left_out(listed.name, " ".join(str(error).split()))
+            continue
+        finally:
+            if progress is not None:
+                progress(row + 1, len(cells), WHAT)
+        references.append(posed)
+        structures.append(shown)
+        known = {CELL_ID: listed.name, STRUCTURE: listed.structure or None, "stage": listed.stage or None}
+        rows.append({**known, **shape_of(cell, pose), ROW: row})
+        if len(references) == batch_size:
+            encode()
+    encode()
+    if not rows:
+        raise ValueError("Not one of the cells could be embedded.")
+    of_struct = np.concatenate(z_struct)
+    return Population(
+        np.concatenate(z_ref),
+        of_struct if np.isfinite(of_struct).any() else None,
+        pd.DataFrame(rows),
+        model=model.name,
+        weights=fingerprint(model),
+    )
+
+
+def shape_of(cell: Cell, pose: Pose) -> dict[str, float]:
+    """The measures of :data:`~napari_integrated_cell.latent.population.MEASURES`, of a cell's segmentations."""
+    height, width, length = pose.extent
+    return {
+        "cell_volume": cell.volume,
+        "nucleus_volume": cell.nucleus_volume,
+        "height": height,
+        "length": length,
+        "width": width,
+        "elongation": pose.elongation,
+    }

@@ -1,0 +1,163 @@
+"""A group of cells of a population: its mean cell, its medoid, and its measured shape against all the others'."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_integrated_cell.imaging.aside import written_aside
+from napari_integrated_cell.latent.population import CELL_ID, MEASURES, ROW, Measure, Population
+from napari_integrated_cell.latent.position import WEIGHTS, Position
+from napari_integrated_cell.latent.projection import SHAPE, positions_in
+from napari_integrated_cell.model.latent import medoid
+
+Indices = NDArray[np.int64]
+
+MOST_COMPARED = 5_000
+"""In a larger group the medoid is sought among so many cells, drawn by chance: all pairs of 200,000 take hours."""
+
+
+def position_of(population: Population, cell: int, space: str = SHAPE) -> Position:
+    """Where a cell is: its shape, and in the space of a structure its z^s of that structure too."""
+    name = str(population.table[CELL_ID].iloc[cell])
+    return _position(population, np.array([cell]), space, name)
+
+
+def mean_position(population: Population, cells: Indices, space: str = SHAPE) -> Position:
+    """The mean of some cells' positions.
+
+    Raises
+    ------
+    ValueError
+        If there are no cells.
+    """
+    _some(cells)
+    return _position(population, cells, space, f"mean of {len(cells)} cells")
+
+
+def medoid_cell(population: Population, cells: Indices, space: str = SHAPE) -> int:
+    """Which of some cells is nearest to all of them together (cityblock), as landmarks are chosen.
+
+    Raises
+    ------
+    ValueError
+        If there are no cells, or one has no position in that space.
+    """
+    _some(cells)
+    candidates = cells
+    if len(cells) > MOST_COMPARED:
+        candidates = np.sort(np.random.default_rng(0).choice(cells, MOST_COMPARED, replace=False))
+    if space == SHAPE or population.z_struct is None:
+        return int(candidates[medoid(population.z_ref[candidates])])
+    return int(candidates[medoid(population.z_struct[candidates])])
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A measured column, in a group and in all other cells.
+
+    Attributes
+    ----------
+    measure : Measure
+        What is measured.
+    group, rest : tuple of float
+        Mean and standard deviation in the group and in the others; NaN where there is none.
+    difference : float
+        Of the means, in standard deviations of all cells.
+    """
+
+    measure: Measure
+    group: tuple[float, float]
+    rest: tuple[float, float]
+    difference: float
+
+
+def compared(population: Population, cells: Indices) -> list[Comparison]:
+    """A group's measured shape against that of all other cells, as far as the table has it."""
+    inside = np.zeros(len(population), bool)
+    inside[cells] = True
+    found = []
+    for column, measure in MEASURES.items():
+        if column not in population.table:
+            continue
+        values = population.table[column].to_numpy(np.float64, na_value=np.nan)
+        here, there = (_mean_and_spread(values[side]) for side in (inside, ~inside))
+        spread = _mean_and_spread(values)[1]
+        found.append(
+            Comparison(measure, here, there, (here[0] - there[0]) / spread if spread > 0 else np.nan)
+        )
+    return found
+
+
+def write_group(path: str | Path, population: Population, cells: Indices) -> Path:
+    """Write some cells as a table that :func:`~.position.read_positions` reads, with their other columns.
+
+    The latent explorer opens it.
+
+    Raises
+    ------
+    ValueError
+        If there are no cells.
+    OSError
+        If the file cannot be written; what was there before is kept.
+    """
+    _some(cells)
+    group = population.taken(cells)
+    columns = [str(name) for name in group.table if name not in (CELL_ID, ROW)]
+    has_struct = group.has_z_struct
+    structures = [name for name in group.structures if name]
+    n_struct = 0 if group.z_struct is None else group.z_struct.shape[1]
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(
+        ["name", WEIGHTS, *columns]
+        + [f"z_ref_{i}" for i in range(group.z_ref.shape[1])]
+        + [f"{name}:z_struct_{i}" for name in structures for i in range(n_struct)]
+    )
+    for i in range(len(group)):
+        known = group.table.iloc[i]
+        own = known["structure"] if structures and has_struct[i] else None
+        z_struct: list[float] = []
+        for name in structures:
+            there = group.z_struct is not None and name == own
+            z_struct += [float(v) for v in group.z_struct[i]] if there else [0.0] * n_struct  # type: ignore[index]
+        rows.writerow(
+            [known[CELL_ID], group.weights, *(_written(known[name]) for name in columns)]
+            + [repr(float(v)) for v in group.z_ref[i]]
+            + [repr(v) for v in z_struct]
+        )
+    target = Path(path)
+    with written_aside(target) as aside:
+        aside.write_text(text.getvalue(), encoding="utf-8")
+    return target
+
+
+def _position(population: Population, cells: Indices, space: str, name: str) -> Position:
+    z_ref = population.z_ref[cells].mean(0)
+    if space == SHAPE or population.z_struct is None:
+        return Position(z_ref, name=name)
+    _, there = positions_in(population.taken(cells), space)
+    return Position(z_ref, {space: there.mean(0)} if len(there) else {}, name)
+
+
+def _some(cells: Indices) -> None:
+    if not len(cells):
+        raise ValueError("No cell is selected: draw a line around some with the lasso, or click one.")
+
+
+def _mean_and_spread(values: NDArray[np.float64]) -> tuple[float, float]:
+    known = values[np.isfinite(values)]
+    if not len(known):
+        return np.nan, np.nan
+    return float(known.mean()), float(known.std())
+
+
+def _written(value: Any) -> Any:
+    """Nothing for what is missing."""
+    return "" if value is None or value != value else value

@@ -1,0 +1,256 @@
+"""Cells in a model's latent spaces: an embedding with a table of what is known of each cell, and its file.
+
+The file is Parquet: the table's columns, ``z_ref`` and ``z_struct`` as lists of one length, and in its metadata
+by which model the cells were embedded. A bundle may hold one of its own.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_integrated_cell.imaging.aside import written_aside
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    from napari_integrated_cell.model.integrated_cell import IntegratedCell
+
+Floats = NDArray[np.float32]
+
+CELL_ID = "cell_id"
+ROW = "row"
+"""Column of a cell's place in what the population was embedded from."""
+
+_KIND = "napari-integrated-cell population"
+_LARGEST = 1 << 32  # bytes of a file that is read: some ten million cells
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A column of measured shape, as it is shown."""
+
+    label: str
+    unit: str
+
+
+MEASURES: dict[str, Measure] = {
+    "cell_volume": Measure("Cell volume", "µm³"),
+    "nucleus_volume": Measure("Nucleus volume", "µm³"),
+    "height": Measure("Height", "µm"),
+    "length": Measure("Length", "µm"),
+    "width": Measure("Width", "µm"),
+    "elongation": Measure("Elongation", ""),
+}
+"""Shape columns that :mod:`napari_integrated_cell.latent.embedding` writes, measured on the segmentations."""
+
+
+@dataclass(frozen=True, eq=False)
+class Population:
+    """Embedded cells.
+
+    Attributes
+    ----------
+    z_ref : array of float32, (N, n_ref)
+        z^r = Enc^r(x^r) (equation 1).
+    z_struct : array of float32, (N, n_struct), or None
+        z^s of Enc^{r,s} (equation 7), NaN for cells without a structure channel; None where none has one.
+    table : pandas.DataFrame
+        A row per cell: ``cell_id``, and where known ``stage``, ``structure``, ``split`` and any others.
+    name : str
+        Where the cells come from, as the user reads it.
+    model, weights : str
+        The name of the model that embedded them, and its :func:`~.model.fingerprint.fingerprint`.
+    source : str
+        The store or table that was embedded, where ``row`` of the table counts; empty where it is not at hand.
+    """
+
+    z_ref: Floats
+    z_struct: Floats | None
+    table: pd.DataFrame
+    name: str = ""
+    model: str = ""
+    weights: str = ""
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        lengths = {len(self.z_ref), len(self.table)} | (
+            {len(self.z_struct)} if self.z_struct is not None else set()
+        )
+        if len(lengths) > 1:
+            raise ValueError("A population needs a row of its table and of each embedding for every cell.")
+
+    def __len__(self) -> int:
+        return len(self.z_ref)
+
+    @property
+    def structures(self) -> tuple[str, ...]:
+        """The structures of which some cell has z^s, in the order of the alphabet."""
+        if self.z_struct is None or "structure" not in self.table:
+            return ()
+        return tuple(sorted(self.table["structure"][self.has_z_struct].dropna().unique()))
+
+    @property
+    def has_z_struct(self) -> NDArray[np.bool_]:
+        """Which cells have a z^s, (N,)."""
+        if self.z_struct is None:
+            return np.zeros(len(self), bool)
+        return np.asarray(np.isfinite(self.z_struct).all(1))
+
+    def taken(self, rows: NDArray[Any] | Sequence[int]) -> Self:
+        """Some of the cells, by position or as a mask (N,)."""
+        index = np.arange(len(self))[np.asarray(rows)]
+        return replace(
+            self,
+            z_ref=self.z_ref[index],
+            z_struct=None if self.z_struct is None else self.z_struct[index],
+            table=self.table.iloc[index].reset_index(drop=True),
+        )
+
+    def check_fits(self, model: IntegratedCell) -> None:
+        """Refuse a population that another model embedded.
+
+        Raises
+        ------
+        ValueError
+            If a length or the model's weights differ.
+        """
+        from napari_integrated_cell.model.fingerprint import fingerprint
+
+        config = model.config
+        n_struct = config.n_struct if self.z_struct is None else self.z_struct.shape[1]
+        same_size = self.z_ref.shape[1] == config.n_ref and n_struct == config.n_struct
+        if not same_size or (self.weights and self.weights != fingerprint(model)):
+            raise ValueError(
+                f"These cells were embedded by another model ({self.model or 'it has no name'}) than "
+                f"{model.name!r}: embed them again with `napari-ic embed`."
+            )
+
+
+def write_population(path: str | Path, population: Population) -> Path:
+    """Write a population as one Parquet file, whole or not at all.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written; what was there before is kept.
+    """
+    target = Path(path)
+    with written_aside(target) as aside:
+        aside.write_bytes(population_bytes(population))
+    return target
+
+
+def read_population(path: str | Path) -> Population:
+    """The population that :func:`write_population` wrote.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    OSError
+        If it cannot be read.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise FileNotFoundError(f"There is no file {file}.")
+    return population_of_bytes(file.read_bytes(), str(file))
+
+
+def bundled_population(source: str | Path, model: IntegratedCell) -> Population | None:
+    """The cells that a model's bundle holds, if it holds any.
+
+    Parameters
+    ----------
+    source : str or path
+        Where the model was opened from, as :func:`~.model.bundle.load_model` takes it.
+    model : IntegratedCell
+        The model.
+
+    Raises
+    ------
+    ValueError
+        If there is no such bundle, its cells are damaged, or they are of another model.
+    """
+    from napari_integrated_cell.model import archive
+    from napari_integrated_cell.model.catalogue import locate
+    from napari_integrated_cell.model.latent_files import CELLS
+
+    with archive.opened(locate(source)) as bundle:
+        if not bundle.holds(CELLS):
+            return None
+        content, where = bundle.read(CELLS, limit=_LARGEST), f"{CELLS} of {bundle.path}"
+    found = population_of_bytes(content, where)
+    found.check_fits(model)
+    return found
+
+
+def population_bytes(population: Population, dtype: type[np.floating] = np.float32) -> bytes:
+    """The Parquet file of a population; ``dtype`` float16 halves it, and costs the fourth digit."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = {name: pa.array(column, from_pandas=True) for name, column in population.table.items()}
+    columns["z_ref"] = _lists(population.z_ref.astype(dtype))
+    if population.z_struct is not None:
+        columns["z_struct"] = _lists(population.z_struct.astype(dtype), population.has_z_struct)
+    about = {name: getattr(population, name) for name in ("name", "model", "weights", "source")}
+    text = json.dumps({"kind": _KIND, "format_version": 1, **about})
+    file = io.BytesIO()
+    pq.write_table(pa.table(columns, metadata={_KIND: text}), file, compression="zstd")
+    return file.getvalue()
+
+
+def population_of_bytes(content: bytes, where: str) -> Population:
+    """The population of a file's content; ``where`` names it in errors."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(io.BytesIO(content))
+        about = json.loads((table.schema.metadata or {}).get(_KIND.encode(), b"{}"))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise ValueError(f"{where} is no Parquet file ({' '.join(str(error).split())}).") from None
+    if not isinstance(about, dict) or about.get("kind") != _KIND:
+        raise ValueError(f"{where} holds no embedded cells: make such a file with `napari-ic embed`.")
+    if about.get("format_version") != 1:
+        raise ValueError(f"{where} is of a newer version: update napari-integrated-cell.")
+    z_ref = _matrix(table, "z_ref", where)
+    if not len(z_ref) or not np.isfinite(z_ref).all() or CELL_ID not in table.column_names:
+        raise ValueError(f"{where} is of no use: it needs cells, each with a cell_id and a finite z_ref.")
+    z_struct = _matrix(table, "z_struct", where) if "z_struct" in table.column_names else None
+    rest = table.select([name for name in table.column_names if name not in ("z_ref", "z_struct")])
+    facts = {name: str(about.get(name, "")) for name in ("name", "model", "weights", "source")}
+    return Population(z_ref, z_struct, rest.to_pandas(ignore_metadata=True), **facts)
+
+
+def _lists(values: NDArray[np.floating], there: NDArray[np.bool_] | None = None) -> pa.Array:
+    import pyarrow as pa
+
+    missing = None if there is None else pa.array(~there)
+    return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1], mask=missing)
+
+
+def _matrix(table: pa.Table, name: str, where: str) -> Floats:
+    """A column of lists as (N, d) float32; rows of NaN for those that are null."""
+    import pyarrow as pa
+
+    if name not in table.column_names or not pa.types.is_fixed_size_list(table.schema.field(name).type):
+        raise ValueError(f"{where} is of no use: its column {name} holds no lists of one length.")
+    kind = table.schema.field(name).type
+    if not pa.types.is_floating(kind.value_type):
+        raise ValueError(f"{where} is of no use: its column {name} holds no floating-point numbers.")
+    column = table[name].combine_chunks()
+    found = np.full((len(column), kind.list_size), np.nan, np.float32)
+    # Flattened, the column skips its nulls.
+    present = column.is_valid().to_numpy(zero_copy_only=False)
+    found[present] = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, kind.list_size)
+    return found

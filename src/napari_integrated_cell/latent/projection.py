@@ -1,0 +1,163 @@
+"""From latent positions to a plane that can be drawn: principal axes, or UMAP where it is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_integrated_cell.latent.axes import LatentAxes, principal_axes
+from napari_integrated_cell.model.latent import LatentDistribution
+
+if TYPE_CHECKING:
+    from napari_integrated_cell.latent.population import Population
+    from napari_integrated_cell.model.latent import LatentStatistics
+    from napari_integrated_cell.model.runtime import CancelToken, Progress
+
+Floats = NDArray[np.float32]
+
+SHAPE = "z_ref"
+"""The space of z^r; a structure's name means the space of its z^s."""
+
+_FITTED = 20_000  # points that a UMAP is fitted to; the others take their places in it
+_PART = 2_000
+_NEIGHBOURS = 5
+WHAT = "laying out by UMAP"
+
+
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """Cells of a population in a plane.
+
+    Attributes
+    ----------
+    space : str
+        :data:`SHAPE`, or the structure whose z^s it shows.
+    cells : array of int, (n,)
+        Which cells of the population are shown: those that have a position in that space.
+    points : array of float32, (n, 2)
+        Where they are.
+    titles : tuple of str
+        Of the plane's two axes.
+    place : callable
+        Where in the plane a position (d,) of that space lies.
+    """
+
+    space: str
+    cells: NDArray[np.int64]
+    points: Floats
+    titles: tuple[str, str]
+    place: Callable[[Floats], Floats]
+
+
+def positions_in(population: Population, space: str) -> tuple[NDArray[np.int64], Floats]:
+    """The cells of a population that have a position in a space, and these positions (n, d)."""
+    if space == SHAPE:
+        return np.arange(len(population)), population.z_ref
+    if population.z_struct is None or "structure" not in population.table:
+        return np.empty(0, np.int64), np.empty((0, 0), np.float32)
+    shown = population.has_z_struct & (population.table["structure"] == space).to_numpy(bool)
+    return np.flatnonzero(shown), population.z_struct[shown]
+
+
+def axes_in(space: str, latent: LatentStatistics | None, z: Floats) -> LatentAxes:
+    """The principal axes of a space: those of the model's training cells, or of ``z`` (n, d) where it has none.
+
+    Raises
+    ------
+    ValueError
+        If neither is known: there are no statistics and fewer than two cells.
+    """
+    known = latent and (latent.z_ref if space == SHAPE else latent.z_struct.get(space))
+    if known:
+        return principal_axes(known)
+    if len(z) < 2:
+        raise ValueError("There are too few cells for principal axes, and the model has none of its own.")
+    return principal_axes(
+        LatentDistribution.of_moments(len(z), z.mean(0, dtype=np.float64), np.cov(z.T.astype(np.float64)))
+    )
+
+
+def on_axes(
+    space: str, axes: LatentAxes, chosen: tuple[int, int], cells: NDArray[np.int64], z: Floats
+) -> Projection:
+    """Positions ``z`` (n, d) of cells along two of the axes."""
+    two = list(chosen)
+    directions = (axes.directions[two] / axes.lengths[two, None]).astype(np.float32)
+    centre = axes.centre.astype(np.float32) @ directions.T
+
+    def place(position: Floats) -> Floats:
+        return np.asarray(position @ directions.T - centre, np.float32)
+
+    points = place(z) if len(z) else np.empty((0, 2), np.float32)
+    return Projection(space, cells, points, (axis_title(axes, two[0]), axis_title(axes, two[1])), place)
+
+
+def axis_title(axes: LatentAxes, index: int) -> str:
+    """An axis's name, its share of the variance, and its unit."""
+    share = "" if axes.shares is None else f" · {axes.shares[index]:.0%}"
+    return f"{axes.names[index]}{share}" + (f" ({axes.unit})" if axes.unit else "")
+
+
+def has_umap() -> bool:
+    """Whether UMAP is installed."""
+    return find_spec("umap") is not None
+
+
+def by_umap(
+    space: str,
+    cells: NDArray[np.int64],
+    z: Floats,
+    *,
+    cancel: CancelToken | None = None,
+    progress: Progress | None = None,
+) -> Projection:
+    """Positions ``z`` (n, d) of cells in a plane by UMAP, the same every time. Slow.
+
+    Any other position lies where its nearest cells do, by their distances: a UMAP knows no place of its own
+    for it without being asked for seconds.
+
+    Raises
+    ------
+    ImportError
+        If UMAP is not installed.
+    ValueError
+        If there are too few cells.
+    Cancelled
+        When ``cancel`` is set between its parts; the fit itself cannot be stopped.
+    """
+    if not has_umap():
+        raise ImportError(
+            "UMAP is not installed: pip install 'napari-integrated-cell[umap]', and restart napari."
+        )
+    if len(z) < 2 * _NEIGHBOURS:
+        raise ValueError(f"UMAP needs {2 * _NEIGHBOURS} cells or more; this space has {len(z)}.")
+    import umap
+
+    if progress is not None:
+        progress(0, 0, WHAT)
+    order = np.random.default_rng(0).permutation(len(z))
+    layout = umap.UMAP(n_components=2, n_neighbors=min(15, len(z) - 1), random_state=0)
+    points = np.empty((len(z), 2), np.float32)
+    points[order[:_FITTED]] = layout.fit_transform(z[order[:_FITTED]])
+    for start in range(_FITTED, len(z), _PART):
+        if cancel is not None:
+            cancel.raise_if_cancelled()
+        part = order[start : start + _PART]
+        points[part] = layout.transform(z[part])
+        if progress is not None:
+            progress(start + len(part), len(z), WHAT)
+    if cancel is not None:
+        cancel.raise_if_cancelled()
+
+    def place(position: Floats) -> Floats:
+        squared = ((z - position) ** 2).sum(1)
+        near = np.argpartition(squared, _NEIGHBOURS)[:_NEIGHBOURS]
+        weights = 1 / (np.sqrt(squared[near]) + 1e-6)
+        return np.asarray(weights @ points[near] / weights.sum(), np.float32)
+
+    return Projection(space, cells, points, ("UMAP 1", "UMAP 2"), place)

@@ -1,0 +1,1 @@
+"""Dock Latent explorer: move through the latent spaces with sliders."""

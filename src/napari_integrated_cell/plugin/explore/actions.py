@@ -1,0 +1,308 @@
+"""The verbs of the explorer: move along an axis, start from somewhere, keep and fetch positions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.utils.notifications import show_error, show_warning
+
+from napari_integrated_cell.latent.axes import LatentAxes, principal_axes, raw_axes
+from napari_integrated_cell.latent.position import Floats, Position, read_positions, write_positions
+from napari_integrated_cell.plugin.explore.state import SHAPE, Basis
+from napari_integrated_cell.plugin.layers.place import Place, place_over
+from napari_integrated_cell.plugin.scene.key_frames import Line
+
+if TYPE_CHECKING:
+    from napari_integrated_cell.latent.axis_effects import AxisEffect
+    from napari_integrated_cell.model.integrated_cell import IntegratedCell
+    from napari_integrated_cell.plugin.session import Session
+    from napari_integrated_cell.plugin.tasks import Task
+    from napari_integrated_cell.walk.traversal import Stop
+
+CELL, MODE, DRAW, HERE = "cell", "mode", "draw", "here"
+"""Where to start from, besides the stages of which the model has a landmark."""
+
+SLOT = "starting position"
+EFFECTS = "axis effects"
+
+
+def change(session: Session, **settings: Any) -> None:
+    """Explore in another way."""
+    session.exploration = replace(session.exploration, **settings)
+
+
+# ------------------------------------------------------------------------------------------------ axes
+
+
+def axes_of(session: Session, basis: Basis | None = None) -> LatentAxes | None:
+    """The axes that are explored, or those of another basis; None before the model is open."""
+    model = session.model
+    if model is None:
+        return None
+    space, principal = basis or session.exploration.basis
+    d = model.config.n_ref if space == SHAPE else model.config.n_struct
+    if model.latent is None:
+        return raw_axes(d)
+    known = model.latent.z_ref if space == SHAPE else model.latent.z_struct.get(space)
+    return principal_axes(known) if principal and known is not None else raw_axes(d, known)
+
+
+def has_principal(session: Session, space: str) -> bool:
+    """Whether the model knows how cells lie in a space."""
+    latent = session.model.latent if session.model is not None else None
+    return latent is not None and (space == SHAPE or space in latent.z_struct)
+
+
+def vector(session: Session, position: Position, space: str) -> Floats:
+    """z^r of a position, or its z^s of the structure that ``space`` is."""
+    assert session.model is not None
+    if space == SHAPE:
+        return position.z_ref
+    return position.z_struct_of(space, session.model.config.n_struct)
+
+
+def with_vector(position: Position, space: str, z: Floats) -> Position:
+    """The position at another place of one space. What was a named cell's is so no longer."""
+    moved = replace(position, name="")
+    return replace(moved, z_ref=z) if space == SHAPE else moved.with_z_struct(space, z)
+
+
+def move(session: Session, axis: int, value: float, *, remember: bool = True) -> None:
+    """Move along one of the explored axes to a value."""
+    axes, position, space = axes_of(session), session.position, session.exploration.space
+    if axes is None or position is None or axis >= len(axes):
+        return
+    z = vector(session, position, space)
+
+    def at(value: float) -> Position:
+        return with_vector(position, space, axes.moved(z, {axis: value}))
+
+    moved = at(value)
+    session.go_to(moved, remember=remember, along=Line(moved, value, at))
+
+
+def reset(session: Session, axis: int | None = None) -> None:
+    """Put one explored axis, or all that are not locked, back to where the user set out."""
+    axes, start, space = axes_of(session), session.start, session.exploration.space
+    position = session.position
+    if axes is None or start is None or position is None:
+        return
+    values = axes.values(vector(session, start, space))
+    chosen = [axis] if axis is not None else free(session, axes)
+    z = axes.moved(vector(session, position, space), {i: float(values[i]) for i in chosen})
+    session.go_to(with_vector(position, space, z))
+
+
+def lock(session: Session, axis: int, held: bool) -> None:
+    """Hold an axis fast against chance, or let it go."""
+    exploration = session.exploration
+    changed = exploration.held | {axis} if held else exploration.held - {axis}
+    change(session, locked={**exploration.locked, exploration.basis: changed})
+
+
+def free(session: Session, axes: LatentAxes) -> list[int]:
+    """The explored axes that are not locked."""
+    return [i for i in range(len(axes)) if i not in session.exploration.held]
+
+
+# ------------------------------------------------------------------------------------------------ start
+
+
+def start_from(session: Session, origin: str, *, seed: int | None = None) -> None:
+    """Set out from :data:`CELL` (the active cell, encoded), :data:`MODE`, :data:`DRAW`, :data:`HERE`, or a landmark.
+
+    Opens the model first where that is needed; a stage of which it has no landmark is told to the user then.
+
+    Raises
+    ------
+    ValueError
+        If there is no active cell, or no position.
+    """
+    if origin == CELL and session.cell is None:
+        raise ValueError("There is no active cell: choose one in the dock 'Integrate structures' first.")
+    if origin == HERE and session.position is None:
+        raise ValueError("There is no position yet: start from a cell or a stage first.")
+
+    def opened(model: IntegratedCell) -> None:
+        if origin == CELL:
+            _start_from_cell(session)
+        elif origin == MODE:
+            session.set_out(Position(np.zeros(model.config.n_ref, np.float32), name="the prior's mode"))
+        elif origin == DRAW:
+            session.set_out(_drawn(session, model, np.random.default_rng(seed)))
+        elif origin == HERE:
+            if session.position is not None:
+                session.set_out(session.position)
+        else:
+            from napari_integrated_cell.walk.traversal import stop_at_stage
+
+            try:
+                stop = stop_at_stage(model, origin)
+            except ValueError as error:
+                show_error(str(error))
+                return
+            session.set_out(Position(stop.z_ref, name=stop.label))
+
+    session.open_then(opened)
+
+
+def _start_from_cell(session: Session) -> None:
+    """Encode the active cell in the background, and set out from there, over that cell."""
+    cell, ground = session.cell, session.ground
+    assert cell is not None
+
+    def work(task: Task) -> tuple[IntegratedCell, Stop, Place]:
+        from napari_integrated_cell.imaging.pose import pose_of
+        from napari_integrated_cell.integration import model_box
+        from napari_integrated_cell.walk.traversal import stop_at_cell
+
+        model = session.load()
+        pose = pose_of(cell, model_box(model.config))
+        place = Place(pose.layer_affine) if ground is None else place_over(pose, ground)
+        return model, stop_at_cell(model, cell), place
+
+    def done(found: tuple[IntegratedCell, Stop, Place]) -> None:
+        model, stop, place = found
+        if model is not session.model:  # another was chosen meanwhile, in whose space this means nothing
+            return
+        integration = session.integration
+        # Of no layer, a cell lies in µm from its image's corner, unless it was integrated: then its place is known.
+        if ground is not None or integration is None or integration.cell.name != cell.name:
+            session.place = place
+        session.set_out(Position(stop.z_ref, name=cell.name))
+        if stop.warnings:
+            show_warning(" ".join(stop.warnings))
+
+    session.tasks.start(SLOT, f"Encoding {cell.name}", work, on_done=done, bar=True)
+
+
+def _drawn(session: Session, model: IntegratedCell, chance: np.random.Generator) -> Position:
+    """z^r and every z^s from N(0, I), but for the locked axes: a cell the model has never seen."""
+    config, here = model.config, session.position or Position(np.zeros(model.config.n_ref, np.float32))
+    position = Position(chance.standard_normal(config.n_ref, np.float32), name="a random draw")
+    for structure in config.structures:
+        position = position.with_z_struct(structure, chance.standard_normal(config.n_struct, np.float32))
+    for (space, principal), held in session.exploration.locked.items():
+        axes = axes_of(session, (space, principal))
+        if held and axes is not None and (space == SHAPE or space in config.structures):
+            values = axes.values(vector(session, here, space))
+            z = axes.moved(vector(session, position, space), {i: float(values[i]) for i in held})
+            position = replace(with_vector(position, space, z), name=position.name)
+    return position
+
+
+# ------------------------------------------------------------------------------------------------ positions
+
+
+def copied(session: Session) -> str:
+    """The position as :func:`paste` takes it; empty where there is none."""
+    position = session.position
+    return "" if position is None else _signed(session, [position])[0].to_json()
+
+
+def paste(session: Session, text: str) -> None:
+    """Go to the position that a text holds.
+
+    Raises
+    ------
+    ValueError
+        If it holds none, or one of another model.
+    """
+    position = Position.from_json(text)
+    _check(session, [position])
+    session.go_to(position)
+
+
+def keep(session: Session, name: str) -> None:
+    """Keep the position by a name; one kept by that name is replaced."""
+    position = session.position
+    if position is None:
+        return
+    named = replace(position, name=name.strip() or f"position {len(session.exploration.kept) + 1}")
+    others = [p for p in session.exploration.kept if p.name != named.name]
+    change(session, kept=(*others, named))
+    session.go_to(named, remember=False)
+
+
+def save(session: Session, path: str | Path) -> Path:
+    """Write the kept positions as a table; where none is kept, the one the user is at."""
+    here = () if session.position is None else (session.position,)
+    return write_positions(path, _signed(session, session.exploration.kept or here))
+
+
+def open_table(session: Session, path: str | Path) -> None:
+    """Keep a table's positions and go to the first.
+
+    Raises
+    ------
+    ValueError
+        If it is no such table, or another model's.
+    """
+    positions = read_positions(path)
+    if not positions:
+        raise ValueError(f"{path} holds no position.")
+    _check(session, positions)
+    named = [replace(p, name=p.name or f"row {row}") for row, p in enumerate(positions, 1)]
+    change(session, kept=tuple({p.name: p for p in (*session.exploration.kept, *named)}.values()))
+    session.go_to(named[0])
+
+
+def _signed(session: Session, positions: Sequence[Position]) -> list[Position]:
+    """With the fingerprint of the model whose they are: the one that is open."""
+    from napari_integrated_cell.model.fingerprint import fingerprint
+
+    weights = "" if session.model is None else fingerprint(session.model)
+    return [replace(position, weights=weights) for position in positions]
+
+
+def _check(session: Session, positions: list[Position]) -> None:
+    if session.model is None:
+        raise ValueError(
+            "No model is open yet, so nobody knows what the position means: try again in a moment."
+        )
+    for position in positions:
+        position.check_fits(session.model)
+
+
+# ------------------------------------------------------------------------------------------------ effects
+
+
+def effects_of(session: Session, axes_wanted: list[int]) -> dict[int, AxisEffect]:
+    """What is known to change along axes, from where the user set out."""
+    exploration = session.exploration
+    if exploration.measured_from != session.start:
+        return {}
+    found = {i: exploration.measured.get((*exploration.basis, i)) for i in axes_wanted}
+    return {i: effect for i, effect in found.items() if effect is not None}
+
+
+def measure(session: Session, axes_wanted: list[int]) -> None:
+    """Measure, in the background, what changes along those axes of which it is not known yet."""
+    exploration, start, axes = session.exploration, session.start, axes_of(session)
+    known = effects_of(session, axes_wanted)
+    missing = [i for i in axes_wanted if i not in known]
+    if start is None or axes is None or not missing:
+        session.tasks.cancel(EFFECTS)
+        return
+    if exploration.measured_from != start:
+        change(session, measured={}, measured_from=start)
+
+    def work(task: Task) -> None:
+        from napari_integrated_cell.latent.axis_effects import axis_effect
+
+        model = session.load()
+        for done, axis in enumerate(missing):
+            task.progress(done, len(missing), axes.names[axis])
+            effect = axis_effect(model, start, exploration.space, axes, axis, cancel=task.token)
+            task.give((axis, effect))
+
+    def take(found: tuple[int, AxisEffect]) -> None:
+        axis, effect = found
+        if session.start == start:
+            change(session, measured={**session.exploration.measured, (*exploration.basis, axis): effect})
+
+    session.tasks.start(EFFECTS, "Measuring what changes", work, on_given=take, bar=True)

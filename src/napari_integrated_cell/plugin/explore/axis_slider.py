@@ -1,0 +1,137 @@
+"""One axis: its name, a slider, its value, a lock, the way back, and what changes along it."""
+
+from __future__ import annotations
+
+import math
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QWheelEvent
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QDoubleSpinBox,
+    QGridLayout,
+    QLabel,
+    QSlider,
+    QToolButton,
+    QWidget,
+)
+
+from napari_integrated_cell.plugin.explore.effect_plot import EffectPlot
+
+_FINE = 100  # slider steps to a step of 1 on the axis
+_REACH = 4.0  # beyond four standard deviations there is hardly a cell
+
+
+class _Slider(QSlider):
+    """A slider that lets the wheel scroll the dock unless it was clicked before, and says when it is to move."""
+
+    moving = Signal()
+
+    def sliderChange(self, change: QSlider.SliderChange) -> None:
+        if change == QSlider.SliderChange.SliderValueChange:
+            self.moving.emit()
+        super().sliderChange(change)  # asks to be painted
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        if self.hasFocus():
+            super().wheelEvent(event)
+        else:
+            event.ignore()
+
+
+class AxisSlider(QWidget):
+    """Shows one axis and says what the user does to it.
+
+    ``moving`` comes before the slider asks to be painted at its new place, ``moved`` after.
+    """
+
+    moving = Signal()
+    moved = Signal(int, float)
+    released = Signal()
+    reset = Signal(int)
+    locked = Signal(int, bool)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.axis = -1
+        self.name = QLabel()
+        self.slider = _Slider(Qt.Orientation.Horizontal)
+        self.slider.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.slider.setSingleStep(_FINE // 10)
+        self.slider.setPageStep(_FINE // 2)
+        self.value = QDoubleSpinBox()
+        self.value.setRange(-99.0, 99.0)
+        self.value.setDecimals(2)
+        self.value.setSingleStep(0.1)
+        self.value.setKeyboardTracking(False)
+        self.value.setAlignment(Qt.AlignmentFlag.AlignRight)
+        # Narrower than napari's; without its buttons, napari's style leaves the number no room at all.
+        self.value.setStyleSheet(
+            "QDoubleSpinBox { min-width: 72px; max-width: 72px; padding: 0px; margin: 0px; }"
+            "QDoubleSpinBox::up-button, QDoubleSpinBox::down-button { width: 14px; }"
+        )
+        self.lock = QCheckBox()
+        self.lock.setToolTip("Lock: random draws and walks leave this axis alone.")
+        self.back = QToolButton()
+        self.back.setText("↺")
+        self.back.setToolTip("Put this axis back to where you set out.")
+        self.effect = EffectPlot()
+        self.effect.setVisible(False)
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setHorizontalSpacing(4)
+        grid.setVerticalSpacing(0)
+        for column, widget in enumerate((self.name, self.slider, self.value, self.lock, self.back)):
+            grid.addWidget(widget, 0, column)
+        grid.addWidget(self.effect, 1, 0, 1, 5)
+        grid.setColumnStretch(1, 1)
+        self.name.setMinimumWidth(88)
+        self.slider.moving.connect(self.moving)
+        self.slider.valueChanged.connect(self._slid)
+        self.slider.sliderPressed.connect(self.released)
+        self.slider.sliderReleased.connect(self.released)
+        self.value.valueChanged.connect(lambda value: self.moved.emit(self.axis, value))
+        self.lock.toggled.connect(lambda on: self.locked.emit(self.axis, on))
+        self.back.clicked.connect(lambda _: self.reset.emit(self.axis))
+
+    def show_axis(self, axis: int, name: str, share: float | None, unit: str) -> None:
+        """Become the slider of an axis."""
+        self.axis = axis
+        percent = "" if share is None else f" · {100 * share:.1f} %"
+        self.name.setText(f"{name}{percent}")
+        told = "" if share is None else f"\n{100 * share:.1f} % of the variance among the training cells"
+        kind = "Principal axis" if unit else "Latent dimension"
+        counted = "in standard deviations from the mean" if unit else "as it is; the prior is N(0, 1)"
+        self.name.setToolTip(f"{kind} {name}, {counted}.{told}")
+        self.slider.setToolTip(self.name.toolTip())
+        self.slider.setAccessibleName(name)
+        self.value.setAccessibleName(f"{name}, value")
+        self.lock.setAccessibleName(f"Lock {name}")
+        self.back.setAccessibleName(f"Reset {name}")
+
+    def show_value(self, value: float) -> None:
+        """Stand where the position is."""
+        self.effect.set_value(value)
+        reach = round(_FINE * max(_REACH, math.ceil(abs(value))))
+        step = round(_FINE * value)
+        if self.slider.maximum() != reach and not self.slider.isSliderDown():
+            self._quietly(self.slider, lambda: self.slider.setRange(-reach, reach))
+        # A slider under the hand stands where the hand is.
+        if self.slider.value() != step and not self.slider.isSliderDown():
+            self._quietly(self.slider, lambda: self.slider.setValue(step))
+        if abs(self.value.value() - value) >= 0.005:
+            self._quietly(self.value, lambda: self.value.setValue(value))
+
+    def show_locked(self, held: bool) -> None:
+        """Whether the axis is locked."""
+        if self.lock.isChecked() != held:
+            self._quietly(self.lock, lambda: self.lock.setChecked(held))
+
+    def _slid(self, step: int) -> None:
+        self.moved.emit(self.axis, step / _FINE)
+
+    @staticmethod
+    def _quietly(widget: QWidget, do) -> None:  # type: ignore[no-untyped-def]
+        widget.blockSignals(True)
+        do()
+        widget.blockSignals(False)

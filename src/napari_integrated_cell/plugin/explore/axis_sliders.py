@@ -1,0 +1,256 @@
+"""The sliders of a latent space: which axes, and where the position is on each."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_integrated_cell.latent.axis_effects import quantities
+from napari_integrated_cell.plugin.explore import actions
+from napari_integrated_cell.plugin.explore.axis_slider import AxisSlider
+from napari_integrated_cell.plugin.explore.state import SHAPE
+from napari_integrated_cell.plugin.scene.layers import label_of
+from napari_integrated_cell.vocabulary import STRUCTURES
+
+if TYPE_CHECKING:
+    from napari_integrated_cell.plugin.session import Session
+
+_TOGETHER = 1.0  # seconds: key presses on one axis within this time are one move to undo
+_HELD_BACK = 100  # ms that a moved row waits at most for the picture, to be painted with it
+_WALK, _PAUSE = "R&andom walk", "P&ause the walk"  # letters that napari's menus leave free
+
+
+class AxisSliders(QWidget):
+    """Draws the explored axes of the session and moves the session's position along them."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._offered: tuple[object, ...] = ()
+        self._drawn: tuple[object, ...] = ()
+        self._moving = False
+        self._last: tuple[int, float] | None = None
+        self._colour = "#888888"
+        self.rows: list[AxisSlider] = []
+        self._paint = QTimer(self)
+        self._paint.setSingleShot(True)
+        self._paint.setInterval(_HELD_BACK)
+        self._paint.timeout.connect(self.paint_rows)
+        self._build()
+        self.redraw()
+
+    # ---------------------------------------------------------------- what the user sees
+
+    def _build(self) -> None:
+        self.space = QComboBox()
+        self.space.setToolTip(
+            "Which latent space the sliders move in: cell and nuclear shape (z^r), or what remains free of one\n"
+            "structure in a cell of that shape (z^s)."
+        )
+        self.space.setAccessibleName("Latent space")
+        self.space.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.space.setMinimumContentsLength(12)
+        self.basis = QComboBox()
+        self.basis.addItem("principal axes", True)
+        self.basis.addItem("raw dimensions", False)
+        self.basis.setToolTip(
+            "Principal axes of the training cells (PCA), sorted by variance, or the latent dimensions as they are."
+        )
+        self.basis.setAccessibleName("Kind of axes")
+        self.count = QSpinBox()
+        self.count.setRange(1, 1)
+        self.count.setToolTip("How many sliders are shown.")
+        self.count.setAccessibleName("Number of sliders")
+        self.search = QLineEdit()
+        self.search.setPlaceholderText("find axes: 3, 17, 40-45")
+        self.search.setClearButtonEnabled(True)
+        self.search.setToolTip("Show these axes: numbers and ranges. Empty: from the first one on.")
+        self.search.setAccessibleName("Find axes")
+        self.effects = QCheckBox("What &changes along each axis")
+        self.effects.setToolTip(
+            "Decode a few cells along each axis, from where you set out, and draw how cell volume, nucleus volume,\n"
+            "height, elongation and the eccentricity of the nucleus change; for z^s, the structure's light."
+        )
+        self.walk = QPushButton(_WALK)
+        self.walk.setCheckable(True)
+        self.walk.setToolTip(
+            "Let the cell change by itself along the axes that are not locked; press to pause."
+        )
+        self.back = QPushButton("&Reset axes")
+        self.back.setToolTip("Put all axes of this space that are not locked back to where you set out.")
+        self.none = QLabel("No axis has such a number.")
+
+        form = QFormLayout()
+        form.addRow("Space", self.space)
+        kind = QHBoxLayout()
+        kind.addWidget(self.basis, 1)
+        kind.addWidget(self.count)
+        form.addRow("Axes", kind)
+        form.addRow("Find", self.search)
+        self._rows = QVBoxLayout()
+        self._rows.setSpacing(3)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.walk)
+        buttons.addWidget(self.back)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(form)
+        layout.addWidget(self.effects)
+        layout.addWidget(self.none)
+        layout.addLayout(self._rows)
+        layout.addLayout(buttons)
+
+        session = self._session
+        self.space.activated.connect(self._choose_space)
+        self.basis.activated.connect(
+            lambda i: actions.change(session, principal=self.basis.itemData(i), query="")
+        )
+        self.count.valueChanged.connect(lambda n: actions.change(session, count=n))
+        self.search.textChanged.connect(lambda text: actions.change(session, query=text))
+        self.effects.toggled.connect(lambda on: actions.change(session, effects=on))
+        self.walk.toggled.connect(lambda on: actions.change(session, walking=on))
+        self.back.clicked.connect(lambda _: actions.reset(session))
+
+    def set_colour(self, text: str) -> None:
+        """Follow a theme."""
+        self._colour = text
+        for row in self.rows:
+            row.effect.set_colour(text)
+
+    # ---------------------------------------------------------------- drawing the session
+
+    def redraw(self) -> None:
+        """Draw which axes are explored, and how."""
+        session, exploration = self._session, self._session.exploration
+        self._offer_spaces()
+        axes = actions.axes_of(session)
+        self.setEnabled(axes is not None)
+        if axes is None:
+            return
+        principal = exploration.principal and actions.has_principal(session, exploration.space)
+        for widget in (self.count, self.search, self.effects, self.walk):
+            widget.blockSignals(True)
+        self.basis.setCurrentIndex(0 if principal else 1)
+        self.basis.setEnabled(actions.has_principal(session, exploration.space))
+        self.count.setRange(1, len(axes))
+        self.count.setValue(exploration.count)
+        self.count.setSuffix(f" of {len(axes)}")
+        if self.search.text() != exploration.query:
+            self.search.setText(exploration.query)
+        self.effects.setChecked(exploration.effects)
+        self.walk.setChecked(exploration.walking)
+        self.walk.setText(_PAUSE if exploration.walking else _WALK)
+        for widget in (self.count, self.search, self.effects, self.walk):
+            widget.blockSignals(False)
+
+        chosen = self.chosen
+        self.none.setVisible(not chosen)
+        while len(self.rows) < len(chosen):
+            self._add_row()
+        drawn = (axes, tuple(chosen))
+        if drawn != self._drawn:
+            self._drawn, self._last = drawn, None
+            for i, row in enumerate(self.rows):
+                if i < len(chosen):
+                    axis = chosen[i]
+                    share = None if axes.shares is None else float(axes.shares[axis])
+                    row.show_axis(axis, axes.names[axis], share, axes.unit)
+                row.setVisible(i < len(chosen))
+        known = actions.effects_of(session, chosen) if exploration.effects else {}
+        for row, axis in zip(self.rows, chosen, strict=False):
+            row.show_locked(axis in exploration.held)
+            row.effect.setVisible(exploration.effects)
+            row.effect.show_effect(known.get(axis), quantities(exploration.space))
+        self.redraw_position()
+
+    def paint_rows(self) -> None:
+        """Paint the rows that were held back."""
+        self._paint.stop()
+        for row in self.rows:
+            if not row.updatesEnabled():
+                row.setUpdatesEnabled(True)
+
+    def redraw_position(self) -> None:
+        """Stand where the position is."""
+        session = self._session
+        axes, position = actions.axes_of(session), session.position
+        if axes is None or position is None:
+            return
+        if not self._moving:
+            self._last = None
+        values = axes.values(actions.vector(session, position, session.exploration.space))
+        for row, axis in zip(self.rows, self.chosen, strict=False):
+            row.show_value(float(values[axis]))
+
+    @property
+    def chosen(self) -> list[int]:
+        """The axes shown, one a row."""
+        axes, exploration = actions.axes_of(self._session), self._session.exploration
+        return [] if axes is None else axes.found(exploration.query)[: exploration.count]
+
+    def _offer_spaces(self) -> None:
+        model, exploration = self._session.model, self._session.exploration
+        known = () if model is None else model.config.structures
+        if known != self._offered or not self.space.count():
+            self._offered = tuple(known)
+            self.space.clear()
+            self.space.addItem("cell and nuclear shape (z^r)", SHAPE)
+            marks = {s.name: f": {s.organelle}" for s in STRUCTURES}
+            for name in known:
+                self.space.addItem(f"{label_of(name)}{marks.get(name, '')} (z^s)", name)
+        self.space.setCurrentIndex(max(self.space.findData(exploration.space), 0))
+
+    def _add_row(self) -> None:
+        row = AxisSlider()
+        row.effect.set_colour(self._colour)
+        row.moving.connect(lambda: self._hold_back(row))
+        row.moved.connect(self._moved)
+        row.released.connect(self._let_go)
+        row.reset.connect(lambda axis: actions.reset(self._session, axis))
+        row.locked.connect(lambda axis, on: actions.lock(self._session, axis, on))
+        self.rows.append(row)
+        self._rows.addWidget(row)
+
+    # ---------------------------------------------------------------- what the user does
+
+    def _choose_space(self, index: int) -> None:
+        space, session = self.space.itemData(index), self._session
+        actions.change(session, space=space, query="")
+        if space != SHAPE and space not in session.shown:
+            session.shown = (*session.shown, space)  # its sliders would seem to do nothing
+
+    def _hold_back(self, row: AxisSlider) -> None:
+        # A window with a canvas is put together anew for every widget in it that is painted, which may take as
+        # long as decoding: paint the row under the hand together with the picture.
+        if row.updatesEnabled():
+            row.setUpdatesEnabled(False)
+            self._paint.start()
+
+    def _moved(self, axis: int, value: float) -> None:
+        now = time.monotonic()
+        dragged = any(row.slider.isSliderDown() for row in self.rows)
+        again = (
+            self._last is not None and self._last[0] == axis and (dragged or now - self._last[1] < _TOGETHER)
+        )
+        if self._session.exploration.walking:
+            actions.change(self._session, walking=False)
+        self._last, self._moving = (axis, now), True
+        actions.move(self._session, axis, value, remember=not again)
+        self._moving = False
+
+    def _let_go(self) -> None:
+        self._last = None

@@ -1,0 +1,217 @@
+"""Dock "Latent explorer": a slider under the hand, and the cell changes with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import show_error
+from napari.utils.theme import get_theme
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtGui import QKeySequence
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QShortcut, QWidget
+
+from napari_integrated_cell.plugin.explore import actions
+from napari_integrated_cell.plugin.explore.axis_sliders import AxisSliders
+from napari_integrated_cell.plugin.explore.positions import Positions
+from napari_integrated_cell.plugin.explore.random_walk import Wanderer
+from napari_integrated_cell.plugin.explore.shown_channels import ShownChannels
+from napari_integrated_cell.plugin.scene.decoder import scene_of
+from napari_integrated_cell.plugin.widgets.column import Column, titled
+from napari_integrated_cell.plugin.widgets.dock import Dock
+from napari_integrated_cell.vocabulary import stage
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+_STEP = 50  # ms from one step of a random walk to the next
+
+
+class ExploreWidget(Dock):
+    """Slide through the latent spaces: membrane, DNA and structures are decoded while the hand moves.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+        Given by napari.
+    """
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(napari_viewer, parent)
+        self._wanderer = Wanderer(self._session)
+        self._measured: tuple[Any, ...] = ()
+        self._build()
+        self._connect()
+        self._theme_changed()
+        self._draw_origins()
+        self._open()
+
+    # ---------------------------------------------------------------- what the user sees
+
+    def _build(self) -> None:
+        self.setObjectName("Latent explorer")
+        session = self._session
+        self.origin = QComboBox()
+        self.origin.setToolTip(
+            "Where to start from: the active cell as the encoder sees it (z^r = Enc^r(x^r)), the prior's mode\n"
+            "(all zeros, the most probable cell), a random draw from the prior, where you are now (a cell picked on\n"
+            "the map, say), or the medoid of a stage."
+        )
+        self.origin.setAccessibleName("Start from")
+        self.origin.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.origin.setMinimumContentsLength(10)
+        self.start = QPushButton("S&tart")
+        self.start.setToolTip("Go there, and compare with it from now on.")
+        self.where = QLabel()
+        self.where.setWordWrap(True)
+        self.shown = ShownChannels(session)
+        self.sliders = AxisSliders(session)
+        self.positions = Positions(session)
+
+        chosen = QWidget()
+        row = QHBoxLayout(chosen)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.origin, 1)
+        row.addWidget(self.start)
+        column = Column(
+            titled("Start from", chosen, self.where),
+            titled("Shown", self.shown),
+            titled("Axes", self.sliders),
+            titled("Positions", self.positions),
+        )
+        self._fill(column)
+
+    # ---------------------------------------------------------------- hearing of changes
+
+    def _connect(self) -> None:
+        session = self._session
+        self._walk = QTimer(self)
+        self._walk.setInterval(_STEP)
+        self._walk.timeout.connect(self._wanderer.step)
+        self.origin.activated.connect(lambda i: actions.change(session, origin=self.origin.itemData(i)))
+        self.start.clicked.connect(lambda _: self.set_out())
+        for keys, do in (
+            (QKeySequence.StandardKey.Undo, session.undo),
+            (QKeySequence.StandardKey.Redo, session.redo),
+        ):
+            shortcut = QShortcut(QKeySequence(keys), self)
+            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+            shortcut.activated.connect(do)
+        # Another model is opened when all that the old one leaves has been said.
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.timeout.connect(self._open)
+
+        hold = self._hold
+        events = session.events
+        self._hear(
+            (events.model_source, self._another_model),
+            (events.device, self._another_model),
+            (events.model, self._model_changed),
+            (events.cell, self._draw_origins),
+            (events.position, self._position_changed),
+            (events.start, self._start_changed),
+            (events.shown, self.shown.redraw),
+            (events.exploration, self._exploration_changed),
+            (self._viewer.events.theme, self._theme_changed),
+        )
+        hold.callback(session.tasks.cancel, actions.EFFECTS)
+        scene = scene_of(self._viewer, session)
+        self._hear((scene.shown, self.sliders.paint_rows))
+        hold.callback(scene.hold())
+        hold.callback(self._pause)
+
+    def _pause(self) -> None:
+        # They went with the dock, and are not to be started again.
+        self._walk = self._soon = None  # type: ignore[assignment]
+        actions.change(self._session, walking=False)
+
+    def _open(self) -> None:
+        self._session.open_then(lambda model: self._begin())
+
+    def _another_model(self, *_: Any) -> None:
+        if self._soon is not None:
+            self._soon.start()
+
+    def _begin(self) -> None:
+        """With a model and nowhere to be: at the most probable cell."""
+        if self._session.position is None:
+            actions.start_from(self._session, actions.MODE)
+        if self._walk is not None:  # the dock has not been closed while the model was opened
+            self._measure()
+
+    def _model_changed(self, *_: Any) -> None:
+        self._draw_origins()
+        self.shown.redraw()
+        self.sliders.redraw()
+        self.positions.redraw()
+        if self._session.model is not None:  # perhaps another dock has opened it
+            self._begin()
+
+    def _position_changed(self, *_: Any) -> None:
+        self.sliders.redraw_position()
+        self.positions.redraw()
+        self._draw_where()
+
+    def _start_changed(self, *_: Any) -> None:
+        self._draw_where()
+        self.sliders.redraw()
+        self._measure()
+
+    def _exploration_changed(self, *_: Any) -> None:
+        self.sliders.redraw()
+        self.shown.redraw()
+        self.positions.redraw()
+        self._measure()
+        walking = self._session.exploration.walking
+        if self._walk is not None and walking != self._walk.isActive():
+            if walking:
+                self._wanderer.step(remember=True)
+                self._walk.start()
+            else:
+                self._walk.stop()
+
+    def _measure(self) -> None:
+        """Measure what changes along the shown axes, whenever these or the start are others."""
+        session, exploration = self._session, self._session.exploration
+        wanted = (session.start, *exploration.basis, *self.sliders.chosen) if exploration.effects else ()
+        if wanted != self._measured:
+            self._measured = wanted
+            actions.measure(session, self.sliders.chosen if wanted else [])
+
+    def _theme_changed(self, *_: Any) -> None:
+        self.sliders.set_colour(get_theme(self._viewer.theme).text.as_hex())
+
+    def _draw_origins(self, *_: Any) -> None:
+        session, chosen = self._session, self._session.exploration.origin
+        cell = (
+            "the active cell (none yet)" if session.cell is None else f"the active cell: {session.cell.name}"
+        )
+        marks = () if session.model is None else session.model.landmarks
+        self.origin.clear()
+        self.origin.addItem(cell, actions.CELL)
+        self.origin.addItem("the most probable cell (the prior's mode)", actions.MODE)
+        self.origin.addItem("a random draw", actions.DRAW)
+        self.origin.addItem("where you are now", actions.HERE)
+        for mark in marks:
+            self.origin.addItem(f"{stage(mark.stage).label} (medoid)", mark.stage)
+        index = self.origin.findData(chosen)
+        self.origin.setCurrentIndex(index if index >= 0 else int(session.cell is None))
+
+    def _draw_where(self) -> None:
+        start, position = self._session.start, self._session.position
+        if position is None:
+            self.where.setText("")
+            return
+        name = "" if start is None else start.name or "a position"
+        moved = start is not None and position != start
+        here = f" · now at {position.name}" if position.name and moved else ""
+        self.where.setText(f"Set out from {name}{here or (' · moved' if moved else '')}.")
+
+    # ---------------------------------------------------------------- what the user does
+
+    def set_out(self) -> None:
+        """Start from what is chosen."""
+        try:
+            actions.start_from(self._session, self.origin.currentData())
+        except ValueError as error:
+            show_error(str(error))

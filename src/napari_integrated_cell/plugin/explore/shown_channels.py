@@ -1,0 +1,79 @@
+"""Which channels are shown at the position, and which one's difference to the start."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QCheckBox, QComboBox, QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+
+from napari_integrated_cell.plugin.explore import actions
+from napari_integrated_cell.plugin.scene.layers import channels_of, label_of
+from napari_integrated_cell.plugin.widgets.checklist import swatch
+from napari_integrated_cell.vocabulary import STRUCTURES, colour_of
+
+if TYPE_CHECKING:
+    from napari_integrated_cell.plugin.session import Session
+
+_COLUMNS = 3
+
+
+class ShownChannels(QWidget):
+    """Draws ``session.shown`` as boxes to tick, and the channel that is compared."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self.boxes: dict[str, QCheckBox] = {}
+        self._grid = QGridLayout()
+        self._grid.setHorizontalSpacing(4)
+        self._grid.setVerticalSpacing(0)
+        self.difference = QComboBox()
+        self.difference.setToolTip(
+            "A layer of what has changed since you set out: orange where there is more, blue where there is less."
+        )
+        self.difference.setAccessibleName("Difference to the start")
+        self.difference.activated.connect(
+            lambda i: actions.change(session, difference=self.difference.itemData(i))
+        )
+        row = QHBoxLayout()
+        row.addWidget(QLabel("Difference to the start"))
+        row.addWidget(self.difference, 1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(self._grid)
+        layout.addLayout(row)
+        self.redraw()
+
+    def redraw(self) -> None:
+        """Draw the session."""
+        session = self._session
+        channels = channels_of(session.model)
+        if channels != tuple(self.boxes):
+            self._offer(channels)
+        for name, box in self.boxes.items():
+            box.blockSignals(True)
+            box.setChecked(name in session.shown)
+            box.blockSignals(False)
+        self.difference.setCurrentIndex(max(self.difference.findData(session.exploration.difference), 0))
+
+    def _offer(self, channels: tuple[str, ...]) -> None:
+        marks = {s.name: s.organelle for s in STRUCTURES}
+        for box in self.boxes.values():
+            self._grid.removeWidget(box)
+            box.deleteLater()
+        self.boxes = {}
+        self.difference.clear()
+        self.difference.addItem("none", "")
+        for i, name in enumerate(channels):
+            box = QCheckBox(label_of(name))
+            box.setIcon(swatch(colour_of(name)))
+            what = f"{label_of(name)} ({marks[name]})" if name in marks else label_of(name)
+            box.setToolTip(f"Show {what} at the position. Only what is shown is decoded.")
+            box.toggled.connect(lambda on, name=name: self._tick(name, on))
+            self._grid.addWidget(box, i // _COLUMNS, i % _COLUMNS)
+            self.boxes[name] = box
+            self.difference.addItem(swatch(colour_of(name)), label_of(name), name)
+
+    def _tick(self, name: str, on: bool) -> None:
+        others = tuple(c for c in self._session.shown if c != name)
+        self._session.shown = (*others, name) if on else others

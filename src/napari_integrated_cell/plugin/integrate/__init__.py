@@ -1,0 +1,1 @@
+"""Dock Integrate structures: choose a cell and predict its structures."""

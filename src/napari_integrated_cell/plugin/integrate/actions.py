@@ -1,0 +1,176 @@
+"""The verb of this plugin: integrate one cell in the background, and show each structure as it comes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.utils.notifications import show_warning
+from numpy.typing import NDArray
+
+from napari_integrated_cell.latent.position import Position
+from napari_integrated_cell.plugin.layers.place import place_over
+from napari_integrated_cell.plugin.layers.results import bring_into_view, note, show_structure
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+    from napari_integrated_cell.cell import Cell
+    from napari_integrated_cell.imaging.pose import Pose
+    from napari_integrated_cell.integration import Integration
+    from napari_integrated_cell.model.integrated_cell import IntegratedCell
+    from napari_integrated_cell.plugin.integrate.request import CellRequest
+    from napari_integrated_cell.plugin.session import Session
+    from napari_integrated_cell.plugin.tasks import Task
+
+SLOT = "integrate"
+
+
+@dataclass(frozen=True, eq=False)
+class Posed:
+    """A cell in the box of the model that will integrate it; the first thing a run gives."""
+
+    cell: Cell
+    pose: Pose
+    model: IntegratedCell
+
+
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """One structure of a run."""
+
+    name: str
+    volume: NDArray[np.float32]
+
+
+def integrate(
+    viewer: ViewerModel,
+    session: Session,
+    request: CellRequest,
+    structures: Sequence[str],
+    *,
+    layers: Sequence[Layer] = (),
+) -> Task:
+    """Integrate a cell in the background; a run that is still going on is stopped.
+
+    Parameters
+    ----------
+    viewer, session
+        Where the structures are shown, and what is open there.
+    request : CellRequest
+        The cell.
+    structures : sequence of str
+        The structures wanted; those the model does not know are left out, and said.
+    layers : sequence of Layer
+        The layers that the cell comes from: the run stops when one of them is removed.
+    """
+    run = f"{session.key}/{request.key}"
+    posed: list[Posed] = []
+
+    def work(task: Task) -> Integration:
+        from napari_integrated_cell.imaging.pose import pose_of
+        from napari_integrated_cell.integration import integrate_cell, model_box
+
+        task.progress(0, 0, "opening the model")
+        model = session.load()
+        task.token.raise_if_cancelled()
+        task.progress(0, 0, "posing the cell")
+        cell = request.cut(only=("membrane", "dna"))
+        pose = pose_of(cell, model_box(model.config))
+        task.give(Posed(cell, pose, model))
+        known = [name for name in structures if name in model.config.structures]
+        if not known:
+            raise ValueError(
+                f"The model {model.name!r} knows none of the chosen structures: it knows "
+                f"{', '.join(model.config.structures)}."
+            )
+        return integrate_cell(
+            cell,
+            model,
+            known,
+            pose=pose,
+            cancel=task.token,
+            progress=task.progress,
+            on_structure=lambda name, volume: task.give(Predicted(name, volume)),
+        )
+
+    def take(part: Any) -> None:
+        if isinstance(part, Posed):
+            posed[:] = [part]
+            session.model, session.ground, session.cell = part.model, request.ground, part.cell
+            return
+        about = _about(request, posed[0], session.model_source)
+        layer = show_structure(
+            viewer,
+            part.name,
+            part.volume,
+            run=run,
+            cell_name=request.name,
+            pose=posed[0].pose,
+            ground=request.ground,
+            about=about,
+            together=len(structures),
+        )
+        bring_into_view(viewer, layer)
+
+    def done(integration: Integration) -> None:
+        # z^r goes along with every layer, so that a saved structure can be found again in the latent space.
+        note(viewer, run, z_ref=[float(z) for z in integration.z_ref])
+        session.integration = integration
+        session.place = place_over(integration.pose, request.ground)
+        session.set_out(Position(integration.z_ref, name=request.name))
+        if integration.pose.warnings:
+            show_warning(f"{request.name.capitalize()}: {' '.join(integration.pose.warnings)}")
+        missing = [name for name in structures if name not in integration.volumes]
+        if missing:
+            show_warning(f"The model {integration.model_name!r} does not know {', '.join(missing)}.")
+
+    def layer_removed(event: Any) -> None:
+        if any(event.value is layer for layer in layers):
+            stop(session, f"The layer {event.value.name!r} was removed.")
+
+    def model_changed() -> None:
+        stop(session, "The model was changed.")
+
+    def end() -> None:
+        viewer.layers.events.removed.disconnect(layer_removed)
+        session.events.model_source.disconnect(model_changed)
+        session.events.device.disconnect(model_changed)
+
+    viewer.layers.events.removed.connect(layer_removed)
+    session.events.model_source.connect(model_changed)
+    session.events.device.connect(model_changed)
+    return session.tasks.start(
+        SLOT,
+        f"Integrating {request.name}",
+        work,
+        on_given=take,
+        on_done=done,
+        on_end=end,
+        bar=True,
+    )
+
+
+def stop(session: Session, why: str | None = None) -> None:
+    """Stop the run that is going on, if there is one, and say why; what it has shown stays."""
+    if session.tasks.cancel(SLOT) and why:
+        show_warning(f"{why} The run was stopped; the structures that were ready are kept.")
+
+
+def _about(request: CellRequest, posed: Posed, model_source: str) -> dict[str, Any]:
+    """What a result layer says of itself, in plain values that survive saving."""
+    return {
+        "model": posed.model.name,
+        "model_source": model_source,
+        "cell": request.name,
+        "label": request.label if request.cells is not None else None,
+        "point": list(request.point) if request.cells is None and request.point else None,
+        "source": request.ground.source,
+        "simulated": request.simulated,
+        "pose_warnings": list(posed.pose.warnings),
+        "angle": float(posed.pose.angle),
+        "flips": [bool(f) for f in posed.pose.flips],
+    }

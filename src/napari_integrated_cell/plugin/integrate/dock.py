@@ -1,0 +1,192 @@
+"""Dock "Integrate structures": where eleven organelles most probably lie in the cell under the cursor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import show_error
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QFormLayout, QGroupBox, QWidget
+
+from napari_integrated_cell.plugin.integrate import actions
+from napari_integrated_cell.plugin.integrate.choose_cell import CellChooser
+from napari_integrated_cell.plugin.integrate.choose_model import ModelChooser
+from napari_integrated_cell.plugin.integrate.classification import Opinion
+from napari_integrated_cell.plugin.integrate.layer_combo import LayerCombo
+from napari_integrated_cell.plugin.integrate.preview import PosePreview, Posing, posing_of
+from napari_integrated_cell.plugin.layers.volumes import is_volume
+from napari_integrated_cell.plugin.widgets.checklist import StructureChecklist
+from napari_integrated_cell.plugin.widgets.column import Column, titled
+from napari_integrated_cell.plugin.widgets.dock import Dock
+from napari_integrated_cell.plugin.widgets.work_row import WorkRow
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+    from napari_integrated_cell.plugin.layers.volumes import Ground
+
+_PAUSE = 200  # ms of quiet before a changed choice is previewed
+
+
+class IntegrateWidget(Dock):
+    """Choose a model and a cell, see how it will be posed, and predict its structures.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+        Given by napari.
+    """
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(napari_viewer, parent)
+        self._build()
+        self._connect()
+        self._model_changed()
+        self._draw_running()
+        self._preview_soon()
+
+    # ---------------------------------------------------------------- what the user sees
+
+    def _build(self) -> None:
+        self.setObjectName("Integrate structures")
+        self.model = ModelChooser(self._session)
+        self.cell = CellChooser(self._viewer)
+        self.preview = PosePreview()
+        self.structures = StructureChecklist()
+        self.structure_layer = LayerCombo(self._viewer, is_volume, "none")
+        self.structure_layer.setToolTip(
+            "A layer that shows some structure: the model's classifier (ŷ of Enc^{r,s}) says which it\n"
+            "finds most probable."
+        )
+        self.structure_layer.setAccessibleName("Structure layer")
+        self.opinion = Opinion()
+        work = WorkRow(
+            "&Integrate structures",
+            "Predict where each ticked structure most probably lies in this cell (the paper's Algorithm 3),\n"
+            "one layer per structure. Running again updates the layers.",
+            "Stop after the structure that is being predicted. What is ready stays.",
+        )
+        self.run, self.cancel, self.status = work.start, work.cancel, work.status
+
+        question = QFormLayout()
+        question.addRow("Structure layer", self.structure_layer)
+        question.addRow(self.opinion)
+        asked = QGroupBox("What does a layer show?")
+        asked.setLayout(question)
+        column = Column(
+            titled("Model", self.model),
+            titled("Cell", self.cell, self.preview),
+            titled("Structures", self.structures),
+            asked,
+        )
+        self._fill(column, work)
+
+    # ---------------------------------------------------------------- hearing of changes
+
+    def _connect(self) -> None:
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(_PAUSE)
+        self._timer.timeout.connect(self._look_at_cell)
+        self.cell.changed.connect(self._preview_soon)
+        self.structure_layer.chosen.connect(self._preview_soon)
+        self.structures.changed.connect(lambda: self._draw_running())
+        self.run.clicked.connect(lambda _: self.integrate())
+        self.cancel.clicked.connect(lambda _: actions.stop(self._session))
+
+        hold = self._hold
+        layers, session = self._viewer.layers, self._session
+        events = layers.events
+        self._hear(
+            *(
+                (e, self._layers_changed)
+                for e in (events.inserted, events.removed, events.reordered, events.renamed)
+            ),
+            (layers.selection.events.active, self._selection_changed),
+            (session.events.model, self._model_changed),
+            (session.tasks.changed, self._draw_running),
+        )
+        hold.callback(session.tasks.cancel, "preview")
+        hold.callback(session.tasks.cancel, "opinion")
+        hold.callback(self.model.close_down)
+        hold.callback(self.cell.close_down)
+
+    def _layers_changed(self, event: Any = None) -> None:
+        self.cell.refresh()
+        self.structure_layer.refresh()
+
+    def _selection_changed(self, event: Any = None) -> None:
+        self.cell.guess()
+
+    def _model_changed(self) -> None:
+        model = self._session.model
+        self.structures.offer(None if model is None else model.config.structures)
+
+    # ---------------------------------------------------------------- what the user does
+
+    def integrate(self) -> None:
+        """Integrate the chosen cell."""
+        structures = self.structures.ticked
+        try:
+            if not structures:
+                raise ValueError("No structure is ticked: tick at least one.")
+            request = self.cell.request()
+        except ValueError as error:
+            show_error(str(error))
+            return
+        actions.integrate(
+            self._viewer,
+            self._session,
+            request,
+            structures,
+            layers=self.cell.layers,
+        )
+
+    def _draw_running(self, slot: str = actions.SLOT) -> None:
+        if slot != actions.SLOT:
+            return
+        running = self._session.tasks.running(actions.SLOT)
+        self.cancel.setEnabled(running is not None)
+        self.run.setEnabled(bool(self.structures.ticked))
+        self.status.setText(running.what + "…" if running else "")
+
+    def _preview_soon(self) -> None:
+        self._timer.start()
+
+    def _look_at_cell(self) -> None:
+        """Preview the chosen cell and, with a structure layer, ask the classifier."""
+        tasks, session = self._session.tasks, self._session
+        structure = self.structure_layer.layer
+        if structure is None:
+            self.opinion.show_opinion(None)
+        try:
+            request = self.cell.request(structure)
+        except ValueError as error:
+            tasks.cancel("preview")
+            self.preview.say(str(error))
+            return
+        tasks.start(
+            "preview",
+            "Posing the cell",
+            lambda task: posing_of(request, session.box()),
+            on_done=lambda posing: self._show_posing(posing, request.ground),
+            on_error=self._say_error,
+        )
+        if structure is not None:
+            tasks.start(
+                "opinion",
+                f"Asking what {structure.name} shows",
+                lambda task: session.opinion(request.cut()),
+                on_done=self.opinion.show_opinion,
+                bar=True,
+            )
+
+    def _show_posing(self, posing: Posing, ground: Ground) -> None:
+        self.preview.show_posing(posing)
+        self._session.ground, self._session.cell = ground, posing.cell
+
+    def _say_error(self, error: Exception) -> bool:
+        """Say what is wrong with the chosen cell where its picture would be."""
+        if isinstance(error, ValueError):
+            self.preview.say(str(error))
+        return isinstance(error, ValueError)

@@ -1,0 +1,130 @@
+"""The cell as the model will see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QImage, QPixmap, QResizeEvent
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+
+from napari_integrated_cell.picture import projection
+from napari_integrated_cell.vocabulary import REFERENCE_NAMES
+
+if TYPE_CHECKING:
+    from napari_integrated_cell.cell import Cell
+    from napari_integrated_cell.imaging.pose import Box, Pose
+    from napari_integrated_cell.plugin.integrate.request import CellRequest
+
+_WIDEST = 480  # screen pixels
+_EMPTY = "The posed cell appears here once a cell is chosen."
+
+
+@dataclass(frozen=True, eq=False)
+class Posing:
+    """A cell in its pose, and how that looks."""
+
+    cell: Cell
+    pose: Pose
+    picture: NDArray[np.uint8]
+
+
+def posing_of(request: CellRequest, box: Box) -> Posing:
+    """Cut the cell out, pose it, and draw its projections. Slow: call it in a task."""
+    from napari_integrated_cell.imaging.pose import pose_of, posed_references
+
+    cell = request.cut(only=("membrane", "dna"))
+    pose = pose_of(cell, box)
+    return Posing(cell, pose, picture_of(posed_references(cell, pose)))
+
+
+def picture_of(references: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Membrane and DNA seen from above, and beside it from the side with the dish at the bottom; RGB."""
+    cell = dict(zip(REFERENCE_NAMES, references, strict=True))
+    above, side = projection(cell, 0), projection(cell, 1)[::-1]
+    missing = above.shape[0] - side.shape[0]
+    side = np.pad(side, ((missing // 2, missing - missing // 2), (0, 0), (0, 0))) if missing > 0 else side
+    rule = np.full((side.shape[0], 1, 3), 0.3)
+    above = np.pad(above, ((0, side.shape[0] - above.shape[0]), (0, 0), (0, 0)))
+    return (np.concatenate([above, rule, side], axis=1) * 255).astype(np.uint8)
+
+
+class _Picture(QLabel):
+    """An RGB picture as wide as there is room for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._full = QPixmap()
+        self.setMinimumWidth(1)
+
+    def show_rgb(self, rgb: NDArray[np.uint8]) -> None:
+        rgb = np.ascontiguousarray(rgb)
+        rows, columns = rgb.shape[:2]
+        image = QImage(rgb.tobytes(), columns, rows, 3 * columns, QImage.Format.Format_RGB888)
+        self._full = QPixmap.fromImage(image)
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        if not self._full.isNull():
+            width = max(1, min(self.width(), _WIDEST))
+            self.setPixmap(self._full.scaledToWidth(width, Qt.TransformationMode.SmoothTransformation))
+
+
+class PosePreview(QWidget):
+    """Projections of the posed cell, and in words what is doubtful about its pose."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._picture = _Picture()
+        self._picture.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._picture.setAccessibleName("Preview of the posed cell")
+        self._picture.setToolTip(
+            "The cell as the model sees it (section 3.1): nucleus in the middle, long axis along X,\n"
+            "flipped by skew. Left from above, right from the side. Membrane magenta, DNA cyan."
+        )
+        self._words = QLabel()
+        self._words.setWordWrap(True)
+        self._words.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._picture)
+        layout.addWidget(self._words)
+        self.say(_EMPTY)
+
+    @property
+    def words(self) -> str:
+        """What is said beneath the picture."""
+        return self._words.text()
+
+    @property
+    def has_picture(self) -> bool:
+        """Whether a posed cell is shown."""
+        return not self._picture.isHidden()
+
+    def say(self, words: str) -> None:
+        """Show words in the place of a picture."""
+        self._picture.hide()
+        self._words.setText(words or _EMPTY)
+
+    def show_posing(self, posing: Posing) -> None:
+        """Show a posed cell."""
+        self._picture.show_rgb(posing.picture)
+        self._picture.show()
+        cell = posing.cell
+        facts = (
+            f"{cell.volume:,.0f} µm³, nucleus {cell.nucleus_volume:,.0f} µm³, "
+            f"turned by {posing.pose.angle:.0f}°."
+        )
+        warnings = list(posing.pose.warnings)
+        if edges := cell.metadata.get("touches_edge"):
+            warnings.append(
+                f"The cell reaches the image's edge along {' and '.join(edges)}: part may be cut off."
+            )
+        self._words.setText("\n".join([facts, *(f"⚠ {warning}" for warning in warnings)]))

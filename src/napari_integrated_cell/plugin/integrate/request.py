@@ -1,0 +1,126 @@
+"""What to cut out, gathered from the window on the main thread, and cut in the background."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_integrated_cell.cell import Cell, checked_voxel_size
+
+if TYPE_CHECKING:
+    from napari_integrated_cell.plugin.layers.volumes import Ground
+
+_SMALLEST_NUCLEUS = 8  # voxels: fewer are noise
+
+
+@dataclass(frozen=True, eq=False)
+class CellRequest:
+    """One cell of an image, not yet cut out.
+
+    Attributes
+    ----------
+    channels : mapping of str to array, (Z, Y, X)
+        ``"membrane"`` and ``"dna"`` where there are stains; others by name. Arrays may be lazy.
+    cells, nuclei : array of int, (Z, Y, X), or None
+        Segmentations, where there are any.
+    label : int or None
+        The cell's label in ``cells``.
+    point : tuple of int or None
+        Index (Z, Y, X) inside the cell, where there is no segmentation.
+    voxel_size : tuple of float
+        In µm.
+    ground : Ground
+        Where the image lies in the world.
+    image_id : str
+        What the image is known by, whatever its layers are called.
+    simulated : bool
+        Whether the image is a simulation.
+    """
+
+    channels: Mapping[str, Any]
+    cells: Any
+    nuclei: Any
+    label: int | None
+    point: tuple[int, int, int] | None
+    voxel_size: tuple[float, float, float]
+    ground: Ground
+    image_id: str
+    simulated: bool = False
+
+    @property
+    def key(self) -> str:
+        """Names the cell among all cells of this viewer: the same cell asked for again has the same key."""
+        which = f"label {self.label}" if self.cells is not None else f"point {self.point}"
+        return f"{self.image_id}/{which}"
+
+    @property
+    def name(self) -> str:
+        """What to call the cell in the window."""
+        if self.cells is not None:
+            return f"cell {self.label}"
+        return f"cell at {', '.join(str(i) for i in self.point or ())}"
+
+    def cut(self, *, only: tuple[str, ...] | None = None) -> Cell:
+        """The cell itself. Slow for lazy arrays and where it has to be segmented: call it in a task.
+
+        Parameters
+        ----------
+        only : tuple of str, optional
+            Take just these channels along.
+
+        Raises
+        ------
+        ValueError
+            With one sentence, for a label that does not exist, or where no cell is at the point.
+        """
+        from napari_integrated_cell.imaging.segmenting import cell_from_labels, segment_at
+
+        voxel_size = checked_voxel_size(self.voxel_size)
+        channels = {k: np.asarray(v) for k, v in self.channels.items() if only is None or k in only}
+        source = self.ground.source
+        if self.cells is not None:
+            if self.label is None:
+                raise ValueError("No cell is chosen: give its label, or click it.")
+            cells, label = np.asarray(self.cells), self.label
+            nuclei = np.asarray(self.nuclei) if self.nuclei is not None else self._nucleus(cells, channels)
+        else:
+            if self.point is None:
+                raise ValueError(
+                    "No cell is chosen: press 'Click the cell' and click it, or choose a segmentation."
+                )
+            if "membrane" not in channels or "dna" not in channels:
+                raise ValueError(
+                    "A cell without a segmentation is found by its stains: choose a membrane and a DNA "
+                    "layer, or a Labels layer of the cells."
+                )
+            masks = segment_at(channels["membrane"], channels["dna"], self.point, voxel_size)
+            (cells, nuclei), label = (mask.astype(np.uint8) for mask in masks), 1
+        cell = cell_from_labels(
+            cells, label, nuclei, channels, voxel_size, name=f"{source}, {self.name}", source=source
+        )
+        return replace(cell, metadata={**cell.metadata, "simulated": self.simulated})
+
+    def _nucleus(self, cells: NDArray[Any], channels: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:
+        """The nucleus by Otsu's threshold on the cell's own DNA, for a cell segmentation without nuclei."""
+        from scipy import ndimage
+        from skimage.filters import threshold_otsu
+
+        if "dna" not in channels:
+            raise ValueError(
+                "The nucleus is missing: choose a Labels layer of the nuclei, or a DNA layer to find it in."
+            )
+        inside = cells == self.label
+        values = channels["dna"][inside]
+        if values.size == 0 or values.min() == values.max():
+            return np.zeros(cells.shape, np.uint8)
+        bright = inside & (channels["dna"] > threshold_otsu(values))
+        pieces, n = ndimage.label(bright)
+        sizes = np.bincount(pieces.ravel())[1:]
+        # A dividing cell's chromatin lies in two pieces: keep what is of the largest one's order.
+        keep = np.flatnonzero(sizes >= max(_SMALLEST_NUCLEUS, 0.3 * sizes.max(initial=0))) + 1
+        nucleus = ndimage.binary_fill_holes(np.isin(pieces, keep)) if n else bright
+        return (nucleus & inside).astype(cells.dtype) * cells.dtype.type(self.label or 1)

@@ -1,0 +1,1 @@
+"""napari layers that several docks share: volumes, their place, predicted structures, opacity."""

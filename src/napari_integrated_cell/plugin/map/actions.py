@@ -1,0 +1,349 @@
+"""The verbs of the map: get a population, lay it out, select among its cells, go to them, open them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_integrated_cell.latent.position import Position
+from napari_integrated_cell.latent.projection import (
+    SHAPE,
+    Projection,
+    axes_in,
+    by_umap,
+    on_axes,
+    positions_in,
+)
+from napari_integrated_cell.plugin.activity import tell
+from napari_integrated_cell.plugin.map.colouring import colourable
+from napari_integrated_cell.plugin.map.state import PRINCIPAL, UMAP, MapView
+
+if TYPE_CHECKING:
+    from napari_integrated_cell.latent.axes import LatentAxes
+    from napari_integrated_cell.latent.population import Population
+    from napari_integrated_cell.model.integrated_cell import IntegratedCell
+    from napari_integrated_cell.model.latent import Landmark
+    from napari_integrated_cell.plugin.session import Session
+    from napari_integrated_cell.plugin.tasks import Task
+
+SLOT = "population"
+LAYOUT = "lay out cells"
+GROUP = "group of cells"
+FILE = "write cells"
+
+# A UMAP takes a minute: it is laid out once for each population and space.
+_umaps: WeakKeyDictionary[Population, dict[str, Projection]] = WeakKeyDictionary()
+
+
+# ------------------------------------------------------------------------------- where the cells come from
+
+
+def open_map(session: Session) -> None:
+    """Open the chosen model, and the cells that its bundle holds where none are open."""
+    session.open_then(lambda model: _open_bundled(session, model))
+
+
+def _open_bundled(session: Session, model: IntegratedCell) -> None:
+    lay_out(session)  # landmarks have their places before any cell has
+    if session.population is not None or session.tasks.running(SLOT) is not None:
+        return
+    source = session.model_source
+
+    def work(task: Task) -> Population | None:
+        from napari_integrated_cell.latent.population import bundled_population
+
+        return bundled_population(source, model)
+
+    def take(found: Population | None) -> None:
+        if session.model is model and session.population is None:
+            show(session, found)
+
+    session.tasks.start(SLOT, "Opening the model's cells", work, on_done=take)
+
+
+def open_cells(session: Session, path: str | Path) -> None:
+    """Open embedded cells (.parquet), or embed a table of cells (.csv) or a store (a folder), in the background."""
+    source = Path(path)
+    model_source, device = session.model_source, session.device
+
+    def work(task: Task) -> tuple[IntegratedCell, Population, dict[str, str]]:
+        left_out: dict[str, str] = {}
+        task.progress(0, 0, "opening the model")
+        model = session.load()
+        return model, _population_at(source, model, task, left_out), left_out
+
+    def take(result: tuple[IntegratedCell, Population, dict[str, str]]) -> None:
+        from napari.utils.notifications import show_warning
+
+        model, found, left_out = result
+        if session.model_source != model_source:
+            show_warning("The model was changed: the cells, embedded by the one before, are not shown.")
+            return
+        if session.model is None and session.device == device:
+            session.model = model
+        show(session, found)
+        if left_out:
+            name, reason = next(iter(left_out.items()))
+            others = f", and {len(left_out) - 1} others" if len(left_out) > 1 else ""
+            show_warning(f"{name} was left out{others}: {reason}")
+
+    session.tasks.start(SLOT, f"Opening the cells of {source.name}", work, on_done=take, bar=True)
+
+
+def _population_at(source: Path, model: IntegratedCell, task: Task, left_out: dict[str, str]) -> Population:
+    from napari_integrated_cell.data.listed_cells import embedded_table
+    from napari_integrated_cell.data.store import PosedStore
+    from napari_integrated_cell.latent.embedding import embed_store
+    from napari_integrated_cell.latent.population import read_population
+
+    if source.is_dir():
+        return embed_store(PosedStore(source), model, cancel=task.token, progress=task.progress)
+    if source.suffix.lower() == ".csv":
+        return embedded_table(
+            source, model, on_left_out=left_out.__setitem__, cancel=task.token, progress=task.progress
+        )
+    found = read_population(source)
+    found.check_fits(model)
+    return found
+
+
+def show(session: Session, population: Population | None) -> None:
+    """Take another population to look at; what was selected in the last one is forgotten."""
+    session.projection = None  # it is of the last population's cells
+    columns = [] if population is None else colourable(population.table)
+    colour = session.map_view.colour
+    session.map_view = MapView(colour=colour if colour in columns or not columns else columns[0])
+    session.population = population
+    lay_out(session)
+
+
+# ------------------------------------------------------------------------------- how they are looked at
+
+
+def look(session: Session, **changes: Any) -> None:
+    """Look at the population another way: the fields of :class:`~.map_view.MapView` that change."""
+    if "space" in changes and changes["space"] != session.map_view.space:
+        changes.setdefault("axes", (0, 1))
+    before, after = session.map_view, replace(session.map_view, **changes)
+    moved = (before.space, before.layout, before.axes) != (after.space, after.layout, after.axes)
+    session.map_view = replace(after, part=None) if moved else after  # the part was of the last plane
+    if moved:
+        lay_out(session)
+
+
+def keep_part(session: Session, part: tuple[float, float, float, float]) -> None:
+    """Keep which part of the plane is seen, for the map's next dock; not of a plane that is being replaced."""
+    if session.projection is not None and session.tasks.running(LAYOUT) is None:
+        look(session, part=part)
+
+
+def axes_of(session: Session) -> LatentAxes | None:
+    """The principal axes of the space that is looked at; None where neither model nor cells give any."""
+    if session.model is None:
+        return None
+    _, z = _shown(session)
+    try:
+        return axes_in(session.map_view.space, session.model.latent, z)
+    except ValueError:
+        return None
+
+
+def lay_out(session: Session) -> None:
+    """Lay the population out in the plane as the view asks for; a UMAP in the background."""
+    session.tasks.cancel(LAYOUT)
+    axes = axes_of(session)
+    if axes is None or len(axes) < 2:
+        session.projection = None
+        return
+    view = session.map_view
+    cells, z = _shown(session)
+    if view.layout == UMAP and session.population is not None:
+        _lay_out_by_umap(session, session.population, view.space, cells, z)
+        return
+    last = len(axes) - 1
+    chosen = (min(view.axes[0], last), min(view.axes[1], last))
+    session.projection = on_axes(view.space, axes, chosen, cells, z)
+
+
+def _lay_out_by_umap(
+    session: Session,
+    population: Population,
+    space: str,
+    cells: NDArray[np.int64],
+    z: NDArray[np.float32],
+) -> None:
+    known = _umaps.setdefault(population, {})
+    if space in known:
+        session.projection = known[space]
+        return
+
+    def work(task: Task) -> Projection:
+        return by_umap(space, cells, z, cancel=task.token, progress=task.progress)
+
+    def take(projection: Projection) -> None:
+        known[space] = session.projection = projection
+
+    def back(error: Exception) -> bool:
+        tell("Laying cells out by UMAP", error)
+        look(session, layout=PRINCIPAL)
+        return True
+
+    session.tasks.start(LAYOUT, "Laying cells out by UMAP", work, on_done=take, on_error=back, bar=True)
+
+
+def _shown(session: Session) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    if session.population is None:
+        return np.empty(0, np.int64), np.empty((0, 0), np.float32)
+    return positions_in(session.population, session.map_view.space)
+
+
+def place_of(session: Session, position: Position | None) -> tuple[float, float] | None:
+    """Where in the plane a position lies; None where there is no plane, or no such position."""
+    projection, model = session.projection, session.model
+    if projection is None or position is None or model is None:
+        return None
+    space = projection.space
+    z = position.z_ref if space == SHAPE else position.z_struct_of(space, model.config.n_struct)
+    x, y = projection.place(z)
+    return float(x), float(y)
+
+
+def cells_inside(projection: Projection, corners: NDArray[np.floating]) -> NDArray[np.int64]:
+    """The cells that lie in a polygon (m, 2) of the plane."""
+    from skimage.measure import points_in_poly
+
+    points = projection.points
+    low, high = corners.min(0), corners.max(0)
+    near = np.flatnonzero(((points >= low) & (points <= high)).all(1))
+    return projection.cells[near[points_in_poly(points[near], corners)]] if len(near) else near
+
+
+# ------------------------------------------------------------------------------- selecting and going
+
+
+def select(session: Session, cells: Sequence[int] | NDArray[np.int64]) -> None:
+    """Select cells of the population."""
+    look(session, selection=tuple(np.asarray(cells, np.int64).tolist()))
+
+
+def selected(session: Session) -> NDArray[np.int64]:
+    """The selected cells."""
+    return np.array(session.map_view.selection, np.int64)
+
+
+def select_class(session: Session, value: object) -> None:
+    """Select the shown cells of which the colouring column says ``value``; None: says nothing."""
+    if session.population is None or session.projection is None:
+        return
+    said = session.population.table[session.map_view.colour].iloc[session.projection.cells]
+    found = said.isna() if value is None else said == value
+    select(session, session.projection.cells[found.to_numpy(bool)])
+
+
+def find(session: Session, name: str) -> int:
+    """The cell of the population that is called ``name``.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    from napari_integrated_cell.latent.population import CELL_ID
+
+    if session.population is not None:
+        found = np.flatnonzero((session.population.table[CELL_ID] == name.strip()).to_numpy(bool))
+        if len(found):
+            return int(found[0])
+    raise ValueError(
+        f"There is no cell {name.strip()!r} on the map: type its name as hovering over it tells it."
+    )
+
+
+def go_to_cell(session: Session, cell: int) -> None:
+    """Select a cell and go where it is."""
+    from napari_integrated_cell.latent.groups import position_of
+
+    population = _population(session)
+    select(session, [cell])
+    session.go_to(position_of(population, cell, session.map_view.space))
+
+
+def go_to_landmark(session: Session, landmark: Landmark) -> None:
+    """Go to the cell that stands for a stage."""
+    session.go_to(Position(landmark.z_ref, name=landmark.stage))
+
+
+def go_to_mean(session: Session) -> None:
+    """Go to the mean of the selected cells.
+
+    Raises
+    ------
+    ValueError
+        If none is selected.
+    """
+    from napari_integrated_cell.latent.groups import mean_position
+
+    session.go_to(mean_position(_population(session), selected(session), session.map_view.space))
+
+
+def go_to_medoid(session: Session) -> None:
+    """Find the medoid of the selected cells in the background, and go there; the group stays selected.
+
+    Raises
+    ------
+    ValueError
+        If none is selected.
+    """
+    from napari_integrated_cell.latent.groups import medoid_cell, position_of
+
+    population, cells, space = _population(session), selected(session), session.map_view.space
+    if not len(cells):
+        raise ValueError("No cell is selected: draw a line around some with the lasso, or click one.")
+
+    def arrive(cell: int) -> None:
+        if session.population is population:
+            session.go_to(position_of(population, cell, space))
+
+    session.tasks.start(
+        GROUP,
+        f"Finding the medoid of {len(cells)} cells",
+        lambda task: medoid_cell(population, cells, space),
+        on_done=arrive,
+        bar=True,
+    )
+
+
+def save_selected(session: Session, path: str | Path) -> None:
+    """Write the selected cells as a CSV, in the background.
+
+    Raises
+    ------
+    ValueError
+        If none is selected.
+    """
+    from napari.utils.notifications import show_info
+
+    from napari_integrated_cell.latent.groups import write_group
+
+    population, cells, target = _population(session), selected(session), Path(path)
+    if not len(cells):
+        raise ValueError("No cell is selected: draw a line around some with the lasso, or click one.")
+    session.tasks.start(
+        FILE,
+        f"Writing {target.name}",
+        lambda task: write_group(target, population, cells),
+        on_done=lambda written: show_info(f"Wrote {len(cells)} cells to {written}."),
+        bar=True,
+    )
+
+
+def _population(session: Session) -> Population:
+    if session.population is None:
+        raise ValueError("There are no cells on the map: open some first.")
+    return session.population

@@ -1,0 +1,312 @@
+"""Dock "Cell map": where a cell lies among all others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+from napari.utils.notifications import show_error
+from napari.utils.theme import get_theme
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QFileDialog, QWidget
+
+from napari_integrated_cell.latent.position import Position
+from napari_integrated_cell.latent.projection import SHAPE
+from napari_integrated_cell.plugin.map import actions, opened_cell
+from napari_integrated_cell.plugin.map.colouring import Colouring, coloured, stage_colour, title_of
+from napari_integrated_cell.plugin.map.controls import MapControls, SelectedCells
+from napari_integrated_cell.plugin.map.legend import Legend
+from napari_integrated_cell.plugin.map.scatter import Mark, Scatter
+from napari_integrated_cell.plugin.scene.decoder import scene_of
+from napari_integrated_cell.plugin.widgets.column import Column
+from napari_integrated_cell.plugin.widgets.dock import Dock
+from napari_integrated_cell.vocabulary import stage
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+    from napari_integrated_cell.latent.population import Population
+    from napari_integrated_cell.model.latent import Landmark
+
+_AWAITED = ("model", actions.SLOT, actions.LAYOUT)
+_HOW = (
+    "This model came without embedded cells.\n\nOpen some below: a file that `napari-ic embed` wrote, "
+    "a table of cells, or a store."
+)
+
+
+class MapWidget(Dock):
+    """See the cells of a population in the latent space, and go to them.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+        Given by napari.
+    """
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(napari_viewer, parent)
+        self._shows = False
+        self._landmarks: list[Landmark | None] = []
+        self._colouring: Colouring | None = None
+        self._coloured_by: tuple[Population | None, str] | None = None
+        self._build()
+        self._connect()
+        self._draw_theme()
+        self._draw_all()
+        actions.open_map(self._session)
+
+    # ---------------------------------------------------------------- what the user sees
+
+    def _build(self) -> None:
+        self.setObjectName("Cell map")
+        self.controls = MapControls()
+        self.scatter = Scatter()
+        self.scatter.setAccessibleName("Map of cells")
+        self.scatter.setToolTip(
+            "Every point is a cell, where the encoder puts it (z^r of Enc^r, or z^s of Enc^{r,s}).\n"
+            "Click one to go there. Drag to pan, wheel to zoom, Shift and drag to draw a lasso."
+        )
+        self.legend = Legend()
+        self.cells = SelectedCells()
+        column = Column(
+            self.controls.view,
+            self.scatter,
+            self.controls.tools,
+            self.controls.told,
+            self.legend,
+            self.cells,
+            self.controls.source,
+            tall=self.scatter,
+        )
+        self._fill(column)
+
+    # ---------------------------------------------------------------- hearing of changes
+
+    def _connect(self) -> None:
+        session, controls, cells = self._session, self.controls, self.cells
+        controls.space.activated.connect(lambda i: actions.look(session, space=controls.space.itemData(i)))
+        controls.layout_kind.activated.connect(
+            lambda i: actions.look(session, layout=controls.layout_kind.itemData(i))
+        )
+        controls.x.activated.connect(lambda i: actions.look(session, axes=(i, session.map_view.axes[1])))
+        controls.y.activated.connect(lambda i: actions.look(session, axes=(session.map_view.axes[0], i)))
+        controls.colour.activated.connect(lambda i: actions.look(session, colour=controls.colour.itemData(i)))
+        controls.lasso.toggled.connect(self._lasso)
+        controls.fit.clicked.connect(lambda _: self.scatter.fit())
+        controls.nothing.clicked.connect(lambda _: actions.select(session, ()))
+        controls.find.returnPressed.connect(lambda: self._go(self._find))
+        controls.open_file.triggered.connect(lambda _: self._choose("Embedded cells (*.parquet)"))
+        controls.open_table.triggered.connect(lambda _: self._choose("Tables of cells (*.csv)"))
+        controls.open_store.triggered.connect(lambda _: self._choose(None))
+        cells.mean.clicked.connect(lambda _: self._go(lambda: actions.go_to_mean(session)))
+        cells.medoid.clicked.connect(lambda _: self._go(lambda: actions.go_to_medoid(session)))
+        cells.open.clicked.connect(lambda _: self._try(self._open_cell))
+        cells.save.clicked.connect(lambda _: self._save())
+        self.legend.chosen.connect(lambda value: actions.select_class(session, value))
+        scatter = self.scatter
+        scatter.point_clicked.connect(lambda i: self._go(lambda: actions.go_to_cell(session, self._cell(i))))
+        scatter.mark_clicked.connect(self._go_to_mark)
+        scatter.point_hovered.connect(lambda i: controls.tell(self._about(i)))
+        scatter.mark_hovered.connect(lambda i: controls.tell(self._marks[i].text))
+        scatter.lassoed.connect(self._select_inside)
+
+        self._reopen = QTimer(self)
+        self._reopen.setSingleShot(True)
+        self._reopen.setInterval(0)
+        self._reopen.timeout.connect(lambda: actions.open_map(session))
+        hold = self._hold
+        hold.callback(self._reopen.stop)
+        hold.callback(lambda: actions.keep_part(session, self.scatter.view.part))
+        self._hear(
+            (session.events.model, self._model_changed),
+            (session.events.population, self._draw_all),
+            (session.events.projection, self._draw_points),
+            (session.events.map_view, self._draw_view),
+            (session.events.position, self._draw_marks),
+            (session.events.start, self._draw_marks),
+            (session.events.integration, self._draw_marks),
+            (session.tasks.changed, self._draw_state),
+            (self._viewer.events.theme, self._draw_theme),
+        )
+
+    def _model_changed(self) -> None:
+        self._draw_all()
+        if self._session.model is None:  # another one was chosen: once the session has settled, open it
+            self._reopen.start()
+
+    # ---------------------------------------------------------------- drawing what the session has
+
+    def _draw_all(self) -> None:
+        self._draw_points()
+        self._draw_state()
+
+    def _draw_points(self) -> None:
+        projection = self._session.projection
+        self.controls.offer(self._session)
+        if projection is None:
+            self.scatter.show_points(np.empty((0, 2), np.float32), ("", ""))
+        else:
+            self._draw_marks()
+            self.scatter.show_points(projection.points, projection.titles)
+            part = self._session.map_view.part
+            if part is not None:
+                self.scatter.see(part)
+        self._draw_colours()
+        self._draw_marks()
+
+    def _draw_view(self) -> None:
+        """Colours and selection; where points lie is told by the projection."""
+        self.controls.offer(self._session)
+        self._draw_colours()
+
+    def _draw_colours(self) -> None:
+        session = self._session
+        projection, population = session.projection, session.population
+        by = (population, session.map_view.colour)
+        if population is None:
+            self._colouring, self._coloured_by = None, by
+            self.legend.show_colouring(Colouring(np.empty((0, 3), np.uint8)))
+        elif self._coloured_by != by or self._colouring is None:
+            self._colouring, self._coloured_by = coloured(population.table, session.map_view.colour), by
+            self.legend.show_colouring(self._colouring)
+        chosen = actions.selected(session)
+        if projection is not None and population is not None and self._colouring is not None:
+            inside = np.zeros(len(population), bool)
+            inside[chosen] = True
+            self.scatter.show_colours(self._colouring.colours[projection.cells], inside[projection.cells])
+        self.cells.show_cells(population, chosen, opened_cell.why_closed(population))
+
+    def _draw_marks(self) -> None:
+        """Landmarks, the active cell, and the position while it is being dragged."""
+        session = self._session
+        self._marks: list[Mark] = []
+        self._landmarks = []
+        model, projection = session.model, session.projection
+        if model is not None and projection is not None:
+            if projection.space == SHAPE:
+                for landmark in model.landmarks:
+                    x, y = (float(v) for v in projection.place(landmark.z_ref))
+                    name = stage(landmark.stage).label
+                    text = f"{name}: the landmark, cell {landmark.cell_id}. Click to go there."
+                    self._add(Mark(x, y, "diamond", stage_colour(landmark.stage), text), landmark)
+            for position, text in self._rings():
+                where = actions.place_of(session, position)
+                if where is not None:
+                    self._add(Mark(*where, "ring", self._ink, text))
+            here = actions.place_of(session, session.position)
+            if here is not None:
+                name = session.position.name if session.position else ""
+                text = f"You are here{f': {name}' if name else ''}"
+                self._add(Mark(*here, "cross", self._ink, text, held=True))
+        self.scatter.show_marks(self._marks)
+
+    def _rings(self) -> list[tuple[Position, str]]:
+        """The active cell, as it was integrated last, and where the user set out if that is elsewhere."""
+        session = self._session
+        start, integration = session.start, session.integration
+        rings: list[tuple[Position, str]] = []
+        if integration is not None and session.map_view.space == SHAPE:  # of its structures no z^s is known
+            rings.append((Position(integration.z_ref), f"The active cell: {integration.cell.name}"))
+        if start is not None and not any(start == position for position, _ in rings):
+            rings.append((start, f"You set out here: {start.name or 'a position'}"))
+        return rings
+
+    def _add(self, mark: Mark, landmark: Landmark | None = None) -> None:
+        self._marks.append(mark)
+        self._landmarks.append(landmark)
+
+    def _draw_state(self, slot: str = actions.SLOT) -> None:
+        if slot not in _AWAITED:  # another dock's decoding, many times a second
+            return
+        session = self._session
+        busy = [session.tasks.running(name) for name in _AWAITED]
+        running = next((task for task in busy if task is not None), None)
+        if running is not None:
+            message = f"{running.what}…"
+        elif session.model is None:
+            message = "No model is open."
+        elif session.population is None:
+            message = _HOW
+        elif session.projection is None or not len(session.projection.cells):
+            message = "No cell has a position in this space."
+        else:
+            message = ""
+        has_points = session.projection is not None and len(session.projection.cells) > 0
+        self.scatter.say("" if has_points else message)
+        self.controls.tell_state(session.population, message)
+
+    def _draw_theme(self, event: object = None) -> None:
+        theme = get_theme(self._viewer.theme)
+        self.scatter.paint_on(theme.background.as_hex(), theme.text.as_hex(), theme.current.as_hex())
+        red, green, blue = theme.text.as_rgb_tuple()[:3]
+        self._ink = (int(red), int(green), int(blue))
+        self._draw_marks()
+
+    # ---------------------------------------------------------------- what the user does
+
+    def _try(self, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except ValueError as error:
+            show_error(str(error))
+
+    def _go(self, act: Callable[[], None]) -> None:
+        """Go somewhere, and from then on show the cell at the position: until then the canvas is the user's."""
+        if not self._shows:
+            self._shows = True
+            self._hold.callback(scene_of(self._viewer, self._session).hold())
+        self._try(act)
+
+    def _cell(self, point: int) -> int:
+        """Which cell of the population a point is."""
+        projection = self._session.projection
+        return int(projection.cells[point]) if projection is not None else -1
+
+    def _about(self, point: int) -> str:
+        """What is known of a point's cell, in a line."""
+        session = self._session
+        if point < 0 or session.population is None or session.projection is None:
+            return ""
+        known = session.population.table.iloc[self._cell(point)]
+        column = session.map_view.colour
+        words = [f"Cell {known['cell_id']}"]
+        words += [str(known[c]) for c in ("stage", "structure") if c in known and known[c] == known[c]]
+        if column in known and column not in ("stage", "structure"):
+            value = known[column]
+            shown = f"{value:.4g}" if isinstance(value, float) else str(value)
+            words.append(f"{title_of(column)} {shown}")
+        return " · ".join(words)
+
+    def _lasso(self, on: bool) -> None:
+        self.scatter.lasso = on
+
+    def _select_inside(self, corners: np.ndarray) -> None:
+        if self._session.projection is not None:
+            actions.select(self._session, actions.cells_inside(self._session.projection, corners))
+
+    def _go_to_mark(self, index: int) -> None:
+        landmark = self._landmarks[index]
+        if landmark is not None:
+            self._go(lambda: actions.go_to_landmark(self._session, landmark))
+
+    def _find(self) -> None:
+        actions.go_to_cell(self._session, actions.find(self._session, self.controls.find.text()))
+
+    def _open_cell(self) -> None:
+        opened_cell.open_cell(self._viewer, self._session, int(actions.selected(self._session)[0]))
+
+    def _choose(self, kind: str | None) -> None:
+        """Ask for cells, and open them."""
+        if kind is None:
+            path = QFileDialog.getExistingDirectory(self, "Open a store of cells")
+        else:
+            path, _ = QFileDialog.getOpenFileName(self, "Open cells", filter=kind)
+        if path:
+            actions.open_cells(self._session, path)
+
+    def _save(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(self, "Save the selected cells", "cells.csv", "CSV (*.csv)")
+        if path:
+            self._try(lambda: actions.save_selected(self._session, path))

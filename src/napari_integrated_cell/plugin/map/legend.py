@@ -1,0 +1,89 @@
+"""What the colours of the map mean: a button for each class, or a bar for numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+from qtpy.QtCore import QSize, Qt, Signal
+from qtpy.QtGui import QColor, QIcon, QImage, QPixmap
+from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+
+from napari_integrated_cell.plugin.map.colouring import Class, Colouring, gradient
+
+_COLUMNS = 2
+_MOST = 24
+_STEPS = 128
+
+
+class Legend(QWidget):
+    """Draws a colouring.
+
+    Attributes
+    ----------
+    chosen : Signal(object)
+        The value of a class whose button was pressed.
+    """
+
+    chosen = Signal(object)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.buttons: list[QToolButton] = []
+        self._layout = QVBoxLayout(self)
+        self._layout.setContentsMargins(0, 0, 0, 0)
+        self._inside: QWidget | None = None
+
+    def show_colouring(self, colouring: Colouring) -> None:
+        """Draw another colouring."""
+        if self._inside is not None:
+            self._layout.removeWidget(self._inside)
+            self._inside.deleteLater()
+        self.buttons = []
+        self._inside = self._bar(colouring) if colouring.span else self._classes(colouring.classes)
+        self._layout.addWidget(self._inside)
+
+    def _classes(self, classes: tuple[Class, ...]) -> QWidget:
+        inside = QWidget()
+        grid = QGridLayout(inside)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setSpacing(1)
+        for i, entry in enumerate(classes[:_MOST]):
+            button = QToolButton()
+            button.setText(f"{entry.label} {entry.n}")
+            button.setIcon(_swatch(entry.colour))
+            button.setIconSize(QSize(10, 10))
+            button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+            button.setAutoRaise(True)
+            button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+            button.setToolTip(f"{entry.label}: {entry.n} cells. Press to select them.")
+            button.setAccessibleName(f"Select {entry.label}")
+            button.clicked.connect(lambda _=False, value=entry.value: self.chosen.emit(value))
+            grid.addWidget(button, i // _COLUMNS, i % _COLUMNS)
+            self.buttons.append(button)
+        if len(classes) > _MOST:
+            grid.addWidget(QLabel(f"and {len(classes) - _MOST} others"), _MOST // _COLUMNS, 0)
+        return inside
+
+    def _bar(self, colouring: Colouring) -> QWidget:
+        low, high = colouring.span or (0.0, 1.0)
+        colours = np.ascontiguousarray(gradient(_STEPS))
+        image = QImage(colours.tobytes(), _STEPS, 1, 3 * _STEPS, QImage.Format.Format_RGB888)
+        bar = QLabel()
+        bar.setPixmap(QPixmap.fromImage(image))
+        bar.setScaledContents(True)
+        bar.setFixedHeight(10)
+        bar.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        bar.setToolTip(f"{colouring.title}: from the 1st to the 99th percentile of the cells.")
+        bar.setAccessibleName(f"Colour bar from {low:.4g} to {high:.4g}")
+        inside = QWidget()
+        row = QHBoxLayout(inside)
+        row.setContentsMargins(0, 2, 0, 2)
+        row.addWidget(QLabel(f"{low:.4g}"))
+        row.addWidget(bar, 1)
+        row.addWidget(QLabel(f"{high:.4g}"))
+        return inside
+
+
+def _swatch(colour: tuple[int, int, int]) -> QIcon:
+    pixmap = QPixmap(10, 10)
+    pixmap.fill(QColor(*colour))
+    return QIcon(pixmap)

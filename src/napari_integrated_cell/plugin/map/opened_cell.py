@@ -1,0 +1,149 @@
+"""A cell of the map as layers: posed as its store has it, or as it lies in its own image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.utils.colormaps import Colormap
+from numpy.typing import NDArray
+
+from napari_integrated_cell.plugin.layers.place import ORIGIN
+from napari_integrated_cell.plugin.layers.volumes import MARK, mark_of
+from napari_integrated_cell.vocabulary import colour_of
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+    from napari_integrated_cell.latent.population import Population
+    from napari_integrated_cell.plugin.session import Session
+    from napari_integrated_cell.plugin.tasks import Task
+
+SLOT = "open a cell"
+
+
+@dataclass(frozen=True, eq=False)
+class OpenedCell:
+    """Images and segmentations of a cell, on one grid."""
+
+    name: str
+    key: str
+    images: Mapping[str, NDArray[Any]]
+    voxel_size: tuple[float, float, float]
+    posed: bool
+    simulated: bool = False
+    labels: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
+
+
+def why_closed(population: Population | None) -> str:
+    """Why the images of a population's cells cannot be opened, in a sentence; empty where they can."""
+    from napari_integrated_cell.latent.population import ROW
+
+    if population is None:
+        return "There are no cells on the map."
+    if not population.source or ROW not in population.table:
+        return "These cells came without their images: embed their table or store to open them here."
+    if not Path(population.source).exists():
+        return f"The cells' images are not there any more: {population.source} is missing."
+    return ""
+
+
+def open_cell(viewer: ViewerModel, session: Session, cell: int) -> None:
+    """Open the images of a cell as layers, in the background.
+
+    A cell of a store is shown in the model's box, and the box's place in the window moves there.
+
+    Raises
+    ------
+    ValueError
+        If its images are not at hand.
+    """
+    population = session.population
+    reason = why_closed(population)
+    if reason or population is None:
+        raise ValueError(reason)
+
+    def work(task: Task) -> OpenedCell:
+        return read_cell(population, cell)
+
+    def take(opened: OpenedCell) -> None:
+        if opened.posed and session.population is population:
+            session.place = ORIGIN
+        show_cell(viewer, opened)
+
+    name = population.table["cell_id"].iloc[cell]
+    session.tasks.start(SLOT, f"Opening the cell {name}", work, on_done=take, bar=True)
+
+
+def read_cell(population: Population, cell: int) -> OpenedCell:
+    """A cell's images from where its population was embedded from. Slow: call it in a task.
+
+    Raises
+    ------
+    ValueError, OSError
+        If they cannot be read, or another cell is there by now.
+    """
+    from napari_integrated_cell.latent.population import CELL_ID, ROW
+
+    source = Path(population.source)
+    known = population.table.iloc[cell]
+    name, row = str(known[CELL_ID]), int(known[ROW])
+    key = f"{source}#{row}"
+    return _of_store(source, name, row, key) if source.is_dir() else _of_table(source, name, row, key)
+
+
+def _of_store(source: Path, name: str, row: int, key: str) -> OpenedCell:
+    from napari_integrated_cell.data.store import PosedStore
+
+    store = PosedStore(source)
+    found = np.flatnonzero(store.table.index.to_numpy() == row)
+    if not len(found) or str(store.table["CellId"].iloc[found[0]]) != name:
+        raise ValueError(f"{source} does not hold the cell {name} any more: embed it again.")
+    image = store.stored(found[:1])[0]
+    shown = str(store.table["structure"].iloc[found[0]])
+    names = [shown if channel == "structure" else channel for channel in store.channels]
+    images = dict(zip(names, image, strict=True))
+    return OpenedCell(name, key, images, (store.voxel_size,) * 3, posed=True, simulated=store.simulated)
+
+
+def _of_table(source: Path, name: str, row: int, key: str) -> OpenedCell:
+    from napari_integrated_cell.data.listed_cells import listed_cells
+
+    listed = listed_cells(source)
+    if row >= len(listed) or listed[row].name != name:
+        raise ValueError(f"{source} does not list the cell {name} in its place any more: embed it again.")
+    cell = listed[row].read()
+    images = {
+        listed[row].structure or channel if channel == "structure" else channel: image
+        for channel, image in cell.channels.items()
+    }
+    labels = {"cells": cell.cell_mask.astype(np.uint8), "nuclei": cell.nucleus_mask.astype(np.uint8)}
+    return OpenedCell(name, key, images, cell.voxel_size, posed=False, labels=labels)
+
+
+def show_cell(viewer: ViewerModel, opened: OpenedCell) -> None:
+    """Add a cell's layers; those that the same cell had before go."""
+    for layer in [layer for layer in viewer.layers if mark_of(layer).get("map_cell") == opened.key]:
+        viewer.layers.remove(layer)
+    place = {"scale": opened.voxel_size, "units": ("µm",) * 3, "axis_labels": ("z", "y", "x")}
+
+    def mark(shows: str) -> dict[str, Any]:
+        return {MARK: {"map_cell": opened.key, "shows": shows, "simulated": opened.simulated}}
+
+    for what, labels in opened.labels.items():
+        viewer.add_labels(
+            labels, name=f"{what} · cell {opened.name}", metadata=mark(what), visible=False, **place
+        )
+    for channel, image in opened.images.items():
+        viewer.add_image(
+            image,
+            name=f"{channel} · cell {opened.name}",
+            colormap=Colormap(["#000000", colour_of(channel)], name=channel),
+            blending="additive",
+            contrast_limits=(float(image.min()), max(float(image.max()), float(image.min()) + 1e-6)),
+            metadata=mark(channel),
+            **place,
+        )

@@ -1,0 +1,145 @@
+"""The verbs of the walk: make it, stop making it, end it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.utils.notifications import show_warning
+
+from napari_integrated_cell.plugin.layers.results import contrast_limits
+from napari_integrated_cell.plugin.traverse.frames import MB, Frames
+from napari_integrated_cell.plugin.traverse.layers import ShownWalk
+from napari_integrated_cell.plugin.traverse.state import (
+    CELL,
+    planned_place,
+    planned_stops,
+    planned_structures,
+    planned_walk,
+)
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+    from napari_integrated_cell.model.runtime import CancelToken, Progress
+    from napari_integrated_cell.plugin.layers.place import Place
+    from napari_integrated_cell.plugin.session import Session
+    from napari_integrated_cell.plugin.tasks import Task
+    from napari_integrated_cell.walk.traversal import Traversal, Walk
+
+SLOT = "walk"
+PREVIEW = "walk path"
+
+Limits = dict[str, tuple[float, float]]
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """A walk whose stops have been decoded, ready to be shown."""
+
+    traversal: Traversal
+    frames: Frames
+    limits: Limits
+    place: Place
+
+
+def make_walk(viewer: ViewerModel, session: Session) -> Task:
+    """Make the walk that the session plans, in the background, and show it in place of the one before.
+
+    One that is still being made is stopped.
+    """
+    plan = session.walk_plan
+    model_source, device = session.model_source, session.device
+
+    def work(task: Task) -> Made:
+        from napari_integrated_cell.walk.traversal import Traversal
+
+        task.progress(0, 0, "opening the model")
+        model = session.load()
+        task.token.raise_if_cancelled()
+        stops = planned_stops(plan, session, model)
+        task.token.raise_if_cancelled()
+        traversal = Traversal(model, planned_walk(plan, stops), planned_structures(plan, session, model))
+        frames = Frames(traversal, plan.budget * MB)
+        limits = decode_stops(frames, task.token, task.progress)
+        return Made(traversal, frames, limits, planned_place(plan, session, model))
+
+    def done(made: Made) -> None:
+        if session.model_source != model_source:
+            show_warning("The model was changed: the walk of the one before is not shown.")
+            return
+        if session.model is None and session.device == device:
+            session.model = made.traversal.model
+        if session.walk is not None:
+            session.walk.end()
+        shown = ShownWalk(viewer, session, made.traversal, made.frames, made.place)
+        session.walk = shown
+        shown.show(made.limits)
+        warnings = dict.fromkeys(w for stop in made.traversal.walk.stops for w in stop.warnings)
+        if warnings:
+            show_warning(" ".join(warnings))
+
+    return session.tasks.start(SLOT, "Making the walk", work, on_done=done, bar=True)
+
+
+def stop(session: Session) -> None:
+    """Stop making a walk; the one that is shown stays."""
+    session.tasks.cancel(SLOT)
+
+
+def decode_stops(frames: Frames, cancel: CancelToken, progress: Progress) -> Limits:
+    """Decode a walk's stops, which are the first frames to be kept, and find each channel's contrast among them.
+
+    One contrast holds for the whole walk, so that what changes has changed in the cell.
+    """
+    traversal = frames.traversal
+    limits: Limits = {}
+    stops = traversal.walk.at
+    for t, volumes in zip(
+        stops,
+        traversal.frames(stops, cancel=cancel, progress=progress, what="decoding its stops"),
+        strict=True,
+    ):
+        frames.put(t, volumes)
+        for name, volume in zip(traversal.channels, volumes, strict=True):
+            found, before = contrast_limits(volume), limits.get(name, (0.0, 0.0))
+            limits[name] = (max(found[0], before[0]), max(found[1], before[1]))
+    return limits
+
+
+def fit_plan(session: Session) -> None:
+    """Plan with the stages that the model has landmarks of; what fits stays."""
+    plan, model = session.walk_plan, session.model
+    stages = [] if model is None else [mark.stage for mark in model.landmarks]
+    if len(stages) < 2:
+        return
+    start = plan.start if plan.start in (CELL, *stages) else stages[0]
+    end = plan.end if plan.end in stages and plan.end != start else stages[-1]
+    if (start, end) != (plan.start, plan.end):
+        session.walk_plan = replace(plan, start=start, end=end, through=None)
+
+
+def preview_path(session: Session, on_done: Any, on_error: Any) -> Task:
+    """Work out the planned walk along each path, without decoding it; hands over a dict of walks by path."""
+    plan = session.walk_plan
+
+    def work(task: Task) -> dict[str, Walk]:
+        from napari_integrated_cell.walk.paths import PATHS
+
+        model = session.load()
+        stops = planned_stops(plan, session, model)
+        return {name: planned_walk(plan, stops, name) for name in PATHS}
+
+    return session.tasks.start(PREVIEW, "Looking at the path", work, on_done=on_done, on_error=on_error)
+
+
+def typical_norm(session: Session) -> tuple[float, float] | None:
+    """Mean and standard deviation of the training cells' |z^r|, were they normally distributed; None if unknown."""
+    latent = None if session.model is None else session.model.latent
+    if latent is None:
+        return None
+    mean, covariance = (np.asarray(a, np.float64) for a in (latent.z_ref.mean, latent.z_ref.covariance))
+    square = float(mean @ mean + np.trace(covariance))
+    spread = float(2 * np.trace(covariance @ covariance) + 4 * mean @ covariance @ mean)
+    return square**0.5, spread**0.5 / (2 * square**0.5)

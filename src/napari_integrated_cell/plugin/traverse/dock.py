@@ -1,0 +1,210 @@
+"""Dock "Mitosis traversal": a walk through the stages of mitosis, or from one's own cell to a stage."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QSpinBox, QWidget
+
+from napari_integrated_cell.plugin.traverse import actions, export
+from napari_integrated_cell.plugin.traverse.frames import MB, memory_said
+from napari_integrated_cell.plugin.traverse.keeper import WalkKeeper
+from napari_integrated_cell.plugin.traverse.path_plot import PathPlot
+from napari_integrated_cell.plugin.traverse.planner import WalkPlanner
+from napari_integrated_cell.plugin.traverse.state import planned_structures
+from napari_integrated_cell.plugin.widgets.checklist import StructureChecklist
+from napari_integrated_cell.plugin.widgets.column import Column, titled
+from napari_integrated_cell.plugin.widgets.dock import Dock
+from napari_integrated_cell.plugin.widgets.work_row import WorkRow
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+    from napari_integrated_cell.plugin.traverse.layers import ShownWalk
+    from napari_integrated_cell.walk.traversal import Walk
+
+_PAUSE = 100  # ms of quiet before a changed plan is looked at
+
+
+class TraverseWidget(Dock):
+    """Plan a walk, look at its path, make it, keep it.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+        Given by napari.
+    """
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(napari_viewer, parent)
+        self._walks: dict[str, Walk] = {}
+        self._watched: ShownWalk | None = None
+        self._build()
+        self._connect()
+        self._theme_changed()
+        self._model_changed()
+        self._walk_changed()
+        self._draw_running()
+
+    # ---------------------------------------------------------------- what the user sees
+
+    def _build(self) -> None:
+        self.setObjectName("Mitosis traversal")
+        self.way = WalkPlanner(self._session)
+        self.plot = PathPlot()
+        self.structures = StructureChecklist()
+        self.budget = QSpinBox()
+        self.budget.setRange(10, 64_000)
+        self.budget.setSingleStep(50)
+        self.budget.setSuffix(" MB")
+        self.budget.setToolTip(
+            "Decoded frames are kept in memory up to this; those beyond are decoded again."
+        )
+        self.budget.setAccessibleName("Memory for decoded frames")
+        self.memory = QLabel()
+        self.memory.setWordWrap(True)
+        work = WorkRow(
+            "Ma&ke the walk",
+            "Decode the walk into layers with a time axis; play it with napari's own slider. Making it again\n"
+            "replaces them. What is shown is what the model holds most probable: none of it was observed.",
+            "Stop making the walk. The one that is shown stays.",
+        )
+        self.make, self.cancel, self.status = work.start, work.cancel, work.status
+        self.keeper = WalkKeeper(self._session)
+
+        self.way.form.addRow(self.plot)
+        kept = QWidget()
+        row = QHBoxLayout(kept)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.memory, 1)
+        row.addWidget(QLabel("up to"))
+        row.addWidget(self.budget)
+        shown = titled("Structures, with membrane and DNA", self.structures, kept)
+        self._fill(Column(self.way, shown, self.keeper), work)
+
+    # ---------------------------------------------------------------- hearing of changes
+
+    def _connect(self) -> None:
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(_PAUSE)
+        self._timer.timeout.connect(self._look_at_path)
+        self.budget.valueChanged.connect(lambda budget: self._plan(budget=budget))
+        self.structures.changed.connect(lambda: self._plan(structures=tuple(self.structures.ticked)))
+        self.make.clicked.connect(lambda _: self.walk())
+        self.cancel.clicked.connect(lambda _: actions.stop(self._session))
+
+        hold = self._hold
+        session = self._session
+        self._hear(
+            (session.events.walk_plan, self._draw_plan),
+            (session.events.walk, self._walk_changed),
+            (session.events.model, self._model_changed),
+            (session.events.model_source, self._source_changed),
+            (session.events.cell, self._draw_plan),
+            (session.tasks.changed, self._draw_running),
+            (self._viewer.events.theme, self._theme_changed),
+        )
+        hold.callback(self._timer.stop)
+        hold.callback(self._unwatch)
+        hold.callback(self.way.close_down)
+        hold.callback(session.tasks.cancel, actions.PREVIEW)
+
+    def _source_changed(self) -> None:
+        self._session.open_then()
+
+    def _model_changed(self) -> None:
+        if self._session.model is None:
+            self.plot.say("")
+            self._session.open_then()  # and then there is another change to hear of
+        actions.fit_plan(self._session)
+        self._draw_plan()
+
+    def _theme_changed(self, event: Any = None) -> None:
+        self.plot.use_theme(self._viewer.theme)
+
+    def _walk_changed(self) -> None:
+        self._watch(self._session.walk)
+        self.keeper.draw()
+
+    def _watch(self, shown: ShownWalk | None) -> None:
+        """Hear of the playhead of the walk that is shown, and no longer of another's."""
+        self._unwatch()
+        self._watched = shown
+        if shown is not None:
+            shown.moved.connect(self._draw_playhead)
+        self._draw_playhead()
+
+    def _unwatch(self) -> None:
+        if self._watched is not None:
+            self._watched.moved.disconnect(self._draw_playhead)
+            self._watched = None
+
+    # ---------------------------------------------------------------- drawing the session
+
+    def _draw_plan(self) -> None:
+        session, plan, model = self._session, self._session.walk_plan, self._session.model
+        self.budget.blockSignals(True)
+        self.budget.setValue(plan.budget)
+        self.budget.blockSignals(False)
+        self.keeper.draw()
+        if model is None:
+            return
+        planned = planned_structures(plan, session, model)
+        self.structures.blockSignals(True)
+        self.structures.offer(model.config.structures)
+        if tuple(self.structures.ticked) != planned:
+            self.structures.tick(planned)
+        self.structures.blockSignals(False)
+        self._timer.start()
+
+    def _look_at_path(self) -> None:
+        """Work out the planned path and draw it."""
+        if self._session.model is not None:
+            actions.preview_path(self._session, self._show_paths, self._say_error)
+
+    def _show_paths(self, walks: dict[str, Walk]) -> None:
+        session, plan, model = self._session, self._session.walk_plan, self._session.model
+        if model is None:
+            return
+        self._walks = walks
+        self.plot.show_walks(walks, plan.path, actions.typical_norm(session))
+        channels = len(model.config.references) + len(planned_structures(plan, session, model))
+        self.memory.setText(
+            memory_said((len(walks[plan.path]), channels, *model.config.box), plan.budget * MB)
+        )
+        self._draw_playhead()
+
+    def _say_error(self, error: Exception) -> bool:
+        """Say what is wrong with the plan where its path would be."""
+        if isinstance(error, ValueError):
+            self._walks = {}
+            self.plot.say(str(error))
+            self.memory.setText("")
+        return isinstance(error, ValueError)
+
+    def _draw_playhead(self, frame: int | None = None) -> None:
+        """The playhead in the plot, where the plot shows the walk that is shown."""
+        shown, planned = self._session.walk, self._walks.get(self._session.walk_plan.path)
+        same = shown is not None and planned is not None and planned.same_way(shown.traversal.walk)
+        self.plot.show_playhead(shown.playhead if shown is not None and same else None)
+
+    def _draw_running(self, slot: str = actions.SLOT) -> None:
+        if slot not in (actions.SLOT, export.SLOT):
+            return
+        tasks = self._session.tasks
+        making, writing = tasks.running(actions.SLOT), tasks.running(export.SLOT)
+        self.cancel.setEnabled(making is not None)
+        self.status.setText(" ".join(f"{task.what}…" for task in (making, writing) if task is not None))
+        self.keeper.draw()
+
+    # ---------------------------------------------------------------- what the user does
+
+    def walk(self) -> None:
+        """Make the planned walk."""
+        actions.make_walk(self._viewer, self._session)
+
+    def _plan(self, **changed: Any) -> None:
+        self._session.walk_plan = replace(self._session.walk_plan, **changed)

@@ -1,0 +1,204 @@
+"""Keeping a walk as a file: the canvas as a film, or what is decoded as films, volumes and contact sheets."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.utils.notifications import show_info
+from PIL import Image
+
+from napari_integrated_cell.imaging.movies import Rgb, write_gif, write_mp4
+
+if TYPE_CHECKING:
+    from napari_integrated_cell.model.runtime import CancelToken
+    from napari_integrated_cell.plugin.session import Session
+    from napari_integrated_cell.plugin.tasks import Task
+    from napari_integrated_cell.plugin.traverse.layers import ShownWalk
+    from napari_integrated_cell.walk.traversal import Traversal
+
+SLOT = "walk export"
+FILMS = (".mp4", ".gif")
+
+_GONE = "The walk was removed or replaced while it was being filmed: no film was kept."
+_POLL = 0.05  # seconds after which a waiting film looks whether it was cancelled
+
+
+def export_canvas(session: Session, path: Path) -> Task:
+    """Film the canvas, frame by frame, as the user has turned and lit it; MP4 or GIF by the file's ending.
+
+    A frame is filmed when it is decoded, between turns of the event loop. The walk returns to where it was.
+
+    Raises
+    ------
+    ValueError
+        If no walk is shown, or the name's ending is of no film.
+    OSError
+        If its folder does not exist, or a folder has its name.
+    """
+    from napari_integrated_cell.walk.files import ending_of
+    from napari_integrated_cell.walk.pictures import title_of
+
+    shown = _shown(session)
+    ending = ending_of(path)
+    if ending not in FILMS:
+        raise ValueError(f"{path.name!r} is no film: end its name in {' or '.join(FILMS)}.")
+    traversal, fps = shown.traversal, session.walk_plan.fps
+    camera = Camera(shown)
+
+    def work(task: Task) -> Path:
+        pictures = camera.pictures(task)
+        about = traversal.description
+        if ending == ".mp4":
+            return write_mp4(path, pictures, fps=fps, title=title_of(traversal), description=about)
+        return write_gif(path, pictures, fps=fps, description=about)
+
+    camera.open()
+    return _start(session, path, work, on_given=camera.shoot, on_end=camera.close)
+
+
+def export_decoded(session: Session, path: Path) -> Task:
+    """Write what the shown walk decodes: its film, its volumes or its contact sheet, by the file's ending.
+
+    Raises
+    ------
+    ValueError
+        If no walk is shown, or the name has no ending that is known.
+    OSError
+        If its folder does not exist, or a folder has its name.
+    """
+    from napari_integrated_cell.walk.files import SHEETS, ending_of, write_walk
+
+    shown = _shown(session)
+    traversal = sheet_of(shown.traversal) if ending_of(path) in SHEETS else shown.traversal
+    fps = session.walk_plan.fps
+
+    def work(task: Task) -> Path:
+        return write_walk(traversal, path, fps=fps, cancel=task.token, progress=task.progress)
+
+    return _start(session, path, work)
+
+
+def sheet_of(traversal: Traversal) -> Traversal:
+    """The walk with two steps from each stop to the next: a sheet of ten would be metres long."""
+    from napari_integrated_cell.walk.traversal import Traversal, walk
+
+    way = traversal.walk
+    frames = min(len(way), 2 * (len(way.stops) - 1) + 1)
+    return Traversal(
+        traversal.model, walk(way.stops, frames, path=way.path, easing=way.easing), traversal.structures
+    )
+
+
+def stop_export(session: Session) -> None:
+    """Stop the export that is going on; no part of its file is left."""
+    session.tasks.cancel(SLOT)
+
+
+class Camera:
+    """Hands pictures of the canvas, which only the main thread may take, to the thread that writes the film.
+
+    Parameters
+    ----------
+    shown : ShownWalk
+        The walk that is filmed.
+    """
+
+    def __init__(self, shown: ShownWalk) -> None:
+        self._shown = shown
+        self._taken: queue.Queue[Rgb | Exception] = queue.Queue()
+        self._waiting_for: int | None = None
+        self._before = 0
+
+    def open(self) -> None:
+        """Be ready, on the main thread."""
+        self._before = self._shown.playhead
+        self._shown.following = False
+        self._shown.arrived.connect(self._arrived)
+
+    def close(self) -> None:
+        """Go back to where the walk was, on the main thread."""
+        self._waiting_for = None
+        self._shown.arrived.disconnect(self._arrived)
+        self._shown.following = True
+        if not self._shown.ended:
+            self._shown.go_to(self._before)
+
+    def pictures(self, task: Task) -> Iterator[Rgb]:
+        """Each frame's picture (rows, columns, 3), all of the first one's size; for the writing thread."""
+        total, size = len(self._shown.traversal), None
+        for frame in range(total):
+            task.give(frame)
+            picture = self._wait(task.token)
+            size = size or (picture.shape[1], picture.shape[0])
+            if (picture.shape[1], picture.shape[0]) != size:  # the window has been made larger or smaller
+                picture = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))
+            yield picture
+            task.progress(frame + 1, total, "filming")
+
+    def shoot(self, frame: int) -> None:
+        """Film a frame, as soon as it is decoded; on the main thread."""
+        self._waiting_for = frame
+        if self._shown.ended:
+            self._taken.put(ValueError(_GONE))
+            return
+        self._shown.go_to(frame)
+        if self._shown.frames.get(frame) is not None:
+            self._arrived(frame)
+        else:
+            self._shown.decode()
+
+    def _arrived(self, frame: int) -> None:
+        if frame != self._waiting_for:
+            return
+        self._waiting_for = None
+        self._shown.go_to(frame)
+        self._shown.draw()  # it may have come after the canvas drew the nearest one in its place
+        try:
+            picture = self._shown.viewer.screenshot(canvas_only=True, flash=False)
+        except Exception as error:
+            self._taken.put(error)
+            return
+        self._taken.put(np.ascontiguousarray(picture[..., :3]))
+
+    def _wait(self, cancel: CancelToken) -> Rgb:
+        while True:
+            cancel.raise_if_cancelled()
+            try:
+                taken = self._taken.get(timeout=_POLL)
+            except queue.Empty:
+                # Removing the walk's last layer ends it, and nothing would come any more.
+                if self._shown.ended:
+                    raise ValueError(_GONE) from None
+                continue
+            if isinstance(taken, Exception):
+                raise taken
+            return taken
+
+
+def _shown(session: Session) -> ShownWalk:
+    if session.walk is None:
+        raise ValueError("There is no walk to keep: make one first.")
+    return session.walk
+
+
+def _start(
+    session: Session,
+    path: Path,
+    work: Callable[[Task], Path],
+    *,
+    on_given: Callable[[Any], None] = lambda _: None,
+    on_end: Callable[[], None] = lambda: None,
+) -> Task:
+    return session.tasks.start(
+        SLOT,
+        f"Writing {path.name}",
+        work,
+        on_given=on_given,
+        on_done=lambda written: show_info(f"Wrote {written}."),
+        on_end=on_end,
+        bar=True,
+    )

@@ -1,0 +1,120 @@
+"""Keeping the walk: as a film, as volumes, as a contact sheet."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import show_error
+from qtpy.QtWidgets import (
+    QComboBox,
+    QDoubleSpinBox,
+    QFileDialog,
+    QFormLayout,
+    QGroupBox,
+    QHBoxLayout,
+    QPushButton,
+    QWidget,
+)
+
+from napari_integrated_cell.plugin.traverse import export
+
+if TYPE_CHECKING:
+    from napari_integrated_cell.plugin.session import Session
+
+_FILM = {"MP4 film (*.mp4)": ".mp4", "GIF film (*.gif)": ".gif"}
+KINDS: dict[str, tuple[str, dict[str, str]]] = {
+    "canvas": ("Canvas as you see it (MP4, GIF)", _FILM),
+    "film": ("Structures side by side (MP4, GIF)", _FILM),
+    "volumes": (
+        "Volumes (OME-TIFF, OME-Zarr)",
+        {"OME-TIFF (*.ome.tiff *.ome.tif)": ".ome.tiff", "OME-Zarr (*.ome.zarr)": ".ome.zarr"},
+    ),
+    "sheet": ("Contact sheet (PNG, SVG)", {"PNG (*.png)": ".png", "SVG (*.svg)": ".svg"}),
+}
+
+
+class WalkKeeper(QGroupBox):
+    """Writes the walk that is shown. Draws what the session keeps it as and its speed, and changes them."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__("Keep it", parent)
+        self._session = session
+        self.kind = QComboBox()
+        for name, (label, _) in KINDS.items():
+            self.kind.addItem(label, name)
+        self.kind.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.kind.setMinimumContentsLength(10)
+        self.kind.setAccessibleName("What to keep")
+        self.kind.setToolTip(
+            "The canvas with your camera, layers and contrast; or every structure over membrane and DNA;\n"
+            "or the volumes over time in the model's box; or rows of time points and columns of structures\n"
+            "as in Figure S9, two steps from stop to stop."
+        )
+        self.fps = QDoubleSpinBox()
+        self.fps.setRange(0.5, 100)
+        self.fps.setDecimals(1)
+        self.fps.setSuffix(" fps")
+        self.fps.setAccessibleName("Frames a second")
+        self.fps.setToolTip("Frames a second, of a film.")
+        self.save = QPushButton("&Save…")
+        self.save.setToolTip("Choose a file and write the walk to it. It appears when it is complete.")
+        self.cancel = QPushButton("Stop")
+        self.cancel.setToolTip("Stop writing. No part of the file is left.")
+        buttons = QHBoxLayout()
+        for widget, stretch in ((self.fps, 0), (self.save, 2), (self.cancel, 1)):
+            buttons.addWidget(widget, stretch)
+        form = QFormLayout(self)
+        form.setContentsMargins(6, 6, 6, 6)
+        form.addRow("As", self.kind)
+        form.addRow(buttons)
+        self.save.clicked.connect(lambda _: self.keep())
+        self.cancel.clicked.connect(lambda _: export.stop_export(session))
+        self.fps.valueChanged.connect(lambda fps: self._plan(fps=fps))
+        self.kind.currentIndexChanged.connect(lambda _: self._plan(kept_as=self.kind.currentData()))
+        self.draw()
+
+    def draw(self) -> None:
+        """Show the session's state."""
+        running = self._session.tasks.running(export.SLOT) is not None
+        self.save.setEnabled(self._session.walk is not None and not running)
+        self.cancel.setEnabled(running)
+        kept_as = self._session.walk_plan.kept_as
+        self.kind.blockSignals(True)
+        self.kind.setCurrentIndex(self.kind.findData(kept_as))
+        self.kind.blockSignals(False)
+        self.fps.setEnabled(kept_as in ("canvas", "film"))
+        self.fps.blockSignals(True)
+        self.fps.setValue(self._session.walk_plan.fps)
+        self.fps.blockSignals(False)
+
+    def keep(self) -> None:
+        """Ask for a file and write the walk to it."""
+        kind = self.kind.currentData()
+        path = self._ask(kind)
+        if path is None:
+            return
+        write = export.export_canvas if kind == "canvas" else export.export_decoded
+        try:
+            write(self._session, path)
+        except (ValueError, OSError) as error:
+            show_error(str(error))
+
+    def _ask(self, kind: str) -> Path | None:
+        """A file to write; None when the user thinks better of it."""
+        endings = KINDS[kind][1]
+        shown = self._session.walk
+        stops = () if shown is None else shown.traversal.walk.stops
+        name = f"{stops[0].name} to {stops[-1].name}" if stops else "walk"
+        first = next(iter(endings.values()))
+        path, chosen = QFileDialog.getSaveFileName(self, "Keep the walk", name + first, ";;".join(endings))
+        if not path:
+            return None
+        if not any(path.lower().endswith(ending) for ending in (*endings.values(), ".ome.tif")):
+            path += endings.get(chosen, first)
+        return Path(path)
+
+    def _plan(self, **changed: Any) -> None:
+        self._session.walk_plan = replace(self._session.walk_plan, **changed)
+        self.draw()

@@ -1,0 +1,275 @@
+"""A walk in the window: one layer (T, Z, Y, X) a channel, the stage's name over them, the session at the playhead."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image
+from napari.utils.colormaps import Colormap
+from psygnal import Signal
+
+from napari_integrated_cell.latent.position import Position
+from napari_integrated_cell.plugin.layers.opacity import (
+    follow_display,
+    opacities,
+    opacity_in,
+    untouched_opacity,
+)
+from napari_integrated_cell.plugin.layers.results import bring_into_view
+from napari_integrated_cell.plugin.layers.volumes import MARK, mark_of
+from napari_integrated_cell.plugin.traverse.frames import Frames, WalkImage
+from napari_integrated_cell.vocabulary import REFERENCES, colour_of, structure
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+    from napari_integrated_cell.plugin.layers.place import Place
+    from napari_integrated_cell.plugin.session import Session
+    from napari_integrated_cell.walk.traversal import Traversal
+
+AHEAD = "walk frames"
+"""The slot of the work that decodes frames ahead of the playhead."""
+
+Limits = Mapping[str, tuple[float, float]]
+
+_FAINT = 0.45  # of the reference channels, which the structures are seen through
+
+
+class ShownWalk:
+    """A walk that is shown: knows where the playhead is, and has its frames decoded.
+
+    Parameters
+    ----------
+    viewer, session
+        Where it is shown, and whose position follows the playhead.
+    traversal : Traversal
+        The walk.
+    frames : Frames
+        Its frames.
+    place : Place
+        Where the box lies.
+
+    Attributes
+    ----------
+    moved : Signal
+        Emitted with the frame the playhead has come to.
+    arrived : Signal
+        Emitted with a frame that has been decoded.
+    following : bool
+        Whether the session's position follows the playhead.
+    """
+
+    moved = Signal(int)
+    arrived = Signal(int)
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        session: Session,
+        traversal: Traversal,
+        frames: Frames,
+        place: Place,
+    ) -> None:
+        self.viewer, self.session = viewer, session
+        self.traversal, self.frames, self.place = traversal, frames, place
+        self.following = True
+        self.ended = False
+        self._source = session.model_source
+        self._frame: int | None = None
+        self._position: Position | None = None
+        self._hold = ExitStack()
+
+    @property
+    def layers(self) -> list[Image]:
+        """The layers that show this walk, copies that the user made among them."""
+        return [layer for layer in self.viewer.layers if _frames_of(layer) is self.frames]
+
+    @property
+    def playhead(self) -> int:
+        """The frame that the window shows, or the nearest there is."""
+        axis = self.viewer.dims.ndim - 4
+        point = self.viewer.dims.point[axis] if axis >= 0 else 0
+        return int(np.clip(np.round(point), 0, len(self.traversal) - 1))
+
+    def show(self, limits: Limits) -> None:
+        """Show the walk from its first frame: in the layers of the walk before it, as far as there are any."""
+        before = walk_layers(self.viewer, self.session.key)
+        channels = self.traversal.channels
+        for name in before.keys() - set(channels):
+            self.viewer.layers.remove(before[name])
+        for channel, name in enumerate(channels):
+            self._show_channel(channel, name, limits[name], before.get(name))
+        bring_into_view(self.viewer, self.layers[0])
+        overlay = _text_overlay(self.viewer)
+        kept = {field: getattr(overlay, field) for field in ("text", "visible", "position", "font_size")}
+        self._hold.callback(_restore, overlay, kept)
+        overlay.position, overlay.font_size, overlay.visible = "top_center", 10, True
+        self.viewer.dims.events.current_step.connect(self._follow)
+        self._hold.callback(self.viewer.dims.events.current_step.disconnect, self._follow)
+        self.viewer.layers.events.removed.connect(self._layer_removed)
+        self._hold.callback(self.viewer.layers.events.removed.disconnect, self._layer_removed)
+        self.go_to(0)
+        self._follow()
+
+    def go_to(self, frame: int) -> None:
+        """Move the playhead."""
+        self.viewer.dims.set_point(self.viewer.dims.ndim - 4, frame)
+
+    def end(self) -> None:
+        """Show nothing of it any more, whatever becomes of its layers, and let go of its frames."""
+        if not self.ended:
+            self.ended = True
+            self._hold.close()
+            self.session.tasks.cancel(AHEAD)
+            self.frames.clear()
+
+    def decode(self) -> None:
+        """See to it that the frames around the playhead are being decoded."""
+        tasks = self.session.tasks
+        if self.ended or self.frames.missing() is None or tasks.running(AHEAD) is not None:
+            return
+        tasks.start(
+            AHEAD,
+            "Decoding the walk",
+            lambda task: self.frames.decode_ahead(task.token, task.give),
+            on_given=self._take,
+            # The playhead may have moved after the work saw nothing left to do.
+            on_done=lambda _: self.decode(),
+        )
+
+    def draw(self) -> None:
+        """Draw the frame at the playhead anew: what was drawn may be the nearest there was, while it was decoded."""
+        for layer in self.layers:
+            layer.refresh(extent=False, highlight=False)
+        self._say()
+
+    def _take(self, frame: int) -> None:
+        """A frame is there: draw it if it is looked at."""
+        if self.ended:
+            return
+        if frame == self.playhead or self.viewer.dims.ndim - 4 in self.viewer.dims.displayed:
+            self.draw()
+        self.arrived.emit(frame)
+
+    def _follow(self, event: Any = None) -> None:
+        """The playhead has moved."""
+        frame = self.playhead
+        if frame == self._frame:  # another axis has moved
+            return
+        self._frame = frame
+        self.frames.move(frame)
+        self._say()
+        self.decode()
+        if self.following and self.session.model_source == self._source:
+            self._go_along(frame)
+        self.moved.emit(frame)
+
+    def _go_along(self, frame: int) -> None:
+        """Take the session's position along; only where the walk leaves another position is that one remembered."""
+        here, walk = self.session.position, self.traversal.walk
+        position = Position(walk.z_ref[frame].astype(np.float32), name=walk.title(frame))
+        if here != position:
+            self.session.go_to(position, remember=here != self._position)
+        self._position = self.session.position
+
+    def _say(self) -> None:
+        frame = self.playhead
+        waiting = "" if self.frames.get(frame) is not None else "  (decoding…)"
+        title = self.traversal.walk.title(frame)
+        said = f"predicted, not observed\nmodel trained on {self.traversal.trained_on}"
+        _text_overlay(self.viewer).text = f"{title}{waiting}\n{said}"
+
+    def _layer_removed(self, event: Any = None) -> None:
+        if not self.layers:
+            self.end()
+            if self.session.walk is self:
+                self.session.walk = None
+
+    def _show_channel(
+        self, channel: int, name: str, limits: tuple[float, float], layer: Image | None
+    ) -> None:
+        data = WalkImage(self.frames, channel)
+        voxel_size = self.traversal.voxel_size
+        affine = np.eye(5)
+        affine[1:, 1:] = self.place.affine
+        units = ("pixel", *self.place.units)
+        opacity = self._opacity(name)
+        mark = {
+            "walk": self.session.key,
+            "channel": name,
+            "contrast_limits": list(limits),
+            "opacity": opacity,
+            "model": self.traversal.model.name,
+            "simulated": bool(self.traversal.model.card.get("simulated")),
+            "description": self.traversal.description,
+        }
+        follow_display(self.viewer)
+        if layer is None:
+            self.viewer.add_image(
+                data,
+                name=f"{_label(name)} · walk",
+                colormap=Colormap(["#000000", colour_of(name)], name=f"{_label(name)} (integrated cell)"),
+                blending="additive",
+                interpolation2d="linear",  # the model's voxels are coarser than a microscope's
+                contrast_limits=limits,
+                opacity=opacity_in(self.viewer, opacity),
+                scale=(1.0, *voxel_size),
+                affine=affine,
+                units=units,
+                axis_labels=("t", *self.place.axis_labels),
+                metadata={MARK: mark},
+            )
+            return
+        untouched = np.allclose(layer.contrast_limits, mark_of(layer)["contrast_limits"])
+        layer.data = data
+        layer.scale, layer.affine, layer.units = (1.0, *voxel_size), affine, units
+        if untouched:  # what the user has set stays as it is
+            layer.contrast_limits_range = limits
+            layer.contrast_limits = limits
+        if untouched_opacity(layer, self.viewer):
+            layer.opacity = opacity_in(self.viewer, opacity)
+        layer.metadata[MARK] = mark
+
+    def _opacity(self, name: str) -> tuple[float, float]:
+        """In a plane and in 3D."""
+        structures = len(self.traversal.structures)
+        if name in self.traversal.structures:
+            return opacities(structures)
+        return (_FAINT, _FAINT) if structures else (1.0, 1.0)
+
+
+def walk_layers(viewer: ViewerModel, key: str) -> dict[str, Image]:
+    """The layers of the walk that a session shows, by channel. Found by what they carry, never by name."""
+    marked = [(layer, mark_of(layer)) for layer in viewer.layers]
+    return {
+        mark["channel"]: layer
+        for layer, mark in marked
+        if isinstance(layer, Image) and mark.get("walk") == key and layer.ndim == 4
+    }
+
+
+def _frames_of(layer: Any) -> Frames | None:
+    data = getattr(layer, "data", None)
+    return data.frames if isinstance(data, WalkImage) else None
+
+
+def _label(name: str) -> str:
+    """How a channel is shown."""
+    for reference in REFERENCES:
+        if reference.name == name:
+            return reference.label
+    return structure(name).label
+
+
+def _text_overlay(viewer: ViewerModel) -> Any:
+    """The viewer's text overlay; napari 0.9 has moved it."""
+    canvas = getattr(viewer, "canvas", None)
+    return viewer.text_overlay if canvas is None else canvas.overlays.text
+
+
+def _restore(overlay: Any, kept: Mapping[str, Any]) -> None:
+    for field, value in kept.items():
+        setattr(overlay, field, value)

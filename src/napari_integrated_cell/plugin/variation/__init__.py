@@ -1,0 +1,1 @@
+"""Dock Structure variation: how much each structure varies in one cell shape."""

@@ -1,0 +1,194 @@
+"""The verbs behind the dock "Structure variation": draw structures again and again in one shape, compare the draws."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.utils.notifications import show_warning
+
+from napari_integrated_cell.plugin.layers.place import Place, place_over
+from napari_integrated_cell.plugin.variation.state import CELL, DRAW, Doubt, Varied
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from napari_integrated_cell.cell import Cell
+    from napari_integrated_cell.latent.position import Position
+    from napari_integrated_cell.model.integrated_cell import IntegratedCell
+    from napari_integrated_cell.plugin.layers.volumes import Ground
+    from napari_integrated_cell.plugin.session import Session
+    from napari_integrated_cell.plugin.tasks import Task
+
+SLOT = "variation"
+SCRUB = "variation draw"
+
+_MEMBRANE = 0.25  # of a decoded membrane's brightest, where the cell ends
+
+
+def change(session: Session, **settings: Any) -> None:
+    """Ask for something else."""
+    session.doubt = replace(session.doubt, **settings)
+
+
+def measure(session: Session) -> Task:
+    """Measure the variation of the chosen structures in the background, and keep each as soon as it is there.
+
+    What was measured before in the same shape, with as many draws, is not measured again.
+
+    Raises
+    ------
+    ValueError
+        If no structure is chosen, or there is no cell, or no position.
+    """
+    doubt, before, kept = session.doubt, session.varied, session.variations
+    if doubt.structures == ():
+        raise ValueError("No structure is ticked: tick at least one.")
+    posed = _subject(session)
+
+    def work(task: Task) -> None:
+        from napari_integrated_cell.variation.structure_variation import structure_variations
+
+        task.progress(0, 0, "opening the model")
+        model = session.load()
+        task.token.raise_if_cancelled()
+        task.progress(0, 0, "encoding the cell")
+        varied = posed(model)
+        names = [n for n in model.config.structures if doubt.structures is None or n in doubt.structures]
+        if not names:
+            raise ValueError(
+                f"The model {model.name!r} knows none of the ticked structures: it knows "
+                f"{', '.join(model.config.structures)}."
+            )
+        known = {n: v for n, v in kept.items() if v.n == doubt.n} if varied.is_of(before) else {}
+        task.give((varied, known))
+        left = [name for name in names if name not in known]
+        if left:
+            structure_variations(
+                model,
+                varied.z_ref,
+                left,
+                doubt.n,
+                varied.seed,
+                mask=varied.compared_in,
+                progress=task.progress,
+                cancel=task.token,
+                on_structure=task.give,
+            )
+
+    def take(part: Any) -> None:
+        if isinstance(part, tuple):
+            varied, known = part
+            session.model, session.varied, session.variations = varied.model, varied, known
+        else:
+            session.variations = {**session.variations, part.structure: part}
+            if session.doubt.looked_at not in session.variations:
+                change(session, looked_at=part.structure, draw=0)
+
+    def model_changed() -> None:
+        if session.tasks.cancel(SLOT):
+            show_warning("The model was changed: drawing structures was stopped.")
+
+    def end() -> None:
+        session.events.model_source.disconnect(model_changed)
+        session.events.device.disconnect(model_changed)
+
+    session.events.model_source.connect(model_changed)
+    session.events.device.connect(model_changed)
+    what = f"Drawing structures in {subject_name(session)}"
+    return session.tasks.start(SLOT, what, work, on_given=take, on_end=end, bar=True)
+
+
+def stop(session: Session) -> None:
+    """Stop measuring; what is there stays."""
+    session.tasks.cancel(SLOT)
+
+
+def subject_name(session: Session) -> str:
+    """What the user calls the shape that would be measured; empty where there is none."""
+    if session.doubt.subject == CELL:
+        cell = _cell(session)
+        return "" if cell is None else cell.name or "the active cell"
+    if session.position is None:
+        return ""
+    return session.position.name or "the position of the sliders"
+
+
+def look_at(session: Session, structure: str) -> None:
+    """Look at another structure's mean, deviation and draws."""
+    if structure in session.variations and structure != session.doubt.looked_at:
+        change(session, looked_at=structure)
+
+
+def scrub(session: Session, show: Callable[[Varied, str, int, NDArray[np.float32]], None]) -> None:
+    """Make the draw that is looked at, and hand it to ``show``; while one is made, only the latest waits."""
+    doubt, varied = session.doubt, session.varied
+    found = session.variations.get(doubt.looked_at)
+    if varied is None or found is None or DRAW not in doubt.shown or session.tasks.running(SCRUB):
+        return
+    wanted = (doubt.looked_at, min(doubt.draw, found.n - 1))
+
+    def done(volume: NDArray[np.float32]) -> None:
+        show(varied, *wanted, volume)
+
+    def end() -> None:
+        now: Doubt = session.doubt
+        if varied is session.varied and (now.looked_at, now.draw) != (doubt.looked_at, doubt.draw):
+            scrub(session, show)
+
+    session.tasks.start(
+        SCRUB,
+        f"Drawing {wanted[0]}",
+        lambda task: varied.draws_of(wanted[0]).draw(wanted[1]),
+        on_done=done,
+        on_end=end,
+    )
+
+
+# ------------------------------------------------------------------------------------------------ whose shape
+
+
+def _cell(session: Session) -> Cell | None:
+    if session.cell is None and session.integration is not None:
+        return session.integration.cell
+    return session.cell
+
+
+def _subject(session: Session) -> Callable[[IntegratedCell], Varied]:
+    """How the chosen shape is found, given a model. Slow: to be called in a task."""
+    if session.doubt.subject == CELL:
+        cell, ground = _cell(session), session.ground
+        if cell is None:
+            raise ValueError("There is no active cell: choose one in the dock 'Integrate structures' first.")
+        return lambda model: of_cell(cell, ground, model)
+    position, place = session.position, session.place
+    if position is None:
+        raise ValueError(
+            "There is no position in the latent space: set out from one in the dock 'Latent explorer' first."
+        )
+    return lambda model: of_position(position, place, model, subject_name(session))
+
+
+def of_cell(cell: Cell, ground: Ground | None, model: IntegratedCell) -> Varied:
+    """A cell, posed and encoded; draws are compared inside it."""
+    from napari_integrated_cell.imaging.pose import pose_of, posed_mask, posed_references
+    from napari_integrated_cell.integration import model_box
+
+    pose = pose_of(cell, model_box(model.config))
+    z_ref = model.encode(posed_references(cell, pose)[None])[0]
+    place = Place(pose.layer_affine) if ground is None else place_over(pose, ground)
+    return Varied(cell.name or "the active cell", model, z_ref, posed_mask(cell, pose), True, place)
+
+
+def of_position(position: Position, place: Place, model: IntegratedCell, name: str) -> Varied:
+    """A position's shape; draws are compared in what the decoded membrane encloses."""
+    from napari_integrated_cell.latent.axis_effects import enclosed
+
+    position.check_fits(model)
+    decoded = model.decode_reference(position.z_ref[None])[0]
+    membrane = decoded[model.config.references.index("membrane")]
+    inside = enclosed(membrane >= _MEMBRANE * membrane.max()).astype(np.float32)
+    return Varied(name, model, position.z_ref, inside, False, place)

@@ -1,0 +1,223 @@
+"""Dock "Structure variation": how much of a structure's place the cell's shape leaves open."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import show_error
+from qtpy.QtCore import QSignalBlocker
+from qtpy.QtWidgets import QComboBox, QFormLayout, QGroupBox, QSpinBox, QWidget
+
+from napari_integrated_cell.plugin.variation import actions
+from napari_integrated_cell.plugin.variation.chart import VariationChart, legend
+from napari_integrated_cell.plugin.variation.draw_scrubber import DrawScrubber
+from napari_integrated_cell.plugin.variation.layers import VariationLayers
+from napari_integrated_cell.plugin.variation.state import CELL, DRAW, POSITION
+from napari_integrated_cell.plugin.widgets.checklist import StructureChecklist
+from napari_integrated_cell.plugin.widgets.column import Column, titled
+from napari_integrated_cell.plugin.widgets.dock import Dock
+from napari_integrated_cell.plugin.widgets.work_row import WorkRow
+from napari_integrated_cell.variation.structure_variation import RIDGE
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+    from napari_integrated_cell.model.variation_reference import VariationReference
+
+_MOST_DRAWS = 10_000
+
+
+class VariationWidget(Dock):
+    """Choose a shape and structures, measure how much they vary in it, look at where they do.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+        Given by napari.
+    """
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(napari_viewer, parent)
+        self._build()
+        self._connect()
+        self._theme_changed()
+        self._draw_doubt()
+        self._draw_running()
+
+    # ---------------------------------------------------------------- what the user sees
+
+    def _build(self) -> None:
+        self.setObjectName("Structure variation")
+        self.subject = QComboBox()
+        self.subject.setToolTip(
+            "Whose shape structures are drawn in: that of the active cell (chosen in 'Integrate structures'; its\n"
+            "z^r = Enc^r(x^r)), or that of the position of the sliders in the latent space."
+        )
+        self.subject.setAccessibleName("Shape to draw structures in")
+        self.subject.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.subject.setMinimumContentsLength(10)
+        self.n = QSpinBox()
+        self.n.setRange(2, _MOST_DRAWS)
+        self.n.setSingleStep(100)
+        self.n.setKeyboardTracking(False)
+        self.n.setToolTip(
+            "How often each structure is drawn: n draws of z^s from the prior N(0, I), decoded in this shape.\n"
+            "1000 in the paper. Only scores of as many draws compare."
+        )
+        self.n.setAccessibleName("Draws of each structure")
+        self.structures = StructureChecklist()
+        work = WorkRow(
+            "Measure varia&tion",
+            "Draw each ticked structure n times in this shape and compare the draws inside the cell (the paper's\n"
+            "Algorithm 4). Structures that were measured already, with as many draws, are kept.",
+            "Stop drawing. The structures that are measured stay.",
+        )
+        self.run, self.cancel, self.status = work.start, work.cancel, work.status
+        self.chart = VariationChart()
+        self.scrubber = DrawScrubber()
+
+        asked = QGroupBox("What varies")
+        form = QFormLayout(asked)
+        form.setContentsMargins(6, 6, 6, 6)
+        form.addRow("In the shape of", self.subject)
+        form.addRow("Draws", self.n)
+        form.addRow(self.structures)
+        column = Column(asked, titled("How much", self.chart), titled("Where", self.scrubber))
+        self._fill(column, work)
+
+    # ---------------------------------------------------------------- hearing of changes
+
+    def _connect(self) -> None:
+        session = self._session
+        self.subject.activated.connect(lambda _: self._ask(subject=self.subject.currentData()))
+        self.n.valueChanged.connect(lambda n: self._ask(n=n))
+        self.structures.changed.connect(lambda: self._ask(structures=self._ticked()))
+        self.run.clicked.connect(lambda _: self.measure())
+        self.cancel.clicked.connect(lambda _: actions.stop(session))
+        self.chart.chosen.connect(lambda name: actions.look_at(session, name))
+        self.scrubber.structure_chosen.connect(lambda name: actions.look_at(session, name))
+        self.scrubber.shown_changed.connect(lambda shown: self._ask(shown=shown))
+        self.scrubber.draw_chosen.connect(self._scrub)
+        self.layers = VariationLayers(self._viewer, session)
+
+        hold = self._hold
+        self._hear(
+            (session.events.doubt, self._draw_doubt),
+            (session.events.variations, self._draw_found),
+            (session.events.model, self._draw_doubt),
+            (session.events.cell, self._draw_doubt),
+            (session.events.integration, self._draw_doubt),
+            (session.events.position, self._draw_subject),
+            (session.tasks.changed, self._draw_running),
+            (self._viewer.events.theme, self._theme_changed),
+        )
+        self.layers.open()
+        hold.callback(self.layers.close)
+        hold.callback(session.tasks.cancel, actions.SCRUB)
+
+    def _theme_changed(self, event: Any = None) -> None:
+        self.chart.use_theme(self._viewer.theme)
+        self._draw_found()
+
+    # ---------------------------------------------------------------- drawing the session
+
+    def _draw_doubt(self) -> None:
+        session, doubt = self._session, self._session.doubt
+        self._draw_subject()
+        with QSignalBlocker(self.n):
+            self.n.setValue(doubt.n)
+        known = None if session.model is None else session.model.config.structures
+        with QSignalBlocker(self.structures):
+            self.structures.offer(known)
+            if self._ticked() != doubt.structures:
+                self.structures.tick(doubt.structures)
+        self._draw_found()
+
+    def _draw_subject(self) -> None:
+        """The shapes there are to choose from; those there are not say what to do."""
+        session = self._session
+        cell = (
+            session.cell
+            if session.cell is not None or session.integration is None
+            else session.integration.cell
+        )
+        position = session.position
+        words = {
+            CELL: "the active cell (none yet)" if cell is None else cell.name or "the active cell",
+            POSITION: "the sliders' position"
+            + (" (none yet)" if position is None else f": {position.name}" if position.name else ""),
+        }
+        with QSignalBlocker(self.subject):
+            if self.subject.count() != len(words):
+                for key in words:
+                    self.subject.addItem("", key)
+            for row, text in enumerate(words.values()):
+                self.subject.setItemText(row, text)
+            self.subject.setCurrentIndex([*words].index(session.doubt.subject))
+
+    def _draw_found(self) -> None:
+        session, doubt = self._session, self._session.doubt
+        found, model = session.variations, session.model
+        asked = self.structures.ticked
+        rows = [
+            name
+            for name in (asked if model is None else model.config.structures)
+            if name in found or (name in asked and model is not None)
+        ]
+        reference, why_not = self._reference()
+        self.chart.setVisible(bool(rows))
+        self.chart.show_scores(found, rows, doubt.looked_at, reference)
+        self.chart.words.setText("<br>".join(filter(None, (self._said(), why_not, legend(reference)))))
+        self.scrubber.show_state(doubt, found)
+
+    def _reference(self) -> tuple[VariationReference | None, str]:
+        """The model's reference scores as far as they compare with what was found, and why where they do not."""
+        model, found = self._session.model, self._session.variations
+        if model is None:
+            return None, ""
+        reference = getattr(model, "variation", None)
+        if reference is None:
+            return None, "This model has no reference scores: nothing to compare with."
+        why_not = next((reference.why_not_comparable(v) for v in found.values()), "")
+        return (None, why_not) if why_not else (reference, "")
+
+    def _said(self) -> str:
+        """What the bars are of."""
+        varied, found = self._session.varied, self._session.variations
+        if varied is None or not found:
+            return ""
+        n = next(iter(found.values())).n
+        return (
+            f"{n} draws in the shape of {varied.name}, compared inside the cell, ridge {RIDGE:g}. "
+            "A larger score is less variation."
+        )
+
+    def _draw_running(self, slot: str = actions.SLOT) -> None:
+        if slot != actions.SLOT:
+            return
+        running = self._session.tasks.running(actions.SLOT)
+        self.cancel.setEnabled(running is not None)
+        self.status.setText(running.what + "…" if running else "")
+
+    # ---------------------------------------------------------------- what the user does
+
+    def measure(self) -> None:
+        """Measure what is asked for."""
+        try:
+            actions.measure(self._session)
+        except ValueError as error:
+            show_error(str(error))
+
+    def _ask(self, **changed: Any) -> None:
+        actions.change(self._session, **changed)
+
+    def _scrub(self, draw: int) -> None:
+        """Show a draw: whoever scrubs wants to see it."""
+        self._ask(draw=draw, shown=self._session.doubt.shown | {DRAW})
+
+    def _ticked(self) -> tuple[str, ...] | None:
+        """The ticked structures; None for all, also of another model."""
+        ticked = tuple(self.structures.ticked)
+        model = self._session.model
+        every = None if model is None else model.config.structures
+        return None if every is not None and len(ticked) == len(every) else ticked

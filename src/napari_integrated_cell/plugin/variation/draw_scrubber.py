@@ -1,0 +1,107 @@
+"""Which structure to look at, what of it, and which of its draws."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFormLayout,
+    QHBoxLayout,
+    QSlider,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_integrated_cell.plugin.variation.state import DEVIATION, DRAW, MEAN, Doubt
+from napari_integrated_cell.plugin.widgets.checklist import swatch
+from napari_integrated_cell.vocabulary import colour_of, structure
+
+if TYPE_CHECKING:
+    from napari_integrated_cell.variation.structure_variation import StructureVariation
+
+_FIGURES = {
+    MEAN: ("&Mean", "The mean of all draws, voxel by voxel: where the structure is on average."),
+    DEVIATION: (
+        "Standard &deviation",
+        "The standard deviation of the draws, voxel by voxel: where the model is in doubt.",
+    ),
+    DRAW: (
+        "&Single draw",
+        "One draw: Dec^{r,s} at this shape and one z^s of the prior N(0, I). One possible cell, not an observed one.",
+    ),
+}
+
+
+class DrawScrubber(QWidget):
+    """Draws what the session looks at, and says what the user would rather look at."""
+
+    structure_chosen = Signal(str)
+    shown_changed = Signal(object)
+    draw_chosen = Signal(int)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.structure = QComboBox()
+        self.structure.setToolTip("The structure whose layers are shown.")
+        self.structure.setAccessibleName("Structure to look at")
+        self.figures: dict[str, QCheckBox] = {}
+        for figure, (label, tip) in _FIGURES.items():
+            box = QCheckBox(label)
+            box.setToolTip(tip)
+            box.toggled.connect(lambda _: self.shown_changed.emit(self._ticked()))
+            self.figures[figure] = box
+        self.slider = QSlider(Qt.Orientation.Horizontal)
+        self.slider.setToolTip("Scrub through single draws.")
+        self.slider.setAccessibleName("Draw")
+        self.number = QSpinBox()
+        self.number.setToolTip("The draw that is shown, counted from 0.")
+        self.number.setAccessibleName("Number of the draw")
+        form = QFormLayout()
+        form.setContentsMargins(0, 0, 0, 0)
+        form.addRow("Structure", self.structure)
+        ticks = QHBoxLayout()
+        ticks.addWidget(self.figures[MEAN])
+        ticks.addWidget(self.figures[DEVIATION])
+        ticks.addStretch(1)
+        scrub = QHBoxLayout()
+        scrub.addWidget(self.figures[DRAW])
+        scrub.addWidget(self.slider, 1)
+        scrub.addWidget(self.number)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(form)
+        layout.addLayout(ticks)
+        layout.addLayout(scrub)
+        self.structure.activated.connect(
+            lambda row: self.structure_chosen.emit(str(self.structure.itemData(row)))
+        )
+        self.slider.valueChanged.connect(self.draw_chosen.emit)
+        self.number.valueChanged.connect(self.draw_chosen.emit)
+
+    def show_state(self, doubt: Doubt, found: Mapping[str, StructureVariation]) -> None:
+        """Draw what is looked at, of what there is."""
+        looked_at = found.get(doubt.looked_at)
+        with QSignalBlocker(self.structure):
+            names = [self.structure.itemData(row) for row in range(self.structure.count())]
+            if names != [*found]:
+                self.structure.clear()
+                for name in found:
+                    self.structure.addItem(swatch(colour_of(name)), structure(name).label, name)
+            self.structure.setCurrentIndex([*found].index(doubt.looked_at) if looked_at else -1)
+        self.setEnabled(looked_at is not None)
+        for figure, box in self.figures.items():
+            with QSignalBlocker(box):
+                box.setChecked(figure in doubt.shown)
+        last = looked_at.n - 1 if looked_at is not None else 0
+        for chooser in (self.slider, self.number):
+            with QSignalBlocker(chooser):
+                chooser.setRange(0, last)
+                chooser.setValue(min(doubt.draw, last))
+
+    def _ticked(self) -> frozenset[str]:
+        return frozenset(figure for figure, box in self.figures.items() if box.isChecked())

@@ -1,0 +1,230 @@
+"""Mean, standard deviation and single draws of the structure that is looked at, as layers in place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image
+from napari.utils.colormaps import Colormap
+from numpy.typing import NDArray
+
+from napari_integrated_cell.plugin.layers.results import bring_into_view, contrast_limits, structure_colormap
+from napari_integrated_cell.plugin.layers.volumes import MARK, mark_of
+from napari_integrated_cell.plugin.variation.actions import change, scrub
+from napari_integrated_cell.plugin.variation.state import DEVIATION, DRAW, MEAN, Doubt, Varied
+from napari_integrated_cell.vocabulary import structure as structure_named
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+    from napari_integrated_cell.plugin.session import Session
+    from napari_integrated_cell.variation.structure_variation import StructureVariation
+
+Volume = NDArray[np.float32]
+Limits = tuple[float, float]
+
+
+class VariationLayers:
+    """The layers of one session's variations, found by what they carry, never by name.
+
+    A structure's mean and deviation have a layer each, which stays, hidden, when another structure is looked at;
+    all draws share one. Eye and tick box are one: a layer that is hidden or removed leaves ``session.doubt.shown``.
+    """
+
+    def __init__(self, viewer: ViewerModel, session: Session) -> None:
+        self._viewer, self._session = viewer, session
+        self._drawing = False
+        self._hold = ExitStack()
+
+    def open(self) -> None:
+        """Show what is there, and from now on what comes."""
+        events = self._session.events
+        for event, hear in (
+            (events.variations, self.draw),
+            (events.doubt, self._doubt_changed),
+            (self._viewer.layers.events.removed, self._removed),
+        ):
+            event.connect(hear)
+            self._hold.callback(event.disconnect, hear)
+        for layer in self._layers():
+            self._listen(layer)
+        self.draw()
+
+    def close(self) -> None:
+        """Listen no longer; the layers stay."""
+        self._hold.close()
+
+    def layer(self, figure: str, structure: str = "") -> Image | None:
+        """The layer of a structure's mean or deviation in the shape varied last, or that of single draws."""
+        return next((layer for layer in self._layers() if self._is(layer, figure, structure)), None)
+
+    def draw(self, *_: Any) -> None:
+        """Show the structure that is looked at as the session has it."""
+        session = self._session
+        doubt, varied = session.doubt, session.varied
+        found = session.variations.get(doubt.looked_at)
+        with self._our_own_doing():
+            for layer in self._layers():
+                figure, structure = mark_of(layer)["figure"], mark_of(layer)["structure"]
+                ours = figure == DRAW or layer is self.layer(figure, structure)
+                if ours and structure == doubt.looked_at and layer.visible != (figure in doubt.shown):
+                    layer.visible = figure in doubt.shown
+            if found is None or varied is None:
+                return
+            for figure in (MEAN, DEVIATION):
+                if figure in doubt.shown:
+                    self._show_figure(varied, found, figure)
+        scrub(session, self.show_draw)
+
+    def show_draw(self, varied: Varied, structure: str, index: int, volume: Volume) -> None:
+        """Show one draw, in the layer of the one before."""
+        session = self._session
+        found = session.variations.get(structure)
+        if varied is not session.varied or found is None or DRAW not in session.doubt.shown:
+            return
+        # The same for all draws, so that change means change.
+        top = max(float(np.percentile(varied.as_shown(found.mean + 2 * found.deviation), 99.9)), 1e-3)
+        with self._our_own_doing():
+            self._show(varied, found, DRAW, f"draw {index}", varied.as_shown(volume), (0.0, top), draw=index)
+
+    def _show_figure(self, varied: Varied, found: StructureVariation, figure: str) -> None:
+        volume = varied.as_shown(found.mean if figure == MEAN else found.deviation)
+        layer = self.layer(figure, found.structure)
+        if (
+            layer is not None
+            and mark_of(layer).get("score") == found.score
+            and layer.data.shape == volume.shape
+        ):
+            return
+        top = max(float(np.percentile(volume, 99.9)), 1e-3)
+        limits = contrast_limits(volume) if figure == MEAN else (0.0, top)
+        words = "mean" if figure == MEAN else "standard deviation"
+        self._show(varied, found, figure, f"{words} of {found.n} draws", volume, limits, score=found.score)
+
+    def _show(
+        self,
+        varied: Varied,
+        found: StructureVariation,
+        figure: str,
+        words: str,
+        volume: Volume,
+        limits: Limits,
+        **about: Any,
+    ) -> None:
+        structure, place = found.structure, varied.place
+        layer = self.layer(figure, structure)
+        name = f"{structure_named(structure).label} · {words} · {varied.name}"
+        scale = (varied.model.config.voxel_size,) * 3
+        mark = {
+            "run": self._run(figure),
+            "figure": figure,
+            "structure": structure,
+            "contrast_limits": list(limits),
+            "model": varied.model.name,
+            "n": found.n,
+            "seed": varied.seed,
+            **about,
+        }
+        if layer is None:
+            layer = self._viewer.add_image(
+                np.array(volume),
+                name=name,
+                colormap=_colormap(structure, figure),
+                blending="additive",
+                interpolation2d="linear",
+                contrast_limits=limits,
+                scale=scale,
+                affine=place.affine,
+                units=place.units,
+                axis_labels=place.axis_labels,
+                metadata={MARK: mark},
+            )
+            self._listen(layer)
+            bring_into_view(self._viewer, layer)
+            return
+        before = mark_of(layer)
+        untouched = np.allclose(layer.contrast_limits, before["contrast_limits"])
+        layer.data = np.array(volume)
+        layer.scale, layer.affine, layer.units = scale, place.affine, place.units
+        layer.axis_labels = place.axis_labels
+        layer.contrast_limits_range = (0.0, max(1.0, limits[1]))
+        if untouched or before["structure"] != structure:  # what the user has set stays as it is
+            layer.contrast_limits = limits
+        if before["structure"] != structure:
+            layer.colormap = _colormap(structure, figure)
+        if layer.name != name:
+            layer.name = name
+        layer.visible = True
+        layer.metadata[MARK] = mark
+
+    # ---------------------------------------------------------------- what the user does
+
+    def _doubt_changed(self, now: Doubt, before: Doubt) -> None:
+        if now.looked_at != before.looked_at and before.looked_at:
+            with self._our_own_doing():
+                for figure in (MEAN, DEVIATION):
+                    layer = self.layer(figure, before.looked_at)
+                    if layer is not None:
+                        layer.visible = False
+        if (now.looked_at, now.draw, now.shown) != (before.looked_at, before.draw, before.shown):
+            self.draw()
+
+    def _listen(self, layer: Image) -> None:
+        layer.events.visible.connect(self._eye)
+        self._hold.callback(layer.events.visible.disconnect, self._eye)
+
+    def _eye(self, event: Any) -> None:
+        layer, shown = event.source, self._session.doubt.shown
+        if not self._drawing and self._is_looked_at(layer):
+            figure = mark_of(layer)["figure"]
+            change(self._session, shown=shown | {figure} if layer.visible else shown - {figure})
+
+    def _removed(self, event: Any) -> None:
+        if self._is_looked_at(event.value):
+            figure = mark_of(event.value)["figure"]
+            if self.layer(figure, mark_of(event.value)["structure"]) is None:
+                change(self._session, shown=self._session.doubt.shown - {figure})
+
+    def _is_looked_at(self, layer: Any) -> bool:
+        mark = mark_of(layer)
+        return mark.get("structure") == self._session.doubt.looked_at and mark.get("run") == self._run(
+            mark.get("figure", "")
+        )
+
+    def _is(self, layer: Image, figure: str, structure: str) -> bool:
+        mark = mark_of(layer)
+        return mark["run"] == self._run(figure) and (figure == DRAW or mark["structure"] == structure)
+
+    def _run(self, figure: str) -> str:
+        """What marks the layers of one figure in the shape varied last; those of draws are of any shape."""
+        varied = self._session.varied
+        whose = "" if varied is None or figure == DRAW else varied.name
+        return f"{self._session.key}/variation/{figure}/{whose}"
+
+    def _layers(self) -> list[Image]:
+        ours = f"{self._session.key}/variation/"
+        return [
+            layer
+            for layer in self._viewer.layers
+            if isinstance(layer, Image) and str(mark_of(layer).get("run", "")).startswith(ours)
+        ]
+
+    @contextmanager
+    def _our_own_doing(self) -> Iterator[None]:
+        before, self._drawing = self._drawing, True
+        try:
+            yield
+        finally:
+            self._drawing = before
+
+
+def _colormap(structure: str, figure: str) -> Colormap:
+    """The structure's colour; for a deviation, up to white, to be told apart from the mean."""
+    if figure != DEVIATION:
+        return structure_colormap(structure)
+    entry = structure_named(structure)
+    colours = ["#000000", entry.colour, "#ffffff"]
+    return Colormap(colours, name=f"{entry.label} deviation (integrated cell)")

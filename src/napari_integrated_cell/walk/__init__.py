@@ -1,0 +1,1 @@
+"""Walks through the latent space of cell shape: paths, decoded frames, films and files."""

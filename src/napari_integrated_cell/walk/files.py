@@ -1,0 +1,154 @@
+"""A walk on disk: a film, a series of volumes or a contact sheet, by the ending of the file's name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, PngImagePlugin
+
+from napari_integrated_cell.imaging.aside import written_aside
+from napari_integrated_cell.imaging.movies import write_gif, write_mp4
+from napari_integrated_cell.imaging.series import Frame, Series, write_tiff_series, write_zarr_series
+from napari_integrated_cell.integration import quantised
+from napari_integrated_cell.picture import Rgb
+from napari_integrated_cell.vocabulary import colour_of
+from napari_integrated_cell.walk.pictures import contact_sheet, film_picture, note_of, tiles_of, title_of
+
+if TYPE_CHECKING:
+    from napari_integrated_cell.model.runtime import CancelToken, Progress
+    from napari_integrated_cell.walk.traversal import Traversal
+
+ENDINGS = (".mp4", ".gif", ".ome.tiff", ".ome.tif", ".ome.zarr", ".png", ".svg")
+SHEETS = (".png", ".svg")
+
+FPS = 10.0
+
+# A GIF stands in a web page, and hardly compresses: so it is less than half as large as in a film's tiles.
+GIF_TILE = 128
+GIF_COLOURS = 128
+
+
+def ending_of(path: Path) -> str:
+    """What kind of file a name asks for, once it can be put there.
+
+    Raises
+    ------
+    ValueError
+        If the name has none of :data:`ENDINGS`.
+    OSError
+        If its folder does not exist, or a folder has its name.
+    """
+    ending = next((e for e in ENDINGS if path.name.lower().endswith(e)), None)
+    if ending is None:
+        raise ValueError(f"{path.name!r} says no format: end it in {', '.join(ENDINGS)}.")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"The folder {path.parent} does not exist: make it first or choose another.")
+    if path.is_dir() and ending != ".ome.zarr":
+        raise IsADirectoryError(f"{path} is a folder: give the name of a file in it.")
+    return ending
+
+
+def write_walk(
+    traversal: Traversal,
+    path: str | Path,
+    *,
+    fps: float = FPS,
+    cancel: CancelToken | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Decode a walk frame by frame into a file; one volume of each channel is in memory at a time.
+
+    The file is written aside and renamed when it is complete: an error, an interrupt or ``cancel`` leaves neither
+    a part of it nor harm to one that was there.
+
+    Parameters
+    ----------
+    traversal : Traversal
+        The walk and what to decode.
+    path : path
+        Ends in ``.mp4`` or ``.gif`` for a film, ``.ome.tiff`` or ``.ome.zarr`` for the volumes as ``uint16``
+        (65535 stands for 1), ``.png`` or ``.svg`` for the contact sheet.
+    fps : float
+        Frames a second, of a film.
+    cancel, progress
+        Looked at and called between frames.
+
+    Raises
+    ------
+    ValueError
+        For another ending, or a speed that is not positive.
+    OSError
+        If the folder is missing or cannot be written, or the disk is full.
+    Cancelled
+        When ``cancel`` is set in the middle.
+    """
+    path = Path(path)
+    ending = ending_of(path)
+    if not 0 < fps <= 100:
+        raise ValueError(f"{fps:g} frames a second make no film: give a number from 0.1 to 100.")
+    if ending == ".mp4":
+        pictures = film(traversal, cancel, progress)
+        return write_mp4(
+            path, pictures, fps=fps, title=title_of(traversal), description=traversal.description
+        )
+    if ending == ".gif":
+        pictures = film(traversal, cancel, progress, tile_width=GIF_TILE)
+        return write_gif(path, pictures, fps=fps, description=traversal.description, colours=GIF_COLOURS)
+    if ending in SHEETS:
+        return _write_sheet(traversal, path, cancel, progress)
+    write = write_zarr_series if ending == ".ome.zarr" else write_tiff_series
+    return write(path, _series(traversal, cancel, progress), _volumes(traversal, cancel, progress))
+
+
+def film(
+    traversal: Traversal,
+    cancel: CancelToken | None = None,
+    progress: Progress | None = None,
+    *,
+    tile_width: int = 192,
+) -> Iterator[Rgb]:
+    """The pictures of a film, drawn as their frames are decoded, in tiles about so many pixels wide."""
+    brightest = traversal.brightest(cancel=cancel, progress=progress)
+    walk, n_ref = traversal.walk, len(traversal.model.config.references)
+    last = len(walk) - 1
+    stops, note = [t / last for t in walk.at], note_of(traversal)
+    for t, frame in enumerate(traversal.frames(cancel=cancel, progress=progress)):
+        tiles = tiles_of(frame, traversal.channels, n_ref, brightest)
+        yield film_picture(tiles, walk.title(t), note, share=t / last, stops=stops, tile_width=tile_width)
+
+
+def _volumes(traversal: Traversal, cancel: CancelToken | None, progress: Progress | None) -> Iterator[Frame]:
+    for frame in traversal.frames(cancel=cancel, progress=progress):
+        yield quantised(frame, np.uint16)
+
+
+def _series(traversal: Traversal, cancel: CancelToken | None, progress: Progress | None) -> Series:
+    t, c, z, y, x = traversal.shape
+    brightest = quantised(traversal.brightest(cancel=cancel, progress=progress), np.uint16)
+    return Series(
+        shape=(t, c, z, y, x),
+        channels=traversal.channels,
+        colours=tuple(colour_of(name) for name in traversal.channels),
+        brightest=tuple(max(1, int(value)) for value in brightest),
+        voxel_size=traversal.voxel_size,
+        name=title_of(traversal),
+        description=f"{traversal.description} 65535 stands for an intensity of 1.",
+    )
+
+
+def _write_sheet(
+    traversal: Traversal, path: Path, cancel: CancelToken | None, progress: Progress | None
+) -> Path:
+    sheet = contact_sheet(traversal, cancel=cancel, progress=progress)
+    with written_aside(path) as part:
+        if path.suffix.lower() == ".svg":
+            part.write_bytes(sheet.to_svg())
+        else:
+            facts = PngImagePlugin.PngInfo()
+            facts.add_text("Title", sheet.title)
+            facts.add_text("Description", traversal.description)
+            Image.fromarray(sheet.to_rgb()).save(part, format="png", pnginfo=facts)
+    return path

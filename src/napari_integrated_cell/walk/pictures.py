@@ -1,0 +1,275 @@
+"""A walk as flat pictures: the frames of a film, and the contact sheet of Figure S9."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from napari_integrated_cell.picture import Rgb, tile
+from napari_integrated_cell.vocabulary import colour_of, structure
+
+if TYPE_CHECKING:
+    from napari_integrated_cell.model.runtime import CancelToken, Progress
+    from napari_integrated_cell.walk.traversal import Traversal
+
+Floats = NDArray[np.float32]
+
+_COLUMNS = 4
+_MARGIN = 8
+_LINE = 22
+_FAINT = 0.35
+_REFERENCES = "membrane and DNA"
+_GREY = "#a0a0a0"
+
+
+def tiles_of(frame: Floats, channels: Sequence[str], n_ref: int, brightest: Floats) -> dict[str, Rgb]:
+    """The reference channels of a frame (C, Z, Y, X), then each structure over them, from above and from the side.
+
+    Parameters
+    ----------
+    frame : array (C, Z, Y, X)
+        Values in [0, 1].
+    channels : sequence of str
+        Their names: ``n_ref`` reference channels, then the structures.
+    brightest : array (C,)
+        What to show at full brightness, the same for every frame.
+
+    Returns
+    -------
+    dict of str to array of uint8 (Y + 1 + Z, X, 3)
+    """
+    volumes = dict(zip(channels, frame, strict=True))
+    references = {name: volumes[name] for name in channels[:n_ref]}
+    # `tile` shows a channel at its own maximum; relative to the walk's maximum it is so much dimmer.
+    level = {
+        name: float(volume.max()) / max(float(most), 1e-6)
+        for (name, volume), most in zip(volumes.items(), brightest, strict=True)
+    }
+    faint = level | {name: _FAINT * level[name] for name in references}
+    tiles = {_REFERENCES: tile(references, dim=level)}
+    return tiles | {name: tile({**references, name: volumes[name]}, dim=faint) for name in channels[n_ref:]}
+
+
+def film_picture(
+    tiles: Mapping[str, Rgb],
+    title: str,
+    note: str,
+    *,
+    share: float,
+    stops: Sequence[float],
+    tile_width: int = 192,
+) -> Rgb:
+    """One picture of a film: its title, named tiles, a line on which ``share`` of the walk is gone, and a note.
+
+    Parameters
+    ----------
+    tiles : mapping of str to array
+        As :func:`tiles_of` gives them.
+    title, note : str
+        Above and beneath. Say here what is simulated.
+    share : float
+        How much of the walk is gone, in [0, 1].
+    stops : sequence of float
+        Where its stops are, in [0, 1].
+    tile_width : int
+        About how many pixels wide a tile is drawn; a voxel is drawn by a whole number of them.
+    """
+    rows, columns = next(iter(tiles.values())).shape[:2]
+    scale = max(1, round(tile_width / columns))
+    width, height = columns * scale + _MARGIN, rows * scale + _LINE + _MARGIN
+    across = min(_COLUMNS, max(2, len(tiles)))  # two at least, for the words
+    down = -(-len(tiles) // across)
+    size = (across * width + _MARGIN, down * height + 5 * _LINE)
+    canvas = Image.new("RGB", size, "black")
+    draw = ImageDraw.Draw(canvas)
+    draw.text((_MARGIN, _MARGIN), title, fill="white", font=ImageFont.load_default(17))
+    for i, (name, picture) in enumerate(tiles.items()):
+        x, y = _MARGIN + i % across * width, 2 * _LINE + i // across * height
+        draw.text((x, y), name, fill=colour_of(name), font=ImageFont.load_default(14))
+        canvas.paste(_enlarged(picture, scale), (x, y + _LINE))
+    left, right, y = _MARGIN, size[0] - _MARGIN, size[1] - 2.5 * _LINE
+    draw.line((left, y, right, y), fill="#404040", width=3)
+    draw.line((left, y, left + share * (right - left), y), fill="white", width=3)
+    for stop in stops:
+        x_stop = left + stop * (right - left)
+        draw.ellipse((x_stop - 4, y - 4, x_stop + 4, y + 4), fill="white" if stop <= share else "#404040")
+    for i, line in enumerate(_wrapped(note, right - left)):
+        draw.text((left, y + (0.5 + 0.75 * i) * _LINE), line, fill=_GREY, font=ImageFont.load_default(12))
+    return np.asarray(canvas)
+
+
+@dataclass(frozen=True, eq=False)
+class ContactSheet:
+    """Rows of time points, columns of structures (Figure S9).
+
+    Attributes
+    ----------
+    title, note : str
+        Above it all.
+    rows : tuple of str
+        What each time point is called.
+    columns : tuple of str
+        Channel names, the first being all reference channels.
+    tiles : tuple of tuple of array
+        One tile for each row and column.
+    """
+
+    title: str
+    note: str
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    tiles: tuple[tuple[Rgb, ...], ...]
+
+    @property
+    def scale(self) -> int:
+        """Pixels a voxel."""
+        return max(1, round(128 / self.tiles[0][0].shape[1]))
+
+    def layout(self) -> tuple[int, int, int, int, int]:
+        """Width and height of a tile, the left and upper edge of the first, and the whole width."""
+        height, width = (n * self.scale for n in self.tiles[0][0].shape[:2])
+        left = 2 * _MARGIN + max(round(_length(text, 13)) for row in self.rows for text in _lines(row))
+        whole = max(left + len(self.columns) * (width + _MARGIN), 480)
+        return width, height, left, (3 + len(_wrapped(self.note, whole - 2 * _MARGIN))) * _LINE, whole
+
+    def to_rgb(self) -> Rgb:
+        """The sheet as a picture."""
+        width, height, left, top, whole = self.layout()
+        canvas = Image.new("RGB", (whole, top + len(self.rows) * (height + _MARGIN)), "black")
+        draw = ImageDraw.Draw(canvas)
+        draw.text((_MARGIN, _MARGIN), self.title, fill="white", font=ImageFont.load_default(17))
+        for i, line in enumerate(_wrapped(self.note, whole - 2 * _MARGIN)):
+            draw.text((_MARGIN, (1.5 + i) * _LINE), line, fill=_GREY, font=ImageFont.load_default(12))
+        for j, name in enumerate(self.columns):
+            x = left + j * (width + _MARGIN)
+            draw.text((x, top - _LINE), name, fill=colour_of(name), font=ImageFont.load_default(13))
+        for i, row in enumerate(self.rows):
+            y = top + i * (height + _MARGIN)
+            for k, text in enumerate(_lines(row)):
+                draw.text((_MARGIN, y + 16 * k), text, fill="white", font=ImageFont.load_default(13))
+            for j, picture in enumerate(self.tiles[i]):
+                canvas.paste(_enlarged(picture, self.scale), (left + j * (width + _MARGIN), y))
+        return np.asarray(canvas)
+
+    def to_svg(self) -> bytes:
+        """The sheet as SVG: words are text, tiles are PNG at one pixel a voxel."""
+        width, height, left, top, whole = self.layout()
+        size = {"width": str(whole), "height": str(top + len(self.rows) * (height + _MARGIN))}
+        root = ElementTree.Element(
+            "svg",
+            {
+                "xmlns": "http://www.w3.org/2000/svg",
+                "viewBox": f"0 0 {size['width']} {size['height']}",
+                **size,
+                "font-family": "sans-serif",
+            },
+        )
+        ElementTree.SubElement(root, "title").text = self.title
+        ElementTree.SubElement(root, "desc").text = self.note
+        ElementTree.SubElement(root, "rect", {**size, "fill": "black"})
+
+        def write(text: str, x: float, y: float, size: int, fill: str) -> None:
+            place = {"x": f"{x:g}", "y": f"{y:g}", "font-size": str(size), "fill": fill}
+            ElementTree.SubElement(root, "text", place).text = text
+
+        write(self.title, _MARGIN, _MARGIN + 16, 17, "white")
+        for i, line in enumerate(_wrapped(self.note, whole - 2 * _MARGIN)):
+            write(line, _MARGIN, (2 + i) * _LINE, 11, _GREY)
+        for j, name in enumerate(self.columns):
+            write(_label(name), left + j * (width + _MARGIN), top - 0.4 * _LINE, 12, colour_of(name))
+        for i, row in enumerate(self.rows):
+            y = top + i * (height + _MARGIN)
+            for k, text in enumerate(_lines(row)):
+                write(text, _MARGIN, y + 12 + 16 * k, 12, "white")
+            for j, picture in enumerate(self.tiles[i]):
+                place = {
+                    "x": str(left + j * (width + _MARGIN)),
+                    "y": str(y),
+                    "width": str(width),
+                    "height": str(height),
+                    "style": "image-rendering: pixelated",
+                    "href": f"data:image/png;base64,{base64.b64encode(_png(picture)).decode()}",
+                }
+                ElementTree.SubElement(root, "image", place)
+        ElementTree.indent(root)
+        return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+
+
+def contact_sheet(
+    traversal: Traversal, *, cancel: CancelToken | None = None, progress: Progress | None = None
+) -> ContactSheet:
+    """Every frame of a walk in one sheet, decoded one at a time; its tiles are kept, its volumes are not."""
+    brightest = traversal.brightest(cancel=cancel, progress=progress)
+    n_ref = len(traversal.model.config.references)
+    tiles = [
+        tiles_of(frame, traversal.channels, n_ref, brightest)
+        for frame in traversal.frames(cancel=cancel, progress=progress)
+    ]
+    return ContactSheet(
+        title_of(traversal),
+        note_of(traversal),
+        tuple(f"{t}  {traversal.walk.title(t)}" for t in range(len(traversal))),
+        tuple(tiles[0]),
+        tuple(tuple(row.values()) for row in tiles),
+    )
+
+
+def title_of(traversal: Traversal) -> str:
+    """From where to where."""
+    stops = traversal.walk.stops
+    return f"{stops[0].label} to {stops[-1].label}"
+
+
+def note_of(traversal: Traversal) -> str:
+    """What everyone who sees a picture of the walk has to know."""
+    path = f"{traversal.walk.path} path"
+    return f"Predicted by the model {traversal.model.name!r}, trained on {traversal.trained_on}. {path.capitalize()}."
+
+
+def _lines(row: str) -> list[str]:
+    """A row's name in two lines where it names two stops."""
+    first, between, second = row.partition(" to ")
+    return [first + between.rstrip(), f"    {second}"] if between else [row]
+
+
+def _wrapped(text: str, width: float) -> list[str]:
+    """``text`` in lines of so many pixels."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and _length(longer, 12) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
+
+
+def _length(text: str, size: int) -> float:
+    return float(ImageFont.load_default(size).getlength(text))
+
+
+def _label(name: str) -> str:
+    """How the paper prints a structure, for a medium that has its letters."""
+    try:
+        return structure(name).label
+    except ValueError:
+        return name
+
+
+def _enlarged(picture: Rgb, scale: int) -> Image.Image:
+    rows, columns = picture.shape[:2]
+    return Image.fromarray(picture).resize((columns * scale, rows * scale), Image.Resampling.BICUBIC)
+
+
+def _png(picture: Rgb) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, format="png", optimize=True)
+    return file.getvalue()

@@ -1,0 +1,207 @@
+"""From a finished run to a bundle that opens in napari, and from a bundle to what it is worth."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from napari_ic_train.bundle.fitted import fitted_model, measure
+from napari_ic_train.bundle.landmarks import stages_of
+from napari_ic_train.bundle.latent_statistics import cells_of
+from napari_ic_train.config import read_config
+from napari_ic_train.data.store import CellStore
+from napari_ic_train.evaluation.evaluated import Evaluated
+from napari_ic_train.evaluation.experiment import Interval
+from napari_ic_train.evaluation.held_out import decoding_difference, score_held_out
+from napari_ic_train.evaluation.localisation import score_real_field, score_simulated
+from napari_ic_train.evaluation.model_card import REPORTED, model_card
+from napari_ic_train.fit.checkpoint import checkpoints, read_position
+from napari_integrated_cell import __version__
+from napari_integrated_cell.model.bundle import as_stored, load_model, save_bundle, update_card
+from napari_integrated_cell.model.catalogue import locate
+from napari_integrated_cell.model.integrated_cell import IntegratedCell
+from napari_integrated_cell.model.runtime import choose_device
+from napari_integrated_cell.vocabulary import STAGE_NAMES
+
+Progress = Callable[[int, int, str], None]
+
+PREPROCESSING = {
+    "background": "the most populous intensity is subtracted, negative values become 0",
+    "mask": "the membrane and structure channels by the cell, the DNA channel by the nucleus",
+    "pose": "major axis along X, nucleus's centre of mass in the box's centre, Y and X flipped by skew",
+    "scale": "to a maximum of 1 in the box",
+}
+
+
+def hardware(device: str) -> str:
+    """What ``device`` is on this machine, in words for a model card."""
+    kind = choose_device(device).type
+    if kind == "cuda":
+        return torch.cuda.get_device_name()
+    return "an Apple GPU" if kind == "mps" else f"{os.cpu_count()} CPU cores"
+
+
+WEIGHTS = {"float32": "float32", "bf16": "bfloat16", "float16": "float16"}
+"""How weights may be stored, by the names of the command line; they are float32 again once loaded."""
+
+
+def export_bundle(
+    run: str | Path,
+    store: CellStore,
+    out: str | Path,
+    *,
+    name: str,
+    licence: str,
+    trained_on: str = "",
+    weights: str = "float16",
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> Path:
+    """The inference bundle of a finished run: four networks, latent statistics, landmarks and a card.
+
+    Parameters
+    ----------
+    run : path-like
+        Folder of a run with both phases finished. What is measured of it for its landmarks is kept there.
+    store : CellStore
+        What it was fitted on, both sides of the split.
+    out : path-like
+        A folder, or a file ending in ``.zip``.
+    name, licence : str
+        What the model is called, and under which terms its weights may be used.
+    trained_on : str
+        The hardware, for the card's provenance.
+    weights : {"float32", "bf16", "float16"}
+        How matrices and kernels are stored. Rounding halves the file; what it changes in decoded images is
+        measured and written in the card.
+    device : {"auto", "cpu", "cuda", "mps"}
+        Where to measure.
+    progress : callable, optional
+        Called with (done, total, what).
+
+    Returns
+    -------
+    Path
+        ``out``.
+
+    Raises
+    ------
+    ValueError
+        If a phase is not finished, the store is not the run's, or the weights cannot be stored so.
+    """
+    if weights not in WEIGHTS:
+        raise ValueError(f"Weights cannot be stored as {weights}: choose {', '.join(WEIGHTS)}.")
+    place = choose_device(device)
+    config = read_config(Path(run) / "config.yaml")
+    model = fitted_model(run, name=name).to(place)
+    measure(model, store, run, progress=progress)
+    stored = as_stored(model, WEIGHTS[weights])
+    held_out = score_held_out(stored, store, progress)
+    rounding = {} if weights == "float32" else decoding_difference(model, stored, store)
+    # What was done: a clock may have ended a phase before the epochs of its configuration.
+    first, second = (
+        read_position(checkpoints(Path(run) / phase)[-1]) for phase in ("reference", "conditional")
+    )
+    minutes = (first.seconds + second.seconds) / 60
+    n_train = int((store.table["split"] == "train").sum())
+    card = {
+        "simulated": store.simulated,
+        "licence": licence,
+        "preprocessing": PREPROCESSING,
+        "provenance": {
+            "training cells": f"{n_train} {'simulated' if store.simulated else 'real'} cells ({store.source})",
+            "training cells by structure": _by_structure(store),
+            "held-out cells": len(store) - n_train,
+            "reference phase": f"{first.epoch} epochs (Algorithm 1)",
+            "conditional phase": f"{second.epoch} epochs (Algorithm 2)",
+            "training time": f"{minutes:.0f} minutes" + (f" on {trained_on}" if trained_on else ""),
+            "batch size": config.batch_size,
+            "seed": config.seed,
+            "software": f"napari-integrated-cell {__version__}, torch {torch.__version__}",
+        },
+        "weights": {"stored_as": WEIGHTS[weights], **rounding},
+        "metrics": {} if held_out is None else {"held_out": held_out},
+        "stages": [name for name in STAGE_NAMES if (stages_of(store) == name).any()],
+    }
+    text = _card_text(model, card)
+    return save_bundle(model, out, card=card, model_card_markdown=text, dtype=WEIGHTS[weights])
+
+
+def _by_structure(store: CellStore) -> str:
+    """How many training cells each structure has, in words."""
+    counts = store.table["structure"][store.table["split"] == "train"].value_counts()
+    return ", ".join(f"{name} {counts.get(name, 0)}" for name in store.structures)
+
+
+def score_bundle(
+    bundle: str,
+    *,
+    real: Path | None,
+    n_cells: int,
+    workers: int | None = None,
+    write: bool = True,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Measure a bundle on unseen simulated cells and, where it is at hand, on a real field; write it in its card.
+
+    Returns
+    -------
+    dict
+        ``simulated`` and ``real``, as :mod:`napari_ic_train.evaluation.localisation` describes them.
+    """
+    model = load_model(bundle)
+    metrics: dict[str, Any] = {
+        "simulated": score_simulated(model, n_cells=n_cells, workers=workers, progress=progress)
+    }
+    if real is not None:
+        metrics["real"] = score_real_field(real, model, progress)
+    if write:
+        card = {**model.card, "metrics": {**model.card.get("metrics", {}), **metrics}}
+        update_card(locate(bundle), card=card, model_card_markdown=_card_text(model, card))
+    return metrics
+
+
+def report_in_card(bundle: str | Path, found: Evaluated, store: CellStore) -> None:
+    """Write the most telling headline figures of an evaluation report into the bundle's card.
+
+    Parameters
+    ----------
+    bundle : path-like
+        A bundle, or the name of one.
+    found : Evaluated
+        What `evaluate` found of it.
+    store : CellStore
+        What it was evaluated on.
+    """
+    headline = {
+        name: value
+        for section in found.sections
+        if section.findings is not None
+        for name, value in section.findings.headline.items()
+    }
+    figures = {
+        name: [value.value, value.low, value.high] if isinstance(value, Interval) else [value] * 3
+        for name, value in headline.items()
+        if name in REPORTED
+    }
+    report = {
+        "held_out_cells": len(cells_of(store, held_out=True)),
+        "store": "a store of simulated cells" if store.simulated else "a store",
+        "figures": figures,
+    }
+    model = load_model(bundle, device="cpu")
+    card = {**model.card, "metrics": {**model.card.get("metrics", {}), "report": report}}
+    update_card(locate(bundle), card=card, model_card_markdown=_card_text(model, card))
+
+
+def _card_text(model: IntegratedCell, card: Mapping[str, Any]) -> str:
+    kind = "simulated cells" if card["simulated"] else "segmented cells"
+    description = (
+        f"Predicts where {', '.join(model.config.structures)} most probably lie in a cell, from its membrane and "
+        f'DNA. The two-phase conditional adversarial autoencoder of "Building a 3D Integrated Cell", fitted on {kind}.'
+    )
+    return model_card(model.name, description, card, latent=model.latent, landmarks=model.landmarks)

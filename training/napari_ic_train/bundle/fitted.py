@@ -1,0 +1,119 @@
+"""A finished run as a model, with what is measured of it once: its latent statistics and its landmarks.
+
+They are kept in the run's ``landmarks`` folder, in the files a bundle has them in, with what they were measured
+of; other weights or other cells are measured again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from napari_ic_train.bundle.landmarks import stage_landmarks
+from napari_ic_train.bundle.latent_statistics import latent_statistics
+from napari_ic_train.config import read_config
+from napari_ic_train.data.store import CellStore
+from napari_ic_train.fit.trainer import fitted_conditional, fitted_reference
+from napari_integrated_cell.model import archive
+from napari_integrated_cell.model.integrated_cell import IntegratedCell
+from napari_integrated_cell.model.latent import METRIC, Landmark, LatentStatistics, checked_metric
+from napari_integrated_cell.model.latent_files import (
+    LANDMARKS,
+    landmark_files,
+    read_landmarks,
+    read_statistics,
+    statistics_files,
+)
+
+Progress = Callable[[int, int, str], None]
+
+FOLDER = "landmarks"
+MEASURED = "measured.json"
+
+
+def fitted_model(run: str | Path, *, name: str | None = None) -> IntegratedCell:
+    """The four networks that remain of a run, on the CPU; ValueError if a phase is not finished."""
+    config = read_config(Path(run) / "config.yaml")
+    reference, conditional = fitted_reference(run), fitted_conditional(run)
+    return IntegratedCell(
+        config.model, reference.enc, reference.dec, conditional.enc, conditional.dec, name=name
+    )
+
+
+def measure(
+    model: IntegratedCell,
+    store: CellStore,
+    run: str | Path,
+    *,
+    metric: str | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Give a run's model its latent statistics and landmarks: those kept in the run, or newly measured and kept.
+
+    Parameters
+    ----------
+    model : IntegratedCell
+        The run's, on the device to use; gets ``latent`` and ``landmarks``.
+    store : CellStore
+        What it was fitted on, both sides of the split.
+    run : path-like
+        The run's folder.
+    metric : str, optional
+        Of the landmarks; left out, that of the landmarks kept, or cityblock.
+    progress : callable, optional
+        Called with (done, total, what).
+
+    Raises
+    ------
+    ValueError
+        If there is no such metric, or the store does not hold the model's cells.
+    """
+    if metric is not None:
+        checked_metric(metric)
+    config = model.config
+    if store.box != config.box or store.structures != config.structures:
+        raise ValueError(
+            f"{store.path} holds cells of {', '.join(store.structures)} on a grid of {store.box}, but the run's model "
+            f"is of {', '.join(config.structures)} on {config.box}: give the store that it was fitted on."
+        )
+    folder, measured = Path(run) / FOLDER, _measured(model, store)
+    latent, landmarks = _kept(folder, measured, model)
+    fresh = latent is None or landmarks is None
+    if latent is None:
+        latent = latent_statistics(model, store, progress)
+    if landmarks is None or (metric is not None and any(mark.metric != metric for mark in landmarks)):
+        landmarks, fresh = stage_landmarks(model, store, metric=metric or METRIC, progress=progress), True
+    model.latent, model.landmarks = latent, landmarks
+    if fresh:
+        facts = (MEASURED, (json.dumps(measured, indent=2) + "\n").encode())
+        archive.write(folder, [facts, *statistics_files(latent), *landmark_files(landmarks)])
+
+
+def _measured(model: IntegratedCell, store: CellStore) -> dict[str, str]:
+    """What a measurement belongs to: digests of the weights and of the cells with their splits and stages."""
+    weights = hashlib.sha256()
+    for network in model.networks.values():
+        for name, tensor in network.state_dict().items():
+            weights.update(name.encode())
+            weights.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    columns = [name for name in ("CellId", "structure", "stage", "split") if name in store.table]
+    table = store.table[columns].to_csv(index=False)
+    return {"weights": weights.hexdigest(), "cells": hashlib.sha256(table.encode()).hexdigest()}
+
+
+def _kept(
+    folder: Path, measured: dict[str, str], model: IntegratedCell
+) -> tuple[LatentStatistics | None, tuple[Landmark, ...] | None]:
+    """What was measured before of the same weights and cells; None for what is not there or broken."""
+    if not (folder / MEASURED).is_file():
+        return None, None
+    try:
+        with archive.opened(folder, MEASURED) as kept:
+            if json.loads(kept.read(MEASURED)) != measured:
+                return None, None
+            landmarks = read_landmarks(kept, model.config) if kept.holds(LANDMARKS) else None
+            return read_statistics(kept, model.config), landmarks
+    except ValueError:
+        return None, None

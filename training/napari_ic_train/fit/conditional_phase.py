@@ -1,0 +1,131 @@
+"""Phase 2, Algorithm 2: where a structure lies, given the cell and its nucleus (section 2.2)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from napari_ic_train.fit.losses import (
+    decoder_deception_loss,
+    decoding_discriminator_loss,
+    encoding_discriminator_loss,
+    latent_loss,
+    reconstruction_loss,
+    structure_loss,
+)
+from napari_ic_train.fit.phase import ForwardPass, Phase, leaf
+from napari_integrated_cell.model.networks import ConditionalNetworks
+
+
+class ConditionalPhase(Phase):
+    """Enc^{r,s}, Dec^{r,s}, EncD^s and DecD^{r,s} in training; ``step(x, y, z_ref)`` turns Algorithm 2 once.
+
+    ``x`` holds images (N, R + 1, Z, Y, X) in [0, 1], structure last; ``y`` (N,) the structures' indices, from
+    0; ``z_ref`` (N, n_ref) the latent positions that phase 1's encoder, in eval mode, gives their references.
+
+    Notes
+    -----
+    What is generated follows ``config.generated``:
+
+    ``"paper"``
+        Dec(Ẑ^r, Ỹ, Z̃^s): every cell of the batch keeps its shape ẑ^r and is given a structure ỹ and a z̃^s
+        that are drawn; ỹ from the batch's own structures, shuffled. One set of images serves DecD and the
+        decoder.
+    ``"paper-code"``
+        The published code shows DecD Dec(Ẑ^r, Ŷ, Z̃^s), and judges the decoder by another set,
+        Dec(Z̃^r, Ỹ, Z̃^s) with z^r drawn too.
+
+    Algorithm 2 then has the decoder pass generated images off as Y; what is meant is the structure each was
+    made for, Ỹ, for by Y the decoder would learn to disregard the structure it is asked for.
+
+    With ``config.decoded_at="target"`` Y and phase 1's z^r stand for ŷ and ẑ^r in all that is decoded, and the images
+    teach the encoder by z^s alone.
+
+    Per step are drawn the order of ỹ, z̃^s, with ``config.mode_share`` which cells are decoded at z^s = 0 and, for
+    ``"paper-code"``, z̃^r; then DecD's noise on observed, decoded and generated images, and on those for the decoder
+    where they are others.
+    """
+
+    name: ClassVar[str] = "conditional"
+    own_losses: ClassVar[tuple[str, ...]] = ("structure", "latent")
+    networks: ConditionalNetworks
+    class_weights: Tensor | None = None
+    """Weight of each structure's cells in the encoder's label loss (equation 9), (K,); none in the paper."""
+    light_weights: Tensor | None = None
+    """Weight of each structure's own channel in L_x (equation 13), (K,); none in the paper."""
+
+    @property
+    def mode_share(self) -> float:
+        """Share of the cells that are decoded at z^s = 0 now."""
+        return self.config.mode_share * (self.done if self.config.mode_share_grows else 1.0)
+
+    def forward(self, *batch: Tensor, judge: bool) -> ForwardPass:
+        """Images (N, R + 1, Z, Y, X), labels (N,) and targets (N, n_ref) through the networks."""
+        x, y, z_ref_target = batch
+        enc, dec, enc_d, dec_d = self.networks
+        scaling, model = self.config.loss_scaling, self.config.model
+        as_code = self.config.generated == "paper-code"
+
+        at_target = self.config.decoded_at == "target"
+        y_logits, z_ref, z_struct = enc(x, z_ref_target if at_target else None)
+        code: tuple[Tensor, ...] = (z_struct.to(x.dtype),)
+        if not at_target:
+            code = (*code, y_logits.to(x.dtype).softmax(1), z_ref.to(x.dtype))
+        code_leaves = tuple(leaf(part) for part in code)
+        z_observed, *predicted = code_leaves
+        y_decoded, z_ref_decoded = predicted or (F.one_hot(y, model.n_structures).to(x.dtype), z_ref_target)
+
+        y_drawn = self.draws.shuffled(y)
+        z_drawn = self.draw(len(x), model.n_struct, like=x)
+        y_gen = torch.full_like(y, model.n_structures)
+
+        z_decoded = z_observed
+        if self.config.mode_share:
+            at_mode = self.draws.chance(len(x), self.mode_share).to(x.device)
+            z_decoded = z_observed.masked_fill(at_mode[:, None], 0)
+        logits = dec.logits(y_decoded, z_ref_decoded, z_decoded)
+        u_drawn, u_observed = enc_d(z_drawn), enc_d(z_observed)
+        losses = {
+            "reconstruction": reconstruction_loss(
+                logits,
+                x,
+                last_channel_weight=self.config.structure_channel_weight,
+                cell_weights=None if self.light_weights is None else self.light_weights[y],
+            ),
+            "structure": structure_loss(y_logits, y, self.class_weights),
+            "latent": latent_loss(z_ref, z_ref_target),
+            "encoder_deception": structure_loss(u_observed, y_gen),
+            "encoding_discriminator": encoding_discriminator_loss(
+                structure_loss(u_drawn, y_gen), structure_loss(u_observed, y), scaling
+            ),
+        }
+        if not judge:
+            return ForwardPass(losses, code, code_leaves, (), ())
+
+        decoded = logits.sigmoid()
+        y_drawn_one_hot = F.one_hot(y_drawn, model.n_structures).to(x.dtype)
+        if as_code:
+            with torch.no_grad():
+                x_shown = dec(y_decoded, z_ref_decoded, z_drawn)
+            generated = dec(y_drawn_one_hot, self.draw(len(x), model.n_ref, like=x), z_drawn)
+        else:
+            generated = dec(y_drawn_one_hot, z_ref_decoded.detach(), z_drawn)
+        x_decoded, x_generated = leaf(decoded), leaf(generated)
+
+        u_x, u_decoded = dec_d(x), dec_d(x_decoded)
+        u_shown = dec_d(x_shown) if as_code else None
+        u_generated = dec_d(x_generated)
+
+        losses["decoder_deception"] = decoder_deception_loss(
+            structure_loss(u_decoded, y), structure_loss(u_generated, y_drawn), scaling
+        )
+        losses["decoding_discriminator"] = decoding_discriminator_loss(
+            structure_loss(u_x, y),
+            structure_loss(u_decoded, y_gen),
+            structure_loss(u_generated if u_shown is None else u_shown, y_gen),
+            scaling,
+        )
+        return ForwardPass(losses, code, code_leaves, (decoded, generated), (x_decoded, x_generated))

@@ -1,0 +1,270 @@
+"""Both phases, each from its cells to its fitted networks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_ic_train.config import TrainingConfig
+from napari_ic_train.fit.batch_norm import synchronise_batch_norm
+from napari_ic_train.fit.batches import (
+    Cells,
+    Indices,
+    Load,
+    check_cells,
+    epoch_batches,
+    flipped,
+    reference_targets,
+)
+from napari_ic_train.fit.conditional_phase import ConditionalPhase
+from napari_ic_train.fit.distributed import World
+from napari_ic_train.fit.first_weights import predict_mean, take_over
+from napari_ic_train.fit.light import mean_intensity, structure_light, weights_by_light
+from napari_ic_train.fit.loop import Batch, EpochProgress, Job, TrainingDiverged, run_phase
+from napari_ic_train.fit.measures import Measure, measure
+from napari_ic_train.fit.phase import These, initialised
+from napari_ic_train.fit.precision import running_config
+from napari_ic_train.fit.reference_phase import ReferencePhase
+from napari_ic_train.run.folder import fitted_conditional, fitted_reference, open_run
+from napari_ic_train.run.watching import Watcher
+from napari_integrated_cell.model.networks import (
+    ConditionalNetworks,
+    ReferenceEncoder,
+    ReferenceNetworks,
+    conditional_networks,
+    reference_networks,
+)
+from napari_integrated_cell.model.runtime import CancelToken, choose_device
+
+__all__ = [
+    "Cells",
+    "EpochProgress",
+    "TrainingDiverged",
+    "fit_conditional",
+    "fit_reference",
+    "fitted_conditional",
+    "fitted_reference",
+]
+
+MEASURED = 256
+"""Training cells whose codes are measured where none are held out."""
+
+
+def fit_reference(
+    cells: Cells,
+    config: TrainingConfig,
+    out: str | Path,
+    *,
+    device: str = "auto",
+    resume: bool = False,
+    progress: EpochProgress | None = None,
+    cancel: CancelToken | None = None,
+    held_out: Cells | None = None,
+    watchers: Sequence[Watcher] = (),
+    world: World | None = None,
+) -> ReferenceNetworks:
+    """Phase 1 (Algorithm 1): fit Enc^r, Dec^r, EncD^r and DecD^r.
+
+    Parameters
+    ----------
+    cells : Cells
+        The training cells, in the model's box.
+    config : TrainingConfig
+        The whole run's configuration; it is kept as ``config.yaml``.
+    out : path
+        The run's folder. This phase writes ``reference/losses.csv`` and ``reference/*.safetensors``.
+    device : {"auto", "cpu", "cuda", "mps"}
+        Where to train.
+    resume : bool
+        Go on from the last checkpoint, if there is one; on a CPU the result is that of an unbroken run to
+        the bit.
+    progress : callable, optional
+        Called after each epoch.
+    cancel : CancelToken, optional
+        Looked at before each batch; a checkpoint is written before `Cancelled` is raised.
+    held_out : Cells, optional
+        Unseen cells to measure after each epoch; the best checkpoint is the one that reconstructs them best.
+    watchers : sequence of Watcher
+        Told about every batch and epoch.
+    world : World, optional
+        The processes to train with, which then choose the device; this process alone when left out.
+
+    Returns
+    -------
+    ReferenceNetworks
+        In eval mode.
+
+    Raises
+    ------
+    ValueError
+        If cells and model do not match, or the folder holds another run.
+    TrainingDiverged
+        If a loss became NaN or infinite.
+    Cancelled, OSError
+        As said above; where the disk is full or away.
+    """
+    world = world or World(choose_device(device))
+    folder = _opened(out, config, "reference", resume, world)
+    check_cells(cells, config)
+    weights, draws, order = _seeds(config.seed, "reference")
+    networks = initialised(reference_networks(config.model), _generator(weights))
+    if config.mean_bias:
+        predict_mean(networks.dec, mean_intensity(cells))
+    phase = ReferencePhase(
+        running_config(config, world), _on(networks, world), _generator(draws, world.device)
+    )
+
+    def reading(cells: Cells) -> Load:
+        return lambda indices, flips: (flipped(cells.references(indices), flips),)
+
+    def plan(epoch: int) -> list[Batch]:
+        flips = config.in_phase("reference", "augment_flips")
+        return epoch_batches(len(cells), config.batch_size, flips=flips, seed=order, epoch=epoch)
+
+    load = reading(cells)
+    measured = (
+        _measure(cells, load) if held_out is None else _measure(held_out, reading(held_out), held_out=True)
+    )
+    run_phase(Job(phase, config.reference, plan, load, folder, world, measured, watchers, progress, cancel))
+    return _eval(phase.networks)
+
+
+def fit_conditional(
+    cells: Cells,
+    config: TrainingConfig,
+    out: str | Path,
+    *,
+    encoder: ReferenceEncoder | None = None,
+    device: str = "auto",
+    resume: bool = False,
+    progress: EpochProgress | None = None,
+    cancel: CancelToken | None = None,
+    held_out: Cells | None = None,
+    watchers: Sequence[Watcher] = (),
+    world: World | None = None,
+) -> ConditionalNetworks:
+    """Phase 2 (Algorithm 2): fit Enc^{r,s}, Dec^{r,s}, EncD^s and DecD^{r,s}.
+
+    Parameters
+    ----------
+    encoder : ReferenceEncoder, optional
+        Phase 1's; left out, that of the finished phase 1 in ``out``. The targets z^r are what it gives in
+        eval mode, computed once.
+    cells, config, out, device, resume, progress, cancel, held_out, watchers, world
+        As in `fit_reference`.
+
+    Returns
+    -------
+    ConditionalNetworks
+        In eval mode.
+
+    Raises
+    ------
+    ValueError
+        As in `fit_reference`, and if phase 1 is not finished.
+    TrainingDiverged, Cancelled, OSError
+        As in `fit_reference`.
+    """
+    world = world or World(choose_device(device))
+    folder = _opened(out, config, "conditional", resume, world)
+    check_cells(cells, config)
+    if encoder is None:
+        encoder = fitted_reference(out).enc
+    weights, draws, order = _seeds(config.seed, "conditional")
+    networks = initialised(conditional_networks(config.model), _generator(weights))
+    if config.mean_bias:
+        predict_mean(networks.dec, mean_intensity(cells))
+    if config.warm_start:
+        take_over(networks, fitted_reference(out))
+    phase = ConditionalPhase(
+        running_config(config, world), _on(networks, world), _generator(draws, world.device)
+    )
+    if config.class_weights == "inverse":
+        counts = np.bincount(cells.labels, minlength=config.model.n_structures).clip(1)
+        phase.class_weights = torch.from_numpy(len(cells) / (len(counts) * counts)).to(
+            world.device, torch.float32
+        )
+    if config.light_weights != "none":
+        light = structure_light(cells, config.model.n_structures)
+        phase.light_weights = weights_by_light(light, config.light_weights).to(world.device)
+    encoder.to(world.device)
+
+    def reading(cells: Cells) -> Load:
+        targets = reference_targets(cells, encoder, config, cancel, world)
+        labels = torch.from_numpy(np.asarray(cells.labels, dtype=np.int64))
+
+        def load(indices: Indices, flips: Indices) -> tuple[Tensor, ...]:
+            return flipped(cells.images(indices), flips), labels[indices], targets[indices, flips]
+
+        return load
+
+    balanced_by = np.asarray(cells.labels) if config.sampling == "balanced" else None
+
+    def plan(epoch: int) -> list[Batch]:
+        return epoch_batches(
+            len(cells),
+            config.batch_size,
+            flips=config.in_phase("conditional", "augment_flips"),
+            seed=order,
+            epoch=epoch,
+            balanced_by=balanced_by,
+        )
+
+    load = reading(cells)
+    measured = (
+        _measure(cells, load) if held_out is None else _measure(held_out, reading(held_out), held_out=True)
+    )
+    run_phase(Job(phase, config.conditional, plan, load, folder, world, measured, watchers, progress, cancel))
+    return _eval(phase.networks)
+
+
+def _opened(out: str | Path, config: TrainingConfig, phase: str, resume: bool, world: World) -> Path:
+    """The phase's folder, which the first process makes and all can see.
+
+    Raises
+    ------
+    ValueError
+        As `open_run` does, and if this process's machine does not see the folder.
+    """
+    folder = world.first(lambda: open_run(Path(out), config, phase, resume))
+    if not folder.is_dir():
+        raise ValueError(
+            f"The first process made {folder}, but this machine does not see it: "
+            "keep the run on a file system that all machines share."
+        )
+    return folder
+
+
+def _measure(cells: Cells, load: Load, *, held_out: bool = False) -> Measure:
+    """Measures unseen cells, or the codes of some of those that are trained on."""
+    n_cells = len(cells) if held_out else min(len(cells), MEASURED)
+    return lambda phase: measure(phase, load, n_cells, held_out=held_out)
+
+
+def _seeds(seed: int, phase: str) -> tuple[int, int, int]:
+    """Independent seeds of a phase: of its first weights, of its draws, of its order of cells."""
+    sequence = np.random.SeedSequence([seed, ("reference", "conditional").index(phase)])
+    weights, draws, order = (int(word) for word in sequence.generate_state(3))
+    return weights, draws, order
+
+
+def _generator(seed: int, device: torch.device | str = "cpu") -> torch.Generator:
+    return torch.Generator(device).manual_seed(seed)
+
+
+def _on(networks: These, world: World) -> These:
+    for network in networks:
+        network.to(world.device)
+        if world.size > 1:
+            synchronise_batch_norm(network, world.device)
+    return networks
+
+
+def _eval(networks: These) -> These:
+    for network in networks:
+        network.eval()
+    return networks

@@ -1,0 +1,138 @@
+"""How a run stands, read from its folder alone: from another terminal, or another machine."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from napari_ic_train.config import read_config
+from napari_ic_train.fit.checkpoint import checkpoints, read_position
+from napari_ic_train.run.folder import CONFIG, best_epoch, read_losses
+from napari_ic_train.run.record import NOW, process_began, read_json, read_record
+from napari_ic_train.run.watching import duration
+
+
+@dataclass(frozen=True)
+class PhaseStatus:
+    """One phase's: epochs done of how many, the last epoch's figures, the best epoch, the last checkpoint."""
+
+    name: str
+    epochs_done: int
+    epochs: int
+    last: dict[str, str] = field(default_factory=dict)
+    best_epoch: int | None = None
+    checkpoint: str | None = None
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """A run's: its phases, what it is doing (``now.json``), its last sitting, and whether its process lives.
+
+    ``alive`` is None where that cannot be told from this machine.
+    """
+
+    run: str
+    phases: tuple[PhaseStatus, ...]
+    now: dict[str, Any]
+    sitting: dict[str, Any]
+    alive: bool | None
+    heard: float | None
+    warnings: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        """All of it for a person."""
+        lines = [f"{self.run}: {self._state()}"]
+        for phase in self.phases:
+            lines.append(f"{phase.name} phase: {phase.epochs_done} of {phase.epochs} epochs")
+            skipped = ("epoch", "warnings")
+            figures = [
+                f"{name} {value}" for name, value in phase.last.items() if value and name not in skipped
+            ]
+            if figures:
+                lines.append("  last epoch: " + "  ".join(figures))
+            if phase.best_epoch is not None:
+                lines.append(f"  best on held-out cells: epoch {phase.best_epoch}")
+            if phase.checkpoint is not None:
+                lines.append(f"  last checkpoint: {phase.checkpoint}")
+        if self.now and self.alive is not False:
+            now = self.now
+            within = f", batch {now['batch']} of {now['batches']}" if now.get("batches") else ""
+            lines.append(
+                f"now: {now['phase']} epoch {now['epoch']} of {now['epochs']}{within}, "
+                f"{now['cells_per_second']:.1f} cells/s, {duration(now['seconds_left'])} left in this phase"
+            )
+        lines.extend(f"warning: {sentence}" for sentence in self.warnings)
+        if self.alive is False and self.sitting.get("outcome") != "finished" and "continue" in self.sitting:
+            lines.append(f"continue it with: {self.sitting['continue']}")
+        return lines
+
+    def _state(self) -> str:
+        outcome = str(self.sitting.get("outcome", "not on record"))
+        place = f"process {self.sitting.get('pid')} on {self.sitting.get('host')}"
+        if outcome != "running":
+            return outcome
+        if self.alive is None:
+            heard = "never" if self.heard is None else f"{duration(self.heard)} ago"
+            return f"running elsewhere ({place}), last heard of {heard}"
+        return f"running ({place})" if self.alive else f"dead: {place} ended without a word"
+
+
+def run_status(run: str | Path) -> RunStatus:
+    """How the run in a folder stands.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds no run.
+    """
+    run = Path(run)
+    if not (run / CONFIG).is_file():
+        raise ValueError(f"{run} holds no run: it has no {CONFIG}.")
+    config = read_config(run / CONFIG)
+    phases = (
+        _phase(run / "reference", config.reference.epochs),
+        _phase(run / "conditional", config.conditional.epochs),
+    )
+    now, sittings = read_json(run / NOW), read_record(run)
+    last = sittings[-1] if sittings else {}
+    heard = None
+    if "time" in now:
+        heard = (datetime.now(UTC) - datetime.fromisoformat(now["time"])).total_seconds()
+    rows = [phase.last for phase in phases if phase.last]
+    warnings = tuple(filter(None, rows[-1].get("warnings", "").split("; "))) if rows else ()
+    return RunStatus(str(run), phases, now, last, _lives(last, heard), heard, warnings)
+
+
+def _phase(folder: Path, epochs: int) -> PhaseStatus:
+    saved = checkpoints(folder)
+    done = read_position(saved[-1]).epoch if saved else 0
+    rows = [row for row in read_losses(folder) if int(row["epoch"]) <= done]
+    return PhaseStatus(
+        folder.name,
+        done,
+        epochs,
+        rows[-1] if rows else {},
+        best_epoch(folder),
+        str(saved[-1]) if saved else None,
+    )
+
+
+def _lives(sitting: dict[str, Any], heard: float | None) -> bool | None:
+    """Whether the process of a sitting is there; from another machine only what it wrote lately tells."""
+    if sitting.get("outcome") != "running":
+        return False
+    if sitting.get("host") != socket.gethostname():
+        return None
+    pid = int(sitting["pid"])
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # it is another user's
+    began = process_began(pid)
+    return began == sitting.get("process_began")
