@@ -1,34 +1,20 @@
 """What is known of a model's latent spaces: how its training cells lie in them, and one landmark per stage.
 
-The ways from one position to another (:mod:`~.paths`) may be had from here too. Needs no torch.
+This module does not import torch.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Self
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from napari_integrated_cell.walk.paths import great_circle_path, radial_path, straight_path
-
-__all__ = [
-    "FEW_CELLS",
-    "METRIC",
-    "METRICS",
-    "Landmark",
-    "LatentDistribution",
-    "LatentStatistics",
-    "checked_metric",
-    "great_circle_path",
-    "medoid",
-    "radial_path",
-    "straight_path",
-]
-
-Floats = NDArray[np.float32]
+from napari_integrated_cell.arrays import Floats
 
 FEW_CELLS = 3
 """With fewer cells than these a medoid is one of two equals, or the only cell there is."""
@@ -176,3 +162,14 @@ def checked_metric(metric: str) -> str:
     if metric not in METRICS:
         raise ValueError(f"There is no metric {metric!r}: choose {', '.join(METRICS)}.")
     return metric
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """Return a path of :mod:`~napari_integrated_cell.walk.paths`, which version 0.1 had here too."""
+        if name not in ("radial_path", "great_circle_path", "straight_path"):
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        new = "napari_integrated_cell.walk.paths"
+        warnings.warn(f"{__name__}.{name} is deprecated: import {new}.{name} instead.", DeprecationWarning, 2)
+        return getattr(import_module(new), name)
