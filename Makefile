@@ -1,8 +1,8 @@
-# Every target works alone, from a fresh clone, and again. PYTHON=python3.12 picks the interpreter that .venv is made
-# with; ARGS="..." is handed on to the command behind a target.
+# Every target works alone, in a fresh clone, and can be repeated. PYTHON=python3.12 chooses the interpreter for .venv.
+# ARGS="..." is passed on to the command of a target.
 BIN := .venv/bin
 SET_UP_FROM := pyproject.toml constraints.txt scripts/set-up
-# Test files run side by side where there is more than one core, each process on a screen of its own.
+# If there is more than one core, two processes share the test files. Each has its own virtual screen.
 WORKERS ?= $(shell [ "$$(nproc 2>/dev/null || echo 1)" -gt 1 ] && echo 2 || echo 1)
 ON_A_SCREEN := scripts/with-screen $(BIN)/python
 
@@ -11,15 +11,15 @@ ON_A_SCREEN := scripts/with-screen $(BIN)/python
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
-help: ## Show this
+help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; \
 		do printf '  make %-11s %s\n' "$$name" "$$what"; done
 
-demo: .venv/.set-up ## Set up, then integrate a simulated cell: in napari, or into demo-out/ where there is no display
-	@if scripts/system-libraries; then windowless=; else windowless=--headless; echo 'Going on without a window.'; fi; \
+demo: .venv/.set-up ## Install, then integrate a simulated cell: in napari, or into demo-out/ if there is no display
+	@if scripts/system-libraries; then windowless=; else windowless=--headless; echo 'Continuing without a window.'; fi; \
 		set -x; $(BIN)/napari-ic demo --out demo-out $$windowless $(ARGS)
 
-test: .venv/.set-up-for-tests ## Set up, then run every test on a virtual screen
+test: .venv/.set-up-for-tests ## Install, then run all tests on a virtual screen
 	@scripts/system-libraries --virtual-screen
 ifeq ($(WORKERS),1)
 	@$(ON_A_SCREEN) -m pytest $(ARGS)
@@ -28,7 +28,7 @@ else
 		--tx '$(WORKERS)*popen//execmodel=main_thread_only//python=$(ON_A_SCREEN)' $(ARGS)
 endif
 
-lint: .venv/.set-up-for-tests ## Check format, style, types, the direction of imports, and the manifest
+lint: .venv/.set-up-for-tests ## Check format, style, types, direction of imports, and the napari manifest
 	@scripts/system-libraries
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -36,27 +36,27 @@ lint: .venv/.set-up-for-tests ## Check format, style, types, the direction of im
 	$(BIN)/lint-imports
 	$(BIN)/npe2 validate --imports napari-integrated-cell
 
-format: .venv/.set-up-for-tests ## Format the code and mend what ruff can mend
+format: .venv/.set-up-for-tests ## Format the code and correct what ruff can correct
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 demo-model: .venv/.set-up-for-training ## Train the demo model again, on simulated cells, into runs/demo
 	$(BIN)/napari-ic-train demo-model --out runs/demo $(ARGS)
 
-bench: .venv/.set-up-for-tests ## Run the benchmarks, one after the other
+bench: .venv/.set-up-for-tests ## Run all benchmarks, one after the other
 	@set -e; for benchmark in benchmarks/*.py; do (set -x; $(BIN)/python "$$benchmark" $(ARGS)); done
 
-pins: ## Resolve constraints.txt again for Python 3.11 and later, keeping what still fits
+pins: ## Resolve constraints.txt again for Python 3.11 and later; keep every version that still fits
 	$(or $(PYTHON),python3) -m venv build/pins
 	build/pins/bin/pip install --quiet uv
 	build/pins/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --all-extras \
 		--group test --group lint --no-annotate --quiet --custom-compile-command 'make pins' --output-file constraints.txt
 
-clean: ## Remove .venv and everything else that was made here, runs/ excepted
+clean: ## Remove .venv and everything else that was built here, except runs/
 	rm -rf .venv build dist demo-out .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find src training tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The stamps lie in .venv, so they go when it goes.
+# These stamp files are in .venv, so they disappear when it is removed.
 .venv/.set-up: $(SET_UP_FROM)
 	scripts/set-up
 	@touch $@

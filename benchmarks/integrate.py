@@ -1,6 +1,7 @@
-"""How much faster `IntegratedCell.integrate` is than the loop of Algorithm 3 taken literally, on this machine.
+"""Compare `IntegratedCell.integrate` with the literal loop of Algorithm 3 on this machine.
 
-Both run in this process, interleaved, on the same cell; medians are compared, and the answers with them.
+Both run in this process, in turn, on the same cell. The script prints the median times, their ratio and the largest
+difference between the two results.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from napari_integrated_cell.model.integrated_cell import IntegratedCell
 
 
 def literal(model: IntegratedCell, x_ref: torch.Tensor) -> dict[str, np.ndarray]:
-    """Algorithm 3 as printed: encode once, then one decoder pass per structure, in the default layout."""
+    """Run Algorithm 3 as printed: encode once, then decode each structure in the default memory layout."""
     dec = model.dec_cond
     with torch.inference_mode():
         z_ref = model.enc_ref(x_ref)
@@ -34,7 +35,7 @@ def literal(model: IntegratedCell, x_ref: torch.Tensor) -> dict[str, np.ndarray]
 
 
 def median_seconds(calls: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median time of each call, the calls taken in turn so that a busy moment hits them alike."""
+    """Return the median time of each call. The calls alternate, so that a busy moment affects all of them."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(repeats + 1):
         for name, call in calls.items():
@@ -51,7 +52,7 @@ def main() -> None:
     arguments.add_argument("--repeats", type=int, default=15)
     given = arguments.parse_args()
     config = preset(given.preset)
-    # Two models of the same weights: ours is laid out channels last, the plain one is not.
+    # Both models have the same weights. Ours is stored channels last, the plain one is not.
     ours, plain = IntegratedCell.untrained(config), IntegratedCell.untrained(config)
     for network in plain.networks.values():
         network.to(memory_format=torch.contiguous_format)

@@ -1,14 +1,19 @@
-"""How soon the window shows what a slider of the dock "Latent explorer" asks for, and how often a second.
+"""Measure how fast the window follows a slider of the dock "Latent explorer": pictures a second, and latency.
 
-A slider is dragged back and forth by events as a mouse sends them, 125 a second, with membrane, DNA and two
-structures shown. A picture counts when the window's contents have been put on the screen (Qt's ``frameSwapped``
-of the canvas) with another position than before; its latency runs from the slider's event to that moment.
+The script drags a slider to and fro with 125 events a second, as a mouse does. Membrane, DNA and two structures are
+shown. A picture counts when the canvas is on the screen (Qt's ``frameSwapped``) with a new position. Its latency is the
+time from the slider's event to that moment.
 
-Beside it, in the same window and with the same drag: the same dock with every position decoded, none blended; a plain
-handler that decodes every channel and sets the layers' data on the spot; and one that removes the layers and adds new
-ones. How many cells were decoded for the dock's pictures is printed too, and how far a blend is from its cell.
+Four ways are compared in the same window with the same drag:
 
-Needs a display: on a machine without one, ``scripts/with-screen python benchmarks/slider.py``.
+- the dock;
+- the dock without blends: every position is decoded;
+- a plain handler that decodes every channel and sets the data of the layers;
+- a plain handler that removes the layers and adds new ones.
+
+The script also prints how many cells the dock decoded, and the error of a blend half-way between two cells.
+
+It needs a display. Without one, run ``scripts/with-screen python benchmarks/slider.py``.
 """
 
 from __future__ import annotations
@@ -26,20 +31,23 @@ _EVENT = 8  # ms between two events of a mouse
 
 
 class Watch:
-    """When each position was asked for, and when it was seen. Made before those who answer, so as to hear first."""
+    """Records when each position was requested and shown. Create it first, so that it receives each event first."""
 
     def __init__(self, session: Any) -> None:
         self._asked: dict[int, tuple[float, Any]] = {}
         self._last: Any = None
         self.latencies: list[float] = []
         self.showing: Callable[[], Any] = lambda: None
-        session.events.position.connect(self._hear)
+        session.scene.events.position.connect(self._hear)
 
     def _hear(self, position: Any) -> None:
-        self._asked[id(position)] = (time.perf_counter(), position)  # kept, so that its id stays its own
+        self._asked[id(position)] = (
+            time.perf_counter(),
+            position,
+        )  # keep a reference, so that no other object gets its id
 
     def seen(self) -> None:
-        """Something has been put on the screen."""
+        """Record that the canvas has been drawn."""
         position = self.showing()
         if position is not self._last and id(position) in self._asked:
             self.latencies.append(time.perf_counter() - self._asked[id(position)][0])
@@ -47,7 +55,7 @@ class Watch:
 
 
 def drag(slider: Any, seconds: float) -> None:
-    """Hold the slider's handle and move it to and fro."""
+    """Press the slider's handle and move it to and fro."""
     from qtpy.QtCore import QEventLoop, QTimer
 
     loop, begun = QEventLoop(), time.perf_counter()
@@ -77,7 +85,7 @@ def rest(app: Any, seconds: float) -> None:
 
 
 def blend_errors(model: Any, axes: Any, shown: tuple[str, ...], step: float) -> dict[str, float]:
-    """Root mean squares, along the first axis from -2 to 2: of a blend's error half-way, over that of the change."""
+    """Return, for each channel, the RMS error of a blend half-way, over the RMS change from -2 to 2 on the first axis."""
     import numpy as np
 
     from napari_integrated_cell.latent.position import Position, decode
@@ -123,7 +131,7 @@ def main() -> int:
     session = session_of(viewer)
     session.choose_model(given.model)
     shown = ("membrane", "dna", *given.structures.split(","))
-    session.shown = shown
+    session.scene.shown = shown
     watch = Watch(session)
     dock = ExploreWidget(viewer)
     viewer.window.add_dock_widget(dock, name="Latent explorer")
@@ -187,24 +195,24 @@ def main() -> int:
     step, key_frames.STEP = key_frames.STEP, 0.0
     measure("every position decoded", lambda: scene.showing)
     key_frames.STEP = step
-    viewer.layers.clear()  # the explorer has nothing to show any more, and decodes nothing
+    viewer.layers.clear()  # the explorer then shows nothing and decodes nothing
     add(decode(model, scene.showing, everything))
     for name, handler in (("plain, in place", in_place), ("plain, new layers", new_layers)):
-        session.events.position.connect(handler)
+        session.scene.events.position.connect(handler)
         measure(name, lambda: answered[0])
-        session.events.position.disconnect(handler)
+        session.scene.events.position.disconnect(handler)
     viewer.close()
     ours = results["latent explorer"]
     print(f"for the {len(ours)} pictures of the latent explorer {n_decoded} cells were decoded")
     for channel, share in blend_errors(model, axes_of(session), shown, step).items():
         print(
-            f"half-way between two of them {channel} is off by {100 * share:.1f} % of what the drag changes"
+            f"half-way between two of them, {channel} is wrong by {100 * share:.1f} % of the change during the drag"
         )
     for name in ("plain, in place", "plain, new layers"):
         theirs = results[name]
         print(
             f"against {name!r}: {len(ours) / len(theirs):.1f} times the updates, "
-            f"{statistics.median(theirs) / statistics.median(ours):.1f} times as soon"
+            f"{statistics.median(theirs) / statistics.median(ours):.1f} times shorter latency"
         )
     return 0
 
