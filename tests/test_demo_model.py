@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_ic_train.bundle.model_card import TARGETS, verdicts
 from napari_ic_train.config import preset
 from napari_ic_train.evaluation.localisation import score_real_field, score_simulated
-from napari_ic_train.evaluation.model_card import TARGETS, verdicts
 from napari_integrated_cell.model.bundle import load_model
 from napari_integrated_cell.model.catalogue import locate, read_model_card
 from napari_integrated_cell.vocabulary import STAGE_NAMES, STRUCTURE_NAMES

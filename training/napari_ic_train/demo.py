@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from napari_ic_train.bundle.cells import bundle_cells
-from napari_ic_train.bundle.export import export_bundle, hardware, score_bundle
+from napari_ic_train.bundle.export import export_bundle, hardware
 from napari_ic_train.bundle.variation import measure_bundle
 from napari_ic_train.config import TrainingConfig, preset
 from napari_ic_train.data.prepare import prepare
 from napari_ic_train.data.store import TABLE, CellStore
+from napari_ic_train.evaluation.card_scores import score_bundle
 from napari_ic_train.fit.checkpoint import checkpoints
 from napari_ic_train.fit.fit_store import fit_store
 from napari_integrated_cell.integration import model_box

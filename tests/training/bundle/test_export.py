@@ -19,10 +19,10 @@ from typer.testing import CliRunner
 
 from napari_ic_train.bundle.export import export_bundle
 from napari_ic_train.bundle.fitted import FOLDER, fitted_model
+from napari_ic_train.bundle.held_out import decoding_difference, score_held_out
+from napari_ic_train.bundle.model_card import model_card
 from napari_ic_train.commands.export import export as export_command
 from napari_ic_train.config import PhaseConfig, read_config, write_config
-from napari_ic_train.evaluation.held_out import decoding_difference, score_held_out
-from napari_ic_train.evaluation.model_card import model_card
 from napari_integrated_cell.cli import app as napari_ic
 from napari_integrated_cell.model import archive, catalogue
 from napari_integrated_cell.model.bundle import (

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_ic_train.bundle.model_card import TARGETS, model_card, verdicts
 from napari_ic_train.evaluation.localisation import (
     at_box_voxels,
     pearson,
     score_real_cell,
     signed_distance,
 )
-from napari_ic_train.evaluation.model_card import TARGETS, model_card, verdicts
 from napari_integrated_cell.cell import Cell
 from napari_integrated_cell.imaging.pose import Box, pose_of
 from napari_integrated_cell.integration import model_box

@@ -17,15 +17,15 @@ from toy_run import toy_run, toy_store
 from toy_training import MODEL
 from typer.testing import CliRunner
 
-from napari_ic_train.bundle.export import report_in_card
+from napari_ic_train.bundle.model_card import REPORTED
 from napari_ic_train.cli import app
 from napari_ic_train.data.store import CellStore, StoreWriter
 from napari_ic_train.evaluation import experiments
+from napari_ic_train.evaluation.card_scores import report_in_card
 from napari_ic_train.evaluation.evaluated import Settings
 from napari_ic_train.evaluation.experiment import Experiment, Figure, Findings, Interval, Table
 from napari_ic_train.evaluation.experiments import BEYOND, EXPERIMENTS, PAPER
 from napari_ic_train.evaluation.kept import read_findings, write_findings
-from napari_ic_train.evaluation.model_card import REPORTED
 from napari_ic_train.evaluation.passes import equal_numbers
 from napari_ic_train.evaluation.report import evaluate
 from napari_integrated_cell.model.bundle import load_model, read_model_card, save_bundle

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from napari_ic_train.bundle.latent_statistics import Indices, cells_of
+from napari_ic_train.bundle.latent_statistics import Indices
 from napari_ic_train.data.store import CellStore
+from napari_ic_train.data.subsets import cells_of
 from napari_integrated_cell.latent.embedding import embed_store
 from napari_integrated_cell.latent.population import CELL_ID, MEASURES, Population, population_bytes
 from napari_integrated_cell.model.bundle import load_model, replace_files
 from napari_integrated_cell.model.latent_files import CELLS
-
-Progress = Callable[[int, int, str], None]
+from napari_integrated_cell.model.runtime import Progress
 
 MOST_CELLS = 2000
 """As many as make a map, in a few hundred kilobytes."""

@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from napari_ic_train.bundle.fitted import fitted_model, measure
-from napari_ic_train.bundle.landmarks import stages_of
-from napari_ic_train.bundle.latent_statistics import cells_of
+from napari_ic_train.bundle.held_out import decoding_difference, score_held_out
+from napari_ic_train.bundle.model_card import card_text
 from napari_ic_train.config import read_config
 from napari_ic_train.data.store import CellStore
-from napari_ic_train.evaluation.evaluated import Evaluated
-from napari_ic_train.evaluation.experiment import Interval
-from napari_ic_train.evaluation.held_out import decoding_difference, score_held_out
-from napari_ic_train.evaluation.localisation import score_real_field, score_simulated
-from napari_ic_train.evaluation.model_card import REPORTED, model_card
+from napari_ic_train.data.subsets import stages_of
 from napari_ic_train.fit.checkpoint import checkpoints, read_position
 from napari_integrated_cell import __version__
-from napari_integrated_cell.model.bundle import as_stored, load_model, save_bundle, update_card
-from napari_integrated_cell.model.catalogue import locate
-from napari_integrated_cell.model.integrated_cell import IntegratedCell
-from napari_integrated_cell.model.runtime import choose_device
+from napari_integrated_cell.model.bundle import as_stored, save_bundle
+from napari_integrated_cell.model.runtime import Progress, choose_device
 from napari_integrated_cell.vocabulary import STAGE_NAMES
-
-Progress = Callable[[int, int, str], None]
 
 PREPROCESSING = {
     "background": "the most populous intensity is subtracted, negative values become 0",
@@ -127,7 +117,7 @@ def export_bundle(
         "metrics": {} if held_out is None else {"held_out": held_out},
         "stages": [name for name in STAGE_NAMES if (stages_of(store) == name).any()],
     }
-    text = _card_text(model, card)
+    text = card_text(model, card)
     return save_bundle(model, out, card=card, model_card_markdown=text, dtype=WEIGHTS[weights])
 
 
@@ -135,73 +125,3 @@ def _by_structure(store: CellStore) -> str:
     """How many training cells each structure has, in words."""
     counts = store.table["structure"][store.table["split"] == "train"].value_counts()
     return ", ".join(f"{name} {counts.get(name, 0)}" for name in store.structures)
-
-
-def score_bundle(
-    bundle: str,
-    *,
-    real: Path | None,
-    n_cells: int,
-    workers: int | None = None,
-    write: bool = True,
-    progress: Progress | None = None,
-) -> dict[str, Any]:
-    """Measure a bundle on unseen simulated cells and, where it is at hand, on a real field; write it in its card.
-
-    Returns
-    -------
-    dict
-        ``simulated`` and ``real``, as :mod:`napari_ic_train.evaluation.localisation` describes them.
-    """
-    model = load_model(bundle)
-    metrics: dict[str, Any] = {
-        "simulated": score_simulated(model, n_cells=n_cells, workers=workers, progress=progress)
-    }
-    if real is not None:
-        metrics["real"] = score_real_field(real, model, progress)
-    if write:
-        card = {**model.card, "metrics": {**model.card.get("metrics", {}), **metrics}}
-        update_card(locate(bundle), card=card, model_card_markdown=_card_text(model, card))
-    return metrics
-
-
-def report_in_card(bundle: str | Path, found: Evaluated, store: CellStore) -> None:
-    """Write the most telling headline figures of an evaluation report into the bundle's card.
-
-    Parameters
-    ----------
-    bundle : path-like
-        A bundle, or the name of one.
-    found : Evaluated
-        What `evaluate` found of it.
-    store : CellStore
-        What it was evaluated on.
-    """
-    headline = {
-        name: value
-        for section in found.sections
-        if section.findings is not None
-        for name, value in section.findings.headline.items()
-    }
-    figures = {
-        name: [value.value, value.low, value.high] if isinstance(value, Interval) else [value] * 3
-        for name, value in headline.items()
-        if name in REPORTED
-    }
-    report = {
-        "held_out_cells": len(cells_of(store, held_out=True)),
-        "store": "a store of simulated cells" if store.simulated else "a store",
-        "figures": figures,
-    }
-    model = load_model(bundle, device="cpu")
-    card = {**model.card, "metrics": {**model.card.get("metrics", {}), "report": report}}
-    update_card(locate(bundle), card=card, model_card_markdown=_card_text(model, card))
-
-
-def _card_text(model: IntegratedCell, card: Mapping[str, Any]) -> str:
-    kind = "simulated cells" if card["simulated"] else "segmented cells"
-    description = (
-        f"Predicts where {', '.join(model.config.structures)} most probably lie in a cell, from its membrane and "
-        f'DNA. The two-phase conditional adversarial autoencoder of "Building a 3D Integrated Cell", fitted on {kind}.'
-    )
-    return model_card(model.name, description, card, latent=model.latent, landmarks=model.landmarks)

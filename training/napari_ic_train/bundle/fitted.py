@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 from napari_ic_train.bundle.landmarks import stage_landmarks
@@ -26,8 +25,7 @@ from napari_integrated_cell.model.latent_files import (
     read_statistics,
     statistics_files,
 )
-
-Progress = Callable[[int, int, str], None]
+from napari_integrated_cell.model.runtime import Progress
 
 FOLDER = "landmarks"
 MEASURED = "measured.json"
@@ -110,7 +108,7 @@ def _kept(
     if not (folder / MEASURED).is_file():
         return None, None
     try:
-        with archive.opened(folder, MEASURED) as kept:
+        with archive.open_archive(folder, MEASURED) as kept:
             if json.loads(kept.read(MEASURED)) != measured:
                 return None, None
             landmarks = read_landmarks(kept, model.config) if kept.holds(LANDMARKS) else None

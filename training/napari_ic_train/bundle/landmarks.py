@@ -6,29 +6,19 @@ import io
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-from napari_ic_train.bundle.latent_statistics import BATCH, Indices, cells_of
+from napari_ic_train.bundle.latent_statistics import BATCH, Indices
 from napari_ic_train.data.store import CellStore
+from napari_ic_train.data.subsets import cells_of, stages_of
 from napari_integrated_cell.model.integrated_cell import Floats, IntegratedCell
 from napari_integrated_cell.model.latent import FEW_CELLS, METRIC, Landmark, checked_metric, medoid
+from napari_integrated_cell.model.runtime import Progress
 from napari_integrated_cell.picture import tile
-from napari_integrated_cell.vocabulary import STAGE_NAMES, stage
-
-Progress = Callable[[int, int, str], None]
+from napari_integrated_cell.vocabulary import STAGE_NAMES
 
 MOST_CELLS = 20_000
 """Of a stage with more cells than these so many are drawn: all pairs of 200,000 would take hours."""
-
-
-def stages_of(store: CellStore) -> NDArray[np.object_]:
-    """Each cell's stage by the vocabulary's name; None where it is not annotated, or in other words."""
-    if "stage" not in store.table:
-        return np.full(len(store), None, object)
-    written = store.table["stage"]
-    names = {word: _stage_name(word) for word in written.unique()}
-    return np.array([names[word] for word in written], object)
 
 
 def stage_landmarks(
@@ -106,13 +96,6 @@ def encoded(
         if told is not None:
             told(start + len(part))
     return np.concatenate(parts)
-
-
-def _stage_name(word: object) -> str | None:
-    try:
-        return stage(word).name if isinstance(word, str) else None
-    except ValueError:
-        return None
 
 
 def _at_most(most: int, positions: Indices) -> Indices:

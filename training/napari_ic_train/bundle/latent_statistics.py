@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_ic_train.data.store import CellStore
+from napari_ic_train.data.subsets import cells_of
 from napari_integrated_cell.model.integrated_cell import IntegratedCell
 from napari_integrated_cell.model.latent import LatentDistribution, LatentStatistics
+from napari_integrated_cell.model.runtime import Progress
 
-Progress = Callable[[int, int, str], None]
 Indices = NDArray[np.int64]
 
 BATCH = 32
@@ -52,12 +51,6 @@ class Moments:
     def distribution(self) -> LatentDistribution:
         """What was measured, with its principal axes."""
         return LatentDistribution.of_moments(self.n, self.mean, self.covariance)
-
-
-def cells_of(store: CellStore, *, held_out: bool) -> Indices:
-    """Positions in the store of the cells held out, or of those trained on."""
-    trained_on = (store.table["split"] == "train").to_numpy()
-    return np.flatnonzero(~trained_on if held_out else trained_on)
 
 
 def latent_statistics(

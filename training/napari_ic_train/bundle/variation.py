@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_ic_train.bundle.landmarks import stages_of
-from napari_ic_train.bundle.latent_statistics import Indices, cells_of
+from napari_ic_train.bundle.latent_statistics import Indices
 from napari_ic_train.data.manifests import Entry, Manifest, open_manifest
 from napari_ic_train.data.posing import as_it_lies
 from napari_ic_train.data.recipe import RECIPE
 from napari_ic_train.data.segmented import read_cell
 from napari_ic_train.data.store import CellStore
+from napari_ic_train.data.subsets import cells_of, stages_of
 from napari_integrated_cell.imaging.pose import pose_of, posed_mask
 from napari_integrated_cell.integration import model_box
 from napari_integrated_cell.model.bundle import load_model, replace_files
 from napari_integrated_cell.model.catalogue import locate
 from napari_integrated_cell.model.integrated_cell import IntegratedCell
 from napari_integrated_cell.model.latent import FEW_CELLS
+from napari_integrated_cell.model.runtime import Progress
 from napari_integrated_cell.model.variation_reference import GROUPS, VARIATION, VariationReference, group_of
 from napari_integrated_cell.variation.structure_variation import RIDGE, structure_variations
-
-Progress = Callable[[int, int, str], None]
 
 CELLS = 20
 DRAWS = 100

@@ -65,7 +65,7 @@ def evaluate(
         store = CellStore(data)
         found = performed(bundles, store, out, settings, run=run, progress=move)
         if write_card:
-            from napari_ic_train.bundle.export import report_in_card
+            from napari_ic_train.evaluation.card_scores import report_in_card
 
             for path, evaluated in zip(bundles, found, strict=True):
                 report_in_card(path, evaluated, store)

@@ -28,8 +28,8 @@ def score(
 ) -> None:
     """Measure where a model puts structures, on unseen simulated cells and on a real field, into its model card."""
     with one_line_errors(PROGRAM), progress_bar() as move:
-        from napari_ic_train.bundle.export import score_bundle
-        from napari_ic_train.evaluation.model_card import verdicts
+        from napari_ic_train.bundle.model_card import verdicts
+        from napari_ic_train.evaluation.card_scores import score_bundle
 
         metrics = score_bundle(bundle, real=real, n_cells=cells, workers=workers, write=write, progress=move)
     lines = [

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_ic_train.bundle.latent_statistics import cells_of
+from napari_ic_train.data.subsets import cells_of
 from napari_ic_train.evaluation.experiment import SPLITS, Figure, Interval, Value
 from napari_integrated_cell import __version__
 

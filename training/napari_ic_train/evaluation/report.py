@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from napari_ic_train.bundle.latent_statistics import cells_of
 from napari_ic_train.data.store import TABLE, CellStore
+from napari_ic_train.data.subsets import cells_of
 from napari_ic_train.evaluation.evaluated import Evaluated, Section, Settings
 from napari_ic_train.evaluation.experiment import SPLITS, Context, Experiment, Indices, Split
 from napari_ic_train.evaluation.experiments import EXPERIMENTS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_ic_train.bundle.landmarks import stages_of
+from napari_ic_train.data.subsets import stages_of
 from napari_ic_train.evaluation.drawing import label_of
 from napari_ic_train.evaluation.experiment import SPLITS, Context, Findings, Table, Value
 from napari_integrated_cell.vocabulary import STAGE_NAMES

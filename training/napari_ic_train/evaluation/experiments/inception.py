@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_ic_train.bundle.latent_statistics import cells_of
+from napari_ic_train.data.subsets import cells_of
 from napari_ic_train.evaluation.drawing import label_of
 from napari_ic_train.evaluation.experiment import (
     SPLITS,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_ic_train.bundle.landmarks import stage_landmarks, stages_of
+from napari_ic_train.bundle.landmarks import stage_landmarks
+from napari_ic_train.data.subsets import stages_of
 from napari_ic_train.evaluation.drawing import png
 from napari_ic_train.evaluation.experiment import Context, Figure, Findings, Table, Value
 from napari_integrated_cell.model.latent import Landmark

@@ -9,8 +9,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_ic_train.bundle.landmarks import stages_of
 from napari_ic_train.bundle.variation import manifest_of, posed_masks
+from napari_ic_train.data.subsets import stages_of
 from napari_ic_train.evaluation.drawing import COLOURS, cell_tile, label_of, panels, sheet, svg
 from napari_ic_train.evaluation.experiment import (
     SPLITS,

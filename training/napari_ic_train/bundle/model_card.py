@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_integrated_cell.model.integrated_cell import IntegratedCell
 from napari_integrated_cell.model.latent import Landmark, LatentDistribution, LatentStatistics
 from napari_integrated_cell.vocabulary import STAGE_NAMES, stage
 
@@ -144,6 +145,16 @@ def model_card(
     lines += _landmarks(landmarks)
     lines += _latent_spaces(latent)
     return "\n".join(lines) + "\n"
+
+
+def card_text(model: IntegratedCell, card: Mapping[str, Any]) -> str:
+    """Return the card of a bundle's model as Markdown."""
+    kind = "simulated cells" if card["simulated"] else "segmented cells"
+    description = (
+        f"Predicts where {', '.join(model.config.structures)} most probably lie in a cell, from its membrane and "
+        f'DNA. The two-phase conditional adversarial autoencoder of "Building a 3D Integrated Cell", fitted on {kind}.'
+    )
+    return model_card(model.name, description, card, latent=model.latent, landmarks=model.landmarks)
 
 
 def _weights(stored: Mapping[str, Any] | None) -> list[str]:

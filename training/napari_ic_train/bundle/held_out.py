@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from napari_ic_train.bundle.latent_statistics import BATCH, Indices, cells_of
+from napari_ic_train.bundle.latent_statistics import BATCH, Indices
 from napari_ic_train.data.store import CellStore
+from napari_ic_train.data.subsets import cells_of
 from napari_integrated_cell.model.integrated_cell import IntegratedCell
-
-Progress = Callable[[int, int, str], None]
+from napari_integrated_cell.model.runtime import Progress
 
 COMPARED_CELLS = 32
 

@@ -1,0 +1,31 @@
+"""Which rows of a store hold the training cells, the held-out cells, and the cells of each stage."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_ic_train.data.store import CellStore
+from napari_integrated_cell.vocabulary import stage
+
+
+def cells_of(store: CellStore, *, held_out: bool) -> NDArray[np.int64]:
+    """Return the positions in the store of the held-out cells, or of the training cells."""
+    trained_on = (store.table["split"] == "train").to_numpy()
+    return np.flatnonzero(~trained_on if held_out else trained_on)
+
+
+def stages_of(store: CellStore) -> NDArray[np.object_]:
+    """Return each cell's stage by its vocabulary name; None if the stage is missing or unknown."""
+    if "stage" not in store.table:
+        return np.full(len(store), None, object)
+    written = store.table["stage"]
+    names = {word: _stage_name(word) for word in written.unique()}
+    return np.array([names[word] for word in written], object)
+
+
+def _stage_name(word: object) -> str | None:
+    try:
+        return stage(word).name if isinstance(word, str) else None
+    except ValueError:
+        return None
