@@ -85,7 +85,7 @@ def rest(app: Any, seconds: float) -> None:
 
 
 def blend_errors(model: Any, axes: Any, shown: tuple[str, ...], step: float) -> dict[str, float]:
-    """Return, for each channel, the RMS error of a blend half-way, over the RMS change from -2 to 2 on the first axis."""
+    """Return each channel's RMS error of a blend half-way, over its RMS change from -2 to 2 on the first axis."""
     import numpy as np
 
     from napari_integrated_cell.latent.position import Position, decode
