@@ -182,9 +182,19 @@ def read_labels(path: str | os.PathLike[str]) -> tuple[NDArray[Any], tuple[float
     name = Path(path).name
     if len(image.data) != 1:
         raise ValueError(f"{name} has {len(image.data)} channels: a segmentation is one channel of labels.")
-    labels = image.data[0]
+    return checked_labels(image.data[0], name), image.voxel_size
+
+
+def checked_labels(labels: NDArray[Any], name: str) -> NDArray[Any]:
+    """Return a segmentation as whole numbers, (Z, Y, X).
+
+    Raises
+    ------
+    ValueError
+        If it holds negative or broken numbers; the message begins with ``name``.
+    """
     if labels.dtype.kind == "b":
-        return labels.astype(np.uint8), image.voxel_size
+        return labels.astype(np.uint8)
     if labels.dtype.kind not in "iu":
         if not (np.isfinite(labels).all() and (labels == np.rint(labels)).all()):
             raise ValueError(
@@ -193,7 +203,7 @@ def read_labels(path: str | os.PathLike[str]) -> tuple[NDArray[Any], tuple[float
         labels = labels.astype(np.int32)
     if labels.min() < 0:
         raise ValueError(f"{name} holds negative labels: labels are positive, and 0 is the background.")
-    return labels, image.voxel_size
+    return labels
 
 
 def read_crop(
