@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_integrated_cell.arrays import Mask
+
 
 @dataclass(frozen=True, eq=False)
 class Cell:
@@ -43,8 +45,8 @@ class Cell:
     """
 
     channels: Mapping[str, NDArray[Any]]
-    cell_mask: NDArray[np.bool_]
-    nucleus_mask: NDArray[np.bool_]
+    cell_mask: Mask
+    nucleus_mask: Mask
     voxel_size: tuple[float, float, float]
     name: str = "cell"
     source: str = ""
@@ -132,7 +134,7 @@ def checked_voxel_size(voxel_size: Any) -> tuple[float, float, float]:
     return values
 
 
-def _mask(mask: Any, what: str) -> NDArray[np.bool_]:
+def _mask(mask: Any, what: str) -> Mask:
     """``mask`` as a 3D boolean array that is not empty."""
     if mask is None:
         raise ValueError(f"The {what} is missing: a cell needs its own and its nucleus's segmentation.")

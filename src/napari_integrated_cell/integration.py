@@ -1,19 +1,23 @@
-"""From a cell to an integrated cell: pose it, encode it, decode every structure, keep where it all lies.
+"""Integrate a cell: pose it, encode it, decode every structure, and place the result back in the image.
 
-This is the one room that knows both images and models (section 2.4, Algorithm 3); the plugin and the
-command line call it, so that both give the same answer.
+This module joins images and models (section 2.4, Algorithm 3). The plugin and the command line both call it,
+so they give the same answer.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_integrated_cell.arrays import Floats
 from napari_integrated_cell.cell import Cell
 from napari_integrated_cell.imaging.pose import (
     Box,
@@ -24,50 +28,144 @@ from napari_integrated_cell.imaging.pose import (
     posed_structure,
     to_image,
 )
+from napari_integrated_cell.imaging.writing import ChannelVolumes, write_ome_tiff
 
 if TYPE_CHECKING:
     from napari_integrated_cell.model.config import ModelConfig
     from napari_integrated_cell.model.integrated_cell import IntegratedCell
     from napari_integrated_cell.model.runtime import CancelToken, Progress
 
-Volume = NDArray[np.float32]
-
-# Predictions are cut this far outside the cell's own mask when a whole field is put together, in µm: far
-# enough for a membrane structure's blur, near enough that neighbours do not write into each other.
+# A field shows each prediction up to this distance from the cell's mask, in µm. It keeps the blur of a membrane
+# structure, and a cell hardly writes into its neighbours.
 FIELD_DILATION = 0.5
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Integration:
     """A cell with the structures that a model predicts for it.
 
     Attributes
     ----------
     cell : Cell
-        The cell as it came in.
+        The cell that was integrated.
     pose : Pose
-        The affine between the cell's image and the model's box; its inverse places ``volumes`` over the image.
+        The affine between the cell's image and the model's box. Its inverse places ``volumes`` over the image.
     references : array of float32, (R, Z, Y, X)
-        The posed reference images that the model saw.
+        The posed reference images, which are the model's input.
     z_ref : array of float32, (n_ref,)
-        The cell's place in the latent space of cell and nuclear shape, z^r.
+        The latent code of cell and nuclear shape, z^r.
     volumes : dict of str to array of float32, (Z, Y, X)
-        Most probable localisation of each structure, in the model's box, in [0, 1]; masked by the cell unless
-        `integrate_cell` was told otherwise.
+        Most probable localisation of each structure in the model's box, in [0, 1]. The dictionary has the
+        box's ``voxel_size``. :meth:`save` writes the volumes with the voxel size of their grid.
     model_name : str
-        The model that predicted them.
+        The name of the model.
+    trained_on : str
+        What the model was trained on: ``"simulated cells"``, ``"real cells"``, or empty if it is not known.
+
+    Raises
+    ------
+    ValueError
+        If a volume does not have the shape of the model's box.
     """
 
     cell: Cell
     pose: Pose
-    references: Volume
-    z_ref: NDArray[np.float32]
-    volumes: dict[str, Volume]
+    references: Floats
+    z_ref: Floats
+    volumes: dict[str, Floats]
     model_name: str
+    trained_on: str = ""
+
+    def __post_init__(self) -> None:
+        box = self.pose.box
+        object.__setattr__(self, "volumes", ChannelVolumes(self.volumes, (box.voxel_size,) * 3))
+        for name, volume in self.in_box.items():
+            if volume.shape != box.shape:
+                raise ValueError(
+                    f"The volume {name!r} has shape {volume.shape}, but the model's box {box.shape}."
+                )
+
+    def __repr__(self) -> str:
+        names = ", ".join(self.volumes) or "no structures"
+        return f"<Integration of {self.cell.name!r} by {self._model}: {names}; {self.pose.box}>"
+
+    @property
+    def in_box(self) -> ChannelVolumes:
+        """Membrane, DNA, then the structures, each (Z, Y, X) in the model's box."""
+        named = {"membrane": self.references[0], "dna": self.references[1], **self.volumes}
+        return ChannelVolumes(named, (self.pose.box.voxel_size,) * 3)
+
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        frame: Literal["image", "model"] = "image",
+        *,
+        shape: tuple[int, int, int] | None = None,
+        overwrite: bool = True,
+    ) -> Path:
+        """Write membrane, DNA and the structures as one OME-TIFF, with the voxel size of their grid.
+
+        The values are ``uint16``: 65535 stands for an intensity of 1.
+
+        Parameters
+        ----------
+        path : path-like
+            As for :func:`~napari_integrated_cell.imaging.writing.write_ome_tiff`.
+        frame : {"image", "model"}
+            The grid of the cell's image, or the model's box.
+        shape : tuple of int, optional
+            With ``frame="image"``: the grid (Z, Y, X) of the whole image that the cell was cut from. If it is not
+            given, the file has the grid of the cell's crop, which begins at ``cell.offset`` in that image.
+        overwrite : bool
+            Whether an existing file may be replaced.
+
+        Returns
+        -------
+        Path
+            The file.
+
+        Raises
+        ------
+        ValueError
+            If the frame is unknown, the cell does not fit into ``shape``, or the path is not a TIFF's.
+        OSError
+            If the file cannot be written. An existing file is then unchanged.
+        """
+        if frame not in ("image", "model"):
+            raise ValueError(f"There is no frame {frame!r}: choose image or model.")
+        if frame == "model" and shape is not None:
+            raise ValueError(
+                "The model's box has a shape of its own: give a shape only with the frame image."
+            )
+        if shape is not None:
+            return save_field(path, [self], shape, overwrite=overwrite)
+        volumes = self.in_box if frame == "model" else to_cell_image(self)
+        return write_ome_tiff(
+            path,
+            {name: quantised(volume, np.uint16) for name, volume in volumes.items()},
+            volumes.voxel_size,
+            description=self.description,
+            overwrite=overwrite,
+        )
+
+    @property
+    def description(self) -> str:
+        """Sentences that a file with the prediction states."""
+        return (
+            f"Structures predicted by napari-integrated-cell with {self._model}; 65535 stands for an intensity of 1. "
+            "Membrane and DNA are the model's reference input."
+        )
+
+    @property
+    def _model(self) -> str:
+        """The model's name and training cells, for sentences."""
+        return f"the model {self.model_name!r}" + (
+            f", trained on {self.trained_on}" if self.trained_on else ""
+        )
 
 
 def model_box(config: ModelConfig) -> Box:
-    """The box that a model of this configuration looks into."""
+    """Return the box of a model with this configuration."""
     return Box(shape=config.box, voxel_size=config.voxel_size)
 
 
@@ -80,28 +178,27 @@ def integrate_cell(
     masked: bool = True,
     cancel: CancelToken | None = None,
     progress: Progress | None = None,
-    on_structure: Callable[[str, Volume], None] | None = None,
+    on_structure: Callable[[str, Floats], None] | None = None,
 ) -> Integration:
     """Predict the most probable localisation of every requested structure in one cell (Algorithm 3).
 
     Parameters
     ----------
     cell : Cell
-        With membrane and DNA channels, or with none: they are then rendered from its masks.
+        With or without membrane and DNA channels. A missing channel is rendered from the masks.
     model : IntegratedCell
         A trained model.
     structures : sequence of str, optional
-        Names from the vocabulary; all that the model knows when left out.
+        Names from the vocabulary. All of the model's structures if it is not given.
     pose : Pose, optional
-        If it has been worked out already, for a preview say.
+        The cell's pose, if it is known already.
     masked : bool
-        Mask the predictions by the cell, as section 3.1 masks the images that a model learns from: z^r knows the
-        cell's outline to a micrometre or two, the segmentation knows it exactly. Without, Algorithm 3 to the
-        letter.
+        Whether to mask the predictions by the cell, as section 3.1 masks the training images. The segmentation
+        gives the cell's outline more exactly than z^r does. False gives Algorithm 3 as the paper states it.
     cancel, progress
-        Looked at and called between batches.
+        Checked and called between batches.
     on_structure : callable, optional
-        Receives each structure's name and (Z, Y, X) volume as soon as it is decoded.
+        Called with a structure's name and its volume (Z, Y, X) as soon as it is decoded.
 
     Returns
     -------
@@ -110,13 +207,13 @@ def integrate_cell(
     Raises
     ------
     ValueError
-        For a structure that the model does not know.
+        If the model does not have a structure.
     Cancelled
-        When ``cancel`` is set in the middle.
+        If ``cancel`` is set meanwhile.
     """
     pose = pose or pose_of(cell, model_box(model.config))
     references = posed_references(cell, pose)
-    # The two halves of IntegratedCell.integrate, apart: z^r tells the caller where the cell lies.
+    # These are the two steps of IntegratedCell.integrate. They are separate here because the result holds z^r.
     z_ref = model.encode(references[None], cancel=cancel)
     mask = posed_mask(cell, pose) if masked else np.float32(1)
     volumes = model.decode_structures(
@@ -126,20 +223,19 @@ def integrate_cell(
         progress=progress,
         on_structure=None if on_structure is None else lambda name, v: on_structure(name, mask * v[0]),
     )
-    return Integration(
-        cell, pose, references, z_ref[0], {k: mask * v[0] for k, v in volumes.items()}, model.name
-    )
+    masked_volumes = {name: mask * volume[0] for name, volume in volumes.items()}
+    return Integration(cell, pose, references, z_ref[0], masked_volumes, model.name, model.trained_on)
 
 
 def classify_cell(cell: Cell, channel: str, model: IntegratedCell) -> dict[str, float]:
-    """The classifier's opinion of what ``channel`` shows: ŷ of Enc^{r,s} (equation 7), most probable first.
+    """Return the probability of each structure for ``channel``: ŷ of Enc^{r,s} (equation 7), highest first.
 
     Parameters
     ----------
     cell : Cell
-        With the channel in question among its channels.
+        A cell that has the channel.
     channel : str
-        Which of the cell's channels to judge; its name is not looked at.
+        The channel to classify. Its name does not matter.
 
     Returns
     -------
@@ -158,58 +254,94 @@ def classify_cell(cell: Cell, channel: str, model: IntegratedCell) -> dict[str, 
     return {name: float(p) for name, p in ranked}
 
 
-def to_cell_image(integration: Integration) -> dict[str, Volume]:
-    """References and predicted structures on the cell's own grid, cut at the cell's dilated mask.
+def to_cell_image(integration: Integration) -> ChannelVolumes:
+    """Return references and predicted structures on the cell's own grid, cut at the cell's dilated mask.
 
     Returns
     -------
     dict of str to array of float32, (Z, Y, X)
-        ``membrane``, ``dna``, then one volume per structure, on the grid of ``integration.cell``.
+        ``membrane``, ``dna``, then one volume per structure, with the grid and voxel size of ``integration.cell``.
     """
     cell, pose = integration.cell, integration.pose
-    # Distance from the cell in µm, so that an anisotropic voxel dilates evenly in space.
+    # The distance is in µm, so that the dilation is even in space where voxels are anisotropic.
     near = ndimage.distance_transform_edt(~cell.cell_mask, sampling=cell.voxel_size) <= FIELD_DILATION
-    boxed = {"membrane": integration.references[0], "dna": integration.references[1], **integration.volumes}
-    return {
-        name: np.where(near, to_image(v, pose, cell.shape, cell.voxel_size, offset=cell.offset), 0).astype(
-            np.float32
-        )
-        for name, v in boxed.items()
+    placed = {
+        name: np.where(near, to_image(v, pose, cell.shape, cell.voxel_size, offset=cell.offset), 0)
+        for name, v in integration.in_box.items()
     }
+    return ChannelVolumes({name: v.astype(np.float32) for name, v in placed.items()}, cell.voxel_size)
 
 
 def to_field(
     integrations: Iterable[Integration], shape: tuple[int, int, int], dtype: type[np.generic] = np.float32
 ) -> dict[str, NDArray[Any]]:
-    """Every integrated cell back in the image it was cut from; where two meet, the brighter one stays.
+    """Place integrated cells back in the image that they were cut from. Where cells overlap, the brighter one stays.
 
     Parameters
     ----------
     integrations : iterable of Integration
-        Cells of one image, on one voxel size. Consumed one at a time.
+        Cells of one image. They are consumed one at a time.
     shape : tuple of int
         Grid (Z, Y, X) of that image.
     dtype : numpy type
-        Of the result. In an integer type an intensity of 1 becomes the type's greatest value, which keeps a
-        field of thirteen channels within a laptop's memory.
+        Type of the result. In an integer type, the greatest value stands for an intensity of 1. ``uint8`` and
+        ``uint16`` need less memory than ``float32``.
 
     Returns
     -------
     dict of str to array, (Z, Y, X)
-        ``membrane``, ``dna``, then one field-sized volume per structure.
+        ``membrane``, ``dna``, then one volume per structure, with the image's grid and voxel size.
+
+    Raises
+    ------
+    ValueError
+        If a cell does not fit into ``shape``, or the cells have several voxel sizes.
     """
     field: dict[str, NDArray[Any]] = {}
     for integration in integrations:
-        offset, size = integration.cell.offset, integration.cell.shape
-        window = tuple(slice(o, o + n) for o, n in zip(offset, size, strict=True))
+        cell = integration.cell
+        if not isinstance(field, ChannelVolumes):
+            field = ChannelVolumes({}, cell.voxel_size)
+        if not np.allclose(cell.voxel_size, field.voxel_size):
+            raise ValueError(
+                f"{cell.name!r} has a voxel size of {cell.voxel_size} µm, but a cell before it {field.voxel_size} "
+                "µm: give the cells of one image."
+            )
+        if any(o < 0 or o + n > whole for o, n, whole in zip(cell.offset, cell.shape, shape, strict=True)):
+            raise ValueError(
+                f"{cell.name!r}, of shape {cell.shape} at {cell.offset}, does not fit into an image of shape "
+                f"{tuple(shape)}: give the shape of the image that it was cut from."
+            )
+        window = tuple(slice(o, o + n) for o, n in zip(cell.offset, cell.shape, strict=True))
         for name, volume in to_cell_image(integration).items():
             target = field.setdefault(name, np.zeros(shape, dtype))[window]
             np.maximum(target, quantised(volume, dtype), out=target)
     return field
 
 
-def quantised(volume: Volume, dtype: type[np.generic]) -> NDArray[Any]:
-    """Intensities in [0, 1] as ``dtype``; an integer type is used over its whole positive range."""
+def save_field(
+    path: str | os.PathLike[str],
+    integrations: Iterable[Integration],
+    shape: tuple[int, int, int],
+    *,
+    overwrite: bool = True,
+) -> Path:
+    """Write integrated cells of one image as one OME-TIFF on the image's grid.
+
+    The parameters are those of :func:`to_field` and :meth:`Integration.save`. There must be at least one cell.
+    """
+    rest = iter(integrations)
+    first = next(rest, None)
+    if first is None:
+        raise ValueError("There is no integrated cell to write.")
+    volumes = to_field(chain([first], rest), shape, np.uint16)
+    return write_ome_tiff(
+        path, volumes, first.cell.voxel_size, description=first.description, overwrite=overwrite
+    )
+
+
+def quantised(volume: Floats, dtype: type[np.generic]) -> NDArray[Any]:
+    """Return intensities in [0, 1] as ``dtype``. An integer type is used over its whole positive range."""
     if issubclass(dtype, np.integer):
         return np.round(np.clip(volume, 0, 1) * np.float32(np.iinfo(dtype).max)).astype(dtype)
     return volume.astype(dtype)

@@ -9,16 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from napari_integrated_cell.arrays import Floats, Rgb
 from napari_integrated_cell.vocabulary import REFERENCE_NAMES, colour_of
-
-Rgb = NDArray[np.uint8]
 
 _COLUMNS = 4
 _MARGIN = 8
 _TITLE = 22
 
 
-def colour_rgb(name: str) -> NDArray[np.float32]:
+def colour_rgb(name: str) -> Floats:
     """The vocabulary's colour of a channel as three floats in [0, 1]."""
     code = colour_of(name).lstrip("#")
     return np.array([int(code[i : i + 2], 16) / 255 for i in (0, 2, 4)], np.float32)
@@ -26,7 +25,7 @@ def colour_rgb(name: str) -> NDArray[np.float32]:
 
 def projection(
     volumes: Mapping[str, NDArray[np.floating]], axis: int = 0, *, dim: Mapping[str, float] | None = None
-) -> NDArray[np.float32]:
+) -> Floats:
     """Maximum projection of several volumes, added up in their vocabulary colours.
 
     Parameters
@@ -43,7 +42,7 @@ def projection(
     array of float32, (rows, columns, 3)
         Clipped to [0, 1].
     """
-    picture: NDArray[np.float32] | None = None
+    picture: Floats | None = None
     for name, volume in volumes.items():
         flat = np.asarray(volume, np.float32).max(axis=axis)
         flat = flat / max(float(flat.max()), 1e-6) * (dim or {}).get(name, 1.0)

@@ -1,21 +1,51 @@
-"""Work spread over a machine's cores: one process for each, and one thread in each."""
+"""Long work: report its progress, cancel it, and spread it over the cores of a machine."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+
+Progress = Callable[[int, int, str], None]
+"""Called as ``progress(done, total, what)`` after each part of the work."""
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
-def worker_processes(n: int | None = None) -> ProcessPoolExecutor:
-    """A pool of ``n`` fresh processes, by default as many as there are cores, that compute on one thread each.
+class Cancelled(Exception):
+    """The work was stopped through its :class:`CancelToken`."""
 
-    Left to themselves, BLAS and OpenMP start a thread for every core in every process, and these wait for one another:
-    two processes on two cores then get half as much done as two with one thread each.
+
+class CancelToken:
+    """A request to stop running work. Every method is safe in any thread."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def cancel(self) -> None:
+        """Ask the work to stop before its next part."""
+        self._event.set()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the work was asked to stop."""
+        return self._event.is_set()
+
+    def raise_if_cancelled(self) -> None:
+        """Raise :class:`Cancelled` if the work was asked to stop."""
+        if self.cancelled:
+            raise Cancelled("The work was cancelled.")
+
+
+def worker_processes(n: int | None = None) -> ProcessPoolExecutor:
+    """Return a pool of ``n`` new processes that compute on one thread each; by default one process per core.
+
+    Without this limit, BLAS and OpenMP start a thread per core in every process, and these threads wait for one
+    another: two processes on two cores are then half as fast as two processes with one thread each.
     """
-    # Fresh: a fork of a process that has started threads (torch, Qt) can hang.
+    # Not forked: a fork of a process that has started threads (torch, Qt) can hang.
     return ProcessPoolExecutor(
         n or os.cpu_count(), mp_context=multiprocessing.get_context("spawn"), initializer=_on_one_thread
     )
@@ -24,5 +54,5 @@ def worker_processes(n: int | None = None) -> ProcessPoolExecutor:
 def _on_one_thread() -> None:
     from threadpoolctl import threadpool_limits
 
-    threadpool_limits(1)  # libraries that came with whatever started this process
-    os.environ.update(dict.fromkeys(THREADS, "1"))  # and those yet to come
+    threadpool_limits(1)  # libraries that are already loaded
+    os.environ.update(dict.fromkeys(THREADS, "1"))  # libraries that are loaded later

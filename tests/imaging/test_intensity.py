@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_integrated_cell.imaging.intensity import grown, most_populous
+from napari_integrated_cell.imaging.intensity import dilated, most_populous
 from napari_integrated_cell.imaging.pose import normalise
 
 
@@ -56,7 +56,7 @@ def test_a_mask_grows_by_micrometres(voxel):
     shape = tuple(int(np.ceil(9 / v)) for v in voxel)
     at = np.meshgrid(*[(np.arange(n) - n // 2) * v for n, v in zip(shape, voxel, strict=True)], indexing="ij")
     away = np.sqrt(sum(a**2 for a in at))
-    bigger = grown(away < 3, 0.3, voxel)
+    bigger = dilated(away < 3, 0.3, voxel)
     assert bigger[away < 3].all()
     radius = (bigger.sum() * np.prod(voxel) * 3 / (4 * np.pi)) ** (1 / 3)
     assert 3.2 < radius < 3.38

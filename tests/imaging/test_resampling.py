@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from scipy import ndimage
 
 from napari_integrated_cell.cell import Cell
-from napari_integrated_cell.imaging.intensity import grown
+from napari_integrated_cell.imaging.intensity import dilated
 from napari_integrated_cell.imaging.pose import (
     MASK_TOLERANCE,
     Box,
@@ -124,7 +124,7 @@ def test_neighbours_are_masked_and_the_background_goes():
     """A crop shows the neighbours, as bright as the cell, over a camera's offset."""
     cell = drawn(CANONICAL, background=300.0)
     channels = {name: image.copy() for name, image in cell.channels.items()}
-    far = ~grown(cell.cell_mask, 1.0, cell.voxel_size)
+    far = ~dilated(cell.cell_mask, 1.0, cell.voxel_size)
     for image in channels.values():
         image[:, :20][far[:, :20]] = 1300.0
     crowded = Cell(channels, cell.cell_mask, cell.nucleus_mask, cell.voxel_size)
@@ -135,7 +135,7 @@ def test_neighbours_are_masked_and_the_background_goes():
     assert clean.dtype == np.float32
     assert clean.min() == 0
     assert [c.max() for c in clean] == [1, 1]
-    cell_there = to_box(grown(cell.cell_mask, 1.0, cell.voxel_size), cell.voxel_size, pose)
+    cell_there = to_box(dilated(cell.cell_mask, 1.0, cell.voxel_size), cell.voxel_size, pose)
     assert not clean[:, cell_there == 0].any()
 
 

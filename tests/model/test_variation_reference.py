@@ -21,7 +21,7 @@ from napari_integrated_cell.model.config import preset
 from napari_integrated_cell.model.integrated_cell import IntegratedCell
 from napari_integrated_cell.model.variation_reference import VARIATION, group_of
 from napari_integrated_cell.simulation import simulate_cell, write_dataset
-from napari_integrated_cell.variation.structure_variation import RIDGE, Variation, structure_variation
+from napari_integrated_cell.variation.structure_variation import RIDGE, structure_variation
 from napari_integrated_cell.vocabulary import STAGE_NAMES
 
 
@@ -88,10 +88,10 @@ def test_broken_scores_are_refused_in_a_sentence(bundle, model, change, says):
 
 def test_scores_of_other_draws_ridges_or_places_do_not_compare(model):
     reference = made_up(model.config.structures)
-    assert reference.why_not_comparable(Variation(1.0, 20, RIDGE, 3.0)) == ""
-    assert "20 draws" in reference.why_not_comparable(Variation(1.0, 30, RIDGE, 3.0))
-    assert "ridge" in reference.why_not_comparable(Variation(1.0, 20, 0.0, 3.0))
-    assert "box" in reference.why_not_comparable(Variation(1.0, 20, RIDGE, 3.0), "box")
+    assert reference.why_not_comparable(20, RIDGE) == ""
+    assert "20 draws" in reference.why_not_comparable(30, RIDGE)
+    assert "ridge" in reference.why_not_comparable(20, 0.0)
+    assert "box" in reference.why_not_comparable(20, RIDGE, "box")
 
 
 def test_every_stage_but_interphase_is_mitosis():

@@ -10,8 +10,13 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from napari_integrated_cell.model.latent import great_circle_path, radial_path, straight_path
-from napari_integrated_cell.walk.paths import PATHS, radial_between
+from napari_integrated_cell.walk.paths import (
+    PATHS,
+    great_circle_path,
+    radial_between,
+    radial_path,
+    straight_path,
+)
 
 ALL = (radial_path, great_circle_path, straight_path)
 ROUND = (radial_path, great_circle_path)

@@ -22,19 +22,19 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from napari_integrated_cell.commands.traverse import traverse
-from napari_integrated_cell.imaging.aside import written_aside
+from napari_integrated_cell.imaging.atomic import atomic_write
 from napari_integrated_cell.imaging.reading import read_image
 from napari_integrated_cell.imaging.writing import write_ome_tiff
 from napari_integrated_cell.integration import integrate_cell
 from napari_integrated_cell.model.bundle import load_model, save_bundle
 from napari_integrated_cell.model.config import preset
 from napari_integrated_cell.model.integrated_cell import IntegratedCell
-from napari_integrated_cell.model.latent import Landmark, radial_path
+from napari_integrated_cell.model.latent import Landmark
 from napari_integrated_cell.model.runtime import Cancelled, CancelToken
 from napari_integrated_cell.simulation import simulate_cell
 from napari_integrated_cell.vocabulary import STRUCTURE_NAMES
 from napari_integrated_cell.walk.files import ENDINGS, GIF_TILE, film, write_walk
-from napari_integrated_cell.walk.paths import PATHS
+from napari_integrated_cell.walk.paths import PATHS, radial_path
 from napari_integrated_cell.walk.pictures import contact_sheet, film_picture, tiles_of
 from napari_integrated_cell.walk.traversal import (
     Stop,
@@ -118,8 +118,8 @@ def test_norm_and_turn_of_a_walk(model) -> None:
     assert np.ptp(np.diff(circle.turned)) < 1e-9
     assert straight.turned[-1] == pytest.approx(circle.turned[-1])
     assert straight.norm.min() < circle.norm.min()
-    assert straight.same_way(walk(stops, 9, path="straight"))
-    assert not straight.same_way(circle)
+    assert straight.same_positions(walk(stops, 9, path="straight"))
+    assert not straight.same_positions(circle)
 
 
 def test_a_stage_without_landmark_is_refused_with_those_there_are(model) -> None:
@@ -465,7 +465,7 @@ def test_a_folder_is_put_back_when_its_successor_cannot_take_its_place(tmp_path)
     path = tmp_path / "old.ome.zarr"
     path.mkdir()
     (path / "kept").write_text("kept")
-    with pytest.raises(OSError, match="could not be written"), written_aside(path):
+    with pytest.raises(OSError, match="could not be written"), atomic_write(path):
         pass  # nothing was written, so there is nothing to rename
     assert (path / "kept").read_text() == "kept"
     assert list(tmp_path.iterdir()) == [path]

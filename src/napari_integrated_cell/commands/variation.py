@@ -36,7 +36,7 @@ from napari_integrated_cell.commands.options import (
 )
 from napari_integrated_cell.console import one_line_errors, progress_bar, report
 from napari_integrated_cell.data.listed_cells import ListedCell, listed_cells
-from napari_integrated_cell.imaging.aside import written_aside
+from napari_integrated_cell.imaging.atomic import atomic_write
 from napari_integrated_cell.variation.structure_variation import RIDGE
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def variation(
             )
             files[out.with_suffix(".png")] = _png(extremes.sheet(title))
         with ExitStack() as complete:  # both or neither
-            parts = [(complete.enter_context(written_aside(path)), data) for path, data in files.items()]
+            parts = [(complete.enter_context(atomic_write(path)), data) for path, data in files.items()]
             for part, data in parts:
                 part.write_bytes(data)
         summary = {

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_integrated_cell.arrays import Doubles
 from napari_integrated_cell.cell import Cell
 
 
-class Columns(NamedTuple):
+class Footprint(NamedTuple):
     """A cell mask seen from above: one entry per (y, x) where it has any z.
 
     Attributes
@@ -22,19 +23,19 @@ class Columns(NamedTuple):
         How many voxels of the mask lie over each point.
     """
 
-    points: NDArray[np.float64]
+    points: Doubles
     voxels: NDArray[Any]
 
 
-def columns_of(cell: Cell) -> Columns:
+def footprint_of(cell: Cell) -> Footprint:
     """The cell mask seen from above."""
     thickness = cell.cell_mask.sum(axis=0)
     where = np.nonzero(thickness)
-    return Columns(np.stack(where, axis=1) * np.asarray(cell.voxel_size[1:]), thickness[where])
+    return Footprint(np.stack(where, axis=1) * np.asarray(cell.voxel_size[1:]), thickness[where])
 
 
 def major_axis(
-    points: NDArray[np.float64], weights: NDArray[Any] | None, pixel: tuple[float, float]
+    points: Doubles, weights: NDArray[Any] | None, pixel: tuple[float, float]
 ) -> tuple[float, float]:
     """Direction of the longest spread of points in the plane, and how much longer it is than the shortest.
 
@@ -66,13 +67,13 @@ def major_axis(
     return float(np.arctan2(y, abs(x))), float(np.sqrt(major / minor))
 
 
-def rotation(angle: float) -> NDArray[np.float64]:
+def rotation(angle: float) -> Doubles:
     """Matrix on (y, x) that turns a direction lying at ``angle`` (radians, from X towards Y) onto X."""
     c, s = np.cos(angle), np.sin(angle)
     return np.array([[c, -s], [s, c]])
 
 
-def skewness(points: NDArray[np.float64], weights: NDArray[Any]) -> tuple[float, float]:
+def skewness(points: Doubles, weights: NDArray[Any]) -> tuple[float, float]:
     """Skewness along Y and along X of weighted points (n, 2) about their weighted mean."""
     share = weights / weights.sum()
     from_mean = points - share @ points
@@ -82,7 +83,7 @@ def skewness(points: NDArray[np.float64], weights: NDArray[Any]) -> tuple[float,
     return float(y), float(x)
 
 
-def nucleus_centre(cell: Cell) -> tuple[NDArray[np.float64], float]:
+def nucleus_centre(cell: Cell) -> tuple[Doubles, float]:
     """Where the nucleus is, and whether it is one.
 
     Returns
@@ -106,7 +107,7 @@ def nucleus_centre(cell: Cell) -> tuple[NDArray[np.float64], float]:
     return centre, float(np.linalg.norm(one - other))
 
 
-class Fit(NamedTuple):
+class BoxFit(NamedTuple):
     """How a posed cell fits a box.
 
     Attributes
@@ -122,13 +123,13 @@ class Fit(NamedTuple):
     overhang: tuple[float, float, float]
 
 
-def fit(
+def fit_in_box(
     cell: Cell,
-    columns: Columns,
-    linear: NDArray[np.float64],
-    centre: NDArray[np.float64],
+    footprint: Footprint,
+    linear: Doubles,
+    centre: Doubles,
     size: tuple[float, float, float],
-) -> Fit:
+) -> BoxFit:
     """How a cell, turned by ``linear`` (3, 3) about ``centre`` (µm in the crop), fits a box of ``size`` µm.
 
     The rotation is about Z, so a voxel is in or out by its plane's z and its column's (y, x) separately.
@@ -136,7 +137,7 @@ def fit(
     half = np.asarray(size) / 2 + 1e-9
     filled = cell.cell_mask.any(axis=(1, 2))
     z = np.arange(cell.shape[0]) * cell.voxel_size[0] - centre[0]
-    plane = (columns.points - centre[1:]) @ linear[1:, 1:].T
+    plane = (footprint.points - centre[1:]) @ linear[1:, 1:].T
     within = (np.abs(plane) <= half[1:]).all(axis=1)
     kept = cell.cell_mask[np.abs(z) <= half[0]].sum(axis=0)[cell.cell_mask.any(axis=0)][within].sum()
 
@@ -144,6 +145,6 @@ def fit(
     high = np.array([z[filled].max(), *plane.max(axis=0)])
     overhang = np.maximum(high - half, 0) + np.maximum(-half - low, 0)
     extent = high - low + np.abs(linear) @ np.asarray(cell.voxel_size)
-    return Fit(
-        1.0 - float(kept) / float(columns.voxels.sum()), tuple(extent.tolist()), tuple(overhang.tolist())
+    return BoxFit(
+        1.0 - float(kept) / float(footprint.voxels.sum()), tuple(extent.tolist()), tuple(overhang.tolist())
     )

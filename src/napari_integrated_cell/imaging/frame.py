@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+
+from napari_integrated_cell.arrays import Doubles
 
 #: Below this ratio of the footprint's axes the direction of the long one is unstable.
 NEAR_ROUND = 1.25
@@ -43,12 +44,12 @@ class Box:
         return z, y, x
 
     @property
-    def centre(self) -> NDArray[np.float64]:
+    def centre(self) -> Doubles:
         """Its middle in µm from the centre of voxel 0."""
         return (np.asarray(self.shape) - 1) / 2 * self.voxel_size
 
     @property
-    def grid(self) -> NDArray[np.float64]:
+    def grid(self) -> Doubles:
         """(4, 4) affine from its voxel indices to µm."""
         return np.diag(np.array([self.voxel_size] * 3 + [1.0]))
 
@@ -85,7 +86,7 @@ class Pose:
         Distance in µm between the centres of the nucleus's two largest pieces, 0 for one piece.
     """
 
-    to_box: NDArray[np.float64]
+    to_box: Doubles
     box: Box
     angle: float
     flips: tuple[bool, bool]
@@ -97,7 +98,7 @@ class Pose:
     nucleus_gap: float = 0.0
 
     @property
-    def from_box(self) -> NDArray[np.float64]:
+    def from_box(self) -> Doubles:
         """(4, 4) affine from µm in the box to µm in the image: the exact inverse."""
         turn, shift = self.to_box[:3, :3].T, self.to_box[:3, 3]
         inverse = np.eye(4)
@@ -105,7 +106,7 @@ class Pose:
         return inverse
 
     @property
-    def layer_affine(self) -> NDArray[np.float64]:
+    def layer_affine(self) -> Doubles:
         """(4, 4) affine for a napari layer in µm.
 
         A layer that holds a box volume with ``scale=(v, v, v)``, v the box's voxel size, and this affine lies

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_integrated_cell.arrays import Floats, Mask
+
 # The standard normal distribution one standard deviation below its mean.
 _ONE_SIGMA_TAIL = 0.158655
 
@@ -38,7 +40,7 @@ def most_populous(image: NDArray[Any]) -> float:
     return float(np.median(values[inside]))
 
 
-def above_background(image: NDArray[Any], around: tuple[slice, ...] = ()) -> NDArray[np.float32]:
+def above_background(image: NDArray[Any], around: tuple[slice, ...] = ()) -> Floats:
     """``image`` less its most populous intensity, negative voxels set to zero, float32.
 
     With ``around`` only that part of it is returned; the intensity is still counted over the whole.
@@ -48,7 +50,7 @@ def above_background(image: NDArray[Any], around: tuple[slice, ...] = ()) -> NDA
     return np.maximum(above, 0, out=above)
 
 
-def scaled_to_one(image: NDArray[np.float32], ceiling: float = 100.0) -> NDArray[np.float32]:
+def scaled_to_one(image: Floats, ceiling: float = 100.0) -> Floats:
     """``image`` scaled so that its ``ceiling`` percentile of voxels above zero is 1, clipped there.
 
     The paper rescales to between 0 and 1 and says no more: 100, the hottest voxel, is the default. A lower
@@ -61,7 +63,7 @@ def scaled_to_one(image: NDArray[np.float32], ceiling: float = 100.0) -> NDArray
     return np.minimum(image / np.float32(top), np.float32(1))
 
 
-def normalise(image: NDArray[Any], mask: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
+def normalise(image: NDArray[Any], mask: Mask | None = None) -> Floats:
     """One channel as section 3.1 normalises it.
 
     The most populous intensity of the whole image is subtracted, negative voxels are set to zero, and the
@@ -87,9 +89,7 @@ def normalise(image: NDArray[Any], mask: NDArray[np.bool_] | None = None) -> NDA
     return scaled_to_one(above)
 
 
-def grown(
-    mask: NDArray[np.bool_], distance: float, voxel_size: tuple[float, float, float]
-) -> NDArray[np.bool_]:
+def dilated(mask: Mask, distance: float, voxel_size: tuple[float, float, float]) -> Mask:
     """``mask`` dilated by ``distance`` µm, the same in every direction whatever the voxels.
 
     A Gaussian of that width has fallen to its one-sigma tail just ``distance`` outside a flat surface: one

@@ -7,12 +7,10 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-from napari_integrated_cell.imaging.aside import written_aside
-
-Rgb = NDArray[np.uint8]
+from napari_integrated_cell.arrays import Rgb
+from napari_integrated_cell.imaging.atomic import atomic_write
 
 
 def write_mp4(path: Path, pictures: Iterable[Rgb], *, fps: float, title: str, description: str) -> Path:
@@ -33,7 +31,7 @@ def write_mp4(path: Path, pictures: Iterable[Rgb], *, fps: float, title: str, de
         ) from error
     sources = (_even(picture) for picture in pictures)
     first = next(sources)
-    with written_aside(path) as part:
+    with atomic_write(path) as part:
         film = write_frames(
             str(part),
             (first.shape[1], first.shape[0]),
@@ -83,7 +81,7 @@ def write_gif(
         Image.fromarray(picture).quantize(palette=palette, dither=Image.Dither.NONE)
         for picture in chain([start], sources)
     )
-    with written_aside(path) as part:
+    with atomic_write(path) as part:
         next(indexed).save(
             part,
             format="gif",

@@ -1,7 +1,7 @@
 """Opening an image file, the one place that knows which reader is installed.
 
 aicsimageio reads on Python 3.11 and 3.12; it cannot be installed later, where its successor bioio reads. Both
-offer the same interface, of which only what stands in :class:`Opened` leaves this file.
+offer the same interface, of which only what stands in :class:`OpenedImage` leaves this file.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _MICROMETRES = {"m": 1e6, "cm": 1e4, "mm": 1e3, "µm": 1.0, "nm": 1e-3, "pm": 1e
 
 
 @dataclass(frozen=True, eq=False)
-class Opened:
+class OpenedImage:
     """One scene and one time point of a file.
 
     Attributes
@@ -55,7 +55,7 @@ class Opened:
     times: int
 
 
-def open_image(path: Path, scene: int | str, time: int) -> Opened:
+def open_image(path: Path, scene: int | str, time: int) -> OpenedImage:
     """Read one scene and time point of ``path``.
 
     Raises
@@ -70,7 +70,7 @@ def open_image(path: Path, scene: int | str, time: int) -> Opened:
     with _watched() as torn:
         try:
             opened = _read(path, scene, time)
-        except _Refused as refusal:
+        except _UnsupportedImage as refusal:
             raise ValueError(str(refusal)) from None
         except PermissionError:
             raise ValueError(f"{path.name} may not be read: change its permissions or copy it.") from None
@@ -84,7 +84,7 @@ def open_image(path: Path, scene: int | str, time: int) -> Opened:
     return opened
 
 
-class _Refused(ValueError):
+class _UnsupportedImage(ValueError):
     """The file is sound but not what this project reads."""
 
 
@@ -132,19 +132,21 @@ def _container(path: Path) -> Any:
     return BioImage(path)
 
 
-def _read(path: Path, scene: int | str, time: int) -> Opened:
+def _read(path: Path, scene: int | str, time: int) -> OpenedImage:
     container = _container(path)
     scenes = container.scenes
     if scene not in scenes and not (isinstance(scene, int) and 0 <= scene < len(scenes)):
-        raise _Refused(f"{path.name} has no scene {scene!r}: it has {len(scenes)}, counted from 0.")
+        raise _UnsupportedImage(f"{path.name} has no scene {scene!r}: it has {len(scenes)}, counted from 0.")
     container.set_scene(scene)
     dims = container.dims
     if "S" in dims.order:
-        raise _Refused(f"{path.name} is a colour (RGB) picture: save its channels as an OME-TIFF stack.")
+        raise _UnsupportedImage(
+            f"{path.name} is a colour (RGB) picture: save its channels as an OME-TIFF stack."
+        )
     if not 0 <= time < dims.T:
-        raise _Refused(f"{path.name} has no time point {time}: it has {dims.T}, counted from 0.")
+        raise _UnsupportedImage(f"{path.name} has no time point {time}: it has {dims.T}, counted from 0.")
     if dims.Z < 2:
-        raise _Refused(f"{path.name} is a flat picture: a cell needs a Z stack.")
+        raise _UnsupportedImage(f"{path.name} is a flat picture: a cell needs a Z stack.")
     if dims.T == 1:
         # Read in one go: lazily, every chunk opens the file again, which for small files costs most of the time.
         data = container.get_image_data("CZYX", T=0)
@@ -153,7 +155,7 @@ def _read(path: Path, scene: int | str, time: int) -> Opened:
         data = container.get_image_dask_data("CZYX", T=time).compute(scheduler="synchronous")
     index = scene if isinstance(scene, int) else scenes.index(scene)
     names = _names(container.channel_names, len(data))
-    return Opened(np.asarray(data), names, _voxel_size(container, index), len(scenes), int(dims.T))
+    return OpenedImage(np.asarray(data), names, _voxel_size(container, index), len(scenes), int(dims.T))
 
 
 def _names(given: Any, count: int) -> tuple[str, ...]:

@@ -11,17 +11,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_integrated_cell.arrays import Floats, Mask
 from napari_integrated_cell.cell import Cell, checked_voxel_size
 from napari_integrated_cell.imaging.footprint import (
-    columns_of,
-    fit,
+    fit_in_box,
+    footprint_of,
     major_axis,
     nucleus_centre,
     rotation,
     skewness,
 )
 from napari_integrated_cell.imaging.frame import NEAR_ROUND, NEAR_SYMMETRIC, PAPER_BOX, Box, Pose
-from napari_integrated_cell.imaging.intensity import above_background, grown, normalise, scaled_to_one
+from napari_integrated_cell.imaging.intensity import above_background, dilated, normalise, scaled_to_one
 from napari_integrated_cell.imaging.rendering import render_dna, render_membrane
 from napari_integrated_cell.imaging.resampling import grid_affine, resample
 
@@ -68,10 +69,10 @@ def pose_of(cell: Cell, box: Box = PAPER_BOX) -> Pose:
         Doubts (a cell longer than the box, near-round, near-symmetric, a nucleus in two places) are reported
         in :attr:`Pose.warnings`, never raised.
     """
-    columns = columns_of(cell)
-    angle, footprint_ratio = major_axis(columns.points, None, cell.voxel_size[1:])
-    _, volume_ratio = major_axis(columns.points, columns.voxels, cell.voxel_size[1:])
-    skew_y, skew_x = skewness(columns.points @ rotation(angle).T, columns.voxels)
+    footprint = footprint_of(cell)
+    angle, footprint_ratio = major_axis(footprint.points, None, cell.voxel_size[1:])
+    _, volume_ratio = major_axis(footprint.points, footprint.voxels, cell.voxel_size[1:])
+    skew_y, skew_x = skewness(footprint.points @ rotation(angle).T, footprint.voxels)
     flips = (skew_y < -_SYMMETRIC, skew_x < -_SYMMETRIC)
     linear = np.eye(3)
     linear[1:, 1:] = np.diag([-1.0 if flip else 1.0 for flip in flips]) @ rotation(angle)
@@ -82,7 +83,7 @@ def pose_of(cell: Cell, box: Box = PAPER_BOX) -> Pose:
     to_box[:3, :3] = linear
     to_box[:3, 3] = box.centre - linear @ in_image
 
-    outside, extent, overhang = fit(cell, columns, linear, centre, box.size)
+    outside, extent, overhang = fit_in_box(cell, footprint, linear, centre, box.size)
     return Pose(
         to_box=to_box,
         box=box,
@@ -104,7 +105,7 @@ def to_box(
     *,
     offset: tuple[int, int, int] = (0, 0, 0),
     order: int = 1,
-) -> NDArray[np.float32]:
+) -> Floats:
     """An image in the model's box: one resample, antialiased where the box is coarser than the image.
 
     Parameters
@@ -134,7 +135,7 @@ def to_image(
     *,
     offset: tuple[int, int, int] = (0, 0, 0),
     order: int = 1,
-) -> NDArray[np.float32]:
+) -> Floats:
     """A box volume back on an image's grid: the inverse affine, one resample, zero outside the box.
 
     Parameters
@@ -161,7 +162,7 @@ def to_image(
     return resample(volume, pose.box.grid, pose.from_box, grid, shape, order)
 
 
-def posed_references(cell: Cell, pose: Pose, *, ceiling: float = 100.0) -> NDArray[np.float32]:
+def posed_references(cell: Cell, pose: Pose, *, ceiling: float = 100.0) -> Floats:
     """The model's reference image of a cell: membrane and DNA, posed and normalised (section 3.1).
 
     A channel that the cell has not is rendered from its mask
@@ -200,7 +201,7 @@ def posed_references(cell: Cell, pose: Pose, *, ceiling: float = 100.0) -> NDArr
     )
 
 
-def posed_structure(cell: Cell, name: str, pose: Pose, *, ceiling: float = 100.0) -> NDArray[np.float32]:
+def posed_structure(cell: Cell, name: str, pose: Pose, *, ceiling: float = 100.0) -> Floats:
     """One structure's channel, posed and normalised as :func:`posed_references` does, masked by the cell.
 
     Parameters
@@ -229,7 +230,7 @@ def posed_structure(cell: Cell, name: str, pose: Pose, *, ceiling: float = 100.0
     return _posed(above_background(cell.channels[name], around), near.cell_mask, near, pose, ceiling)
 
 
-def posed_mask(cell: Cell, pose: Pose) -> NDArray[np.float32]:
+def posed_mask(cell: Cell, pose: Pose) -> Floats:
     """How much of each voxel of the box lies in the cell, grown by :data:`MASK_TOLERANCE` as images are masked.
 
     Returns
@@ -237,7 +238,7 @@ def posed_mask(cell: Cell, pose: Pose) -> NDArray[np.float32]:
     array, (Z, Y, X) float32 in [0, 1]
     """
     near = _cut(cell, _around(cell))
-    mask = grown(near.cell_mask, MASK_TOLERANCE, near.voxel_size).astype(np.float32)
+    mask = dilated(near.cell_mask, MASK_TOLERANCE, near.voxel_size).astype(np.float32)
     return np.clip(to_box(mask, near.voxel_size, pose, offset=near.offset), 0, 1)
 
 
@@ -257,11 +258,9 @@ def _cut(cell: Cell, around: tuple[slice, ...]) -> Cell:
     )
 
 
-def _posed(
-    image: NDArray[np.float32], mask: NDArray[np.bool_], near: Cell, pose: Pose, ceiling: float
-) -> NDArray[np.float32]:
+def _posed(image: Floats, mask: Mask, near: Cell, pose: Pose, ceiling: float) -> Floats:
     """``image`` on the grid of ``near``, without background: masked, resampled once, scaled to 1."""
-    masked = image * grown(mask, MASK_TOLERANCE, near.voxel_size)
+    masked = image * dilated(mask, MASK_TOLERANCE, near.voxel_size)
     return scaled_to_one(to_box(masked, near.voxel_size, pose, offset=near.offset), ceiling)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_integrated_cell.arrays import Floats, Mask
 from napari_integrated_cell.cell import Cell, checked_voxel_size
 
 # Scale (µm) at which the mask's surface is found: a Gaussian of this width makes a shell 0.2 µm thick.
@@ -33,7 +34,7 @@ class PointSpread:
                 f"The point-spread {self.sigma!r} must be three widths (Z, Y, X) in µm, none negative."
             )
 
-    def blur(self, image: NDArray[Any], voxel_size: tuple[float, float, float]) -> NDArray[np.float32]:
+    def blur(self, image: NDArray[Any], voxel_size: tuple[float, float, float]) -> Floats:
         """``image`` (Z, Y, X) through the point-spread, on the same grid; nothing shines outside it."""
         return _gaussian(image, self.sigma, checked_voxel_size(voxel_size))
 
@@ -44,7 +45,7 @@ class PointSpread:
 SPINNING_DISC = PointSpread((0.42, 0.14, 0.14))
 
 
-def render_references(cell: Cell, psf: PointSpread = SPINNING_DISC) -> dict[str, NDArray[np.float32]]:
+def render_references(cell: Cell, psf: PointSpread = SPINNING_DISC) -> dict[str, Floats]:
     """Membrane and DNA as a microscope would show them, from the cell's masks alone.
 
     Parameters
@@ -63,7 +64,7 @@ def render_references(cell: Cell, psf: PointSpread = SPINNING_DISC) -> dict[str,
     return {"membrane": render_membrane(cell, psf), "dna": render_dna(cell, psf)}
 
 
-def render_membrane(cell: Cell, psf: PointSpread = SPINNING_DISC) -> NDArray[np.float32]:
+def render_membrane(cell: Cell, psf: PointSpread = SPINNING_DISC) -> Floats:
     """The surface of the cell mask through ``psf``, (Z, Y, X) float32 with maximum 1.
 
     The surface is the length of the gradient of the slightly smoothed mask: every µm² of it shines equally in
@@ -84,14 +85,12 @@ def render_membrane(cell: Cell, psf: PointSpread = SPINNING_DISC) -> NDArray[np.
     return _scaled(_gathered(seen[margin], parts))
 
 
-def render_dna(cell: Cell, psf: PointSpread = SPINNING_DISC) -> NDArray[np.float32]:
+def render_dna(cell: Cell, psf: PointSpread = SPINNING_DISC) -> Floats:
     """The filled nucleus mask through ``psf``, (Z, Y, X) float32 with maximum 1."""
     return _scaled(psf.blur(cell.nucleus_mask, cell.voxel_size))
 
 
-def _gaussian(
-    image: NDArray[Any], sigma: tuple[float, ...], voxel_size: tuple[float, ...]
-) -> NDArray[np.float32]:
+def _gaussian(image: NDArray[Any], sigma: tuple[float, ...], voxel_size: tuple[float, ...]) -> Floats:
     """Gaussian blur with widths in µm."""
     in_voxels = [s / v for s, v in zip(sigma, voxel_size, strict=True)]
     return ndimage.gaussian_filter(
@@ -114,20 +113,20 @@ def _parts(voxel: float, sigma: float) -> int:
     return next((k for k in (1, 2, 3) if _blurred(voxel / k) <= sigma**2), 4)
 
 
-def _split(mask: NDArray[np.bool_], parts: list[int]) -> NDArray[np.bool_]:
+def _split(mask: Mask, parts: list[int]) -> Mask:
     """``mask`` with every voxel split, its outline interpolated."""
     if max(parts) == 1:
         return mask
     return ndimage.zoom(mask.astype(np.float32), parts, order=1, mode="nearest", grid_mode=True) > 0.5
 
 
-def _gathered(image: NDArray[np.float32], parts: list[int]) -> NDArray[np.float32]:
+def _gathered(image: Floats, parts: list[int]) -> Floats:
     """Means over the parts of each voxel."""
     z, y, x = (n // k for n, k in zip(image.shape, parts, strict=True))
     return image.reshape(z, parts[0], y, parts[1], x, parts[2]).mean(axis=(1, 3, 5))
 
 
-def _difference(image: NDArray[np.float32], axis: int, step: float) -> NDArray[np.float32]:
+def _difference(image: Floats, axis: int, step: float) -> Floats:
     """Central difference along ``axis`` per µm, zero at both ends."""
     out = np.zeros_like(image)
     moved, ahead = np.moveaxis(out, axis, 0), np.moveaxis(image, axis, 0)
@@ -136,15 +135,15 @@ def _difference(image: NDArray[np.float32], axis: int, step: float) -> NDArray[n
 
 
 def _padded(
-    mask: NDArray[np.bool_], sigma: tuple[float, ...], voxel_size: tuple[float, ...]
-) -> tuple[NDArray[np.float32], tuple[slice, ...]]:
+    mask: Mask, sigma: tuple[float, ...], voxel_size: tuple[float, ...]
+) -> tuple[Floats, tuple[slice, ...]]:
     """``mask`` with room around it for three widths of blur, and where the mask lies in it."""
     room = [int(np.ceil(3 * s / v)) + 2 for s, v in zip(sigma, voxel_size, strict=True)]
     padded = np.pad(mask.astype(np.float32), [(r, r) for r in room])
     return padded, tuple(slice(r, r + n) for r, n in zip(room, mask.shape, strict=True))
 
 
-def _scaled(image: NDArray[np.float32]) -> NDArray[np.float32]:
+def _scaled(image: Floats) -> Floats:
     """``image`` divided by its maximum, if there is anything in it."""
     top = float(image.max(initial=0))
     return image / np.float32(top) if top > 0 else image

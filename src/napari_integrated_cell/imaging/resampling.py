@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_integrated_cell.arrays import Doubles, Floats
 
-def grid_affine(
-    voxel_size: tuple[float, float, float], offset: tuple[float, float, float]
-) -> NDArray[np.float64]:
+
+def grid_affine(voxel_size: tuple[float, float, float], offset: tuple[float, float, float]) -> Doubles:
     """The (4, 4) affine from voxel indices (z, y, x) of a crop to µm in the image it was cut from.
 
     Parameters
@@ -29,12 +29,12 @@ def grid_affine(
 
 def resample(
     image: NDArray[Any],
-    source_grid: NDArray[np.float64],
-    source_to_target: NDArray[np.float64],
-    target_grid: NDArray[np.float64],
+    source_grid: Doubles,
+    source_to_target: Doubles,
+    target_grid: Doubles,
     target_shape: tuple[int, int, int],
     order: int = 1,
-) -> NDArray[np.float32]:
+) -> Floats:
     """``image`` on another grid, interpolated once.
 
     Where the target's voxels are larger than the source's by a factor f along an axis, the image is first

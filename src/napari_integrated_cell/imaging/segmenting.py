@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_integrated_cell.arrays import Labels, Mask
 from napari_integrated_cell.cell import Cell, checked_voxel_size
 from napari_integrated_cell.imaging.watershed import Segmentation, segment
 
@@ -114,7 +115,7 @@ def cell_from_labels(
 
 def segment_field(
     membrane: NDArray[Any], dna: NDArray[Any], voxel_size: tuple[float, float, float]
-) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+) -> tuple[Labels, Labels]:
     """Segment every cell of a field from its membrane and DNA stains.
 
     Nuclei are found in the DNA by Otsu's threshold and told apart by their distance transform; each is the
@@ -153,7 +154,7 @@ def segment_at(
     dna: NDArray[Any],
     point: tuple[float, float, float],
     voxel_size: tuple[float, float, float],
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+) -> tuple[Mask, Mask]:
     """Segment the cell at a point, as :func:`segment_field` does but looking only around it.
 
     Parameters
@@ -210,9 +211,7 @@ def _stains(membrane: NDArray[Any], dna: NDArray[Any]) -> tuple[NDArray[Any], ND
     return membrane, dna
 
 
-def _around(
-    mask: NDArray[np.bool_], margin: float, voxel_size: tuple[float, float, float]
-) -> tuple[slice, slice, slice]:
+def _around(mask: Mask, margin: float, voxel_size: tuple[float, float, float]) -> tuple[slice, slice, slice]:
     """The part of the field that holds ``mask`` and ``margin`` µm around it."""
     spans = []
     for axis, step in enumerate(voxel_size):

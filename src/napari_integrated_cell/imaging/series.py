@@ -12,7 +12,7 @@ import tifffile
 import zarr
 from numpy.typing import NDArray
 
-from napari_integrated_cell.imaging.aside import written_aside
+from napari_integrated_cell.imaging.atomic import atomic_write
 
 Frame = NDArray[np.uint16]
 
@@ -76,7 +76,7 @@ def write_tiff_series(path: Path, series: Series, frames: Iterable[Frame]) -> Pa
         for frame in frames:
             yield from frame.reshape(-1, *series.shape[-2:])
 
-    with written_aside(path) as part:
+    with atomic_write(path) as part:
         tifffile.imwrite(
             part,
             planes(),
@@ -104,7 +104,7 @@ def write_zarr_series(path: Path, series: Series, frames: Iterable[Frame]) -> Pa
     """
     if path.is_dir() and not (path / ".zgroup").is_file():
         raise FileExistsError(f"{path} is a folder, and no zarr that could be replaced: choose another name.")
-    with written_aside(path) as part:
+    with atomic_write(path) as part:
         group: Any = zarr.open_group(str(part), mode="w", **_FORMAT)
         group.attrs.update({"multiscales": [_multiscale(series)], "omero": _omero(series)})
         array: Any = zarr.open_array(

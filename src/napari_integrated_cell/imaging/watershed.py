@@ -16,6 +16,7 @@ from skimage.feature import peak_local_max
 from skimage.filters import threshold_otsu
 from skimage.segmentation import watershed
 
+from napari_integrated_cell.arrays import Doubles, Floats, Indices, Labels, Mask
 from napari_integrated_cell.imaging.intensity import above_background
 from napari_integrated_cell.imaging.resampling import grid_affine, resample
 
@@ -45,9 +46,9 @@ class Segmentation:
         Of the image, in µm.
     """
 
-    cells: NDArray[np.int32]
-    nuclei: NDArray[np.int32]
-    block: NDArray[np.int64]
+    cells: Labels
+    nuclei: Labels
+    block: Indices
     shape: tuple[int, ...]
     voxel_size: tuple[float, float, float]
 
@@ -56,7 +57,7 @@ class Segmentation:
         """How many cells there are."""
         return int(self.cells.max(initial=0))
 
-    def label_near(self, point: NDArray[np.int64], distance: float) -> int:
+    def label_near(self, point: Indices, distance: float) -> int:
         """The cell at an index (z, y, x) of the image, or the nearest within ``distance`` µm; else 0."""
         at = np.asarray(point) // self.block
         here = int(self.cells[tuple(at)])
@@ -67,7 +68,7 @@ class Segmentation:
         nearest = int(away.argmin())
         return int(self.cells[tuple(filled[nearest])]) if away[nearest] <= distance else 0
 
-    def masks(self, label: int) -> tuple[tuple[slice, ...], NDArray[np.bool_], NDArray[np.bool_]]:
+    def masks(self, label: int) -> tuple[tuple[slice, ...], Mask, Mask]:
         """Where in the image a cell is, and its and its nucleus's mask there."""
         coarse = ndimage.find_objects((self.cells == label).astype(np.uint8))[0]
         around = tuple(
@@ -77,7 +78,7 @@ class Segmentation:
         cell = self._fine(self.cells == label, around)
         return around, cell, self._fine(self.nuclei == label, around) & cell
 
-    def _fine(self, mask: NDArray[np.bool_], around: tuple[slice, ...]) -> NDArray[np.bool_]:
+    def _fine(self, mask: Mask, around: tuple[slice, ...]) -> Mask:
         """A mask of the working grid on a part of the image's, its outline interpolated between voxels."""
         z, y, x = (s.stop - s.start for s in around)
         offset = around[0].start, around[1].start, around[2].start
@@ -98,7 +99,7 @@ def segment(
     return Segmentation(cells, nuclei, block, membrane.shape, voxel_size)
 
 
-def _coarse(stain: NDArray[Any], block: NDArray[np.int64], size: NDArray[np.float64]) -> NDArray[np.float32]:
+def _coarse(stain: NDArray[Any], block: Indices, size: Doubles) -> Floats:
     """A stain's means over blocks, without background, smoothed."""
     short = [(-n) % b for n, b in zip(stain.shape, block, strict=True)]
     if any(short):
@@ -109,7 +110,7 @@ def _coarse(stain: NDArray[Any], block: NDArray[np.int64], size: NDArray[np.floa
     return ndimage.gaussian_filter(above_background(stain), _SMOOTHING / size)
 
 
-def _nuclei(dna: NDArray[np.float32], size: NDArray[np.float64]) -> NDArray[np.int32]:
+def _nuclei(dna: Floats, size: Doubles) -> Labels:
     """Labelled nuclei."""
     if dna.max(initial=0) <= 0:
         return np.zeros(dna.shape, dtype=np.int32)
@@ -135,9 +136,7 @@ def _nuclei(dna: NDArray[np.float32], size: NDArray[np.float64]) -> NDArray[np.i
     return _renumbered(np.where(volumes[labels] >= _DEBRIS, labels, 0))
 
 
-def _cells(
-    membrane: NDArray[np.float32], nuclei: NDArray[np.int32], size: NDArray[np.float64]
-) -> NDArray[np.int32]:
+def _cells(membrane: Floats, nuclei: Labels, size: Doubles) -> Labels:
     """The region of each nucleus up to the membrane; what is reached from above or below is outside."""
     background = int(nuclei.max(initial=0)) + 1
     seeds = nuclei.copy()
@@ -149,9 +148,7 @@ def _cells(
     return np.where(cells == background, 0, cells).astype(np.int32)
 
 
-def _joined(
-    cells: NDArray[np.int32], nuclei: NDArray[np.int32], membrane: NDArray[np.float32]
-) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+def _joined(cells: Labels, nuclei: Labels, membrane: Floats) -> tuple[Labels, Labels]:
     """Regions without a membrane between them (a nucleus taken for two, anaphase) as one cell."""
     first, second, between = [], [], []
     for axis in (1, 2):  # sideways: above and below cells the membrane is fainter
@@ -173,14 +170,14 @@ def _joined(
     return joined, np.where(nuclei > 0, joined, 0).astype(np.int32)
 
 
-def _ball(radius: float, size: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _ball(radius: float, size: Doubles) -> Mask:
     """Voxels of ``size`` µm within ``radius`` µm of the middle one."""
     reach = [np.arange(-int(radius / s), int(radius / s) + 1) * s for s in size]
     z, y, x = np.meshgrid(*reach, indexing="ij")
     return z**2 + y**2 + x**2 <= radius**2
 
 
-def _renumbered(labels: NDArray[Any]) -> NDArray[np.int32]:
+def _renumbered(labels: NDArray[Any]) -> Labels:
     """Labels 1, 2, 3, ... without gaps."""
     values = np.unique(labels)
     values = values[values != 0]

@@ -1,4 +1,4 @@
-"""OME-TIFF out: volumes with their names and voxel size, whole or not at all."""
+"""Write volumes with their names and voxel size as an OME-TIFF."""
 
 from __future__ import annotations
 
@@ -12,11 +12,21 @@ import tifffile
 from numpy.typing import NDArray
 
 from napari_integrated_cell.cell import checked_voxel_size
-from napari_integrated_cell.imaging.aside import written_aside
+from napari_integrated_cell.imaging.atomic import atomic_write
 
 _SUFFIXES = (".ome.tiff", ".ome.tif", ".tiff", ".tif")
-# Classic TIFF counts bytes in 32 bits; from half of that on, BigTIFF is the safe choice.
+# Classic TIFF counts bytes in 32 bits. BigTIFF is the safe choice from half of that on.
 _BIG = 2 * 1024**3
+# Voxel sizes that differ by more than this share are two sizes.
+_SAME = 1e-3
+
+
+class ChannelVolumes(dict[str, NDArray[Any]]):
+    """Volumes (Z, Y, X) by channel name, on one grid with a known voxel size (Z, Y, X) in µm."""
+
+    def __init__(self, volumes: Mapping[str, NDArray[Any]], voxel_size: tuple[float, float, float]) -> None:
+        super().__init__(volumes)
+        self.voxel_size = checked_voxel_size(voxel_size)
 
 
 def write_ome_tiff(
@@ -29,22 +39,23 @@ def write_ome_tiff(
 ) -> Path:
     """Write volumes as the channels of one OME-TIFF (axes C, Z, Y, X).
 
-    The file is written aside and renamed when it is complete: an error or a full disk leaves neither half a
-    file nor harm to one that was there.
+    The file appears when it is complete. After an error or on a full disk, an existing file is unchanged.
 
     Parameters
     ----------
     path : path-like
-        Ends in ``.ome.tiff`` (or ``.ome.tif``, ``.tiff``, ``.tif``), in a folder that exists.
+        A name that ends in ``.ome.tiff`` (or ``.ome.tif``, ``.tiff``, ``.tif``), in an existing folder.
     volumes : mapping of str to array, each (Z, Y, X)
-        Channel name to volume, in the order of the file's channels. Written as float32 where any is floating,
-        else in the smallest integer type that holds them all.
+        Channel name to volume, in the order of the file's channels. The file's type is float32 if any volume is
+        floating-point, else an integer type that holds them all.
     voxel_size : tuple of float
-        (Z, Y, X) in µm.
+        Voxel size of the volumes, (Z, Y, X) in µm. The volumes of an
+        :class:`~napari_integrated_cell.integration.Integration` lie in the model's box and have its voxel size,
+        not the image's: use :meth:`~napari_integrated_cell.integration.Integration.save`.
     description : str
-        Kept in the file's OME metadata.
+        Text for the file's OME metadata.
     overwrite : bool
-        Whether a file that is there may be replaced.
+        Whether an existing file may be replaced.
 
     Returns
     -------
@@ -54,14 +65,21 @@ def write_ome_tiff(
     Raises
     ------
     ValueError
-        For no volumes, volumes of different shapes or not 3D, a bad voxel size, or a name without a TIFF's
-        ending.
+        If there are no volumes, they are not 3D or differ in shape, the voxel size is invalid or is known to be
+        another one, or the name does not end as a TIFF's.
     OSError
         If the folder is missing or cannot be written, the file exists and may not be replaced, or the disk is
         full.
     """
     path = Path(path)
     z, y, x = checked_voxel_size(voxel_size)
+    if isinstance(volumes, ChannelVolumes) and not np.allclose(
+        volumes.voxel_size, (z, y, x), rtol=_SAME, atol=0
+    ):
+        raise ValueError(
+            f"The volumes have a voxel size of {volumes.voxel_size} µm, not {(z, y, x)} µm: give their own, or "
+            "write them with Integration.save."
+        )
     arrays = _checked(volumes)
     dtype = _common_type(arrays)
     _check_place(path, overwrite)
@@ -79,7 +97,7 @@ def write_ome_tiff(
     }
     if description:
         metadata["Description"] = _printable(description)
-    with written_aside(path) as aside:
+    with atomic_write(path) as aside:
         tifffile.imwrite(
             aside,
             _planes(arrays, dtype),
@@ -102,17 +120,17 @@ def _checked(volumes: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     shapes = {array.shape for array in arrays.values()}
     if len(shapes) > 1 or any(len(shape) != 3 for shape in shapes):
         listed = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
-        raise ValueError(f"Volumes of one file share one (Z, Y, X) shape, but these do not: {listed}.")
+        raise ValueError(f"The volumes of a file must have one (Z, Y, X) shape, but these do not: {listed}.")
     z, y, x = next(iter(shapes))
     if z < 1 or y < 2 or x < 2:
         raise ValueError(
-            f"Volumes of shape {(z, y, x)} are no images: their planes need two voxels each way."
+            f"Volumes of shape {(z, y, x)} are no images: a plane needs at least two voxels along Y and X."
         )
     return arrays
 
 
 def _common_type(arrays: Mapping[str, NDArray[Any]]) -> np.dtype[Any]:
-    """The type all volumes are written in."""
+    """Return the type of the file's values."""
     together = np.result_type(*arrays.values())
     if np.issubdtype(together, np.floating):
         return np.dtype(np.float32)
@@ -131,7 +149,7 @@ def _common_type(arrays: Mapping[str, NDArray[Any]]) -> np.dtype[Any]:
 
 def _check_place(path: Path, overwrite: bool) -> None:
     if not path.name.lower().endswith(_SUFFIXES):
-        raise ValueError(f"{path.name!r} is no TIFF's name: end it in .ome.tiff.")
+        raise ValueError(f"{path.name!r} is not the name of a TIFF: end it in .ome.tiff.")
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder: give the name of a file in it.")
     if not path.parent.is_dir():
@@ -141,12 +159,12 @@ def _check_place(path: Path, overwrite: bool) -> None:
 
 
 def _printable(text: str) -> str:
-    """``text`` with blanks for the control characters that XML forbids."""
+    """Return ``text`` with blanks for the control characters that XML forbids."""
     return "".join(c if c.isprintable() or c in "\t\n" else " " for c in text)
 
 
 def _planes(arrays: Mapping[str, NDArray[Any]], dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:
-    """Every (Y, X) plane in turn: a field's volumes are never copied whole."""
+    """Yield every (Y, X) plane. A field's volumes are too large to copy."""
     for array in arrays.values():
         for plane in array:
             yield np.ascontiguousarray(plane, dtype=dtype)

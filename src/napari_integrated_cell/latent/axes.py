@@ -9,12 +9,12 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+
+from napari_integrated_cell.arrays import Floats
 
 if TYPE_CHECKING:
     from napari_integrated_cell.model.latent import LatentDistribution
 
-Floats = NDArray[np.float32]
 
 _FLAT = 1e-9  # an axis with less than this of the first one's variance is rounding's, and leads nowhere
 

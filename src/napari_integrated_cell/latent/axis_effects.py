@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_integrated_cell.arrays import Doubles, Floats, Mask
 from napari_integrated_cell.imaging.footprint import major_axis
 from napari_integrated_cell.latent.position import Position, decode
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from napari_integrated_cell.model.integrated_cell import IntegratedCell
     from napari_integrated_cell.model.runtime import CancelToken
 
-Floats = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 
 STEPS = (-2.0, -1.0, 0.0, 1.0, 2.0)
 """Where along an axis cells are decoded, where nobody says."""
@@ -74,8 +72,8 @@ class AxisEffect:
         By the name of a :class:`Quantity`; NaN where there was nothing to measure.
     """
 
-    steps: Floats
-    measured: Mapping[str, Floats]
+    steps: Doubles
+    measured: Mapping[str, Doubles]
 
     def change(self, name: str) -> float:
         """How much a quantity grows from the first step to the last, as a share of its mean size; NaN if unknown."""
@@ -137,9 +135,7 @@ def axis_effect(
     return AxisEffect(values, {q.name: np.array([row[q.name] for row in rows]) for q in quantities(space)})
 
 
-def measure_shape(
-    membrane: NDArray[np.float32], dna: NDArray[np.float32], voxel_size: float
-) -> dict[str, float]:
+def measure_shape(membrane: Floats, dna: Floats, voxel_size: float) -> dict[str, float]:
     """Sizes and shapes of one posed cell, by the names of :data:`SHAPE`; NaN where a stain is missing.
 
     Parameters
@@ -168,7 +164,7 @@ def measure_shape(
     }
 
 
-def measure_structure(volume: NDArray[np.float32], voxel_size: float) -> dict[str, float]:
+def measure_structure(volume: Floats, voxel_size: float) -> dict[str, float]:
     """Amount and place of one structure's light (Z, Y, X), by the names of :data:`STRUCTURE`.
 
     The amount is the volume that it would fill at full brightness; the spread the distance from the centre of
@@ -204,12 +200,12 @@ def enclosed(shell: Mask) -> Mask:
     return _large(filled)
 
 
-def _stained(dna: NDArray[np.float32]) -> Mask:
+def _stained(dna: Floats) -> Mask:
     """Where DNA is, dividing in two or not."""
     return _large(dna >= _DNA * _brightest(dna))
 
 
-def _brightest(image: NDArray[np.float32]) -> float:
+def _brightest(image: Floats) -> float:
     """What nearly the brightest voxel has, so that one hot voxel does not set the scale."""
     return max(float(np.partition(image, -8, axis=None)[-8]), 1e-6)
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from napari_integrated_cell.arrays import Floats, Indices
 from napari_integrated_cell.imaging.frame import Pose
 from napari_integrated_cell.imaging.pose import pose_of, posed_references, posed_structure
 from napari_integrated_cell.integration import model_box
@@ -54,7 +54,7 @@ class Listed(Protocol):
 def embed_store(
     store: PosedStore,
     model: IntegratedCell,
-    indices: NDArray[np.int64] | None = None,
+    indices: Indices | None = None,
     *,
     batch_size: int = BATCH,
     cancel: CancelToken | None = None,
@@ -113,7 +113,7 @@ def embed_store(
     )
 
 
-def _table_of(store: PosedStore, chosen: NDArray[np.int64]) -> pd.DataFrame:
+def _table_of(store: PosedStore, chosen: Indices) -> pd.DataFrame:
     """What a store knows of its cells, by the map's names."""
     table = store.table.iloc[chosen]
     rows = table.index.to_numpy()
@@ -154,10 +154,10 @@ def embed_cells(
     """
     config, box = model.config, model_box(model.config)
     rows: list[dict[str, Any]] = []
-    references: list[NDArray[np.float32]] = []
-    structures: list[NDArray[np.float32] | None] = []
-    z_ref: list[NDArray[np.float32]] = []
-    z_struct: list[NDArray[np.float32]] = []
+    references: list[Floats] = []
+    structures: list[Floats | None] = []
+    z_ref: list[Floats] = []
+    z_struct: list[Floats] = []
 
     def encode() -> None:
         if not references:

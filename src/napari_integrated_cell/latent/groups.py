@@ -9,15 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from napari_integrated_cell.imaging.aside import written_aside
+from napari_integrated_cell.arrays import Doubles, Indices
+from napari_integrated_cell.imaging.atomic import atomic_write
 from napari_integrated_cell.latent.population import CELL_ID, MEASURES, ROW, Measure, Population
 from napari_integrated_cell.latent.position import WEIGHTS, Position
 from napari_integrated_cell.latent.projection import SHAPE, positions_in
 from napari_integrated_cell.model.latent import medoid
-
-Indices = NDArray[np.int64]
 
 MOST_COMPARED = 5_000
 """In a larger group the medoid is sought among so many cells, drawn by chance: all pairs of 200,000 take hours."""
@@ -133,7 +131,7 @@ def write_group(path: str | Path, population: Population, cells: Indices) -> Pat
             + [repr(v) for v in z_struct]
         )
     target = Path(path)
-    with written_aside(target) as aside:
+    with atomic_write(target) as aside:
         aside.write_text(text.getvalue(), encoding="utf-8")
     return target
 
@@ -151,7 +149,7 @@ def _some(cells: Indices) -> None:
         raise ValueError("No cell is selected: draw a line around some with the lasso, or click one.")
 
 
-def _mean_and_spread(values: NDArray[np.float64]) -> tuple[float, float]:
+def _mean_and_spread(values: Doubles) -> tuple[float, float]:
     known = values[np.isfinite(values)]
     if not len(known):
         return np.nan, np.nan

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_integrated_cell.imaging.aside import written_aside
+from napari_integrated_cell.arrays import Floats, Mask
+from napari_integrated_cell.imaging.atomic import atomic_write
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
     from napari_integrated_cell.model.integrated_cell import IntegratedCell
 
-Floats = NDArray[np.float32]
 
 CELL_ID = "cell_id"
 ROW = "row"
@@ -99,7 +99,7 @@ class Population:
         return tuple(sorted(self.table["structure"][self.has_z_struct].dropna().unique()))
 
     @property
-    def has_z_struct(self) -> NDArray[np.bool_]:
+    def has_z_struct(self) -> Mask:
         """Which cells have a z^s, (N,)."""
         if self.z_struct is None:
             return np.zeros(len(self), bool)
@@ -144,7 +144,7 @@ def write_population(path: str | Path, population: Population) -> Path:
         If the file cannot be written; what was there before is kept.
     """
     target = Path(path)
-    with written_aside(target) as aside:
+    with atomic_write(target) as aside:
         aside.write_bytes(population_bytes(population))
     return target
 
@@ -184,7 +184,7 @@ def bundled_population(source: str | Path, model: IntegratedCell) -> Population 
     from napari_integrated_cell.model.catalogue import locate
     from napari_integrated_cell.model.latent_files import CELLS
 
-    with archive.opened(locate(source)) as bundle:
+    with archive.open_archive(locate(source)) as bundle:
         if not bundle.holds(CELLS):
             return None
         content, where = bundle.read(CELLS, limit=_LARGEST), f"{CELLS} of {bundle.path}"
@@ -232,7 +232,7 @@ def population_of_bytes(content: bytes, where: str) -> Population:
     return Population(z_ref, z_struct, rest.to_pandas(ignore_metadata=True), **facts)
 
 
-def _lists(values: NDArray[np.floating], there: NDArray[np.bool_] | None = None) -> pa.Array:
+def _lists(values: NDArray[np.floating], there: Mask | None = None) -> pa.Array:
     import pyarrow as pa
 
     missing = None if there is None else pa.array(~there)

@@ -12,15 +12,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-from napari_integrated_cell.imaging.aside import written_aside
+from napari_integrated_cell.arrays import Floats
+from napari_integrated_cell.imaging.atomic import atomic_write
 
 if TYPE_CHECKING:
     from napari_integrated_cell.model.integrated_cell import IntegratedCell
     from napari_integrated_cell.model.runtime import CancelToken
 
-Floats = NDArray[np.float32]
 
 _KIND = "napari-integrated-cell position"
 
@@ -204,7 +203,7 @@ def write_positions(path: str | Path, positions: Sequence[Position]) -> Path:
             [position.name, position.weights, *(repr(v) for v in [*map(float, position.z_ref), *struct])]
         )
     target = Path(path)
-    with written_aside(target) as aside:
+    with atomic_write(target) as aside:
         aside.write_text(text.getvalue(), encoding="utf-8")
     return target
 

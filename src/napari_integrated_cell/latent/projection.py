@@ -8,8 +8,8 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
+from napari_integrated_cell.arrays import Floats, Indices
 from napari_integrated_cell.latent.axes import LatentAxes, principal_axes
 from napari_integrated_cell.model.latent import LatentDistribution
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from napari_integrated_cell.model.latent import LatentStatistics
     from napari_integrated_cell.model.runtime import CancelToken, Progress
 
-Floats = NDArray[np.float32]
 
 SHAPE = "z_ref"
 """The space of z^r; a structure's name means the space of its z^s."""
@@ -48,13 +47,13 @@ class Projection:
     """
 
     space: str
-    cells: NDArray[np.int64]
+    cells: Indices
     points: Floats
     titles: tuple[str, str]
     place: Callable[[Floats], Floats]
 
 
-def positions_in(population: Population, space: str) -> tuple[NDArray[np.int64], Floats]:
+def positions_in(population: Population, space: str) -> tuple[Indices, Floats]:
     """The cells of a population that have a position in a space, and these positions (n, d)."""
     if space == SHAPE:
         return np.arange(len(population)), population.z_ref
@@ -82,9 +81,7 @@ def axes_in(space: str, latent: LatentStatistics | None, z: Floats) -> LatentAxe
     )
 
 
-def on_axes(
-    space: str, axes: LatentAxes, chosen: tuple[int, int], cells: NDArray[np.int64], z: Floats
-) -> Projection:
+def on_axes(space: str, axes: LatentAxes, chosen: tuple[int, int], cells: Indices, z: Floats) -> Projection:
     """Positions ``z`` (n, d) of cells along two of the axes."""
     two = list(chosen)
     directions = (axes.directions[two] / axes.lengths[two, None]).astype(np.float32)
@@ -110,7 +107,7 @@ def has_umap() -> bool:
 
 def by_umap(
     space: str,
-    cells: NDArray[np.int64],
+    cells: Indices,
     z: Floats,
     *,
     cancel: CancelToken | None = None,

@@ -93,7 +93,7 @@ class Archive:
 
 
 @contextmanager
-def opened(path: Path, manifest: str = MANIFEST) -> Iterator[Archive]:
+def open_archive(path: Path, manifest: str = MANIFEST) -> Iterator[Archive]:
     """The bundle at ``path``, a folder or a .zip (also a .zip made of the folder as a whole).
 
     It is known by its file ``manifest``.

@@ -121,7 +121,7 @@ def load_model(model: str | Path = "demo", device: str = "auto") -> IntegratedCe
         If there is no such model or device, or the bundle is broken, foreign or of a newer version.
     """
     target = choose_device(device)
-    with archive.opened(locate(model)) as bundle:
+    with archive.open_archive(locate(model)) as bundle:
         manifest = manifest_of(bundle)
         bundle.read(MODEL_CARD)
         with torch.device("meta"):
@@ -189,7 +189,7 @@ def update_card(path: str | Path, *, card: Mapping[str, Any], model_card_markdow
     ValueError
         If there is no whole bundle at ``path``, the card is not valid, or ``path`` cannot be written.
     """
-    with archive.opened(Path(path)) as bundle:
+    with archive.open_archive(Path(path)) as bundle:
         old = manifest_of(bundle)
     new = old.model_copy(update={"card": checked_card(dict(card), old.config)})
     replace_files(path, {archive.MANIFEST: _json(new), MODEL_CARD: model_card_markdown.encode()})
@@ -203,7 +203,7 @@ def replace_files(path: str | Path, files: Mapping[str, bytes]) -> None:
     ValueError
         If there is no whole bundle at ``path``, or ``path`` cannot be written.
     """
-    with archive.opened(Path(path)) as bundle:
+    with archive.open_archive(Path(path)) as bundle:
         wanted = (archive.MANIFEST, MODEL_CARD, *map(_weights, NETWORK_NAMES))
         names = [*wanted, *(name for name in OPTIONAL_FILES if name in files or bundle.holds(name))]
         new = [(n, files[n] if n in files else bundle.read(n, limit=1 << 40)) for n in names]

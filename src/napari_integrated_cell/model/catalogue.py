@@ -9,7 +9,7 @@ from typing import Any, Literal
 from platformdirs import user_data_path
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
-from napari_integrated_cell.model.archive import MANIFEST, Archive, opened
+from napari_integrated_cell.model.archive import MANIFEST, Archive, open_archive
 from napari_integrated_cell.model.config import ModelConfig, one_sentence
 
 FORMAT_VERSION = 1
@@ -121,7 +121,7 @@ def read_manifest(model: str | Path) -> Manifest:
     ValueError
         If there is no such model, or it is broken, foreign or of a newer version.
     """
-    with opened(locate(model)) as archive:
+    with open_archive(locate(model)) as archive:
         return manifest_of(archive)
 
 
@@ -133,7 +133,7 @@ def read_model_card(model: str | Path) -> str:
     ValueError
         If there is no such model, or it is broken.
     """
-    with opened(locate(model)) as archive:
+    with open_archive(locate(model)) as archive:
         return archive.read(MODEL_CARD).decode("utf-8", errors="replace")
 
 

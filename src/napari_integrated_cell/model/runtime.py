@@ -1,50 +1,32 @@
-"""How a model runs: on which device, in which batches, and how it is stopped.
-
-Importing this module imports no torch: a window can hold tokens and progress before any model is opened.
-"""
+"""Choose a device and run a model on batches. Importing this module imports no torch."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple, TypedDict, TypeVar
+
+from napari_integrated_cell.processes import Cancelled, CancelToken, Progress
 
 if TYPE_CHECKING:
     import torch
 
-Progress = Callable[[int, int, str], None]
-"""Called as ``progress(done, total, what)`` after each batch."""
+__all__ = [
+    "CancelToken",
+    "Cancelled",
+    "DeviceChoice",
+    "Progress",
+    "RunOptions",
+    "available_devices",
+    "batches",
+    "choose_device",
+    "is_out_of_memory",
+]
 
 T = TypeVar("T")
 
 
-class Cancelled(Exception):
-    """The work was stopped by its :class:`CancelToken`."""
-
-
-class CancelToken:
-    """Asks running work to stop; safe to use from any thread."""
-
-    def __init__(self) -> None:
-        self._event = threading.Event()
-
-    def cancel(self) -> None:
-        """Ask the work to stop before its next batch."""
-        self._event.set()
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether the work was asked to stop."""
-        return self._event.is_set()
-
-    def raise_if_cancelled(self) -> None:
-        """Raise :class:`Cancelled` if the work was asked to stop."""
-        if self.cancelled:
-            raise Cancelled("The work was cancelled.")
-
-
-class Run(TypedDict, total=False):
-    """How to run, as keyword arguments: images per batch, a way to stop, and where to report."""
+class RunOptions(TypedDict, total=False):
+    """Keyword arguments of every method that runs a model: batch size, cancelling and progress."""
 
     batch_size: int
     cancel: CancelToken | None
@@ -52,14 +34,14 @@ class Run(TypedDict, total=False):
 
 
 class DeviceChoice(NamedTuple):
-    """A device found on this machine: its torch ``name`` and a ``label`` that tells a person what it is."""
+    """A device of this machine: its torch ``name`` and a ``label`` for people."""
 
     name: str
     label: str
 
 
 def available_devices() -> list[DeviceChoice]:
-    """The devices of this machine, the fastest kind first; the CPU is always the last."""
+    """Return the devices of this machine, the fastest kind first and the CPU last."""
     import torch
 
     found = []
@@ -72,17 +54,17 @@ def available_devices() -> list[DeviceChoice]:
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """The device called ``name``; ``"auto"`` takes the fastest kind there is.
+    """Return the device called ``name``; ``"auto"`` is the fastest kind on this machine.
 
     Parameters
     ----------
     name : {"auto", "cpu", "cuda", "mps"}
-        One card of several is chosen as ``"cuda:1"``.
+        ``"cuda:1"`` is the second of several cards.
 
     Raises
     ------
     ValueError
-        If this machine has no such device; the message says what it has.
+        If this machine has no such device. The message lists its devices.
     """
     import torch
 
@@ -97,10 +79,10 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether ``error`` says that a device or the machine has too little memory for what was asked."""
+    """Return whether ``error`` means that a device or the machine ran out of memory."""
     if isinstance(error, MemoryError):
         return True
-    # Only CUDA's has a class of its own; the CPU's and Apple's are known by their words.
+    # Only CUDA has an error class of its own. The CPU and Apple devices raise a RuntimeError with these words.
     words = ("out of memory", "can't allocate memory", "not enough memory")
     return isinstance(error, RuntimeError) and any(w in str(error).lower() for w in words)
 
@@ -114,24 +96,24 @@ def batches(
     progress: Progress | None = None,
     what: str = "",
 ) -> Iterator[tuple[slice, T]]:
-    """Work through ``total`` items in batches, yielding each batch's slice and result as it comes.
+    """Compute ``total`` items in batches and yield the slice and the result of each batch.
 
-    Where memory runs out the batch is halved and the work goes on; the size found to fit is kept.
+    If memory runs out, the batch size is halved and kept for the rest.
 
     Parameters
     ----------
     compute : callable
-        Takes a slice of the items, returns its result.
+        Takes a slice of the items and returns its result.
     total : int
-        How many items there are.
+        Number of items.
     batch_size : int
-        How many go in one batch at first.
+        Number of items in the first batch.
     cancel : CancelToken, optional
-        Looked at before each batch.
+        Checked before each batch.
     progress : callable, optional
-        Called as ``progress(done, total, what)`` once a batch's result has been taken.
+        Called as ``progress(done, total, what)`` after the caller has used a batch's result.
     what : str
-        What is being done, for ``progress``.
+        Name of the step, for ``progress``.
 
     Raises
     ------
@@ -140,7 +122,7 @@ def batches(
     ValueError
         If ``batch_size`` is not positive.
     MemoryError
-        If one item alone is too large for the device.
+        If the device has too little memory for a single item.
     """
     if batch_size < 1:
         raise ValueError(f"The batch size is {batch_size}: give 1 or more.")
@@ -163,13 +145,13 @@ def batches(
 
 
 def _attempt(compute: Callable[[slice], T], part: slice) -> tuple[bool, T]:
-    """``(True, result)``, or ``(False, None)`` where memory ran out, with torch's cache given back."""
+    """Return ``(True, result)``, or ``(False, None)`` and an emptied cache if memory ran out."""
     try:
         return True, compute(part)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-    # Outside the handler the failed batch's tensors are no longer held by the traceback.
+    # Here, outside the handler, the traceback no longer keeps the failed batch's tensors alive.
     import torch
 
     if torch.cuda.is_available():

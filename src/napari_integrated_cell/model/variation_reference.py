@@ -9,18 +9,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from napari_integrated_cell.arrays import Doubles
 from napari_integrated_cell.model.archive import Archive
 from napari_integrated_cell.model.config import ModelConfig, one_sentence
 from napari_integrated_cell.vocabulary import STAGE_NAMES
-
-if TYPE_CHECKING:
-    from napari_integrated_cell.variation.structure_variation import Variation
 
 VARIATION = "variation.json"
 """The file of a bundle that holds it; one of an older version has none."""
@@ -60,7 +57,7 @@ class VariationReference:
     ridge: float
     compared_in: ComparedIn
     cells: Mapping[str, tuple[str, ...]]
-    scores: Mapping[str, Mapping[str, NDArray[np.float64]]]
+    scores: Mapping[str, Mapping[str, Doubles]]
 
     def __post_init__(self) -> None:
         for structure, groups in self.scores.items():
@@ -74,30 +71,32 @@ class VariationReference:
         object.__setattr__(self, "cells", MappingProxyType(dict(self.cells)))
         object.__setattr__(self, "scores", MappingProxyType(dict(self.scores)))
 
-    def why_not_comparable(self, found: Variation, compared_in: ComparedIn = "cell") -> str:
-        """Why a score cannot be held against these, in a sentence; empty where it can.
+    def why_not_comparable(self, n: int, ridge: float, compared_in: ComparedIn = "cell") -> str:
+        """Return why a score cannot be compared with these, in a sentence, or an empty string if it can.
 
         Parameters
         ----------
-        found : Variation
-            What was measured.
+        n : int
+            Draws of the score.
+        ridge : float
+            Ridge of the score.
         compared_in : {"cell", "box"}
             Where its draws were compared.
         """
-        if found.n != self.n:
+        if n != self.n:
             return (
-                f"The model's reference scores are of {self.n} draws, these of {found.n}: only scores of as many "
-                f"draws compare. Take {self.n} draws to see them."
+                f"The model's reference scores are from {self.n} draws, this score is from {n} draws: take {self.n} "
+                "draws to compare them."
             )
-        if found.ridge != self.ridge:
+        if ridge != self.ridge:
             return (
-                f"The model's reference scores have a ridge of {self.ridge:g}, these of {found.ridge:g}: they do "
-                "not compare."
+                f"The model's reference scores have a ridge of {self.ridge:g}, this score has {ridge:g}: use the "
+                "same ridge to compare them."
             )
         if compared_in != self.compared_in:
             return (
-                f"In the model's reference scores draws were compared in the {self.compared_in}, in these in the "
-                f"{compared_in}: they do not compare."
+                f"The model's reference scores compare draws in the {self.compared_in}, this score in the "
+                f"{compared_in}: use the same region to compare them."
             )
         return ""
 

@@ -6,19 +6,17 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
+from napari_integrated_cell.arrays import Doubles, Floats, Mask
 from napari_integrated_cell.simulation.geometry import CellShape, gradient, metric
-from napari_integrated_cell.simulation.grid import Floats, Grid
+from napari_integrated_cell.simulation.grid import Grid
 from napari_integrated_cell.simulation.mitosis import STAGE_SHAPES, StageShape, frame_along
-
-Points = NDArray[np.float64]
 
 _FEELING = 0.6
 """Voxel in µm of the grid on which walkers feel their way; the same whatever grid the cell is rendered on."""
 
 
-class Fields:
+class DistanceFields:
     """Distances (Z, Y, X) in µm of one shape on one grid."""
 
     def __init__(self, shape: CellShape, grid: Grid) -> None:
@@ -59,13 +57,13 @@ def bell(distance: Floats, width: float) -> Floats:
 
 
 @dataclass(frozen=True)
-class Felt:
+class Surroundings:
     """What lies around some points (N, 3): depth in the cell, distance from the chromatin (µm), normals."""
 
-    depth: NDArray[np.float64]
-    chromatin: NDArray[np.float64]
-    outward: Points
-    away: Points
+    depth: Doubles
+    chromatin: Doubles
+    outward: Doubles
+    away: Doubles
 
 
 class Anatomy:
@@ -74,7 +72,7 @@ class Anatomy:
     def __init__(self, shape: CellShape) -> None:
         self.shape = shape
         self.grid = shape.grid((_FEELING,) * 3, 1.2)
-        self.fields = Fields(shape, self.grid)
+        self.fields = DistanceFields(shape, self.grid)
         cell_slope = gradient(self.fields.cell, self.grid)
         chromatin_slope = gradient(self.fields.chromatin, self.grid)
         self._table = np.concatenate(
@@ -96,21 +94,21 @@ class Anatomy:
         """Whether nucleoli, or the bodies they reform from, can be seen."""
         return self.intact or self.shape.stage == "telophase-cytokinesis"
 
-    def feel(self, points: Points) -> Felt:
+    def surroundings(self, points: Doubles) -> Surroundings:
         """What lies around ``points`` (N, 3) in µm."""
         o, v = np.asarray(self.grid.origin), np.asarray(self.grid.voxel_size)
         index = np.clip(np.rint((points - o) / v).astype(int), 0, np.asarray(self.grid.shape) - 1)
         here = self._table[:, index[:, 0], index[:, 1], index[:, 2]].T.astype(float)
         rest = points - (index * v + o)
         cell_slope, chromatin_slope = here[:, 2:5], here[:, 5:8]
-        return Felt(
+        return Surroundings(
             depth=-(here[:, 0] + (cell_slope * rest).sum(1)),
             chromatin=here[:, 1] + (chromatin_slope * rest).sum(1),
             outward=_unit(cell_slope),
             away=_unit(chromatin_slope),
         )
 
-    def scatter(self, rng: np.random.Generator, weights: Floats, count: int) -> Points:
+    def scatter(self, rng: np.random.Generator, weights: Floats, count: int) -> Doubles:
         """``count`` points (N, 3) drawn in proportion to ``weights`` (Z, Y, X) on :attr:`grid`."""
         total = np.cumsum(np.maximum(weights, 0).ravel().astype(float))
         if not total[-1] > 0:
@@ -129,7 +127,7 @@ class Anatomy:
         return float(np.arctan2(away[1], away[2]))
 
     @cached_property
-    def _juxtanuclear(self) -> tuple[Points, NDArray[np.float64]]:
+    def _juxtanuclear(self) -> tuple[Doubles, Doubles]:
         """Where a centrosome can be, and how well each place suits."""
         f = self.fields
         where = (f.chromatin > 0.6) & (f.chromatin < 2.4) & (f.cell < -0.9)
@@ -139,7 +137,7 @@ class Anatomy:
         height = np.abs(points[:, 0] - 0.55 * self.shape.height) / 2.0
         return points, np.minimum(-f.cell[where], 2.5) - height - np.abs(f.chromatin[where] - 1.2)
 
-    def centrosome(self, rng: np.random.Generator, spread: float = 0.3, side: float | None = None) -> Points:
+    def centrosome(self, rng: np.random.Generator, spread: float = 0.3, side: float | None = None) -> Doubles:
         """A centrosome's place (3,) beside the nucleus, on the cytoplasm's side or ``side`` (radians)."""
         toward = (self.cytoplasm_side if side is None else side) + rng.normal(0, spread)
         points, suits = self._juxtanuclear
@@ -148,7 +146,7 @@ class Anatomy:
         score = 6.0 * np.cos(angle - toward) + suits
         return points[np.argmax(score)] + rng.uniform(-0.3, 0.3, 3)
 
-    def poles(self, rng: np.random.Generator) -> Points:
+    def poles(self, rng: np.random.Generator) -> Doubles:
         """The two poles (2, 3) of the spindle, inside the cell."""
         axis = frame_along(*self.shape.spindle)[0]
         wanted = 5.4 + 0.85 * self.shape.half_distance if self.shape.half_distance else 5.4
@@ -158,15 +156,15 @@ class Anatomy:
         for sign in (-1.0, 1.0):
             reach = np.arange(1.5, wanted + 0.01, 0.25)
             along = self.shape.centre + sign * reach[:, None] * axis
-            fits = np.flatnonzero(self.feel(along).depth > 1.0)
+            fits = np.flatnonzero(self.surroundings(along).depth > 1.0)
             poles.append(along[fits[-1] if len(fits) else 0] + rng.normal(0, 0.2, 3))
         return np.array(poles)
 
     def walk(
         self,
         rng: np.random.Generator,
-        starts: Points,
-        directions: Points,
+        starts: Doubles,
+        directions: Doubles,
         steps: int,
         *,
         step: float = 0.35,
@@ -174,7 +172,7 @@ class Anatomy:
         flatten: float = 1.0,
         shy: float = 0.4,
         clear: float = 0.3,
-    ) -> tuple[Points, NDArray[np.bool_]]:
+    ) -> tuple[Doubles, Mask]:
         """Paths (steps, N, 3) that slide along the surface and around the nucleus, and which points lie free.
 
         Parameters
@@ -195,7 +193,7 @@ class Anatomy:
         position, heading = starts.copy(), _unit(directions)
         path, free = [], []
         for _ in range(steps):
-            felt = self.feel(position)
+            felt = self.surroundings(position)
             heading = heading + wander * rng.normal(size=heading.shape) * np.array([flatten, 1, 1])
             for distance, keep, normal in (
                 (felt.depth, shy, -felt.outward),
@@ -211,10 +209,10 @@ class Anatomy:
         return np.array(path), np.array(free)
 
 
-def _unit(vectors: Points) -> Points:
+def _unit(vectors: Doubles) -> Doubles:
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)
 
 
-def thicken(rng: np.random.Generator, points: Points, radius: float) -> Points:
-    """Points (N, 3) blurred by ``radius`` µm: a line of them becomes a rod."""
+def thicken(rng: np.random.Generator, points: Doubles, radius: float) -> Doubles:
+    """Doubles (N, 3) blurred by ``radius`` µm: a line of them becomes a rod."""
     return points + rng.normal(0, radius, points.shape)

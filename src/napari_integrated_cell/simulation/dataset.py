@@ -5,18 +5,18 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from napari_integrated_cell import vocabulary
 from napari_integrated_cell.imaging.reading import CROP_SEG_CHANNELS
 from napari_integrated_cell.imaging.writing import write_ome_tiff
-from napari_integrated_cell.processes import worker_processes
+from napari_integrated_cell.processes import CancelToken, Progress, worker_processes
 from napari_integrated_cell.simulation.cells import (
     DEFAULT_STAGE_WEIGHTS,
     draw_stage,
@@ -33,17 +33,8 @@ CELLS_PER_FIELD, FIELDS_PER_WELL, WELLS_PER_PLATE = 6, 4, 12
 STRUCTURE_THRESHOLD = 0.3
 """Where, of its noise-free 99.5th percentile in the cell, a structure's true segmentation begins."""
 
-Progress = Callable[[int, int, str], None]
-
 _Rows: TypeAlias = tuple[dict[str, Any], dict[str, Any]]
 """One cell in ``metadata.csv``, and in ``truth.csv``."""
-
-
-class Cancel(Protocol):
-    """What a run asks between cells."""
-
-    def raise_if_cancelled(self) -> None:
-        """Raise if the run was cancelled."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +71,7 @@ def write_dataset(
     margin: float = 2.0,
     workers: int = 1,
     progress: Progress | None = None,
-    cancel: Cancel | None = None,
+    cancel: CancelToken | None = None,
 ) -> Path:
     """Write ``n_cells`` simulated cells in the public data set's layout; go on where an earlier call stopped.
 

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import Delaunay
 
-from napari_integrated_cell.simulation.anatomy import Anatomy, Fields
+from napari_integrated_cell.arrays import Doubles, Floats
+from napari_integrated_cell.simulation.anatomy import Anatomy, DistanceFields
 from napari_integrated_cell.simulation.cells import random_generator, voxels, wanted_structures
 from napari_integrated_cell.simulation.geometry import CellShape, Outline
-from napari_integrated_cell.simulation.grid import Floats
 from napari_integrated_cell.simulation.optics import (
     SPINNING_DISC,
     Camera,
@@ -113,7 +113,7 @@ def simulate_field(
     labels, nuclei, nearest = np.zeros(size, np.uint8), np.zeros(size, np.uint8), np.zeros(size, np.float32)
     for index, (shape, grid, start) in enumerate(zip(shapes, grids, starts, strict=True)):
         here = tuple(slice(int(a), int(a) + n) for a, n in zip(start - low, grid.shape, strict=True))
-        anatomy, fields = Anatomy(shape), Fields(shape, grid)
+        anatomy, fields = Anatomy(shape), DistanceFields(shape, grid)
         deeper = fields.cell < nearest[here]
         nearest[here][deeper] = fields.cell[deeper]
         labels[here][deeper] = index + 1
@@ -133,7 +133,7 @@ def simulate_field(
     )
 
 
-def _drawn(name: str, anatomy: Anatomy, fields: Fields, seed: int, index: int) -> Floats:
+def _drawn(name: str, anatomy: Anatomy, fields: DistanceFields, seed: int, index: int) -> Floats:
     """One channel of one cell before the microscope sees it."""
 
     def rng(part: str) -> np.random.Generator:
@@ -147,7 +147,7 @@ def _drawn(name: str, anatomy: Anatomy, fields: Fields, seed: int, index: int) -
     return draw_structure(name, anatomy, fields, rng(name))
 
 
-def _patch(rng: np.random.Generator, n_cells: int) -> tuple[list[CellShape], NDArray[np.float64]]:
+def _patch(rng: np.random.Generator, n_cells: int) -> tuple[list[CellShape], Doubles]:
     """Shapes of ``n_cells`` neighbours and their centres (N, 2) in µm, in the plane."""
     centres = _scattered(rng, n_cells)
     sides = _shared_sides(rng, centres)
@@ -174,7 +174,7 @@ def _patch(rng: np.random.Generator, n_cells: int) -> tuple[list[CellShape], NDA
     return shapes, centres[:n_cells]
 
 
-def _scattered(rng: np.random.Generator, n_cells: int) -> NDArray[np.float64]:
+def _scattered(rng: np.random.Generator, n_cells: int) -> Doubles:
     """Centres (N, 2) of a jittered, stretched lattice, from the middle outwards: more than are asked for."""
     reach = int(np.ceil(np.sqrt(n_cells))) + 3
     i, j = np.meshgrid(np.arange(-reach, reach + 1), np.arange(-reach, reach + 1))
@@ -187,7 +187,7 @@ def _scattered(rng: np.random.Generator, n_cells: int) -> NDArray[np.float64]:
     return lattice[np.argsort((lattice**2).sum(1))]
 
 
-def _shared_sides(rng: np.random.Generator, centres: NDArray[np.float64]) -> list[list[tuple[float, ...]]]:
+def _shared_sides(rng: np.random.Generator, centres: Doubles) -> list[list[tuple[float, ...]]]:
     """Per centre its sides (angle, distance, bend, lean, foot): one cell's bulge is its neighbour's dent."""
     sides: list[list[tuple[float, ...]]] = [[] for _ in centres]
     pairs = {

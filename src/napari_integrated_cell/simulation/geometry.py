@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
-from napari_integrated_cell.simulation.grid import Floats, Grid, Waves, blend_max
+from napari_integrated_cell.arrays import Doubles, Floats
+from napari_integrated_cell.simulation.grid import Grid, Waves, blend_max
 from napari_integrated_cell.simulation.mitosis import Body
 
 REACH = 1.9
@@ -28,12 +28,12 @@ class Outline:
     the corners.
     """
 
-    angles: NDArray[np.float64]
-    distances: NDArray[np.float64]
-    bends: NDArray[np.float64]
-    spans: NDArray[np.float64]
-    leans: NDArray[np.float64]
-    feet: NDArray[np.float64]
+    angles: Doubles
+    distances: Doubles
+    bends: Doubles
+    spans: Doubles
+    leans: Doubles
+    feet: Doubles
     reach: tuple[float, float]
     bow: float
     crease: float
@@ -101,7 +101,7 @@ class CellShape:
     bodies: tuple[Body, ...] = ()
     level: float = 1.0
     half_distance: float = 0.0
-    centre: NDArray[np.float64] = field(default_factory=lambda: np.zeros(3))
+    centre: Doubles = field(default_factory=lambda: np.zeros(3))
 
     def surfaces(self, grid: Grid) -> tuple[Floats, Floats, Floats, Floats]:
         """Values (Z, Y, X) in about µm, negative inside, of sides, apex and whole cell; and the ridges.
@@ -187,7 +187,7 @@ class CellShape:
         return (radius * (1 + np.float32(amplitude) * waves.on(grid))).astype(np.float32)
 
     @cached_property
-    def bounds(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def bounds(self) -> tuple[Doubles, Doubles]:
         """Lowest and highest Z, Y, X of the cell in µm, to within a coarse voxel."""
         grid = self.generous_grid()
         points = np.argwhere(self.surfaces(grid)[2] < 0)

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from napari_integrated_cell.arrays import Doubles, Floats, Mask
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Grid:
         """Volume of a voxel in µm³."""
         return float(np.prod(self.voxel_size))
 
-    def points(self, where: NDArray[np.bool_]) -> NDArray[np.float64]:
+    def points(self, where: Mask) -> Doubles:
         """Centres (N, 3) in µm of the voxels that ``where`` (Z, Y, X) selects."""
         return np.argwhere(where) * np.asarray(self.voxel_size) + np.asarray(self.origin)
 
@@ -129,7 +129,7 @@ class Waves:
         right = np.concatenate([xs.real, -xs.imag], axis=-1).astype(np.float32)
         return (left.reshape(-1, left.shape[-1]) @ right.T).reshape(grid.shape)
 
-    def at(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
+    def at(self, points: NDArray[np.floating]) -> Doubles:
         """The field (N,) at points (N, 3) in µm."""
         return np.cos(points @ self._k.T + self._phase).sum(axis=1) * self._scale
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_integrated_cell.arrays import Doubles
 from napari_integrated_cell.vocabulary import STAGE_NAMES
 
 
@@ -73,9 +74,9 @@ class Body:
         Lobes around the normal: a rosette.
     """
 
-    centre: NDArray[np.float64]
-    frame: NDArray[np.float64]
-    semi_axes: NDArray[np.float64]
+    centre: Doubles
+    frame: Doubles
+    semi_axes: Doubles
     boxiness: float = 0.0
     hole: float = 0.0
     bend: float = 0.0
@@ -107,7 +108,7 @@ class Body:
         return radius
 
 
-def frame_along(angle: float, tilt: float = 0.0) -> NDArray[np.float64]:
+def frame_along(angle: float, tilt: float = 0.0) -> Doubles:
     """Axes (3, 3), the first along ``angle`` in the plane (radians from X to Y), lifted by ``tilt``."""
     c, s, ct, st = np.cos(angle), np.sin(angle), np.cos(tilt), np.sin(tilt)
     return np.array([[st, ct * s, ct * c], [0.0, c, -s], [ct, -st * s, -st * c]])
@@ -116,7 +117,7 @@ def frame_along(angle: float, tilt: float = 0.0) -> NDArray[np.float64]:
 def chromatin_bodies(
     stage: str,
     rng: np.random.Generator,
-    centre: NDArray[np.float64],
+    centre: Doubles,
     spindle: tuple[float, float],
     nucleus: tuple[float, float, float],
 ) -> tuple[list[Body], float]:

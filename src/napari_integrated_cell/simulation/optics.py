@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_integrated_cell.arrays import Floats
 from napari_integrated_cell.imaging.rendering import SPINNING_DISC, PointSpread
-from napari_integrated_cell.simulation.anatomy import Anatomy, Fields, soft
+from napari_integrated_cell.simulation.anatomy import Anatomy, DistanceFields, soft
 from napari_integrated_cell.simulation.geometry import metric
-from napari_integrated_cell.simulation.grid import Floats, Waves
+from napari_integrated_cell.simulation.grid import Waves
 from napari_integrated_cell.simulation.structures.nuclear import blobs, nucleoli
 
 
@@ -41,7 +42,7 @@ class Camera:
         return np.clip(counts, 0, 65535, out=counts).astype(np.uint16)
 
 
-def membrane_stain(fields: Fields, rng: np.random.Generator, *, neighbours: bool = True) -> Floats:
+def membrane_stain(fields: DistanceFields, rng: np.random.Generator, *, neighbours: bool = True) -> Floats:
     """A membrane dye before the microscope: the surface, a haze inside, and the neighbours' membranes."""
     grid = fields.grid
     uneven = np.clip(1 + 0.12 * Waves(rng, 5.0, 24).on(grid), 0.3, None)
@@ -57,7 +58,7 @@ def membrane_stain(fields: Fields, rng: np.random.Generator, *, neighbours: bool
 
 
 def dna_stain(
-    anatomy: Anatomy, fields: Fields, rng: np.random.Generator, bodies: np.random.Generator
+    anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator, bodies: np.random.Generator
 ) -> Floats:
     """A DNA dye before the microscope: chromatin with darker nucleoli (drawn from ``bodies``), a haze."""
     condensed = anatomy.stage.condensation

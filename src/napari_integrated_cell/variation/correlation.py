@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_integrated_cell.arrays import Doubles, Floats, Mask
+
 if TYPE_CHECKING:
     from napari_integrated_cell.model.runtime import CancelToken
 
@@ -22,7 +24,7 @@ SLAB_BYTES = 64 * 1024**2
 _FLAT = 1e-12
 
 
-def correlation_matrix(volumes: ArrayLike) -> NDArray[np.float64]:
+def correlation_matrix(volumes: ArrayLike) -> Doubles:
     """ρ, the Pearson correlations over voxels between every two of n volumes held in memory.
 
     Parameters
@@ -75,7 +77,7 @@ class CorrelationStream:
     (6, 6)
     """
 
-    def __init__(self, mask: NDArray[np.bool_] | None = None, *, slab_bytes: int = SLAB_BYTES) -> None:
+    def __init__(self, mask: Mask | None = None, *, slab_bytes: int = SLAB_BYTES) -> None:
         self._mask = mask
         self._slab_bytes = slab_bytes
         self._means: list[float] = []
@@ -119,7 +121,7 @@ class CorrelationStream:
                 "each: make room, set TMPDIR to a folder on a larger disk, or ask for fewer draws."
             ) from error
 
-    def matrix(self, cancel: CancelToken | None = None) -> NDArray[np.float64]:
+    def matrix(self, cancel: CancelToken | None = None) -> Doubles:
         """ρ of all volumes so far, (n, n).
 
         Raises
@@ -143,7 +145,7 @@ class CorrelationStream:
             gram += slab @ slab.T
         return _normalised(gram, means, self._n_voxels)
 
-    def _slab(self, start: int, width: int) -> NDArray[np.float64]:
+    def _slab(self, start: int, width: int) -> Doubles:
         """Voxels ``start`` to ``start + width`` of every volume, (n, width)."""
         slab = np.empty((len(self), width))
         for i, row in enumerate(slab):
@@ -160,8 +162,8 @@ class Moments:
 
     def __init__(self) -> None:
         self.n = 0
-        self._mean: NDArray[np.float64] = np.zeros(())
-        self._squares: NDArray[np.float64] = np.zeros(())
+        self._mean: Doubles = np.zeros(())
+        self._squares: Doubles = np.zeros(())
 
     def add(self, block: NDArray[Any]) -> None:
         """Take some more volumes, (m, ...)."""
@@ -175,17 +177,17 @@ class Moments:
         self.n = total
 
     @property
-    def mean(self) -> NDArray[np.float32]:
+    def mean(self) -> Floats:
         """Mean of each voxel."""
         return self._mean.astype(np.float32)
 
     @property
-    def deviation(self) -> NDArray[np.float32]:
+    def deviation(self) -> Floats:
         """Standard deviation of each voxel: the root of the mean squared distance from the mean."""
         return np.sqrt(self._squares / self.n).astype(np.float32)
 
 
-def _normalised(gram: NDArray[np.float64], means: NDArray[np.float64], n_voxels: int) -> NDArray[np.float64]:
+def _normalised(gram: Doubles, means: Doubles, n_voxels: int) -> Doubles:
     """Products of centred volumes, scaled to correlations."""
     norms = np.sqrt(gram.diagonal())
     if not np.isfinite(norms).all():

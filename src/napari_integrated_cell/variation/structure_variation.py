@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from napari_integrated_cell.arrays import Doubles, Floats, Mask
 from napari_integrated_cell.variation.correlation import CorrelationStream, Moments, correlation_matrix
 
 if TYPE_CHECKING:
     from napari_integrated_cell.model.integrated_cell import IntegratedCell
     from napari_integrated_cell.model.runtime import CancelToken, Progress
 
-Volume = NDArray[np.float32]
 
 RIDGE = 1e-9
 """Added to ρ where a model's draws are compared; see :func:`structure_variation`."""
@@ -83,7 +83,7 @@ class Variation:
     effective_rank: float
 
     @classmethod
-    def of(cls, correlation: NDArray[np.float64], ridge: float = 0.0) -> Self:
+    def of(cls, correlation: Doubles, ridge: float = 0.0) -> Self:
         """The variation that a correlation matrix (n, n) shows."""
         return cls(*_measured(correlation, ridge))
 
@@ -101,8 +101,8 @@ class StructureVariation(Variation):
     """
 
     structure: str
-    mean: Volume = field(repr=False, compare=False)
-    deviation: Volume = field(repr=False, compare=False)
+    mean: Floats = field(repr=False, compare=False)
+    deviation: Floats = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +123,7 @@ class Draws:
     """
 
     model: IntegratedCell
-    z_ref: Volume
+    z_ref: Floats
     structure: str
     seed: int = 0
 
@@ -136,25 +136,25 @@ class Draws:
         object.__setattr__(self, "z_ref", z_ref.numpy()[0])
         object.__setattr__(self, "structure", name)
 
-    def z_struct(self, n: int) -> Volume:
+    def z_struct(self, n: int) -> Floats:
         """The first ``n`` draws of z^s, (n, n_struct)."""
         if self.seed < 0:
             raise ValueError(f"The seed {self.seed} is negative: give a whole number from 0 upwards.")
         return self.model.draw_z_struct(n, self.structure, self.seed)
 
-    def draw(self, i: int) -> Volume:
+    def draw(self, i: int) -> Floats:
         """Draw ``i``, from 0 upwards, (Z, Y, X) in the model's box."""
         if i < 0:
             raise ValueError(f"There is no draw {i}: they are counted from 0.")
         return self._decoded(self.z_struct(i + 1)[i:], None)[0]
 
-    def blocks(self, n: int, size: int = 8, cancel: CancelToken | None = None) -> Iterator[Volume]:
+    def blocks(self, n: int, size: int = 8, cancel: CancelToken | None = None) -> Iterator[Floats]:
         """The first ``n`` draws, ``size`` at a time: (m, Z, Y, X) each."""
         z_struct = self.z_struct(n)
         for start in range(0, n, size):
             yield self._decoded(z_struct[start : start + size], cancel)
 
-    def _decoded(self, z_struct: Volume, cancel: CancelToken | None) -> Volume:
+    def _decoded(self, z_struct: Floats, cancel: CancelToken | None) -> Floats:
         shapes = np.repeat(self.z_ref[None], len(z_struct), 0)
         return self.model.decode_structures(
             shapes, self.structure, z_struct, batch_size=len(z_struct), cancel=cancel
@@ -281,7 +281,7 @@ def _check_ridge(ridge: float) -> None:
         raise ValueError(f"The ridge is {ridge}: give a number from 0 upwards, such as {RIDGE:g}.")
 
 
-def _measured(correlation: NDArray[np.float64], ridge: float) -> tuple[float, int, float, float]:
+def _measured(correlation: Doubles, ridge: float) -> tuple[float, int, float, float]:
     """Score, n, ridge and effective rank: the fields of :class:`Variation`."""
     _check_ridge(ridge)
     n = len(correlation)
@@ -295,7 +295,7 @@ def _measured(correlation: NDArray[np.float64], ridge: float) -> tuple[float, in
     return float(-log_determinant / n) + 0.0, n, ridge, effective_rank
 
 
-def _inside(mask: ArrayLike | None, box: tuple[int, int, int]) -> NDArray[np.bool_] | None:
+def _inside(mask: ArrayLike | None, box: tuple[int, int, int]) -> Mask | None:
     """The mask as the voxels to compare, or None for all of the box."""
     if mask is None:
         return None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from napari_integrated_cell.imaging.aside import written_aside
+from napari_integrated_cell.imaging.atomic import atomic_write
 from napari_integrated_cell.imaging.movies import write_gif, write_mp4
 from napari_integrated_cell.imaging.series import Frame, Series, write_tiff_series, write_zarr_series
 from napari_integrated_cell.integration import quantised
@@ -143,7 +143,7 @@ def _write_sheet(
     traversal: Traversal, path: Path, cancel: CancelToken | None, progress: Progress | None
 ) -> Path:
     sheet = contact_sheet(traversal, cancel=cancel, progress=progress)
-    with written_aside(path) as part:
+    with atomic_write(path) as part:
         if path.suffix.lower() == ".svg":
             part.write_bytes(sheet.to_svg())
         else:

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Doubles = NDArray[np.float64]
+from napari_integrated_cell.arrays import Doubles
+
 Between = Callable[[ArrayLike, ArrayLike, ArrayLike], Doubles]
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from napari_integrated_cell.arrays import Floats
 from napari_integrated_cell.picture import Rgb, tile
 from napari_integrated_cell.vocabulary import colour_of, structure
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from napari_integrated_cell.model.runtime import CancelToken, Progress
     from napari_integrated_cell.walk.traversal import Traversal
 
-Floats = NDArray[np.float32]
 
 _COLUMNS = 4
 _MARGIN = 8

@@ -12,8 +12,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
+from napari_integrated_cell.arrays import Doubles, Floats
 from napari_integrated_cell.imaging.pose import pose_of, posed_references
 from napari_integrated_cell.integration import model_box
 from napari_integrated_cell.vocabulary import STAGE_NAMES, stage
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from napari_integrated_cell.model.latent import Landmark
     from napari_integrated_cell.model.runtime import CancelToken, Progress
 
-Floats = NDArray[np.float32]
 
 EASINGS = ("linear", "smooth")
 STEPS = 10
@@ -108,7 +107,7 @@ class Walk:
 
     stops: tuple[Stop, ...]
     at: tuple[int, ...]
-    z_ref: NDArray[np.float64]
+    z_ref: Doubles
     path: str
     easing: str
 
@@ -116,12 +115,12 @@ class Walk:
         return len(self.z_ref)
 
     @property
-    def norm(self) -> NDArray[np.float64]:
+    def norm(self) -> Doubles:
         """|z^r| of every frame, (T,)."""
         return np.linalg.norm(self.z_ref, axis=1)
 
     @property
-    def turned(self) -> NDArray[np.float64]:
+    def turned(self) -> Doubles:
         """How far z^r has turned since the first frame, added up from frame to frame, in degrees, (T,)."""
         lengths = np.maximum(self.norm, np.finfo(float).tiny)[:, None]
         direction = self.z_ref / lengths
@@ -129,7 +128,7 @@ class Walk:
         turns = 2 * np.arctan2(np.linalg.norm(step, axis=1), np.linalg.norm(sum_, axis=1))
         return np.degrees(np.concatenate([[0.0], np.cumsum(turns)]))
 
-    def same_way(self, other: Walk) -> bool:
+    def same_positions(self, other: Walk) -> bool:
         """Whether another walk has the same position at every frame."""
         return np.array_equal(self.z_ref, other.z_ref)
 
@@ -229,7 +228,7 @@ class Traversal:
     @property
     def trained_on(self) -> str:
         """On what cells the model was trained, which is what its predictions look like."""
-        return "simulated cells" if self.model.card.get("simulated") else "real cells"
+        return self.model.trained_on
 
     @property
     def description(self) -> str:

@@ -13,7 +13,7 @@ from napari_ic_train.data.recipe import Recipe
 from napari_ic_train.data.segmented import STRUCTURE, read_cell
 from napari_ic_train.data.splits import fraction_of, split_of
 from napari_integrated_cell.cell import Cell
-from napari_integrated_cell.imaging.footprint import columns_of, fit
+from napari_integrated_cell.imaging.footprint import fit_in_box, footprint_of
 from napari_integrated_cell.imaging.pose import Box, Pose, pose_of, posed_references, posed_structure
 from napari_integrated_cell.vocabulary import REFERENCE_NAMES
 
@@ -95,7 +95,7 @@ def as_it_lies(cell: Cell, box: Box) -> Pose:
     middle = (np.asarray(cell.shape) - 1) / 2 * np.asarray(cell.voxel_size)
     to_box = np.eye(4)
     to_box[:3, 3] = box.centre - middle
-    outside, extent, overhang = fit(cell, columns_of(cell), np.eye(3), middle, box.size)
+    outside, extent, overhang = fit_in_box(cell, footprint_of(cell), np.eye(3), middle, box.size)
     return replace(
         pose_of(cell, box),
         to_box=to_box,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from napari_integrated_cell.simulation.anatomy import Anatomy, Fields, Points, bell, soft, thicken
-from napari_integrated_cell.simulation.grid import Floats, Waves
+from napari_integrated_cell.arrays import Doubles, Floats
+from napari_integrated_cell.simulation.anatomy import Anatomy, DistanceFields, bell, soft, thicken
+from napari_integrated_cell.simulation.grid import Waves
 from napari_integrated_cell.simulation.mitosis import frame_along
 
 
-def alpha_tubulin(anatomy: Anatomy, fields: Fields, rng: np.random.Generator) -> Floats:
+def alpha_tubulin(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator) -> Floats:
     """Filaments from the centrosome, bending along the cortex; the spindle; the midbody."""
     stage = anatomy.shape.stage
     if stage in ("prometaphase-1", "prometaphase-2", "metaphase", "anaphase"):
@@ -30,7 +30,12 @@ def alpha_tubulin(anatomy: Anatomy, fields: Fields, rng: np.random.Generator) ->
 
 
 def _aster(
-    anatomy: Anatomy, fields: Fields, rng: np.random.Generator, centre: Points, count: int, length: float
+    anatomy: Anatomy,
+    fields: DistanceFields,
+    rng: np.random.Generator,
+    centre: Doubles,
+    count: int,
+    length: float,
 ) -> Floats:
     """Filaments radiating from ``centre``, of exponential length with mean ``length`` µm."""
     steps, step = 54, 0.45
@@ -45,12 +50,12 @@ def _aster(
     return fields.grid.splat(points, _crowded(points, centre, 3.0) * step * 0.4 / 3)
 
 
-def _crowded(points: Points, pole: Points, radius: float) -> NDArray[np.float64]:
+def _crowded(points: Doubles, pole: Doubles, radius: float) -> Doubles:
     """Weights (N,) that keep filaments crowding at a pole from outshining the rest."""
     return 0.12 + 0.88 * np.minimum(np.linalg.norm(points - pole, axis=1) / radius, 1)
 
 
-def _fibres(rng: np.random.Generator, start: Points, end: Points, bow: float, count: int = 24) -> Points:
+def _fibres(rng: np.random.Generator, start: Doubles, end: Doubles, bow: float, count: int = 24) -> Doubles:
     """Points (N * count, 3) along arcs from ``start`` to ``end`` (N, 3) that bow away from their mean."""
     t = np.linspace(0, 1, count)[:, None, None]
     line = (1 - t) * start + t * end
@@ -61,7 +66,7 @@ def _fibres(rng: np.random.Generator, start: Points, end: Points, bow: float, co
     )
 
 
-def _spindle(anatomy: Anatomy, fields: Fields, rng: np.random.Generator) -> Floats:
+def _spindle(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator) -> Floats:
     """Two poles, fibres from each to the chromosomes, short asters; stereotyped by the spindle's axis."""
     shape = anatomy.shape
     poles = anatomy.poles(rng)
@@ -88,7 +93,7 @@ def _spindle(anatomy: Anatomy, fields: Fields, rng: np.random.Generator) -> Floa
     return density * fields.inside
 
 
-def _midbody(anatomy: Anatomy, fields: Fields, rng: np.random.Generator) -> Floats:
+def _midbody(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator) -> Floats:
     """A tight bundle through the furrow, and loose asters of the daughters."""
     shape = anatomy.shape
     normal, across, up = frame_along(*shape.spindle)
@@ -99,7 +104,7 @@ def _midbody(anatomy: Anatomy, fields: Fields, rng: np.random.Generator) -> Floa
     # The furrow's own middle: deepest where the neck is thickest.
     z = np.linspace(0.5, shape.height, 24)
     neck = np.stack([z, np.full(24, shape.centre[1]), np.full(24, shape.centre[2])], axis=1)
-    centre = neck[np.argmax(anatomy.feel(neck).depth)]
+    centre = neck[np.argmax(anatomy.surroundings(neck).depth)]
     bundle = _fibres(rng, centre - half + 2.2 * ring, centre + half + 2.2 * ring, -0.75, 32)
     density = 0.08 * fields.cytoplasm + fields.grid.splat(bundle, 0.2)
     for pole in anatomy.poles(rng):
@@ -107,7 +112,7 @@ def _midbody(anatomy: Anatomy, fields: Fields, rng: np.random.Generator) -> Floa
     return density * fields.inside
 
 
-def _furrow(anatomy: Anatomy, fields: Fields, width: float) -> Floats:
+def _furrow(anatomy: Anatomy, fields: DistanceFields, width: float) -> Floats:
     """1 in the plane of the cleavage furrow, falling off over ``width`` µm."""
     z, y, x = fields.grid.axes
     normal = frame_along(*anatomy.shape.spindle)[0]
@@ -116,7 +121,7 @@ def _furrow(anatomy: Anatomy, fields: Fields, width: float) -> Floats:
     return bell(across.astype(np.float32), width)
 
 
-def _contractile(anatomy: Anatomy, fields: Fields, depth: float = 0.35) -> Floats:
+def _contractile(anatomy: Anatomy, fields: DistanceFields, depth: float = 0.35) -> Floats:
     """The contractile ring in cytokinesis, nothing before."""
     if anatomy.shape.stage != "telophase-cytokinesis":
         return np.zeros(fields.grid.shape, np.float32)
@@ -125,7 +130,7 @@ def _contractile(anatomy: Anatomy, fields: Fields, depth: float = 0.35) -> Float
 
 def _bundles(
     anatomy: Anatomy, rng: np.random.Generator, count: int, level: float, spread: float
-) -> tuple[Points, Points]:
+) -> tuple[Doubles, Doubles]:
     """Basal bundles loosely along the long axis: starts (N, 3) and unit directions (N, 3)."""
     f = anatomy.fields
     z = anatomy.grid.axes[0]
@@ -138,17 +143,17 @@ def _bundles(
 
 
 def _lines(
-    anatomy: Anatomy, rng: np.random.Generator, starts: Points, heading: Points, length: float
-) -> Points:
+    anatomy: Anatomy, rng: np.random.Generator, starts: Doubles, heading: Doubles, length: float
+) -> Doubles:
     """Points (S, N, 3) along straight bundles both ways from their starts, and NaN outside the cell."""
     reach = rng.uniform(0.5, 1.3, len(starts)) * length / 2
     t = np.arange(-length * 0.65, length * 0.65, 0.2)[:, None]
     points = starts + t[..., None] * heading
-    inside = anatomy.feel(points.reshape(-1, 3)).depth.reshape(points.shape[:2]) > 0.15
+    inside = anatomy.surroundings(points.reshape(-1, 3)).depth.reshape(points.shape[:2]) > 0.15
     return np.where((inside & (np.abs(t) < reach))[..., None], points, np.nan)
 
 
-def beta_actin(anatomy: Anatomy, fields: Fields, rng: np.random.Generator) -> Floats:
+def beta_actin(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator) -> Floats:
     """The cortex, brightest at cell-cell contacts, and basal stress fibres; the contractile ring."""
     r = anatomy.stage.roundness
     texture = np.maximum(1 + 0.22 * Waves(rng, 2.5).on(fields.grid), 0.1)
@@ -163,7 +168,7 @@ def beta_actin(anatomy: Anatomy, fields: Fields, rng: np.random.Generator) -> Fl
     return density
 
 
-def alpha_actinin(anatomy: Anatomy, fields: Fields, rng: np.random.Generator) -> Floats:
+def alpha_actinin(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator) -> Floats:
     """Periodic puncta along basal bundles, and a beaded line at cell-cell contacts."""
     r = anatomy.stage.roundness
     beads = np.clip(Waves(rng, 1.6, 40).on(fields.grid), 0, 2)
@@ -180,7 +185,7 @@ def alpha_actinin(anatomy: Anatomy, fields: Fields, rng: np.random.Generator) ->
     return density
 
 
-def myosin_iib(anatomy: Anatomy, fields: Fields, rng: np.random.Generator) -> Floats:
+def myosin_iib(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator) -> Floats:
     """An apical actomyosin ring and cap, and basal arcs that run along the cell's edges."""
     r = anatomy.stage.roundness
     z = fields.grid.axes[0]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_integrated_cell.simulation.anatomy import Anatomy, Fields, bell, soft, thicken
-from napari_integrated_cell.simulation.grid import Floats, Waves
+from napari_integrated_cell.arrays import Floats
+from napari_integrated_cell.simulation.anatomy import Anatomy, DistanceFields, bell, soft, thicken
+from napari_integrated_cell.simulation.grid import Waves
 
 
-def desmoplakin(anatomy: Anatomy, fields: Fields, rng: np.random.Generator) -> Floats:
+def desmoplakin(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator) -> Floats:
     """Puncta on the lateral membrane around mid-height."""
     f = anatomy.fields
     r = anatomy.stage.roundness
@@ -18,14 +19,14 @@ def desmoplakin(anatomy: Anatomy, fields: Fields, rng: np.random.Generator) -> F
     clusters = np.clip(1 + 0.6 * Waves(rng, 5.0).on(anatomy.grid), 0.05, None)
     places = anatomy.scatter(rng, middle * lateral * clusters, int(rng.integers(45, 80) * (1 - 0.4 * r)))
     for _ in range(2):  # onto the membrane
-        felt = anatomy.feel(places)
+        felt = anatomy.surroundings(places)
         places = places + (felt.depth - 0.05)[:, None] * felt.outward
     weight = np.repeat(rng.lognormal(0, 0.45, len(places)), 6) / 6
     spots = fields.grid.splat(thicken(rng, np.repeat(places, 6, axis=0), 0.12), weight)
     return 0.35 * spots + 0.012 * fields.cytoplasm
 
 
-def zo1(anatomy: Anatomy, fields: Fields, rng: np.random.Generator) -> Floats:
+def zo1(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator) -> Floats:
     """A thin belt along the edge where the sides meet the apex."""
     uneven = np.clip(1 + 0.30 * Waves(rng, 4.0).on(fields.grid), 0.1, None)
     edge = bell(fields.sides - fields.top - np.float32(0.4), 0.55)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from napari_integrated_cell.simulation.anatomy import Anatomy, Fields, Points, bell, soft, thicken
-from napari_integrated_cell.simulation.grid import Floats, Waves
+from napari_integrated_cell.arrays import Doubles, Floats
+from napari_integrated_cell.simulation.anatomy import Anatomy, DistanceFields, bell, soft, thicken
+from napari_integrated_cell.simulation.grid import Waves
 
 
-def fibrillarin(anatomy: Anatomy, fields: Fields, rng: np.random.Generator) -> Floats:
+def fibrillarin(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator) -> Floats:
     """Two to five nucleoli, well inside the nucleus; dispersed, partly onto chromosomes, in mitosis."""
     stage = anatomy.shape.stage
     if anatomy.has_nucleoli:
@@ -32,7 +32,7 @@ def fibrillarin(anatomy: Anatomy, fields: Fields, rng: np.random.Generator) -> F
     )
 
 
-def nucleoli(anatomy: Anatomy, rng: np.random.Generator) -> tuple[Points, NDArray[np.float64]]:
+def nucleoli(anatomy: Anatomy, rng: np.random.Generator) -> tuple[Doubles, Doubles]:
     """Centres (N, 3) and radii (N,) in µm of the nucleoli, or of a daughter's prenucleolar bodies."""
     if anatomy.intact:
         spots = _apart(rng, _deep(anatomy, rng, 1.2, 60), int(rng.integers(2, 6)))
@@ -41,14 +41,14 @@ def nucleoli(anatomy: Anatomy, rng: np.random.Generator) -> tuple[Points, NDArra
     return spots, rng.uniform(0.35, 0.6, len(spots))
 
 
-def _deep(anatomy: Anatomy, rng: np.random.Generator, depth: float, count: int) -> Points:
+def _deep(anatomy: Anatomy, rng: np.random.Generator, depth: float, count: int) -> Doubles:
     """Candidate places inside the chromatin, the deeper the likelier."""
     below = -anatomy.fields.chromatin
     depth = min(depth, 0.7 * float(below.max()))
     return anatomy.scatter(rng, np.clip(below - depth, 0, 2.5) ** 2, count)
 
 
-def _apart(rng: np.random.Generator, candidates: Points, count: int) -> Points:
+def _apart(rng: np.random.Generator, candidates: Doubles, count: int) -> Doubles:
     """``count`` of the candidates that keep apart from each other."""
     chosen = candidates[:1]
     for _ in range(count - 1):
@@ -57,7 +57,7 @@ def _apart(rng: np.random.Generator, candidates: Points, count: int) -> Points:
     return chosen
 
 
-def blobs(fields: Fields, rng: np.random.Generator, spots: Points, radii: NDArray[np.float64]) -> Floats:
+def blobs(fields: DistanceFields, rng: np.random.Generator, spots: Doubles, radii: Doubles) -> Floats:
     """Lobed bodies around ``spots``, 1 inside."""
     z, y, x = fields.grid.axes
     density = np.zeros(fields.grid.shape, np.float32)
@@ -72,7 +72,7 @@ def blobs(fields: Fields, rng: np.random.Generator, spots: Points, radii: NDArra
     return density
 
 
-def lamin_b1(anatomy: Anatomy, fields: Fields, rng: np.random.Generator) -> Floats:
+def lamin_b1(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator) -> Floats:
     """A shell at the nuclear surface, here and there folded in; diffuse while the envelope is down."""
     stage = anatomy.shape.stage
     patches = 1 + 0.14 * Waves(rng, 3.5).on(fields.grid)
@@ -90,7 +90,7 @@ def lamin_b1(anatomy: Anatomy, fields: Fields, rng: np.random.Generator) -> Floa
     return np.maximum(shell + folds + 0.04 * fields.nucleus + np.float32(haze) * fields.cytoplasm, 0)
 
 
-def _fold(anatomy: Anatomy, fields: Fields, rng: np.random.Generator) -> Floats:
+def _fold(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator) -> Floats:
     """A short crease of the envelope reaching in from its upper or lower face."""
     _, y, x = fields.grid.axes
     angle = rng.uniform(0, np.pi)

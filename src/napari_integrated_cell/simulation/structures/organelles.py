@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_integrated_cell.simulation.anatomy import Anatomy, Fields, bell, soft, thicken
-from napari_integrated_cell.simulation.grid import Floats, Waves
+from napari_integrated_cell.arrays import Floats
+from napari_integrated_cell.simulation.anatomy import Anatomy, DistanceFields, bell, soft, thicken
+from napari_integrated_cell.simulation.grid import Waves
 from napari_integrated_cell.simulation.mitosis import SPINDLE_STAGES
 
 
-def st6gal1(anatomy: Anatomy, fields: Fields, rng: np.random.Generator) -> Floats:
+def st6gal1(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator) -> Floats:
     """One ribbon beside the nucleus, around the centrosome; scattered puncta in mitosis."""
     stage = anatomy.shape.stage
     haze = 0.02 * fields.cytoplasm
@@ -32,17 +33,22 @@ def st6gal1(anatomy: Anatomy, fields: Fields, rng: np.random.Generator) -> Float
 
 
 def _puncta(rng: np.random.Generator, places: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:
-    """Points and weights of spots of unequal brightness, eight points a spot."""
+    """Doubles and weights of spots of unequal brightness, eight points a spot."""
     weight = np.repeat(rng.lognormal(0, 0.4, len(places)), 8) / 8
     return thicken(rng, np.repeat(places, 8, axis=0), radius), weight
 
 
 def _ribbon(
-    anatomy: Anatomy, fields: Fields, rng: np.random.Generator, centre: np.ndarray, strands: int, steps: int
+    anatomy: Anatomy,
+    fields: DistanceFields,
+    rng: np.random.Generator,
+    centre: np.ndarray,
+    strands: int,
+    steps: int,
 ) -> Floats:
     """Stacks that wind around ``centre`` and hug the nucleus."""
     starts = centre + rng.normal(0, 0.55, (strands, 3))
-    felt = anatomy.feel(starts)
+    felt = anatomy.surroundings(starts)
     tangent = np.cross(felt.away, rng.normal(size=(strands, 3)))
     path, free = anatomy.walk(
         rng, starts, tangent, steps, step=0.28, wander=0.4, flatten=0.6, shy=0.7, clear=0.6
@@ -51,7 +57,7 @@ def _ribbon(
     return fields.grid.splat(thicken(rng, points, 0.2), 0.28 / 4)
 
 
-def sec61_beta(anatomy: Anatomy, fields: Fields, rng: np.random.Generator) -> Floats:
+def sec61_beta(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator) -> Floats:
     """A reticulum, densest at the nuclear envelope and thinning outwards, with the envelope itself."""
     net = np.zeros(fields.grid.shape, np.float32)
     for wavelength in (2.2, 3.0):
@@ -70,7 +76,7 @@ def sec61_beta(anatomy: Anatomy, fields: Fields, rng: np.random.Generator) -> Fl
     return sheet * (0.10 + (0.12 + 0.45 * net) * (0.12 + thinning)) + rim * fields.inside
 
 
-def tom20(anatomy: Anatomy, fields: Fields, rng: np.random.Generator) -> Floats:
+def tom20(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator) -> Floats:
     """Short tubules in the cytoplasm, denser around the nucleus; fragments in mitosis."""
     f = anatomy.fields
     room = np.clip(-f.cell - 0.3, 0, 1.8) * soft(f.chromatin - 0.35, 0.3)

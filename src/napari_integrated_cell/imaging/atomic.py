@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 @contextmanager
-def written_aside(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Where to write, a hidden name of the same ending beside ``path``, which takes its place at the end.
 
     What goes wrong meanwhile, an interrupt too, leaves neither a part of a file or folder nor harm to one that
