@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import ndimage
 
 from napari_integrated_cell.cell import Cell
-from napari_integrated_cell.imaging.pose import pose_of, to_image
+from napari_integrated_cell.imaging.pose import Box, pose_of, to_image
+from napari_integrated_cell.imaging.reading import read_image
+from napari_integrated_cell.imaging.writing import write_ome_tiff
 from napari_integrated_cell.integration import (
+    Integration,
     classify_cell,
     integrate_cell,
     model_box,
     quantised,
+    save_field,
     to_cell_image,
     to_field,
 )
@@ -27,6 +38,7 @@ class DnaEverywhere:
 
     config = CONFIG
     name = "fake"
+    trained_on = "simulated cells"
 
     def encode(self, x, *, cancel=None, **_):
         if cancel is not None:
@@ -157,3 +169,103 @@ def test_integer_fields_use_their_whole_range():
     assert as_integer.dtype == np.uint16
     np.testing.assert_allclose(as_integer / 65535, np.clip(as_float, 0, 1), atol=1e-4)
     assert quantised(np.array([-1, 0.5, 2], np.float32), np.uint8).tolist() == [0, 128, 255]
+
+
+def test_a_cell_that_its_image_does_not_hold_is_refused():
+    done = integrate_cell(ellipsoid_cell(offset=(0, 0, 5)), DnaEverywhere(), ["TOM20"])
+    with pytest.raises(
+        ValueError, match=r"at \(0, 0, 5\), does not fit into an image of shape \(24, 64, 72\)"
+    ):
+        to_field([done], (24, 64, 72))
+
+
+def test_cells_of_several_voxel_sizes_are_not_one_field():
+    cell = ellipsoid_cell()
+    other = Cell({}, cell.cell_mask, cell.nucleus_mask, (0.6, 0.4, 0.4), name="other")
+    done = [integrate_cell(c, DnaEverywhere(), ["TOM20"]) for c in (cell, other)]
+    with pytest.raises(ValueError, match="'other' has a voxel size of"):
+        to_field(done, cell.shape)
+
+
+def test_a_volume_that_does_not_fill_the_box_is_refused():
+    done = integrate_cell(ellipsoid_cell(), DnaEverywhere(), ["TOM20"])
+    with pytest.raises(ValueError, match=r"'TOM20' has shape \(2, 2, 2\), but the model's box"):
+        replace(done, volumes={"TOM20": np.zeros((2, 2, 2), np.float32)})
+
+
+def test_saving_in_the_images_frame_states_the_images_voxel_size(tmp_path):
+    cell = ellipsoid_cell(offset=(2, 3, 4))
+    done = integrate_cell(cell, DnaEverywhere(), ["TOM20"])
+    crop = read_image(done.save(tmp_path / "crop.ome.tiff"))
+    assert crop.channel_names == ("membrane", "dna", "TOM20")
+    assert crop.data.shape[1:] == cell.shape
+    assert crop.voxel_size == pytest.approx(cell.voxel_size)
+    np.testing.assert_array_equal(crop.channel("TOM20"), quantised(to_cell_image(done)["TOM20"], np.uint16))
+    whole = read_image(done.save(tmp_path / "whole.ome.tiff", shape=(30, 70, 80)))
+    assert whole.data.shape[1:] == (30, 70, 80)
+    np.testing.assert_array_equal(whole.data[:, 2:26, 3:67, 4:76], crop.data)
+
+
+def test_saving_in_the_models_frame_states_the_models_voxel_size(tmp_path):
+    done = integrate_cell(ellipsoid_cell(), DnaEverywhere(), ["TOM20"])
+    image = read_image(done.save(tmp_path / "model.ome.tiff", "model"))
+    assert image.data.shape == (3, *CONFIG.box)
+    assert image.voxel_size == pytest.approx((CONFIG.voxel_size,) * 3)
+    np.testing.assert_array_equal(image.channel("TOM20"), quantised(done.volumes["TOM20"], np.uint16))
+    with tifffile.TiffFile(tmp_path / "model.ome.tiff") as file:
+        assert "the model &apos;fake&apos;, trained on simulated cells" in file.ome_metadata.replace(
+            "'", "&apos;"
+        )
+
+
+def test_only_frames_that_there_are_can_be_saved(tmp_path):
+    done = integrate_cell(ellipsoid_cell(), DnaEverywhere(), ["TOM20"])
+    with pytest.raises(ValueError, match="choose image or model"):
+        done.save(tmp_path / "a.ome.tiff", "box")
+    with pytest.raises(ValueError, match="has a shape of its own"):
+        done.save(tmp_path / "a.ome.tiff", "model", shape=(30, 70, 80))
+    done.save(tmp_path / "a.ome.tiff")
+    with pytest.raises(FileExistsError):
+        done.save(tmp_path / "a.ome.tiff", overwrite=False)
+    with pytest.raises(ValueError, match="no integrated cell"):
+        save_field(tmp_path / "b.ome.tiff", [], (30, 70, 80))
+    assert [p.name for p in tmp_path.iterdir()] == ["a.ome.tiff"]
+
+
+@given(edge=st.floats(0.05, 2), voxel=st.tuples(*[st.floats(0.05, 2)] * 3))
+@settings(max_examples=25)
+def test_a_prediction_is_never_written_with_a_voxel_size_that_is_not_its_own(tmp_path_factory, edge, voxel):
+    """Whatever the box and the image: a file states the size of the voxels that it holds, or is not written."""
+    cell = ellipsoid_cell()
+    cell = Cell({}, cell.cell_mask, cell.nucleus_mask, voxel)
+    box = Box((4, 6, 8), edge)
+    volume = np.zeros(box.shape, np.float32)
+    done = Integration(
+        cell, pose_of(cell, box), np.stack([volume] * 2), np.zeros(3, np.float32), {"ZO1": volume}, "m"
+    )
+    out = tmp_path_factory.mktemp("w") / "a.ome.tiff"
+    assert read_image(done.save(out, "model")).voxel_size == pytest.approx((edge,) * 3)
+    assert read_image(done.save(out, "image")).voxel_size == pytest.approx(voxel)
+    own = [(done.volumes, (edge,) * 3), (to_cell_image(done), voxel), (to_field([done], cell.shape), voxel)]
+    for volumes, size in own:
+        write_ome_tiff(out, volumes, size)
+        for stated in ((edge,) * 3, voxel):
+            if not np.allclose(stated, size, rtol=1e-3, atol=0):
+                with pytest.raises(ValueError, match=r"have a voxel size of .* not"):
+                    write_ome_tiff(out, volumes, stated)
+    assert read_image(out).voxel_size == pytest.approx(voxel)
+
+
+def test_a_copied_or_sent_result_keeps_its_voxel_size():
+    done = integrate_cell(ellipsoid_cell(), DnaEverywhere(), ["TOM20"])
+    for volumes in (copy.copy(done.volumes), pickle.loads(pickle.dumps(done.volumes))):
+        assert volumes.voxel_size == (CONFIG.voxel_size,) * 3
+        assert list(volumes) == ["TOM20"]
+
+
+def test_its_repr_is_one_informative_line():
+    done = integrate_cell(ellipsoid_cell(), DnaEverywhere(), ["TOM20", "ZO1"])
+    assert repr(done) == (
+        "<Integration of 'ellipsoid' by the model 'fake', trained on simulated cells: TOM20, ZO1; "
+        f"{model_box(CONFIG)}>"
+    )

@@ -86,6 +86,11 @@ class Cell:
         set_(self, "channels", MappingProxyType(channels))
         set_(self, "metadata", MappingProxyType(dict(self.metadata)))
 
+    def __repr__(self) -> str:
+        size = "; ".join(f"{n} × {v:.4g} µm" for n, v in zip(self.shape, self.voxel_size, strict=True))
+        channels = ", ".join(self.channels) or "no channels"
+        return f"<Cell {self.name!r}: {channels}; {size} (Z; Y; X); {self.volume:,.0f} µm³>"
+
     def _raw_masks(self) -> tuple[tuple[Any, str], tuple[Any, str]]:
         return (
             (self.cell_mask, f"cell mask of {self.name!r}"),

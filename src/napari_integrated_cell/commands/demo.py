@@ -55,7 +55,7 @@ def demo(
             loaded = load_model(model, device=device)
             integration = integrate_cell(cell, loaded, progress=move)
         tiff, png = out / "integrated_cell.ome.tiff", out / "integrated_cell.png"
-        said = write_integrations(tiff, iter([integration]), "image", cell.shape, cell.voxel_size, loaded)
+        said = write_integrations(tiff, iter([integration]), "image", cell.shape)
         title = f"{cell.name}: most probable structures by the model {loaded.name!r}"
         write_png(png, sheet(integration.references, integration.volumes, title))
         summary = {"picture": str(png), "out": str(tiff), "model": loaded.name, "cells": said}

@@ -26,7 +26,6 @@ from napari_integrated_cell.commands.options import (
     VoxelOption,
     chosen_cells,
     structures_of,
-    voxel_size_of,
 )
 from napari_integrated_cell.console import one_line_errors, report
 
@@ -65,7 +64,7 @@ def integrate(
     with one_line_errors(PROGRAM):
         if frame not in ("image", "model"):
             raise ValueError(f"--frame is {frame!r}: choose image or model.")
-        found, shape = chosen_cells(image, membrane, dna, cells, nuclei, label, voxel_size_of(voxel_size))
+        found, shape = chosen_cells(image, membrane, dna, cells, nuclei, label, voxel_size)
         if frame == "model" and len(found) > 1:
             raise ValueError("--frame model holds one cell: choose it with --label.")
         from napari_integrated_cell.integration import integrate_cell
@@ -78,7 +77,7 @@ def integrate(
             for cell in tqdm(found, "integrating cells", file=sys.stderr, disable=not sys.stderr.isatty()):
                 yield integrate_cell(cell, loaded, wanted)
 
-        said = write_integrations(out, integrated(), frame, shape, found[0].voxel_size, loaded)
+        said = write_integrations(out, integrated(), frame, shape)
         count = f"{len(said)} cell{'s' if len(said) != 1 else ''}"
         summary = {
             "out": str(out),

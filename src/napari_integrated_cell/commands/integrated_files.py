@@ -1,4 +1,4 @@
-"""What ``integrate`` and ``demo`` write, and what they say of it."""
+"""Files that ``integrate`` and ``demo`` write, and their summaries."""
 
 from __future__ import annotations
 
@@ -7,18 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from tqdm import tqdm
 
 from napari_integrated_cell.commands.options import PROGRAM
 
 if TYPE_CHECKING:
     from napari_integrated_cell.integration import Integration
-    from napari_integrated_cell.model.integrated_cell import IntegratedCell
 
 
 def summary_of(integration: Integration) -> dict[str, Any]:
-    """What ``--json`` says of one integrated cell."""
+    """Return what ``--json`` reports of one integrated cell."""
     pose = integration.pose
     return {
         "cell": integration.cell.name,
@@ -31,44 +29,26 @@ def summary_of(integration: Integration) -> dict[str, Any]:
 
 
 def write_integrations(
-    out: Path,
-    integrations: Iterator[Integration],
-    frame: str,
-    shape: tuple[int, int, int],
-    voxel_size: tuple[float, float, float],
-    model: IntegratedCell,
+    out: Path, integrations: Iterator[Integration], frame: str, shape: tuple[int, int, int]
 ) -> list[dict[str, Any]]:
-    """Write what was integrated in the frame asked for; what is to be said of each cell."""
-    from napari_integrated_cell.imaging.writing import write_ome_tiff
-    from napari_integrated_cell.integration import quantised, to_field
+    """Write integrated cells in the given frame, and return the summary of each.
 
-    said: list[dict[str, Any]] = []
+    ``shape`` is the grid (Z, Y, X) of their image. In the model's frame there must be one cell.
+    """
+    from napari_integrated_cell.integration import save_field
 
-    def telling() -> Iterator[Integration]:
+    summaries: list[dict[str, Any]] = []
+
+    def summarised() -> Iterator[Integration]:
         for integration in integrations:
-            said.append(summary_of(integration))
+            summaries.append(summary_of(integration))
             for warning in integration.pose.warnings:
                 tqdm.write(f"{PROGRAM}: {integration.cell.name}: {warning}", file=sys.stderr)
             yield integration
 
-    volumes: dict[str, np.ndarray]
     if frame == "image":
-        volumes = to_field(telling(), shape, np.uint16)
+        save_field(out, summarised(), shape)
     else:
-        (integration,) = telling()
-        named = {
-            "membrane": integration.references[0],
-            "dna": integration.references[1],
-            **integration.volumes,
-        }
-        volumes = {name: quantised(volume, np.uint16) for name, volume in named.items()}
-        voxel_size = (model.config.voxel_size,) * 3
-    trained_on = "simulated cells" if model.card.get("simulated") else "real cells"
-    write_ome_tiff(
-        out,
-        volumes,
-        voxel_size,
-        description=f"Structures predicted by napari-integrated-cell with the model {model.name!r}, trained on "
-        f"{trained_on}; 65535 stands for an intensity of 1. Membrane and DNA are the model's reference input.",
-    )
-    return said
+        (integration,) = summarised()
+        integration.save(out, "model")
+    return summaries

@@ -1,4 +1,4 @@
-"""The model's box, and how a cell lies in it: what a pose is, apart from how it is found and used."""
+"""The model's box, and the pose of a cell in it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from napari_integrated_cell.arrays import Doubles
 NEAR_ROUND = 1.25
 #: Below this skewness (in magnitude) along an axis its flip is unstable.
 NEAR_SYMMETRIC = 0.1
-# Two pieces of nucleus whose centres lie further apart than this (µm) are reported.
+# If the two largest pieces of a nucleus lie further apart than this (µm), the pose warns.
 _FAR_APART = 5.0
 
 
 @dataclass(frozen=True)
 class Box:
-    """The grid a model works on.
+    """The grid of a model's images.
 
     Parameters
     ----------
@@ -33,9 +33,13 @@ class Box:
 
     def __post_init__(self) -> None:
         if len(self.shape) != 3 or any(int(n) != n or n < 1 for n in self.shape):
-            raise ValueError(f"A box has three positive numbers of voxels (Z, Y, X), not {self.shape!r}.")
+            raise ValueError(
+                f"The box's shape {self.shape!r} is not three positive integers: give (Z, Y, X) voxels."
+            )
         if not (np.isfinite(self.voxel_size) and self.voxel_size > 0):
-            raise ValueError(f"A box's voxels have a positive edge in µm, not {self.voxel_size!r}.")
+            raise ValueError(
+                f"The box's voxel size {self.voxel_size!r} is not positive and finite: give it in µm."
+            )
 
     @property
     def size(self) -> tuple[float, float, float]:
@@ -45,12 +49,12 @@ class Box:
 
     @property
     def centre(self) -> Doubles:
-        """Its middle in µm from the centre of voxel 0."""
+        """The box's centre in µm from the centre of voxel 0, (Z, Y, X)."""
         return (np.asarray(self.shape) - 1) / 2 * self.voxel_size
 
     @property
     def grid(self) -> Doubles:
-        """(4, 4) affine from its voxel indices to µm."""
+        """Affine (4, 4) from voxel indices to µm."""
         return np.diag(np.array([self.voxel_size] * 3 + [1.0]))
 
 
@@ -59,29 +63,29 @@ PAPER_BOX = Box()
 
 @dataclass(frozen=True, eq=False)
 class Pose:
-    """Where a cell lies in the model's box (section 3.1).
+    """Position and orientation of a cell in the model's box (section 3.1).
 
     Attributes
     ----------
     to_box : array, (4, 4) float64
-        Rigid affine from µm in the image (z, y, x; the origin is the centre of the source image's first
-        voxel, so a crop's offset counts in) to µm in the box (origin at the centre of the box's first voxel).
+        Rigid affine from µm in the image (z, y, x) to µm in the box. The origins are the centres of the first
+        voxels of the source image (not of a crop) and of the box.
     box : Box
     angle : float
-        Degrees, in (-90, 90], from the image's X axis to the cell's major axis, counted from X towards Y; the
-        cell is turned back by it.
+        Degrees in (-90, 90] from the image's X axis to the cell's major axis, counted from X towards Y. The pose
+        rotates the cell back by this angle.
     flips : tuple of bool
         Whether Y and X are mirrored, after the rotation.
     flip_margins : tuple of float
-        Magnitude of the skewness along Y and X that decided each flip.
+        Magnitude of the skewness along Y and X, whose sign decides each flip.
     elongation : float
-        Ratio of the cell's axes seen from above, the square root of that of its two principal variances: the
-        footprint's or, if rounder, the volume's. A lamella may give a round body a direction, or an oblong
-        body a round footprint; the direction is to be trusted only where both have one.
+        Ratio of the cell's axes seen from above: the square root of the ratio of the two principal variances, of
+        the footprint or of the volume, whichever is smaller. The direction is reliable only if both are long: a
+        lamella can make the footprint of a round body long, or that of a long body round.
     outside : float
         Fraction of the cell's volume outside the box.
     extent, overhang : tuple of float
-        The posed cell's lengths (Z, Y, X) in µm, and how far it reaches beyond the box along each axis.
+        The posed cell's lengths (Z, Y, X) in µm, and the length beyond the box along each axis.
     nucleus_gap : float
         Distance in µm between the centres of the nucleus's two largest pieces, 0 for one piece.
     """
@@ -97,9 +101,18 @@ class Pose:
     overhang: tuple[float, float, float]
     nucleus_gap: float = 0.0
 
+    def __repr__(self) -> str:
+        mirrored = (
+            " and ".join(axis for axis, flip in zip("YX", self.flips, strict=True) if flip) or "nothing"
+        )
+        return (
+            f"<Pose: turned by {self.angle:.1f}°, {mirrored} mirrored, {100 * self.outside:.2g} % outside, "
+            f"warnings: {len(self.warnings)}, {self.box}>"
+        )
+
     @property
     def from_box(self) -> Doubles:
-        """(4, 4) affine from µm in the box to µm in the image: the exact inverse."""
+        """Affine (4, 4) from µm in the box to µm in the image: the exact inverse of ``to_box``."""
         turn, shift = self.to_box[:3, :3].T, self.to_box[:3, 3]
         inverse = np.eye(4)
         inverse[:3, :3], inverse[:3, 3] = turn, -turn @ shift
@@ -107,38 +120,38 @@ class Pose:
 
     @property
     def layer_affine(self) -> Doubles:
-        """(4, 4) affine for a napari layer in µm.
+        """Affine (4, 4) in µm for a napari layer of a box volume.
 
-        A layer that holds a box volume with ``scale=(v, v, v)``, v the box's voxel size, and this affine lies
-        over the image whose layer has the image's voxel size as its scale.
+        With ``scale=(v, v, v)``, v the box's voxel size, and this affine, the layer lies over the layer of the image,
+        if the image's layer has the image's voxel size as its scale.
         """
         return self.from_box
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What is doubtful about this pose, in plain sentences."""
-        said = []
-        for axis, beyond, long, room in zip("ZYX", self.overhang, self.extent, self.box.size, strict=True):
+        """Warnings about this pose, each one sentence."""
+        warnings = []
+        for axis, beyond, long, size in zip("ZYX", self.overhang, self.extent, self.box.size, strict=True):
             if beyond > 0:
-                how = "is longer than" if long > room else "centred on its nucleus, reaches beyond"
-                said.append(
-                    f"The cell, {long:.1f} µm long along {axis}, {how} the model's box of {room:.1f} µm: "
-                    f"{beyond:.1f} µm stick out; {100 * self.outside:.2g} % of its volume is left out in all."
+                how = "is longer than" if long > size else "centred on its nucleus, reaches beyond"
+                warnings.append(
+                    f"The cell, {long:.1f} µm long along {axis}, {how} the model's box of {size:.1f} µm: "
+                    f"{beyond:.1f} µm stick out; {100 * self.outside:.2g} % of its volume is outside the box in total."
                 )
         if self.elongation < NEAR_ROUND:
             said.append(
-                f"The cell is near-round (axis ratio {self.elongation:.3f}, below {NEAR_ROUND}): its major "
-                "axis, and so its rotation, is unstable."
+                f"The cell is near-round (axis ratio {self.elongation:.3f}, below {NEAR_ROUND}): its major axis and "
+                "rotation are unstable."
             )
         for axis, margin in zip("YX", self.flip_margins, strict=True):
             if margin < NEAR_SYMMETRIC:
                 said.append(
                     f"The cell is near-symmetric along {axis} (skewness {margin:.3f}, below "
-                    f"{NEAR_SYMMETRIC}): whether it is mirrored there is unstable."
+                    f"{NEAR_SYMMETRIC}): its flip along {axis} is unstable."
                 )
         if self.nucleus_gap > _FAR_APART:
             said.append(
-                f"The nucleus is in pieces {self.nucleus_gap:.1f} µm apart (a dividing cell, or two nuclei "
-                "under one label): the cell is centred between them."
+                f"The nucleus has pieces {self.nucleus_gap:.1f} µm apart (a dividing cell, or two nuclei with one "
+                "label): the box is centred between them."
             )
-        return tuple(said)
+        return tuple(warnings)

@@ -91,6 +91,14 @@ class Population:
     def __len__(self) -> int:
         return len(self.z_ref)
 
+    def __repr__(self) -> str:
+        name = f" {self.name!r}" if self.name else ""
+        model = f" embedded by the model {self.model!r}" if self.model else ""
+        return (
+            f"<Population{name}: {len(self):,} cells{model}, {int(self.has_z_struct.sum()):,} of them with z_struct; "
+            f"z_ref of {self.z_ref.shape[1]} dimensions; table of {', '.join(map(str, self.table))}>"
+        )
+
     @property
     def structures(self) -> tuple[str, ...]:
         """The structures of which some cell has z^s, in the order of the alphabet."""

@@ -8,9 +8,10 @@ from typing import Any, Self, Unpack
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
+from napari_integrated_cell.arrays import Floats
 from napari_integrated_cell.model import inputs
 from napari_integrated_cell.model.config import ModelConfig
 from napari_integrated_cell.model.latent import Landmark, LatentStatistics
@@ -21,10 +22,9 @@ from napari_integrated_cell.model.networks import (
     ReferenceEncoder,
     initialise,
 )
-from napari_integrated_cell.model.runtime import Run, batches, choose_device
+from napari_integrated_cell.model.runtime import RunOptions, batches, choose_device
 from napari_integrated_cell.model.variation_reference import VariationReference
 
-Floats = NDArray[np.float32]
 NETWORK_NAMES = ("enc_ref", "dec_ref", "enc_cond", "dec_cond")
 OnStructure = Callable[[str, Floats], None]
 
@@ -101,10 +101,23 @@ class IntegratedCell:
             initialise(network, generator)
         return model
 
+    def __repr__(self) -> str:
+        c = self.config
+        box = " × ".join(map(str, c.box))
+        return (
+            f"<IntegratedCell {self.name!r}, trained on {self.trained_on}: {c.n_structures} structures, box {box} of "
+            f"{c.voxel_size:g} µm, z_ref {c.n_ref}, z_struct {c.n_struct}, on {self.device}>"
+        )
+
     @property
     def networks(self) -> dict[str, nn.Module]:
         """The four networks by name, in the order of the constructor."""
         return {name: getattr(self, name) for name in NETWORK_NAMES}
+
+    @property
+    def trained_on(self) -> str:
+        """What the model was trained on: ``"simulated cells"`` or ``"real cells"``."""
+        return "simulated cells" if self.card.get("simulated") else "real cells"
 
     @property
     def device(self) -> torch.device:
@@ -124,13 +137,13 @@ class IntegratedCell:
             network.to(target).to(memory_format=_layout(target))  # type: ignore[call-overload]
         return self
 
-    def encode(self, x_ref: ArrayLike | Tensor, **run: Unpack[Run]) -> Floats:
+    def encode(self, x_ref: ArrayLike | Tensor, **run: Unpack[RunOptions]) -> Floats:
         """z^r = Enc^r(x^r) (equation 1): reference images (N, R, Z, Y, X) to (N, n_ref)."""
         images = inputs.images(x_ref, self.config.references, self.config)
         (z_ref,) = self._gather("Encoding cells", lambda x: (self.enc_ref(x),), [images], run)
         return z_ref
 
-    def encode_all(self, x: ArrayLike | Tensor, **run: Unpack[Run]) -> tuple[Floats, Floats, Floats]:
+    def encode_all(self, x: ArrayLike | Tensor, **run: Unpack[RunOptions]) -> tuple[Floats, Floats, Floats]:
         """ŷ, ẑ^r, z^s = Enc^{r,s}(x^{r,s}) (equation 7).
 
         Returns
@@ -143,11 +156,11 @@ class IntegratedCell:
         y, z_ref, z_struct = self._gather("Encoding cells", self._code, [images], run)
         return y, z_ref, z_struct
 
-    def classify(self, x: ArrayLike | Tensor, **run: Unpack[Run]) -> Floats:
+    def classify(self, x: ArrayLike | Tensor, **run: Unpack[RunOptions]) -> Floats:
         """ŷ (equation 7): which structure images (N, R + 1, Z, Y, X) show, as probabilities (N, K)."""
         return self.encode_all(x, **run)[0]
 
-    def reconstruct(self, x: ArrayLike | Tensor, **run: Unpack[Run]) -> Floats:
+    def reconstruct(self, x: ArrayLike | Tensor, **run: Unpack[RunOptions]) -> Floats:
         """The autoencoder's image of an image, of the same shape.
 
         Reference images (N, R, Z, Y, X) go through Dec^r(Enc^r(x^r)) (equations 1, 2); images with a
@@ -164,7 +177,7 @@ class IntegratedCell:
         (decoded,) = self._gather("Reconstructing cells", compute, [images], run)
         return decoded
 
-    def decode_reference(self, z_ref: ArrayLike | Tensor, **run: Unpack[Run]) -> Floats:
+    def decode_reference(self, z_ref: ArrayLike | Tensor, **run: Unpack[RunOptions]) -> Floats:
         """x̂^r = Dec^r(z^r) (equation 2): latent positions (N, n_ref) to reference images (N, R, Z, Y, X)."""
         positions = inputs.latent(z_ref, self.config.n_ref, "z_ref")
         (decoded,) = self._gather("Decoding cells", lambda z: (self.dec_ref(z),), [positions], run)
@@ -175,7 +188,7 @@ class IntegratedCell:
         z_ref: ArrayLike | Tensor,
         structure: str,
         z_struct: ArrayLike | Tensor | None = None,
-        **run: Unpack[Run],
+        **run: Unpack[RunOptions],
     ) -> Floats:
         """x̂^{r,s} = Dec^{r,s}(z^r, y, z^s) (equation 12), as (N, R + 1, Z, Y, X), the structure last.
 
@@ -207,7 +220,7 @@ class IntegratedCell:
         z_struct: ArrayLike | Tensor | None = None,
         *,
         on_structure: OnStructure | None = None,
-        **run: Unpack[Run],
+        **run: Unpack[RunOptions],
     ) -> dict[str, Floats]:
         """x̂^s of several structures in the cells at ``z_ref`` (N, n_ref): the loop of Algorithm 3.
 
@@ -243,7 +256,7 @@ class IntegratedCell:
         structures: str | Iterable[str] | None = None,
         *,
         on_structure: OnStructure | None = None,
-        **run: Unpack[Run],
+        **run: Unpack[RunOptions],
     ) -> dict[str, Floats]:
         """Where structures most probably lie in given cells (Algorithm 3).
 
@@ -278,7 +291,7 @@ class IntegratedCell:
         *,
         z_ref: ArrayLike | Tensor | None = None,
         seed: int | None = None,
-        **run: Unpack[Run],
+        **run: Unpack[RunOptions],
     ) -> dict[str, Floats]:
         """``n`` cells drawn from the model, per structure (N, R + 1, Z, Y, X): z^r, z^s ~ N(0, I).
 
@@ -336,7 +349,11 @@ class IntegratedCell:
         return nn.functional.one_hot(label, self.config.n_structures).float()
 
     def _batched(
-        self, what: str, compute: Callable[..., tuple[Tensor, ...]], arguments: Sequence[Tensor], run: Run
+        self,
+        what: str,
+        compute: Callable[..., tuple[Tensor, ...]],
+        arguments: Sequence[Tensor],
+        run: RunOptions,
     ) -> Iterator[tuple[slice, list[Floats]]]:
         """``compute`` on batches of ``arguments``, on the device, as float32 arrays."""
         device = self.device
@@ -350,7 +367,11 @@ class IntegratedCell:
         return batches(step, len(arguments[0]), what=what, **run)
 
     def _gather(
-        self, what: str, compute: Callable[..., tuple[Tensor, ...]], arguments: Sequence[Tensor], run: Run
+        self,
+        what: str,
+        compute: Callable[..., tuple[Tensor, ...]],
+        arguments: Sequence[Tensor],
+        run: RunOptions,
     ) -> list[Floats]:
         """All batches of :meth:`_batched` put together."""
         results = [arrays for _, arrays in self._batched(what, compute, arguments, run)]
@@ -371,7 +392,7 @@ def _normal(seed: np.random.SeedSequence, n: int, size: int) -> Tensor:
     return torch.from_numpy(np.random.default_rng(seed).standard_normal((n, size), dtype=np.float32))
 
 
-def _part(run: Run, before: int, total: int) -> Run:
+def _part(run: RunOptions, before: int, total: int) -> RunOptions:
     """``run`` for a part of a longer work of ``total`` steps, ``before`` of which are done."""
     progress = run.get("progress")
     if progress is None:

@@ -34,6 +34,7 @@ class Says:
 
     config = CONFIG
     name = "fake"
+    trained_on = "simulated cells"
 
     def __init__(self, volume):
         self.volume = volume
