@@ -1,4 +1,4 @@
-"""``napari-ic``: what the plugin does, without a window, by the same steps."""
+"""The command line ``napari-ic``: what the plugin does, without a window."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How both command lines speak: errors in one line, a progress bar on standard error, summaries as JSON."""
+"""What both command lines share: one-line errors, a progress bar on standard error, summaries as JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 @contextmanager
 def one_line_errors(program: str) -> Iterator[None]:
-    """What goes wrong is said in one line on standard error: exit 1, or 130 for Ctrl-C."""
+    """Print an error as one line on standard error and exit with 1, or with 130 after Ctrl-C."""
     try:
         yield
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
@@ -27,10 +27,10 @@ def one_line_errors(program: str) -> Iterator[None]:
 
 @contextmanager
 def progress_bar(unit: str = "it") -> Iterator[Callable[[int, int, str], None]]:
-    """A bar on standard error, moved by calling what is yielded with (done, total, what).
+    """Show a progress bar on standard error. The yielded function moves it: ``move(done, total, what)``.
 
-    A new ``what`` starts a new bar, so that each step of a long work keeps its own line and time. ``unit="B"``
-    counts bytes, in kilo, mega and giga.
+    A new ``what`` starts a new bar, so each step of a long command keeps its own line and time. ``unit="B"`` counts
+    bytes, in kilo, mega and giga.
     """
     bar: tqdm | None = None
     current = ""
@@ -38,12 +38,12 @@ def progress_bar(unit: str = "it") -> Iterator[Callable[[int, int, str], None]]:
     def move(done: int, total: int, what: str) -> None:
         nonlocal bar, current
         if bar is None and what == current and done >= total:
-            return  # done before, and told so again, or by more than was thought
+            return  # this step's bar is already complete and closed
         if bar is None or what != current:
             if bar is not None:
                 bar.close()
             current = what
-            # What was done before this work began is no part of its speed.
+            # `initial` keeps earlier work out of the displayed speed.
             bar = tqdm(
                 total=total,
                 desc=what,
@@ -55,7 +55,7 @@ def progress_bar(unit: str = "it") -> Iterator[Callable[[int, int, str], None]]:
             )
         bar.total = total
         bar.update(done - bar.n)
-        if done >= total > 0:  # its time stands still while something else is at work
+        if done >= total > 0:  # close now, so that the displayed time does not run on
             bar.close()
             bar = None
 

@@ -1,4 +1,4 @@
-"""Flat pictures of volumes: coloured projections, and the sheet that shows a whole integrated cell at once."""
+"""Flat pictures of volumes: coloured projections, and a sheet of all structures of an integrated cell."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TITLE = 22
 
 
 def colour_rgb(name: str) -> Floats:
-    """The vocabulary's colour of a channel as three floats in [0, 1]."""
+    """Return the vocabulary's colour of a channel as three floats in [0, 1]."""
     code = colour_of(name).lstrip("#")
     return np.array([int(code[i : i + 2], 16) / 255 for i in (0, 2, 4)], np.float32)
 
@@ -26,16 +26,16 @@ def colour_rgb(name: str) -> Floats:
 def projection(
     volumes: Mapping[str, NDArray[np.floating]], axis: int = 0, *, dim: Mapping[str, float] | None = None
 ) -> Floats:
-    """Maximum projection of several volumes, added up in their vocabulary colours.
+    """Add the maximum projections of several volumes, each in its vocabulary colour.
 
     Parameters
     ----------
     volumes : mapping of str to array, (Z, Y, X)
-        On one grid. Each is scaled to its own maximum.
+        Volumes on one grid. Each is scaled to its own maximum.
     axis : int
-        Axis to look along: 0 from above, 1 from the side.
+        Viewing axis: 0 from above, 1 from the side.
     dim : mapping of str to float, optional
-        Brightness of a channel where it shall stand back.
+        Factor on the brightness of a channel; 1 for channels that are not listed.
 
     Returns
     -------
@@ -54,7 +54,7 @@ def projection(
 
 
 def tile(volumes: Mapping[str, NDArray[np.floating]], *, dim: Mapping[str, float] | None = None) -> Rgb:
-    """Volumes seen from above and, beneath it, from the side with the apical pole up; RGB ``uint8``."""
+    """Return volumes seen from above and, below that, from the side with the apical pole up; RGB ``uint8``."""
     above = projection(volumes, 0, dim=dim)
     side = projection(volumes, 1, dim=dim)[::-1]  # Z grows upwards from the dish
     rule = np.full((1, above.shape[1], 3), 0.25, np.float32)
@@ -68,7 +68,7 @@ def sheet(
     *,
     scale: int = 3,
 ) -> Rgb:
-    """One tile of the reference channels and one per structure over them, named and coloured (as in Figure 3).
+    """Draw one tile of the reference channels and one tile per structure, with names and colours (as in Figure 3).
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def sheet(
     volumes : mapping of str to array, (Z, Y, X)
         Structures in the same box.
     title : str
-        Written above; say here what is simulated.
+        Text above the tiles. State here if the cell is simulated.
     scale : int
         Screen pixels per voxel.
 

@@ -1,7 +1,7 @@
-"""The words of the field, each written once: structures, stages, reference channels, colours, synonyms.
+"""Names, labels, colours and synonyms of structures, stages and reference channels.
 
-The eleven structures are those of section 3.1 and Table S9 of "Building a 3D Integrated Cell", in the
-paper's order; the eight mitotic stages are those of section 3.4.5.
+The eleven structures are those of section 3.1 and Table S9 of "Building a 3D Integrated Cell", in the paper's
+order. The eight mitotic stages are those of section 3.4.5.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ class Structure:
     Attributes
     ----------
     name : str
-        ASCII name used in files, command lines and channel names, e.g. ``"alpha-actinin"``.
+        ASCII name for files, command lines and channels, e.g. ``"alpha-actinin"``.
     label : str
-        How the paper prints the protein, e.g. ``"α-actinin"``.
+        The protein's name as the paper prints it, e.g. ``"α-actinin"``.
     organelle : str
         What the protein marks.
     gene : str
         HGNC symbol, the public dataset's ``structure_name``.
     colour : str
-        ``#rrggbb``, used by every layer, chart and picture.
+        ``#rrggbb``, for every layer, chart and picture.
     synonyms : tuple of str
-        Further names by which a channel is recognised.
+        Other names under which a channel is recognised.
     """
 
     name: str
@@ -50,9 +50,9 @@ class Stage:
     name : str
         ASCII name, e.g. ``"prometaphase-1"``.
     label : str
-        How it is shown.
+        Name for people.
     dataset_code : str
-        The coarser ``cell_stage`` of the public dataset that holds this stage.
+        The ``cell_stage`` of the public dataset that contains this stage.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Reference:
-    """One reference channel: the cell's membrane or its DNA."""
+    """A reference channel: the cell's membrane or its DNA."""
 
     name: str
     label: str
@@ -150,20 +150,20 @@ _CHANNELS: tuple[Structure | Reference, ...] = (*REFERENCES, *STRUCTURES)
 
 
 def _plain(text: str) -> str:
-    """Lower case, Greek letters spelt out, everything but letters and digits turned into single blanks."""
+    """Return ``text`` in lower case, with Greek letters spelt out and single blanks between words and numbers."""
     for letter, spelt in _GREEK.items():
         text = text.replace(letter, spelt)
     return " ".join(re.findall(r"[a-z0-9]+", text.lower()))
 
 
 def _names(entry: Structure | Reference) -> tuple[str, ...]:
-    """All plain names by which an entry is known, its own first."""
-    of_the_gene = (entry.gene, entry.organelle) if isinstance(entry, Structure) else ()
-    return tuple(_plain(n) for n in (entry.name, entry.label, *of_the_gene, *entry.synonyms))
+    """Return all names of an entry in plain spelling, its own name first."""
+    gene_and_organelle = (entry.gene, entry.organelle) if isinstance(entry, Structure) else ()
+    return tuple(_plain(n) for n in (entry.name, entry.label, *gene_and_organelle, *entry.synonyms))
 
 
 def structure(name: str) -> Structure:
-    """The structure called ``name``: its name, label, gene, organelle or a synonym, in any spelling.
+    """Return the structure with this name, label, gene, organelle or synonym, in any spelling.
 
     Raises
     ------
@@ -180,7 +180,7 @@ def structure(name: str) -> Structure:
 
 
 def stage(name: str) -> Stage:
-    """The stage called ``name`` in any spelling.
+    """Return the stage with this name or label, in any spelling.
 
     Raises
     ------
@@ -195,10 +195,10 @@ def stage(name: str) -> Stage:
 
 
 def recognise_channel(name: str) -> str | None:
-    """What a channel called ``name`` shows: ``"membrane"``, ``"dna"``, a structure's name, or None.
+    """Return what a channel called ``name`` shows: ``"membrane"``, ``"dna"``, a structure's name, or None.
 
-    A channel is recognised when one of the vocabulary's names stands in it as whole words; where several do,
-    the longest wins, so that "nuclear envelope" is lamin B1 and not DNA.
+    A channel is recognised if its name contains one of the vocabulary's names as whole words. If it contains
+    several, the longest counts: "nuclear envelope" is lamin B1 and not DNA.
     """
     words = f" {_plain(name)} "
     best: tuple[int, str] | None = None
@@ -210,7 +210,7 @@ def recognise_channel(name: str) -> str | None:
 
 
 def colour_of(name: str) -> str:
-    """The colour of a reference channel or structure; white for a name outside the vocabulary."""
+    """Return the colour of a reference channel or structure, or white for a name outside the vocabulary."""
     for entry in _CHANNELS:
         if entry.name == name:
             return entry.colour

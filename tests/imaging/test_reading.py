@@ -122,7 +122,7 @@ def test_imagej_stacks(tmp_path):
 def test_a_series_says_which_time_point_was_read(tmp_path):
     data = stack((3, 1, 4, 6, 5))
     path = write_ome(tmp_path / "a.ome.tif", data, "TCZYX")
-    assert read_image(path).notes == ("a.ome.tif is a series of 3 time points: time point 0 was read.",)
+    assert read_image(path).notes == ("a.ome.tif has 3 time points: time point 0 was read.",)
     np.testing.assert_array_equal(read_image(path, time=2).data, data[2])
     with pytest.raises(ValueError, match="no time point 3: it has 3"):
         read_image(path, time=3)
@@ -134,7 +134,7 @@ def test_scenes_are_chosen_by_index(tmp_path):
         for seed in (0, 1):
             tiff.write(stack((4, 6, 5), seed=seed), metadata={"axes": "ZYX"}, photometric="minisblack")
     np.testing.assert_array_equal(read_image(path, scene=1).data[0], stack((4, 6, 5), seed=1))
-    assert read_image(path).notes == ("a.ome.tif holds 2 scenes: scene 0 was read.",)
+    assert read_image(path).notes == ("a.ome.tif has 2 scenes: scene 0 was read.",)
     with pytest.raises(ValueError, match="no scene 2: it has 2"):
         read_image(path, scene=2)
 

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all: written beside their place, and renamed when complete."""
+"""Write files and folders atomically: they are complete, or they do not exist."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pathlib import Path
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Where to write, a hidden name of the same ending beside ``path``, which takes its place at the end.
+    """Yield a hidden path beside ``path`` to write to, and rename it to ``path`` at the end.
 
-    What goes wrong meanwhile, an interrupt too, leaves neither a part of a file or folder nor harm to one that
-    was there.
+    After an error or an interrupt, the hidden file or folder is removed and an existing ``path`` is unchanged. The
+    hidden name has the same ending as ``path``.
 
     Raises
     ------

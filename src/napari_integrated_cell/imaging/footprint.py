@@ -1,4 +1,4 @@
-"""What a cell's masks say of its shape: axes and skewness in the plane, nuclei, reach. All in µm."""
+"""Measure the shape of a cell's masks: axes and skewness in the plane, nuclei, and fit in a box. Lengths in µm."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from napari_integrated_cell.cell import Cell
 
 
 class Footprint(NamedTuple):
-    """A cell mask seen from above: one entry per (y, x) where it has any z.
+    """A cell mask seen from above, with one entry per (y, x) that has any voxel of the mask.
 
     Attributes
     ----------
     points : array, (n, 2) float64
         (y, x) in µm from the crop's first voxel.
     voxels : array, (n,) int
-        How many voxels of the mask lie over each point.
+        Number of the mask's voxels above each point.
     """
 
     points: Doubles
@@ -28,7 +28,7 @@ class Footprint(NamedTuple):
 
 
 def footprint_of(cell: Cell) -> Footprint:
-    """The cell mask seen from above."""
+    """Return the cell mask seen from above."""
     thickness = cell.cell_mask.sum(axis=0)
     where = np.nonzero(thickness)
     return Footprint(np.stack(where, axis=1) * np.asarray(cell.voxel_size[1:]), thickness[where])
@@ -37,16 +37,16 @@ def footprint_of(cell: Cell) -> Footprint:
 def major_axis(
     points: Doubles, weights: NDArray[Any] | None, pixel: tuple[float, float]
 ) -> tuple[float, float]:
-    """Direction of the longest spread of points in the plane, and how much longer it is than the shortest.
+    """Return the direction of the largest spread of points in the plane, and the ratio of largest to smallest spread.
 
     Parameters
     ----------
     points : array, (n, 2)
         (y, x) in µm.
     weights : array, (n,), optional
-        How much each counts; all alike if not given.
+        Weight of each point; all equal if not given.
     pixel : tuple of float
-        Edges (Y, X) of a pixel in µm. Its own spread counts, so that a line of pixels has a width.
+        Edges (Y, X) of a pixel in µm. The spread within a pixel is added, so a line of pixels has a width.
 
     Returns
     -------
@@ -59,7 +59,7 @@ def major_axis(
     from_mean = points - share @ points
     spread = (from_mean * share[:, None]).T @ from_mean + np.diag(np.square(pixel) / 12)
     (minor, major), axes = np.linalg.eigh(spread)
-    if major - minor <= 1e-9 * major:  # round: any direction would be rounding's
+    if major - minor <= 1e-9 * major:  # round: rounding errors would decide the direction
         return 0.0, 1.0
     y, x = axes[:, 1]
     if x < 0 or (x == 0 and y < 0):
@@ -68,31 +68,31 @@ def major_axis(
 
 
 def rotation(angle: float) -> Doubles:
-    """Matrix on (y, x) that turns a direction lying at ``angle`` (radians, from X towards Y) onto X."""
+    """Return the matrix on (y, x) that rotates the direction ``angle`` (radians, from X towards Y) onto X."""
     c, s = np.cos(angle), np.sin(angle)
     return np.array([[c, -s], [s, c]])
 
 
 def skewness(points: Doubles, weights: NDArray[Any]) -> tuple[float, float]:
-    """Skewness along Y and along X of weighted points (n, 2) about their weighted mean."""
+    """Return the skewness along Y and along X of weighted points (n, 2) about their weighted mean."""
     share = weights / weights.sum()
     from_mean = points - share @ points
     variance, third = share @ from_mean**2, share @ from_mean**3
-    wide = variance > 1e-12  # µm²: a cell one pixel wide has no skewness but rounding's
+    wide = variance > 1e-12  # µm²: for a cell one pixel wide the skewness would be a rounding error
     y, x = np.where(wide, third / np.where(wide, variance, 1) ** 1.5, 0.0)
     return float(y), float(x)
 
 
 def nucleus_centre(cell: Cell) -> tuple[Doubles, float]:
-    """Where the nucleus is, and whether it is one.
+    """Return the centre of the nucleus, and the distance between its two largest pieces.
 
     Returns
     -------
     centre : array, (3,)
         Centre of mass (z, y, x) in µm from the crop's first voxel, not rounded to a voxel.
     gap : float
-        Distance in µm between the centres of its two largest pieces; 0 for one. A piece of less than a tenth
-        of the nucleus is a speck of the segmentation, not a nucleus.
+        Distance in µm between the centres of the two largest pieces; 0 for a single piece. Pieces smaller than a
+        tenth of the nucleus are ignored as segmentation errors.
     """
     (around,) = ndimage.find_objects(cell.nucleus_mask.astype(np.uint8))
     nucleus, first = cell.nucleus_mask[around], np.array([s.start for s in around])
@@ -108,14 +108,14 @@ def nucleus_centre(cell: Cell) -> tuple[Doubles, float]:
 
 
 class BoxFit(NamedTuple):
-    """How a posed cell fits a box.
+    """How a posed cell fits into a box.
 
     Attributes
     ----------
     outside : float
-        Fraction of its volume outside.
+        Fraction of the cell's volume outside the box.
     extent, overhang : tuple of float
-        Its lengths (Z, Y, X) in µm, and how far it reaches beyond the box along each axis, ends together.
+        The cell's lengths (Z, Y, X) in µm, and the length beyond the box along each axis, both ends added.
     """
 
     outside: float
@@ -130,9 +130,9 @@ def fit_in_box(
     centre: Doubles,
     size: tuple[float, float, float],
 ) -> BoxFit:
-    """How a cell, turned by ``linear`` (3, 3) about ``centre`` (µm in the crop), fits a box of ``size`` µm.
+    """Measure how a cell, turned by ``linear`` (3, 3) about ``centre`` (µm in the crop), fits a box of ``size`` µm.
 
-    The rotation is about Z, so a voxel is in or out by its plane's z and its column's (y, x) separately.
+    The rotation is about Z, so the z of a voxel's plane and the (y, x) of its column are tested separately.
     """
     half = np.asarray(size) / 2 + 1e-9
     filled = cell.cell_mask.any(axis=(1, 2))

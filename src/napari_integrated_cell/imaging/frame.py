@@ -139,19 +139,19 @@ class Pose:
                     f"{beyond:.1f} µm stick out; {100 * self.outside:.2g} % of its volume is outside the box in total."
                 )
         if self.elongation < NEAR_ROUND:
-            said.append(
+            warnings.append(
                 f"The cell is near-round (axis ratio {self.elongation:.3f}, below {NEAR_ROUND}): its major axis and "
                 "rotation are unstable."
             )
         for axis, margin in zip("YX", self.flip_margins, strict=True):
             if margin < NEAR_SYMMETRIC:
-                said.append(
+                warnings.append(
                     f"The cell is near-symmetric along {axis} (skewness {margin:.3f}, below "
                     f"{NEAR_SYMMETRIC}): its flip along {axis} is unstable."
                 )
         if self.nucleus_gap > _FAR_APART:
-            said.append(
-                f"The nucleus has pieces {self.nucleus_gap:.1f} µm apart (a dividing cell, or two nuclei with one "
+            warnings.append(
+                f"The nucleus is in pieces {self.nucleus_gap:.1f} µm apart (a dividing cell, or two nuclei with one "
                 "label): the box is centred between them."
             )
         return tuple(warnings)

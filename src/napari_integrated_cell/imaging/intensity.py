@@ -1,4 +1,4 @@
-"""Intensities as section 3.1 prepares them: background off, negatives to zero, scaled to 1, masked."""
+"""Normalise intensities as in section 3.1: subtract the background, clip at zero, mask, scale to 1."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from scipy import ndimage
 
 from napari_integrated_cell.arrays import Floats, Mask
 
-# The standard normal distribution one standard deviation below its mean.
+# Cumulative standard normal distribution at -1.
 _ONE_SIGMA_TAIL = 0.158655
 
 
 def most_populous(image: NDArray[Any]) -> float:
-    """The most populous intensity of an image of any shape (section 3.1).
+    """Return the most populous intensity of an image of any shape (section 3.1).
 
-    Integers are counted exactly; of equally frequent ones the lowest counts. Floats are counted in 1024 bins
-    up to their 99.9th percentile, so that a hot pixel cannot make the bins coarse, and the median of the
-    fullest bin is taken: where most voxels share one value exactly, that is the value.
+    Integers are counted exactly; of equally frequent values the lowest is returned. Floats are counted in 1024 bins
+    up to the 99.9th percentile, so that a hot pixel does not widen the bins, and the median of the fullest bin is
+    returned: if most voxels share one exact value, that value.
     """
     values = np.asarray(image).ravel()
     if values.size == 0:
-        raise ValueError("The image is empty: there is no intensity to subtract.")
+        raise ValueError("The image has no voxels: give an image with at least one.")
     if values.dtype == bool:
         return float(values.mean() > 0.5)
     if np.issubdtype(values.dtype, np.integer):
@@ -41,9 +41,9 @@ def most_populous(image: NDArray[Any]) -> float:
 
 
 def above_background(image: NDArray[Any], around: tuple[slice, ...] = ()) -> Floats:
-    """``image`` less its most populous intensity, negative voxels set to zero, float32.
+    """Subtract the most populous intensity from ``image`` and set negative voxels to zero; float32.
 
-    With ``around`` only that part of it is returned; the intensity is still counted over the whole.
+    With ``around``, only that part is returned. The most populous intensity is still that of the whole image.
     """
     above = np.asarray(image)[around].astype(np.float32)
     above -= np.float32(most_populous(image))
@@ -51,10 +51,10 @@ def above_background(image: NDArray[Any], around: tuple[slice, ...] = ()) -> Flo
 
 
 def scaled_to_one(image: Floats, ceiling: float = 100.0) -> Floats:
-    """``image`` scaled so that its ``ceiling`` percentile of voxels above zero is 1, clipped there.
+    """Scale ``image`` so that the ``ceiling`` percentile of its positive voxels is 1, and clip there.
 
-    The paper rescales to between 0 and 1 and says no more: 100, the hottest voxel, is the default. A lower
-    value (99.9) tolerates hot pixels.
+    The paper rescales to between 0 and 1 and does not say how. The default 100 is the brightest voxel; a lower value
+    (99.9) is robust to hot pixels.
     """
     bright = image[image > 0]
     if bright.size == 0:
@@ -64,16 +64,15 @@ def scaled_to_one(image: Floats, ceiling: float = 100.0) -> Floats:
 
 
 def normalise(image: NDArray[Any], mask: Mask | None = None) -> Floats:
-    """One channel as section 3.1 normalises it.
+    """Normalise one channel as in section 3.1.
 
-    The most populous intensity of the whole image is subtracted, negative voxels are set to zero, and the
-    rest is scaled to a maximum of 1.
+    Subtract the most populous intensity of the whole image, set negative voxels to zero, and scale the maximum to 1.
 
     Parameters
     ----------
     image : array, (Z, Y, X)
     mask : array of bool, (Z, Y, X), optional
-        Everything outside is set to zero before scaling.
+        Voxels outside are set to zero before scaling.
 
     Returns
     -------
@@ -83,17 +82,17 @@ def normalise(image: NDArray[Any], mask: Mask | None = None) -> Floats:
     if mask is not None:
         if np.shape(mask) != above.shape:
             raise ValueError(
-                f"The mask has shape {np.shape(mask)} but the image {above.shape}: give them one grid."
+                f"The mask has shape {np.shape(mask)} but the image {above.shape}: give both on the same grid."
             )
         above *= mask
     return scaled_to_one(above)
 
 
 def dilated(mask: Mask, distance: float, voxel_size: tuple[float, float, float]) -> Mask:
-    """``mask`` dilated by ``distance`` µm, the same in every direction whatever the voxels.
+    """Dilate ``mask`` by ``distance`` µm in every direction, for any voxel size.
 
-    A Gaussian of that width has fallen to its one-sigma tail just ``distance`` outside a flat surface: one
-    separable blur, many times faster than a distance transform, and smoother than the voxels' steps.
+    A Gaussian of that width falls to its one-sigma tail at ``distance`` outside a flat surface. The separable blur is
+    much faster than a distance transform, and smoother than the voxel grid.
     """
     sigma = [distance / v for v in voxel_size]
     blurred = ndimage.gaussian_filter(mask.astype(np.float32), sigma, mode="nearest", truncate=3.0)

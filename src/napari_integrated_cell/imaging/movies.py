@@ -1,4 +1,4 @@
-"""Films out: MP4 and GIF of RGB pictures, a picture at a time, whole or not at all."""
+"""Write movies of RGB pictures as MP4 or GIF, one picture at a time."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from napari_integrated_cell.imaging.atomic import atomic_write
 
 
 def write_mp4(path: Path, pictures: Iterable[Rgb], *, fps: float, title: str, description: str) -> Path:
-    """Write pictures (rows, columns, 3) as an H.264 film that any player and browser shows.
+    """Write pictures (rows, columns, 3) as an H.264 movie that common players and browsers show.
 
     Raises
     ------
     ImportError
-        Where imageio-ffmpeg is not installed.
+        If imageio-ffmpeg is not installed.
     OSError
         If the folder is missing or cannot be written, or the disk is full.
     """
@@ -27,7 +27,7 @@ def write_mp4(path: Path, pictures: Iterable[Rgb], *, fps: float, title: str, de
         from imageio_ffmpeg import count_frames_and_secs, write_frames
     except ImportError as error:
         raise ImportError(
-            "MP4 is written by imageio-ffmpeg, which is not installed: install it, or write a GIF instead."
+            "MP4 needs the package imageio-ffmpeg, which is not installed: install it, or write a GIF instead."
         ) from error
     sources = (_even(picture) for picture in pictures)
     first = next(sources)
@@ -53,7 +53,7 @@ def write_mp4(path: Path, pictures: Iterable[Rgb], *, fps: float, title: str, de
                 sent += 1
         finally:
             film.close()
-        # The encoder does not say when the disk was full at its end: only a film that can be read says it was not.
+        # The encoder does not report a full disk at its end: count the frames that can be read.
         try:
             kept, _ = count_frames_and_secs(str(part))
         except RuntimeError:
@@ -66,7 +66,7 @@ def write_mp4(path: Path, pictures: Iterable[Rgb], *, fps: float, title: str, de
 def write_gif(
     path: Path, pictures: Iterable[Rgb], *, fps: float, description: str, colours: int = 256
 ) -> Path:
-    """Write pictures (rows, columns, 3) as a GIF of so many colours that repeats for ever.
+    """Write pictures (rows, columns, 3) as an endless GIF with ``colours`` colours.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def write_gif(
     """
     sources = iter(pictures)
     start = next(sources)
-    # One palette for all pictures, so that a colour that stays is not drawn otherwise in the next one.
+    # One palette for all pictures, so that a constant colour does not flicker.
     palette = Image.fromarray(start).quantize(colours, method=Image.Quantize.MAXCOVERAGE)
     indexed = (
         Image.fromarray(picture).quantize(palette=palette, dither=Image.Dither.NONE)
@@ -95,6 +95,6 @@ def write_gif(
 
 
 def _even(picture: Rgb) -> Rgb:
-    """A picture of even sides, which H.264 asks for, by a black row or column where one is missing."""
+    """Return a picture with even sides, which H.264 needs, by adding a black row or column."""
     rows, columns = (n % 2 for n in picture.shape[:2])
     return np.ascontiguousarray(np.pad(picture, ((0, rows), (0, columns), (0, 0))))

@@ -1,7 +1,7 @@
-"""Opening an image file, the one place that knows which reader is installed.
+"""Open image files with aicsimageio or bioio. No other module imports a reader.
 
-aicsimageio reads on Python 3.11 and 3.12; it cannot be installed later, where its successor bioio reads. Both
-offer the same interface, of which only what stands in :class:`OpenedImage` leaves this file.
+aicsimageio reads on Python 3.11 and 3.12 and cannot be installed on later versions. Its successor bioio has the same
+interface. Only :class:`OpenedImage` leaves this module.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-#: Endings of the files that can be read; the last three where the reader's extra is installed.
+#: Extensions of readable files; the last three need an extra.
 READABLE_EXTENSIONS = (".ome.tiff", ".ome.tif", ".tiff", ".tif", ".czi", ".nd2", ".lif")
 
-# Per extra: the modules of which one does the reading, aicsimageio's first, bioio's second.
+# Modules that an extra installs: for aicsimageio, and for bioio.
 _EXTRAS = {"czi": ("aicspylibczi", "bioio_czi"), "nd2": ("nd2", "bioio_nd2"), "lif": ("readlif", "bioio_lif")}
-# tifffile reads on past these and gives fewer or empty planes; a shortened stack must not pass for an image.
-_TORN = re.compile(
+# tifffile only logs these problems and returns fewer or empty planes. They must be errors here.
+_DAMAGED = re.compile(
     r"invalid (page offset|next page|offset to (first )?page)|corrupted (file|tag list)"
     r"|TiffTag (270|273|279|324|325) .*invalid value offset"
 )
@@ -41,11 +41,11 @@ class OpenedImage:
     ----------
     data : array, (C, Z, Y, X)
     channel_names : tuple of str
-        As the file gives them; a reader's stand-ins (``"Channel:0:1"``) become ``"channel 1"``.
+        As in the file. A reader's placeholder (``"Channel:0:1"``) becomes ``"channel 1"``.
     voxel_size : tuple of float or None
-        (Z, Y, X) in µm; None where the file leaves any of them out.
+        (Z, Y, X) in µm; None if the file lacks any of them.
     scenes, times : int
-        How many the file holds.
+        Number of scenes and time points in the file.
     """
 
     data: NDArray[Any]
@@ -63,29 +63,29 @@ def open_image(path: Path, scene: int | str, time: int) -> OpenedImage:
     FileNotFoundError
         If there is no such file.
     ValueError
-        With one sentence, if it is a folder, of an unknown kind, needs an extra, is damaged, is no stack, is
-        a colour picture, or has no such scene or time point.
+        If it is a folder, a file of an unknown kind, damaged, not a stack, a colour picture, or if an extra is
+        missing or there is no such scene or time point.
     """
     _check(path)
-    with _watched() as torn:
+    with _damage_reports() as damage:
         try:
             opened = _read(path, scene, time)
-        except _UnsupportedImage as refusal:
-            raise ValueError(str(refusal)) from None
+        except _UnsupportedImage as error:
+            raise ValueError(str(error)) from None
         except PermissionError:
             raise ValueError(f"{path.name} may not be read: change its permissions or copy it.") from None
-        except Exception as error:  # readers raise whatever their format's library does
+        except Exception as error:  # format libraries raise errors of any class
             raise ValueError(
-                f"{path.name} could not be read: it is damaged, cut short or not the image its name says "
-                f"({str(error).strip() or type(error).__name__}). Copy or export it again."
+                f"{path.name} could not be read ({str(error).strip() or type(error).__name__}): it is damaged, cut "
+                "short or not of the kind its name says, so copy or export it again."
             ) from error
-    if torn:
-        raise ValueError(f"{path.name} is damaged or cut short ({torn[0]}): copy or export it again.")
+    if damage:
+        raise ValueError(f"{path.name} is damaged or cut short ({damage[0]}): copy or export it again.")
     return opened
 
 
 class _UnsupportedImage(ValueError):
-    """The file is sound but not what this project reads."""
+    """The file is intact, but this project does not read such images."""
 
 
 def _check(path: Path) -> None:
@@ -96,8 +96,7 @@ def _check(path: Path) -> None:
     name = path.name.lower()
     if not name.endswith(READABLE_EXTENSIONS):
         raise ValueError(
-            f"{path.name} is of no kind that can be read ({', '.join(READABLE_EXTENSIONS)}): export it as "
-            "OME-TIFF."
+            f"{path.name} is not a file that can be read ({', '.join(READABLE_EXTENSIONS)}): export it as OME-TIFF."
         )
     modules = _EXTRAS.get(name.rsplit(".", 1)[-1])
     if modules and importlib.util.find_spec(modules[0 if _has_aicsimageio() else 1]) is None:
@@ -113,7 +112,7 @@ def _has_aicsimageio() -> bool:
 
 
 def _container(path: Path) -> Any:
-    """The file in aicsimageio's or bioio's container, whichever is installed."""
+    """Open the file with aicsimageio or bioio, whichever is installed."""
     if _has_aicsimageio():
         from aicsimageio import AICSImage
 
@@ -121,7 +120,7 @@ def _container(path: Path) -> Any:
     from bioio import BioImage
 
     if path.name.lower().endswith((".tif", ".tiff")):
-        # bioio prefers whichever plugin was installed last; OME metadata, where there is any, must win.
+        # bioio prefers the plugin that was installed last. Prefer the OME reader, to keep OME metadata.
         from bioio_base.exceptions import UnsupportedFileFormatError
         from bioio_ome_tiff import Reader
 
@@ -146,12 +145,12 @@ def _read(path: Path, scene: int | str, time: int) -> OpenedImage:
     if not 0 <= time < dims.T:
         raise _UnsupportedImage(f"{path.name} has no time point {time}: it has {dims.T}, counted from 0.")
     if dims.Z < 2:
-        raise _UnsupportedImage(f"{path.name} is a flat picture: a cell needs a Z stack.")
+        raise _UnsupportedImage(f"{path.name} is a flat picture: give a Z stack.")
     if dims.T == 1:
-        # Read in one go: lazily, every chunk opens the file again, which for small files costs most of the time.
+        # Not lazily: dask would open the file again for every chunk, which is slow for small files.
         data = container.get_image_data("CZYX", T=0)
     else:
-        # In this thread, so that what the reader says of a torn file can be told from another file's.
+        # In this thread, so that log records about this file can be recognised by their thread.
         data = container.get_image_dask_data("CZYX", T=time).compute(scheduler="synchronous")
     index = scene if isinstance(scene, int) else scenes.index(scene)
     names = _names(container.channel_names, len(data))
@@ -166,7 +165,7 @@ def _names(given: Any, count: int) -> tuple[str, ...]:
 
 
 def _voxel_size(container: Any, scene: int) -> tuple[float, float, float] | None:
-    """Voxel size in µm; None where the file does not give all three."""
+    """Return the voxel size (Z, Y, X) in µm, or None if the file does not give all three."""
     pixels = None
     if (
         "tiff" in type(container.reader).__module__
@@ -184,7 +183,7 @@ def _voxel_size(container: Any, scene: int) -> tuple[float, float, float] | None
         z, y, x = (float(s) * f for s, f in zip(sizes, factors, strict=True) if f is not None)
     else:
         sizes = [getattr(container.physical_pixel_sizes, axis) for axis in "ZYX"]
-        # A TIFF without a resolution reads as 1 per pixel, which no cell is imaged at.
+        # The reader returns 1 for a TIFF without a resolution. No cell is imaged at that size.
         if None in sizes or sizes[1:] == [1.0, 1.0]:
             return None
         z, y, x = (float(s) for s in sizes)
@@ -192,32 +191,32 @@ def _voxel_size(container: Any, scene: int) -> tuple[float, float, float] | None
 
 
 @contextmanager
-def _watched() -> Iterator[list[str]]:
-    """Keep readers' log off the screen, and collect from it what says that the file is torn."""
-    torn: list[str] = []
-    mine = threading.get_ident()
+def _damage_reports() -> Iterator[list[str]]:
+    """Hide the readers' log, and collect from it the reports of a damaged file."""
+    damage: list[str] = []
+    this_thread = threading.get_ident()
 
-    class Watch(logging.Filter):
+    class LogFilter(logging.Filter):
         def filter(self, record: logging.LogRecord) -> bool:
-            if record.thread != mine:
+            if record.thread != this_thread:
                 return True
             message = record.getMessage()
-            if _TORN.search(message):
-                torn.append(re.sub(r"<[^>]*>\s*", "", message) or message)
+            if _DAMAGED.search(message):
+                damage.append(re.sub(r"<[^>]*>\s*", "", message) or message)
             return False
 
-    watch = Watch()
+    log_filter = LogFilter()
     loggers = [logging.getLogger(name) for name in ("tifffile", "tifffile.tifffile", *_READERS_THAT_LOG)]
     for logger in loggers:
-        logger.addFilter(watch)
+        logger.addFilter(log_filter)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            yield torn
+            yield damage
     finally:
         for logger in loggers:
-            logger.removeFilter(watch)
+            logger.removeFilter(log_filter)
 
 
-# A logging filter acts on its own logger only, not on that logger's children.
+# A filter applies to one logger only, not to its children.
 _READERS_THAT_LOG = ("aicsimageio.aics_image", "aicsimageio.readers.tiff_reader", "bioio.bio_image")

@@ -1,7 +1,7 @@
-"""The pose of section 3.1: from the image's frame into the model's box and back, by one rigid affine.
+"""Rotate a cell into the model's box and back, by one rigid affine (section 3.1).
 
-The pose is exact and kept: one rotation about Z, flips of Y and X, one translation, all in µm. Intensities
-are interpolated once on the way in and once on the way out.
+A pose is one rotation about Z, flips of Y and X, and one translation, in µm. Intensities are interpolated once on
+the way into the box and once on the way back.
 """
 
 from __future__ import annotations
@@ -42,20 +42,20 @@ __all__ = [
     "to_image",
 ]
 
-#: How far (µm) the masks reach beyond the segmentation. A membrane stain straddles the cell mask's edge and a
-#: DNA stain is blurred across the nucleus's: the bare masks would cut half of the one, the rim of the other.
+#: Distance (µm) by which masks are dilated. The membrane stain lies on both sides of the cell mask's edge, and the
+#: DNA stain is blurred across the nucleus's edge: without dilation half of the one and the rim of the other are cut.
 MASK_TOLERANCE = 0.3
-# A skewness that is nothing but rounding flips nothing.
+# A smaller skewness is a rounding error and flips nothing.
 _SYMMETRIC = 1e-9
 
 
 def pose_of(cell: Cell, box: Box = PAPER_BOX) -> Pose:
-    """The pose of ``cell`` in ``box`` as section 3.1 describes it.
+    """Return the pose of ``cell`` in ``box`` as section 3.1 describes it.
 
-    The footprint (any z of the cell mask) gives, by its principal axis in µm, the rotation about Z that lays
-    the major axis along X. The nucleus's centre of mass, not rounded to a voxel, goes to the box's middle.
-    Y and X are each mirrored where the cell mask's coordinates along them are negatively skewed about their
-    mean; Z never is. All in µm, so that anisotropic voxels do not bend angles.
+    The principal axis of the footprint (the cell mask seen from above) gives the rotation about Z that turns the major
+    axis onto X. The nucleus's centre of mass, not rounded to a voxel, is moved to the box's centre. Y and X are each
+    flipped if the cell mask is negatively skewed along them; Z is never flipped. Everything is computed in µm, so
+    anisotropic voxels do not change angles.
 
     Parameters
     ----------
@@ -66,8 +66,8 @@ def pose_of(cell: Cell, box: Box = PAPER_BOX) -> Pose:
     Returns
     -------
     Pose
-        Doubts (a cell longer than the box, near-round, near-symmetric, a nucleus in two places) are reported
-        in :attr:`Pose.warnings`, never raised.
+        :attr:`Pose.warnings` reports uncertain poses (a cell longer than the box, near-round or near-symmetric, a
+        nucleus in two places). None of these raises an error.
     """
     footprint = footprint_of(cell)
     angle, footprint_ratio = major_axis(footprint.points, None, cell.voxel_size[1:])
@@ -106,7 +106,7 @@ def to_box(
     offset: tuple[int, int, int] = (0, 0, 0),
     order: int = 1,
 ) -> Floats:
-    """An image in the model's box: one resample, antialiased where the box is coarser than the image.
+    """Resample an image into the model's box, antialiased if the box's voxels are larger than the image's.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def to_box(
         Of the image, (Z, Y, X) in µm.
     pose : Pose
     offset : tuple of int
-        Index of the image's first voxel in the image the pose was made for (a cell's own ``offset``).
+        Index of the image's first voxel in the image of the pose (a cell's ``offset``).
     order : int
         1, linear, for intensities; 0 for labels and masks.
 
@@ -136,18 +136,18 @@ def to_image(
     offset: tuple[int, int, int] = (0, 0, 0),
     order: int = 1,
 ) -> Floats:
-    """A box volume back on an image's grid: the inverse affine, one resample, zero outside the box.
+    """Resample a box volume onto an image's grid by the inverse affine; zero outside the box.
 
     Parameters
     ----------
     volume : array, ``pose.box.shape``
     pose : Pose
     shape : tuple of int
-        The image's grid (Z, Y, X), or that of a crop of it beginning at ``offset``.
+        The grid (Z, Y, X) of the image, or of a crop that begins at ``offset``.
     voxel_size : tuple of float
         Of the image, (Z, Y, X) in µm.
     offset : tuple of int
-        Index of the crop's first voxel in the image the pose was made for.
+        Index of the crop's first voxel in the image of the pose.
     order : int
         1, linear, for intensities; 0 for labels and masks.
 
@@ -157,27 +157,28 @@ def to_image(
     """
     volume = _volume(volume)
     if volume.shape != pose.box.shape:
-        raise ValueError(f"The volume has shape {volume.shape} but the pose's box {pose.box.shape}.")
+        raise ValueError(
+            f"The volume has shape {volume.shape} but the pose's box has {pose.box.shape}: give a volume in the box."
+        )
     grid = grid_affine(checked_voxel_size(voxel_size), offset)
     return resample(volume, pose.box.grid, pose.from_box, grid, shape, order)
 
 
 def posed_references(cell: Cell, pose: Pose, *, ceiling: float = 100.0) -> Floats:
-    """The model's reference image of a cell: membrane and DNA, posed and normalised (section 3.1).
+    """Return the model's reference image of a cell: membrane and DNA, posed and normalised (section 3.1).
 
-    A channel that the cell has not is rendered from its mask
-    (:mod:`napari_integrated_cell.imaging.rendering`); stained and rendered channels then go the same way: the
-    most populous intensity off, negatives to zero, masked (membrane by the cell, DNA by the nucleus, both
-    reaching :data:`MASK_TOLERANCE` further), resampled once, scaled to 1.
+    A channel that the cell lacks is rendered from its mask (:mod:`napari_integrated_cell.imaging.rendering`). All
+    channels are then processed alike: subtract the most populous intensity, set negative voxels to zero, mask (membrane
+    by the cell, DNA by the nucleus, both dilated by :data:`MASK_TOLERANCE`), resample once, scale to 1.
 
     Parameters
     ----------
     cell : Cell
-        Its ``"membrane"`` and ``"dna"`` channels are stains; neighbours may show in them.
+        Its ``"membrane"`` and ``"dna"`` channels are stains and may show neighbouring cells.
     pose : Pose
     ceiling : float
-        Percentile of the bright voxels in the box that becomes 1. The paper scales to 1 and says no more: the
-        default is the brightest voxel, after antialiasing; 99.9 tolerates hot pixels.
+        Percentile of the positive voxels in the box that becomes 1. The paper scales to 1 and does not say how. The
+        default is the brightest voxel after antialiasing; 99.9 is robust to hot pixels.
 
     Returns
     -------
@@ -202,7 +203,7 @@ def posed_references(cell: Cell, pose: Pose, *, ceiling: float = 100.0) -> Float
 
 
 def posed_structure(cell: Cell, name: str, pose: Pose, *, ceiling: float = 100.0) -> Floats:
-    """One structure's channel, posed and normalised as :func:`posed_references` does, masked by the cell.
+    """Return one structure's channel, posed and normalised like :func:`posed_references` and masked by the cell.
 
     Parameters
     ----------
@@ -231,7 +232,7 @@ def posed_structure(cell: Cell, name: str, pose: Pose, *, ceiling: float = 100.0
 
 
 def posed_mask(cell: Cell, pose: Pose) -> Floats:
-    """How much of each voxel of the box lies in the cell, grown by :data:`MASK_TOLERANCE` as images are masked.
+    """Return the share of each box voxel inside the cell mask, which is dilated by :data:`MASK_TOLERANCE`.
 
     Returns
     -------
@@ -243,7 +244,7 @@ def posed_mask(cell: Cell, pose: Pose) -> Floats:
 
 
 def _around(cell: Cell) -> tuple[slice, ...]:
-    """The part of a crop that its masks, grown by the tolerance, can reach."""
+    """Return the part of a crop that contains its masks after dilation."""
     room = [int(np.ceil(2 * MASK_TOLERANCE / v)) + 1 for v in cell.voxel_size]
     either = cell.cell_mask | cell.nucleus_mask
     filled = [np.flatnonzero(either.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
@@ -251,7 +252,7 @@ def _around(cell: Cell) -> tuple[slice, ...]:
 
 
 def _cut(cell: Cell, around: tuple[slice, ...]) -> Cell:
-    """The masks of ``cell`` within ``around``, in their place."""
+    """Return a cell with the masks of ``cell`` in ``around`` and the matching offset."""
     z, y, x = (first + s.start for first, s in zip(cell.offset, around, strict=True))
     return Cell(
         {}, cell.cell_mask[around], cell.nucleus_mask[around], cell.voxel_size, cell.name, offset=(z, y, x)
@@ -259,7 +260,7 @@ def _cut(cell: Cell, around: tuple[slice, ...]) -> Cell:
 
 
 def _posed(image: Floats, mask: Mask, near: Cell, pose: Pose, ceiling: float) -> Floats:
-    """``image`` on the grid of ``near``, without background: masked, resampled once, scaled to 1."""
+    """Mask ``image`` (on the grid of ``near``, without background), resample it once and scale it to 1."""
     masked = image * dilated(mask, MASK_TOLERANCE, near.voxel_size)
     return scaled_to_one(to_box(masked, near.voxel_size, pose, offset=near.offset), ceiling)
 

@@ -1,4 +1,4 @@
-"""Images in: stacks with their channels' names and voxel size, segmentations, the public dataset's crops."""
+"""Read image stacks with channel names and voxel size, segmentations, and crops of the public dataset."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = [
     "read_labels",
 ]
 
-#: Channels of a ``crop_seg`` file of the WTC-11 hiPSC Single-Cell Image Dataset; the file does not name them.
+#: Channels of a ``crop_seg`` file of the WTC-11 hiPSC Single-Cell Image Dataset. The files do not name them.
 CROP_SEG_CHANNELS = (
     "dna_segmentation",
     "membrane_segmentation",
@@ -34,7 +34,7 @@ CROP_SEG_CHANNELS = (
     "struct_segmentation",
     "struct_segmentation_roof",
 )
-#: Voxel size of the dataset's crops, (Z, Y, X) in µm; the files do not give it either.
+#: Voxel size of the dataset's crops, (Z, Y, X) in µm. The files do not give it.
 DATASET_VOXEL_SIZE = (0.108333, 0.108333, 0.108333)
 
 
@@ -46,13 +46,13 @@ class Image:
     ----------
     data : array, (C, Z, Y, X)
     channel_names : tuple of str
-        One per channel, each different.
+        One name per channel, all different.
     voxel_size : tuple of float or None
-        (Z, Y, X) in µm; None where neither the file nor the caller gives it.
+        (Z, Y, X) in µm; None if neither the file nor the caller gives it.
     path : str
         The file.
     notes : tuple of str
-        What was left out or assumed (further time points, further scenes), in plain sentences.
+        Sentences about what was not read (other time points, other scenes).
     """
 
     data: NDArray[Any]
@@ -62,26 +62,26 @@ class Image:
     notes: tuple[str, ...] = ()
 
     def channel(self, name_or_index: str | int) -> NDArray[Any]:
-        """One channel, (Z, Y, X).
+        """Return one channel, (Z, Y, X).
 
         Parameters
         ----------
         name_or_index : str or int
-            A channel's name in any case, its index (``1`` or ``"1"``), or a word of the vocabulary
-            (``"membrane"``, ``"dna"``, a structure) that exactly one channel's name is recognised as.
+            A channel's name in any case, its index (``1`` or ``"1"``), or a name of the vocabulary (``"membrane"``,
+            ``"dna"``, a structure), if exactly one channel is recognised as that.
 
         Raises
         ------
         ValueError
-            If there is none, or more than one; the message lists the channels there are.
+            If no channel or more than one channel matches. The message lists the channels.
         """
         wanted = str(name_or_index).strip()
         index = self._index(wanted)
         if index is None:
             listed = ", ".join(f"{i} {name!r}" for i, name in enumerate(self.channel_names))
             raise ValueError(
-                f"{Path(self.path).name} has no one channel {wanted!r}; its channels are {listed}: choose by "
-                "name or index."
+                f"{Path(self.path).name} has no channel {wanted!r}, or several; its channels are {listed}: choose one "
+                "by name or index."
             )
         return self.data[index]
 
@@ -99,7 +99,7 @@ class Image:
         return None
 
     def named(self) -> dict[str, NDArray[Any]]:
-        """The channels that are recognised, by the vocabulary's name; the first where several are one."""
+        """Return the recognised channels by the vocabulary's names; the first if several have the same meaning."""
         found: dict[str, NDArray[Any]] = {}
         for name, volume in zip(self.channel_names, self.data, strict=True):
             meant = recognise_channel(name)
@@ -116,33 +116,33 @@ def read_image(
     scene: int | str = 0,
     time: int = 0,
 ) -> Image:
-    """Read a stack: OME-TIFF, TIFF, and CZI, ND2 or LIF where the reader's extra is installed.
+    """Read a stack: OME-TIFF or TIFF, and CZI, ND2 or LIF if the reader's extra is installed.
 
     Parameters
     ----------
     path : path-like
-        Axes are taken from the file's metadata, in whatever order they are stored.
+        The image file. Its metadata give the order of the axes.
     channel_names : sequence of str, optional
-        Names, in place of the file's own; one per channel.
+        One name per channel, instead of the file's names.
     voxel_size : tuple of float, optional
-        (Z, Y, X) in µm, in place of the file's own.
+        (Z, Y, X) in µm, instead of the file's voxel size.
     scene : int or str
-        Index or name of the scene, in files of several.
+        Index or name of the scene, in a file with several.
     time : int
-        Index of the time point, in a series.
+        Index of the time point, in a time series.
 
     Returns
     -------
     Image
-        What of the file was not read stands in its ``notes``.
+        Its ``notes`` say what was not read.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it is not a readable stack (the message says what to install or do), or if the names do not fit its
-        channels.
+        If the file is not a readable stack (the message says what to install or do), or if the number of names is
+        not the number of channels.
     """
     path = Path(path)
     opened = open_image(path, scene, time)
@@ -158,30 +158,32 @@ def read_image(
         voxel_size = checked_voxel_size(voxel_size)
     notes = []
     if opened.times > 1:
-        notes.append(f"{path.name} is a series of {opened.times} time points: time point {time} was read.")
+        notes.append(f"{path.name} has {opened.times} time points: time point {time} was read.")
     if opened.scenes > 1:
-        notes.append(f"{path.name} holds {opened.scenes} scenes: scene {scene} was read.")
+        notes.append(f"{path.name} has {opened.scenes} scenes: scene {scene} was read.")
     return Image(opened.data, _different(names), voxel_size or opened.voxel_size, str(path), tuple(notes))
 
 
 def read_labels(path: str | os.PathLike[str]) -> tuple[NDArray[Any], tuple[float, float, float] | None]:
-    """Read a segmentation: one channel of whole numbers, 0 the background.
+    """Read a segmentation: one channel of integer labels, with 0 as background.
 
     Returns
     -------
     labels : array of int, (Z, Y, X)
     voxel_size : tuple of float or None
-        (Z, Y, X) in µm, where the file gives it.
+        (Z, Y, X) in µm; None if the file does not give it.
 
     Raises
     ------
     FileNotFoundError, ValueError
-        As :func:`read_image`; and if the file has several channels, or negative or broken numbers.
+        As :func:`read_image`; also if the file has several channels, or negative or non-integer values.
     """
     image = read_image(path)
     name = Path(path).name
     if len(image.data) != 1:
-        raise ValueError(f"{name} has {len(image.data)} channels: a segmentation is one channel of labels.")
+        raise ValueError(
+            f"{name} has {len(image.data)} channels: give a segmentation, one channel of labels."
+        )
     return checked_labels(image.data[0], name), image.voxel_size
 
 
@@ -198,11 +200,11 @@ def checked_labels(labels: NDArray[Any], name: str) -> NDArray[Any]:
     if labels.dtype.kind not in "iu":
         if not (np.isfinite(labels).all() and (labels == np.rint(labels)).all()):
             raise ValueError(
-                f"{name} holds intensities, not labels: a segmentation is whole numbers, one per cell."
+                f"{name} holds intensities, not labels: give a segmentation, with one integer per cell."
             )
         labels = labels.astype(np.int32)
     if labels.min() < 0:
-        raise ValueError(f"{name} holds negative labels: labels are positive, and 0 is the background.")
+        raise ValueError(f"{name} holds negative labels: use positive labels, and 0 for the background.")
     return labels
 
 
@@ -217,25 +219,25 @@ def read_crop(
     name: str | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> Cell:
-    """One cell of the WTC-11 hiPSC Single-Cell Image Dataset, or of files laid out like it.
+    """Read one cell of the WTC-11 hiPSC Single-Cell Image Dataset, or of files with the same layout.
 
     Parameters
     ----------
     crop_seg : path-like
-        Its segmentations: the nucleus is channel ``dna_segmentation``, the cell ``membrane_segmentation``.
+        Segmentations: ``dna_segmentation`` is the nucleus, ``membrane_segmentation`` the cell.
     crop_raw : path-like, optional
-        Its intensities, not masked. Without them the cell has no channels.
+        Intensities, not masked. Without this file the cell has no channels.
     raw_channels, seg_channels : sequence of str
-        What the files' channels are, in order (the manifest's ``name_dict``).
+        Names of the files' channels, in order (the manifest's ``name_dict``).
     voxel_size : tuple of float
         (Z, Y, X) in µm (the manifest's ``scale_micron``).
     structure : str, optional
-        What channel ``"structure"`` shows: a structure's name or gene (the manifest's ``structure_name``).
-        The channel is then called by the vocabulary's name.
+        Name or gene of the structure in channel ``"structure"`` (the manifest's ``structure_name``). The channel
+        then gets the vocabulary's name.
     name : str, optional
-        What to call the cell; the name of its file if not given.
+        Name of the cell; by default the file's name.
     metadata : mapping, optional
-        Anything to keep with it.
+        Metadata of the cell.
 
     Returns
     -------
@@ -244,14 +246,14 @@ def read_crop(
     Raises
     ------
     FileNotFoundError, ValueError
-        As :func:`read_image`; if a segmentation is missing, or the structure is none of the eleven.
+        As :func:`read_image`; also if a segmentation is missing, or the structure is not one of the eleven.
     """
     masks = read_image(crop_seg, channel_names=seg_channels)
     for needed in ("dna_segmentation", "membrane_segmentation"):
         if needed not in masks.channel_names:
             raise ValueError(
-                f"{Path(crop_seg).name} has no channel {needed!r} among {', '.join(seg_channels)}: give its "
-                "channels' names in order."
+                f"{Path(crop_seg).name} has no channel {needed!r} among {', '.join(seg_channels)}: give the names of "
+                "its channels in order."
             )
     shown = structure_called(structure).name if structure is not None else None
     channels = {}
@@ -271,7 +273,7 @@ def read_crop(
 
 
 def _different(names: tuple[str, ...]) -> tuple[str, ...]:
-    """``names`` with a number after each that was there before."""
+    """Return ``names`` with a number added to each repeated name."""
     taken: list[str] = []
     for name in names:
         again, count = name, 1

@@ -1,4 +1,4 @@
-"""Reference images from segmentations: what the microscope would show of a membrane and a nucleus."""
+"""Render reference images from segmentations: a membrane and a nucleus as a microscope shows them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scipy import ndimage
 from napari_integrated_cell.arrays import Floats, Mask
 from napari_integrated_cell.cell import Cell, checked_voxel_size
 
-# Scale (µm) at which the mask's surface is found: a Gaussian of this width makes a shell 0.2 µm thick.
+# Width (µm) of the Gaussian that smooths the mask before its gradient is taken. The shell is then 0.2 µm thick.
 _SURFACE_SIGMA = 0.085
 
 
@@ -31,51 +31,51 @@ class PointSpread:
     def __post_init__(self) -> None:
         if len(self.sigma) != 3 or not all(np.isfinite(s) and s >= 0 for s in self.sigma):
             raise ValueError(
-                f"The point-spread {self.sigma!r} must be three widths (Z, Y, X) in µm, none negative."
+                f"The point-spread {self.sigma!r} is not valid: give three widths (Z, Y, X) in µm, none negative."
             )
 
     def blur(self, image: NDArray[Any], voxel_size: tuple[float, float, float]) -> Floats:
-        """``image`` (Z, Y, X) through the point-spread, on the same grid; nothing shines outside it."""
+        """Blur ``image`` (Z, Y, X) by the point-spread, on the same grid, with zeros outside."""
         return _gaussian(image, self.sigma, checked_voxel_size(voxel_size))
 
 
 #: Spinning-disc confocal with a 1.25 NA water-immersion objective, the microscope of section 3.1. Diffraction
-#: alone gives widths of 0.24 µm along Z (0.88 λ / (n - √(n² - NA²)) at half maximum) and 0.10 µm in the plane
-#: (0.51 λ / NA) at λ = 0.55 µm; leaking pinholes, depth in the sample and a Z step of 0.29 µm widen both.
+#: gives widths of 0.24 µm along Z (0.88 λ / (n - √(n² - NA²)) at half maximum) and 0.10 µm in the plane
+#: (0.51 λ / NA) at λ = 0.55 µm. Light through other pinholes, depth in the sample and a Z step of 0.29 µm widen both.
 SPINNING_DISC = PointSpread((0.42, 0.14, 0.14))
 
 
 def render_references(cell: Cell, psf: PointSpread = SPINNING_DISC) -> dict[str, Floats]:
-    """Membrane and DNA as a microscope would show them, from the cell's masks alone.
+    """Render membrane and DNA from the cell's masks.
 
     Parameters
     ----------
     cell : Cell
-        Its masks are used and its channels ignored.
+        Only its masks are used.
     psf : PointSpread
         The microscope's blur.
 
     Returns
     -------
     dict of str to array, each (Z, Y, X) float32
-        ``"membrane"``: the cell mask's surface, a shell about 0.2 µm thick, through the point-spread;
-        ``"dna"``: the nucleus filled, through the point-spread. Each is scaled so that its maximum is 1.
+        ``"membrane"``: the cell mask's surface, a shell about 0.2 µm thick; ``"dna"``: the filled nucleus. Both are
+        blurred by the point-spread and scaled to a maximum of 1.
     """
     return {"membrane": render_membrane(cell, psf), "dna": render_dna(cell, psf)}
 
 
 def render_membrane(cell: Cell, psf: PointSpread = SPINNING_DISC) -> Floats:
-    """The surface of the cell mask through ``psf``, (Z, Y, X) float32 with maximum 1.
+    """Render the surface of the cell mask, blurred by ``psf``; (Z, Y, X) float32 with maximum 1.
 
-    The surface is the length of the gradient of the slightly smoothed mask: every µm² of it shines equally in
-    whatever direction it faces. That smoothing, the difference quotient and the voxels have blurred already;
-    this is taken off the point-spread. Voxels too coarse for that are split, and gathered again at the end.
+    The surface is the gradient length of the slightly smoothed mask, so every µm² of it is equally bright in every
+    direction. The smoothing, the difference quotient and the voxels blur the surface already; this blur is subtracted
+    from the point-spread. Voxels that are too coarse for this are split, and averaged at the end.
     """
     parts = [_parts(v, p) for v, p in zip(cell.voxel_size, psf.sigma, strict=True)]
     voxels = tuple(v / k for v, k in zip(cell.voxel_size, parts, strict=True))
     smoothing = tuple(_smoothing(v) for v in voxels)
     rest = tuple(np.sqrt(max(p**2 - _blurred(v), 0.0)) for p, v in zip(psf.sigma, voxels, strict=True))
-    # The margin lets a mask that touches the crop's edge have its surface there, and light leave the crop.
+    # With the margin, a mask that touches the crop's edge has a surface there too.
     inside, margin = _padded(_split(cell.cell_mask, parts), smoothing, voxels)
     inside = _gaussian(inside, smoothing, voxels)
     surface = np.zeros_like(inside)
@@ -86,12 +86,12 @@ def render_membrane(cell: Cell, psf: PointSpread = SPINNING_DISC) -> Floats:
 
 
 def render_dna(cell: Cell, psf: PointSpread = SPINNING_DISC) -> Floats:
-    """The filled nucleus mask through ``psf``, (Z, Y, X) float32 with maximum 1."""
+    """Render the filled nucleus mask, blurred by ``psf``; (Z, Y, X) float32 with maximum 1."""
     return _scaled(psf.blur(cell.nucleus_mask, cell.voxel_size))
 
 
 def _gaussian(image: NDArray[Any], sigma: tuple[float, ...], voxel_size: tuple[float, ...]) -> Floats:
-    """Gaussian blur with widths in µm."""
+    """Blur by a Gaussian with widths in µm."""
     in_voxels = [s / v for s, v in zip(sigma, voxel_size, strict=True)]
     return ndimage.gaussian_filter(
         np.asarray(image, dtype=np.float32), in_voxels, mode="constant", truncate=3.0
@@ -99,35 +99,35 @@ def _gaussian(image: NDArray[Any], sigma: tuple[float, ...], voxel_size: tuple[f
 
 
 def _smoothing(voxel: float) -> float:
-    """Width (µm) of the Gaussian that finds the surface among voxels of this size."""
+    """Return the width (µm) of the Gaussian that smooths the mask, for voxels of this size."""
     return max(_SURFACE_SIGMA, voxel / 2)
 
 
 def _blurred(voxel: float) -> float:
-    """Variance (µm²) that the surface has before the point-spread: smoothing, difference quotient, voxel."""
+    """Return the surface's variance (µm²) before the point-spread: smoothing, difference quotient, voxel."""
     return _smoothing(voxel) ** 2 + voxel**2 / 3 + voxel**2 / 12
 
 
 def _parts(voxel: float, sigma: float) -> int:
-    """Into how many parts a voxel must be split for its blur to stay below ``sigma`` µm; four at most."""
+    """Return into how many parts to split a voxel so that its blur stays below ``sigma`` µm; at most four."""
     return next((k for k in (1, 2, 3) if _blurred(voxel / k) <= sigma**2), 4)
 
 
 def _split(mask: Mask, parts: list[int]) -> Mask:
-    """``mask`` with every voxel split, its outline interpolated."""
+    """Split every voxel of ``mask``, and interpolate its outline."""
     if max(parts) == 1:
         return mask
     return ndimage.zoom(mask.astype(np.float32), parts, order=1, mode="nearest", grid_mode=True) > 0.5
 
 
 def _gathered(image: Floats, parts: list[int]) -> Floats:
-    """Means over the parts of each voxel."""
+    """Average over the parts of each voxel."""
     z, y, x = (n // k for n, k in zip(image.shape, parts, strict=True))
     return image.reshape(z, parts[0], y, parts[1], x, parts[2]).mean(axis=(1, 3, 5))
 
 
 def _difference(image: Floats, axis: int, step: float) -> Floats:
-    """Central difference along ``axis`` per µm, zero at both ends."""
+    """Return the central difference along ``axis`` per µm, with zeros at both ends."""
     out = np.zeros_like(image)
     moved, ahead = np.moveaxis(out, axis, 0), np.moveaxis(image, axis, 0)
     moved[1:-1] = (ahead[2:] - ahead[:-2]) / np.float32(2 * step)
@@ -137,13 +137,13 @@ def _difference(image: Floats, axis: int, step: float) -> Floats:
 def _padded(
     mask: Mask, sigma: tuple[float, ...], voxel_size: tuple[float, ...]
 ) -> tuple[Floats, tuple[slice, ...]]:
-    """``mask`` with room around it for three widths of blur, and where the mask lies in it."""
+    """Pad ``mask`` by three widths of blur; return it and the slices of the original mask."""
     room = [int(np.ceil(3 * s / v)) + 2 for s, v in zip(sigma, voxel_size, strict=True)]
     padded = np.pad(mask.astype(np.float32), [(r, r) for r in room])
     return padded, tuple(slice(r, r + n) for r, n in zip(room, mask.shape, strict=True))
 
 
 def _scaled(image: Floats) -> Floats:
-    """``image`` divided by its maximum, if there is anything in it."""
+    """Divide ``image`` by its maximum, if that is positive."""
     top = float(image.max(initial=0))
     return image / np.float32(top) if top > 0 else image

@@ -1,4 +1,4 @@
-"""One resample: an image on one grid, seen on another that lies rigidly turned, moved or mirrored."""
+"""Resample an image onto another grid that is rotated, shifted or flipped, with one interpolation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from napari_integrated_cell.arrays import Doubles, Floats
 
 
 def grid_affine(voxel_size: tuple[float, float, float], offset: tuple[float, float, float]) -> Doubles:
-    """The (4, 4) affine from voxel indices (z, y, x) of a crop to µm in the image it was cut from.
+    """Return the (4, 4) affine from voxel indices (z, y, x) of a crop to µm in the image.
 
     Parameters
     ----------
@@ -35,23 +35,22 @@ def resample(
     target_shape: tuple[int, int, int],
     order: int = 1,
 ) -> Floats:
-    """``image`` on another grid, interpolated once.
+    """Resample ``image`` onto another grid, with one interpolation.
 
-    Where the target's voxels are larger than the source's by a factor f along an axis, the image is first
-    blurred along it by a Gaussian of (f - 1) / 2 source voxels, so that nothing finer than the new grid
-    aliases into it. Where they are smaller nothing is blurred.
+    If the target's voxels are larger than the source's by a factor f along an axis, the image is first blurred along
+    this axis by a Gaussian of (f - 1) / 2 source voxels, against aliasing. Otherwise it is not blurred.
 
     Parameters
     ----------
     image : array, (Z, Y, X)
     source_grid, target_grid : array, (4, 4)
-        From voxel indices to µm, each in its own frame (:func:`grid_affine`).
+        Affines from voxel indices to µm, each in its own frame (:func:`grid_affine`).
     source_to_target : array, (4, 4)
         Rigid affine between the frames, in µm.
     target_shape : tuple of int
         The new grid (Z, Y, X).
     order : int
-        1 for intensities; 0, without blur, for labels and masks.
+        1 for intensities; 0, which does not blur, for labels and masks.
 
     Returns
     -------
@@ -61,10 +60,10 @@ def resample(
     to_source = np.linalg.inv(source_grid) @ np.linalg.inv(source_to_target) @ target_grid
     source = np.asarray(image, dtype=np.float32)
     if order > 0:
-        # Along source axis a, one target voxel is as wide as its projections onto a, in source voxels.
+        # Width of one target voxel along each source axis, in source voxels.
         shrink = np.sqrt((to_source[:3, :3] ** 2).sum(axis=1))
         sigma = np.maximum(shrink - 1, 0) / 2
-        sigma[sigma < 0.15] = 0.0  # such a kernel leaves 99.9 % of a voxel where it was
+        sigma[sigma < 0.15] = 0.0  # such a kernel keeps 99.9 % of a voxel in its place
         if sigma.any():
             source = ndimage.gaussian_filter(source, sigma, mode="nearest", truncate=3.0)
     return ndimage.affine_transform(

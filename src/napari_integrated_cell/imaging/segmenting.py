@@ -1,4 +1,4 @@
-"""One cell out of a field: by its label, or where there is no segmentation by a seeded watershed."""
+"""Cut one cell out of a field by its label, or segment it by a seeded watershed."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from napari_integrated_cell.imaging.watershed import Segmentation, segment
 
 __all__ = ["cell_from_labels", "label_values", "segment_at", "segment_field", "touches_edge"]
 
-# Half a window this wide (µm) holds a clicked cell and its neighbours whole: hiPSCs are up to 43 µm long.
+# Half width (µm) of the window around a click. hiPSCs are up to 43 µm long.
 _WINDOW = 45.0
-# A click this far (µm) outside a cell still means it.
+# Largest distance (µm) of a click from the cell it selects.
 _NEAR = 3.0
 
 
 def label_values(labels: NDArray[Any]) -> list[int]:
-    """The labels in a segmentation of any shape, in order, without the background's 0."""
+    """Return the sorted labels of a segmentation of any shape, without 0, the background."""
     return [int(value) for value in np.unique(np.asarray(labels)) if value != 0]
 
 
 def touches_edge(mask: NDArray[Any]) -> tuple[str, ...]:
-    """The axes along which a mask (Z, Y, X) reaches the image's edge, where it may be cut off."""
+    """Return the axes along which a mask (Z, Y, X) touches the image's edge, where it may be cut off."""
     mask = np.asarray(mask)
     return tuple(
         axis
@@ -46,27 +46,28 @@ def cell_from_labels(
     name: str | None = None,
     source: str = "",
 ) -> Cell:
-    """The cell of one label, cut out of the field with a margin.
+    """Cut the cell with one label out of a field, with a margin.
 
     Parameters
     ----------
     cell_labels, nucleus_labels : array of int, (Z, Y, X)
-        The nucleus is that of the same label if it lies in the cell, else the one that fills most of it.
+        The nucleus has the cell's label if that label occurs in the cell, else the most frequent label in the cell.
     label : int
+        Label of the cell.
     channels : mapping of str to array, each (Z, Y, X), optional
         The field's channels by the vocabulary's names.
     voxel_size : tuple of float
         (Z, Y, X) in µm.
     margin : float
-        Room around the cell in µm, where the field has it.
+        Margin around the cell in µm, cut off at the field's edge.
     name, source : str, optional
-        Kept with the cell; the name is ``"cell <label>"`` if not given.
+        Name and source of the cell; the name is ``"cell <label>"`` by default.
 
     Returns
     -------
     Cell
-        With its ``offset`` in the field; its metadata give the label and, where the cell reaches the field's
-        edge and so may be cut off, the axes along which it does (``"touches_edge"``).
+        With its ``offset`` in the field. Its metadata hold the label and, if the cell touches the field's edge, the
+        axes along which it does (``"touches_edge"``).
 
     Raises
     ------
@@ -79,7 +80,7 @@ def cell_from_labels(
     for what, image in {"nucleus labels": nuclei, **images}.items():
         if cells.ndim != 3 or image.shape != cells.shape:
             raise ValueError(
-                f"The cell labels have shape {cells.shape} but the {what} {image.shape}: give both on one "
+                f"The cell labels have shape {cells.shape} but the {what} {image.shape}: give both on the same "
                 "(Z, Y, X) grid."
             )
     in_cell = cells == label
@@ -95,7 +96,7 @@ def cell_from_labels(
         nucleus = int(counts[0][counts[1].argmax()])
     else:
         raise ValueError(
-            f"No nucleus lies in cell {label}: check that both segmentations are of the same image."
+            f"No nucleus lies in cell {label}: check that both segmentations come from the same image."
         )
     in_nucleus = nuclei == nucleus
 
@@ -118,8 +119,8 @@ def segment_field(
 ) -> tuple[Labels, Labels]:
     """Segment every cell of a field from its membrane and DNA stains.
 
-    Nuclei are found in the DNA by Otsu's threshold and told apart by their distance transform; each is the
-    seed of a watershed on the membrane (:mod:`napari_integrated_cell.imaging.watershed`).
+    Nuclei are found in the DNA by Otsu's threshold and separated by their distance transform. Each is the seed of a
+    watershed on the membrane (:mod:`napari_integrated_cell.imaging.watershed`).
 
     Parameters
     ----------
@@ -139,7 +140,7 @@ def segment_field(
     """
     found = segment(*_stains(membrane, dna), checked_voxel_size(voxel_size))
     if found.count == 0:
-        raise ValueError("There is no nucleus in the DNA channel: check that it is the right one.")
+        raise ValueError("There is no nucleus in the DNA channel: check that it is the right channel.")
     cells = np.zeros(np.shape(membrane), dtype=np.int32)
     nuclei = np.zeros_like(cells)
     for label in range(1, found.count + 1):
@@ -155,21 +156,20 @@ def segment_at(
     point: tuple[float, float, float],
     voxel_size: tuple[float, float, float],
 ) -> tuple[Mask, Mask]:
-    """Segment the cell at a point, as :func:`segment_field` does but looking only around it.
+    """Segment the cell at a point like :func:`segment_field`, in a window around the point.
 
     Parameters
     ----------
     membrane, dna : array, (Z, Y, X)
     point : tuple of float
-        Index (z, y, x) of a voxel in the cell, or up to 3 µm beside it.
+        Index (z, y, x) of a voxel in the cell, or up to 3 µm from it.
     voxel_size : tuple of float
         (Z, Y, X) in µm.
 
     Returns
     -------
     cell_mask, nucleus_mask : array of bool, (Z, Y, X)
-        On the whole image's grid. Whether the cell may be cut off by the image's edge, :func:`touches_edge`
-        tells.
+        On the whole image's grid. :func:`touches_edge` shows if the cell may be cut off.
 
     Raises
     ------
@@ -205,14 +205,14 @@ def _stains(membrane: NDArray[Any], dna: NDArray[Any]) -> tuple[NDArray[Any], ND
     membrane, dna = np.asarray(membrane), np.asarray(dna)
     if membrane.ndim != 3 or membrane.shape != dna.shape:
         raise ValueError(
-            f"The membrane has shape {membrane.shape} and the DNA {dna.shape}: give both as volumes on one "
+            f"The membrane has shape {membrane.shape} and the DNA {dna.shape}: give both as volumes on the same "
             "(Z, Y, X) grid."
         )
     return membrane, dna
 
 
 def _around(mask: Mask, margin: float, voxel_size: tuple[float, float, float]) -> tuple[slice, slice, slice]:
-    """The part of the field that holds ``mask`` and ``margin`` µm around it."""
+    """Return the part of the field that contains ``mask`` and ``margin`` µm around it."""
     spans = []
     for axis, step in enumerate(voxel_size):
         filled = np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis})))

@@ -1,4 +1,4 @@
-"""Volumes over time, out: OME-TIFF and OME-Zarr of (T, C, Z, Y, X), a frame at a time, whole or not at all."""
+"""Write time series of volumes (T, C, Z, Y, X) as OME-TIFF or OME-Zarr, one frame at a time."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from napari_integrated_cell.imaging.atomic import atomic_write
 
 Frame = NDArray[np.uint16]
 
-# Classic TIFF counts bytes in 32 bits; from half of that on, BigTIFF is the safe choice.
+# Classic TIFF counts bytes in 32 bits. BigTIFF is the safe choice from half of that on.
 _BIG = 2 * 1024**3
-# NGFF 0.4 is zarr's second format; the library of the first knows no other and no such argument.
+# NGFF 0.4 is zarr format 2. Version 2 of the library writes only that format and has no such argument.
 _FORMAT = {} if zarr.__version__.startswith("2.") else {"zarr_format": 2}
 
 
 @dataclass(frozen=True)
 class Series:
-    """What a time series is, apart from its values.
+    """Metadata of a time series.
 
     Attributes
     ----------
     shape : tuple of int
         (T, C, Z, Y, X).
     channels : tuple of str
-        C names.
+        One name per channel.
     colours : tuple of str
-        Of each channel, ``#rrggbb``.
+        One colour per channel, ``#rrggbb``.
     brightest : tuple of int
-        Of each channel, the value to show at full brightness.
+        Value of each channel that is shown at full brightness.
     voxel_size : tuple of float
         (Z, Y, X) in µm.
     name, description : str
-        Kept in the file.
+        Texts for the file's metadata.
     """
 
     shape: tuple[int, int, int, int, int]
@@ -93,17 +93,17 @@ def write_tiff_series(path: Path, series: Series, frames: Iterable[Frame]) -> Pa
 
 
 def write_zarr_series(path: Path, series: Series, frames: Iterable[Frame]) -> Path:
-    """Write frames (C, Z, Y, X) of ``uint16`` as an OME-Zarr (NGFF 0.4) of one level, a volume a chunk.
+    """Write frames (C, Z, Y, X) of ``uint16`` as an OME-Zarr (NGFF 0.4) with one level and one chunk per volume.
 
     Raises
     ------
     FileExistsError
-        If there is a folder of that name which is no zarr: it is left alone.
+        If a folder with this name exists and is not a zarr. It is not changed.
     OSError
         If the folder is missing or cannot be written, or the disk is full.
     """
     if path.is_dir() and not (path / ".zgroup").is_file():
-        raise FileExistsError(f"{path} is a folder, and no zarr that could be replaced: choose another name.")
+        raise FileExistsError(f"{path} is a folder but not a zarr, and is not replaced: choose another name.")
     with atomic_write(path) as part:
         group: Any = zarr.open_group(str(part), mode="w", **_FORMAT)
         group.attrs.update({"multiscales": [_multiscale(series)], "omero": _omero(series)})
@@ -160,5 +160,5 @@ def _omero(series: Series) -> dict[str, Any]:
 
 
 def _signed_rgba(colour: str) -> int:
-    """``#rrggbb`` as OME-XML has it: red, green, blue and an alpha of 255 in one signed 32-bit number."""
+    """Return ``#rrggbb`` as OME-XML writes it: red, green, blue and an alpha of 255 in one signed 32-bit number."""
     return int.from_bytes(bytes.fromhex(colour.lstrip("#") + "ff"), "big", signed=True)

@@ -1,7 +1,7 @@
-"""The seeded watershed: nuclei from DNA, and from each nucleus its cell up to the membrane.
+"""Seeded watershed: find nuclei in the DNA, and grow each to its cell's membrane.
 
-It runs on a grid of about half a micrometre in every direction, fine enough for the outline of a cell and
-coarse enough for a click, and gives its masks back on the image's own grid.
+It runs on a grid of about 0.5 µm, which is fine enough for a cell's outline and fast enough for a click. Masks are
+returned on the image's grid.
 """
 
 from __future__ import annotations
@@ -20,30 +20,30 @@ from napari_integrated_cell.arrays import Doubles, Floats, Indices, Labels, Mask
 from napari_integrated_cell.imaging.intensity import above_background
 from napari_integrated_cell.imaging.resampling import grid_affine, resample
 
-# All in µm: the working grid, the smoothing of both stains, and the least distance of two nuclei's middles.
+# In µm: voxel size of the working grid, smoothing of both stains, smallest distance between two nuclei's centres.
 _GRID = 0.5
 _SMOOTHING = 0.5
 _APART = 5.0
-# µm³ below which a bright spot is debris. The smallest condensed chromatin of a hiPSC has some 200.
+# Smaller bright spots (µm³) are debris. The smallest condensed chromatin of a hiPSC has about 200 µm³.
 _DEBRIS = 40.0
-# Two regions whose border is fainter than this share of a membrane's brightness have none between them.
+# Two regions are joined if their border is darker than this share of the membrane's brightness.
 _NO_MEMBRANE = 0.4
 
 
 @dataclass(frozen=True, eq=False)
 class Segmentation:
-    """Cells and nuclei on the working grid, and the way back to the image's.
+    """Cells and nuclei on the working grid, and the mapping to the image's grid.
 
     Attributes
     ----------
     cells, nuclei : array of int32
-        Labels from 1 on the working grid, whose voxels are blocks of the image's.
+        Labels from 1 on the working grid. Its voxels are blocks of image voxels.
     block : array of int, (3,)
-        Image voxels (Z, Y, X) in a block.
+        Number of image voxels (Z, Y, X) in a block.
     shape : tuple of int
         The image's grid (Z, Y, X).
     voxel_size : tuple of float
-        Of the image, in µm.
+        The image's voxel size (Z, Y, X) in µm.
     """
 
     cells: Labels
@@ -54,11 +54,11 @@ class Segmentation:
 
     @property
     def count(self) -> int:
-        """How many cells there are."""
+        """Number of cells."""
         return int(self.cells.max(initial=0))
 
     def label_near(self, point: Indices, distance: float) -> int:
-        """The cell at an index (z, y, x) of the image, or the nearest within ``distance`` µm; else 0."""
+        """Return the cell at an index (z, y, x) of the image, the nearest within ``distance`` µm, or 0."""
         at = np.asarray(point) // self.block
         here = int(self.cells[tuple(at)])
         filled = np.argwhere(self.cells > 0)
@@ -69,7 +69,7 @@ class Segmentation:
         return int(self.cells[tuple(filled[nearest])]) if away[nearest] <= distance else 0
 
     def masks(self, label: int) -> tuple[tuple[slice, ...], Mask, Mask]:
-        """Where in the image a cell is, and its and its nucleus's mask there."""
+        """Return a cell's place in the image, and the masks of the cell and of its nucleus there."""
         coarse = ndimage.find_objects((self.cells == label).astype(np.uint8))[0]
         around = tuple(
             slice(max((s.start - 1) * int(b), 0), min((s.stop + 1) * int(b), n))
@@ -79,7 +79,7 @@ class Segmentation:
         return around, cell, self._fine(self.nuclei == label, around) & cell
 
     def _fine(self, mask: Mask, around: tuple[slice, ...]) -> Mask:
-        """A mask of the working grid on a part of the image's, its outline interpolated between voxels."""
+        """Interpolate a mask of the working grid onto a part of the image's grid."""
         z, y, x = (s.stop - s.start for s in around)
         offset = around[0].start, around[1].start, around[2].start
         size, middle = self.block * self.voxel_size, (self.block - 1) / 2 / self.block
@@ -90,7 +90,7 @@ class Segmentation:
 def segment(
     membrane: NDArray[Any], dna: NDArray[Any], voxel_size: tuple[float, float, float]
 ) -> Segmentation:
-    """Cells and nuclei of two stains (Z, Y, X) with voxels of ``voxel_size`` µm."""
+    """Segment cells and nuclei from two stains (Z, Y, X) with voxels of ``voxel_size`` µm."""
     block = np.maximum(np.rint(_GRID / np.asarray(voxel_size)), 1).astype(int)
     size = block * voxel_size
     m, d = (_coarse(stain, block, size) for stain in (membrane, dna))
@@ -100,21 +100,21 @@ def segment(
 
 
 def _coarse(stain: NDArray[Any], block: Indices, size: Doubles) -> Floats:
-    """A stain's means over blocks, without background, smoothed."""
+    """Average a stain over blocks, subtract the background and smooth."""
     short = [(-n) % b for n, b in zip(stain.shape, block, strict=True)]
     if any(short):
         stain = np.pad(stain, [(0, s) for s in short], mode="edge")
-    for axis in (2, 1, 0):  # along the contiguous axis first, where it is cheapest and leaves least
+    for axis in (2, 1, 0):  # the contiguous axis first, which is fastest
         split = [*stain.shape[:axis], stain.shape[axis] // block[axis], block[axis], *stain.shape[axis + 1 :]]
         stain = stain.reshape(split).mean(axis=axis + 1, dtype=np.float32)
     return ndimage.gaussian_filter(above_background(stain), _SMOOTHING / size)
 
 
 def _nuclei(dna: Floats, size: Doubles) -> Labels:
-    """Labelled nuclei."""
+    """Label the nuclei."""
     if dna.max(initial=0) <= 0:
         return np.zeros(dna.shape, dtype=np.int32)
-    # Condensed chromatin outshines interphase several times: Otsu on square roots keeps both.
+    # Condensed chromatin is several times brighter than interphase nuclei. With square roots Otsu keeps both.
     root = np.sqrt(dna)
     inside = root > threshold_otsu(root)
     depth = ndimage.gaussian_filter(ndimage.distance_transform_edt(inside, sampling=size), 1.0 / size)
@@ -127,7 +127,7 @@ def _nuclei(dna: Floats, size: Doubles) -> Labels:
     seeds = np.zeros(dna.shape, dtype=np.int32)
     seeds[tuple(middles.T)] = np.arange(1, len(middles) + 1)
     labels = watershed(-depth, seeds, mask=inside)
-    # Each nucleus ends at half its own brightness.
+    # The edge of each nucleus is at half of its own brightness.
     values = np.arange(1, len(middles) + 1)
     bright = [np.percentile(dna[labels == value], 75) for value in values]
     half = 0.5 * np.array([np.inf, *bright])
@@ -137,10 +137,10 @@ def _nuclei(dna: Floats, size: Doubles) -> Labels:
 
 
 def _cells(membrane: Floats, nuclei: Labels, size: Doubles) -> Labels:
-    """The region of each nucleus up to the membrane; what is reached from above or below is outside."""
+    """Grow each nucleus up to the membrane. The background grows from the first and the last plane."""
     background = int(nuclei.max(initial=0)) + 1
     seeds = nuclei.copy()
-    # Where a nucleus lies at the first or last plane, its cell is cut off there and the plane is in the cell.
+    # If a nucleus lies at the first or last plane, its cell is cut off there: this part is not background.
     near = ndimage.binary_dilation(nuclei > 0, _ball(2.0, size))
     for plane in (0, -1):
         seeds[plane][~near[plane]] = background
@@ -149,9 +149,9 @@ def _cells(membrane: Floats, nuclei: Labels, size: Doubles) -> Labels:
 
 
 def _joined(cells: Labels, nuclei: Labels, membrane: Floats) -> tuple[Labels, Labels]:
-    """Regions without a membrane between them (a nucleus taken for two, anaphase) as one cell."""
+    """Join regions without a membrane between them (a nucleus that was split in two, anaphase)."""
     first, second, between = [], [], []
-    for axis in (1, 2):  # sideways: above and below cells the membrane is fainter
+    for axis in (1, 2):  # in the plane only: the membrane above and below cells is darker
         a, b, m = (np.moveaxis(image, axis, 0) for image in (cells, cells, membrane))
         border = a[:-1] != b[1:]
         first.append(a[:-1][border])
@@ -171,14 +171,14 @@ def _joined(cells: Labels, nuclei: Labels, membrane: Floats) -> tuple[Labels, La
 
 
 def _ball(radius: float, size: Doubles) -> Mask:
-    """Voxels of ``size`` µm within ``radius`` µm of the middle one."""
+    """Return the voxels of ``size`` µm within ``radius`` µm of the central one."""
     reach = [np.arange(-int(radius / s), int(radius / s) + 1) * s for s in size]
     z, y, x = np.meshgrid(*reach, indexing="ij")
     return z**2 + y**2 + x**2 <= radius**2
 
 
 def _renumbered(labels: NDArray[Any]) -> Labels:
-    """Labels 1, 2, 3, ... without gaps."""
+    """Renumber labels to 1, 2, 3, ... without gaps."""
     values = np.unique(labels)
     values = values[values != 0]
     table = np.zeros(int(labels.max(initial=0)) + 1, dtype=np.int32)

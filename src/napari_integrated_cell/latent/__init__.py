@@ -1,1 +1,1 @@
-"""Latent spaces: positions, axes, populations of cells, and how cells are embedded and projected."""
+"""Latent spaces: positions, axes and their effects, populations of embedded cells, and their map."""

@@ -1,4 +1,4 @@
-"""The axes of a latent space that a position is moved along: principal axes, or the dimensions as they are."""
+"""Axes of a latent space along which a position is moved: principal axes, or the latent dimensions."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ if TYPE_CHECKING:
     from napari_integrated_cell.model.latent import LatentDistribution
 
 
-_FLAT = 1e-9  # an axis with less than this of the first one's variance is rounding's, and leads nowhere
+_FLAT = 1e-9  # axes with less than this share of the first axis's variance are rounding errors
 
 
 @dataclass(frozen=True, eq=False)
 class LatentAxes:
-    """``k`` orthogonal axes of a latent space of ``d`` dimensions.
+    """``k`` orthogonal axes of a latent space with ``d`` dimensions.
 
     Attributes
     ----------
     names : tuple of str
-        ``"PC 1"``... or ``"z 0"``..., as a table of positions numbers its columns.
+        ``"PC 1"``... or ``"z 0"``..., with the numbers of a position table's columns.
     centre : array (d,)
-        Where every axis is at 0.
+        The point where the value on every axis is 0.
     directions : array (k, d)
-        One a row, of unit length.
+        One unit vector per row.
     lengths : array (k,)
-        How long a step of 1 is in the latent space: the standard deviation along a principal axis.
+        Length in the latent space of a step of 1: the standard deviation along a principal axis.
     shares : array (k,) or None
-        Share of the cells' variance along each axis, where it is known.
+        Share of the cells' variance along each axis; None if unknown.
     unit : str
-        What an axis counts in.
+        Unit of a value on an axis.
     """
 
     names: tuple[str, ...]
@@ -50,17 +50,17 @@ class LatentAxes:
         return len(self.names)
 
     def values(self, z: Floats) -> Floats:
-        """Where ``z`` (d,) is on every axis, (k,)."""
+        """Return the values (k,) of ``z`` (d,) on every axis."""
         return ((z - self.centre) @ self.directions.T / self.lengths).astype(np.float32)
 
     def moved(self, z: Floats, to: Mapping[int, float]) -> Floats:
-        """``z`` (d,) with other values on some axes, and all that lies across these axes as it was."""
+        """Return ``z`` (d,) with new values on some axes, and no change along other directions."""
         chosen = list(to)
         step = np.fromiter(to.values(), np.float64, len(chosen)) - self.values(z)[chosen]
         return (z + (step * self.lengths[chosen]) @ self.directions[chosen]).astype(np.float32)
 
     def found(self, query: str) -> list[int]:
-        """The axes that a query means: numbers as in the names, ranges (``3-9``), or all where it is empty."""
+        """Return the axes that a query selects by numbers (``2``) and ranges (``3-9``), or all axes if it is empty."""
         wanted: set[int] = set()
         for first, last in re.findall(r"(\d+)(?:\s*[-–]\s*(\d+))?", query):
             wanted.update(range(int(first), min(int(last or first), 10**6) + 1))
@@ -71,7 +71,7 @@ class LatentAxes:
 
 @lru_cache(maxsize=64)
 def principal_axes(distribution: LatentDistribution) -> LatentAxes:
-    """The principal axes of the training cells, by falling variance, in standard deviations from their mean."""
+    """Return the principal axes of the training cells, by decreasing variance, in standard deviations from the mean."""
     kept = np.flatnonzero(distribution.variances > _FLAT * distribution.variances.max(initial=0))
     return LatentAxes(
         tuple(f"PC {i + 1}" for i in kept),
@@ -85,7 +85,7 @@ def principal_axes(distribution: LatentDistribution) -> LatentAxes:
 
 @lru_cache(maxsize=64)
 def raw_axes(d: int, distribution: LatentDistribution | None = None) -> LatentAxes:
-    """The ``d`` dimensions of a latent space as they are; the prior is N(0, 1) along each."""
+    """Return the ``d`` dimensions of a latent space as axes. The prior is N(0, 1) along each."""
     shares = None
     if distribution is not None:
         variances = np.diag(distribution.covariance)

@@ -1,4 +1,4 @@
-"""What a step along a latent axis does to a cell: sizes and shapes measured on decoded cells."""
+"""Measure how a step along a latent axis changes the decoded cell's sizes and shapes."""
 
 from __future__ import annotations
 
@@ -20,21 +20,22 @@ if TYPE_CHECKING:
 
 
 STEPS = (-2.0, -1.0, 0.0, 1.0, 2.0)
-"""Where along an axis cells are decoded, where nobody says."""
+"""Default values on an axis at which cells are decoded."""
 
-_MEMBRANE = 0.25  # of a stain's brightest, where the stain ends: a membrane seen face on is faint
+# Thresholds of the stains, as shares of their maximum. A membrane seen face on is dark.
+_MEMBRANE = 0.25
 _DNA = 0.5
-_PIECE = 0.1  # of the largest piece: smaller ones are specks, not half a dividing nucleus
+_PIECE = 0.1  # smaller pieces, relative to the largest, are not the second half of a dividing nucleus
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """Something measured on a cell.
+    """A quantity that is measured on a cell.
 
     Attributes
     ----------
     name, label, short, unit : str
-        Its key, how it is shown, where there is room and where there is little, and what it is counted in.
+        Its key, its long and its short name for people, and its unit.
     """
 
     name: str
@@ -50,40 +51,40 @@ SHAPE = (
     Quantity("elongation", "elongation", "elong.", ""),
     Quantity("nucleus_eccentricity", "nucleus eccentricity", "nuc. ecc.", ""),
 )
-"""Measured along the axes of z^r, on the reference channels."""
+"""Quantities along the axes of z^r, measured on the reference channels."""
 
 STRUCTURE = (
     Quantity("amount", "amount", "amount", "µm³"),
     Quantity("height_of_centre", "height of its centre", "centre", "µm"),
     Quantity("spread", "spread", "spread", "µm"),
 )
-"""Measured along the axes of z^s, on the structure's channel: the shape does not depend on z^s."""
+"""Quantities along the axes of z^s, measured on the structure's channel. The cell's shape does not depend on z^s."""
 
 
 @dataclass(frozen=True, eq=False)
 class AxisEffect:
-    """What changes along one axis.
+    """How the measured quantities change along one axis.
 
     Attributes
     ----------
     steps : array (n,)
-        Values on the axis, rising.
+        Values on the axis, increasing.
     measured : mapping of str to array (n,)
-        By the name of a :class:`Quantity`; NaN where there was nothing to measure.
+        By the name of a :class:`Quantity`; NaN where it could not be measured.
     """
 
     steps: Doubles
     measured: Mapping[str, Doubles]
 
     def change(self, name: str) -> float:
-        """How much a quantity grows from the first step to the last, as a share of its mean size; NaN if unknown."""
+        """Return the change of a quantity from first to last step, relative to its mean size; NaN if unknown."""
         values = self.measured[name]
         size = float(np.nanmean(np.abs(values))) if np.isfinite(values).any() else float("nan")
         return float(values[-1] - values[0]) / size if size != 0 else 0.0
 
 
 def quantities(space: str) -> tuple[Quantity, ...]:
-    """What is measured along the axes of a space: ``"z_ref"``, or a structure's name for its z^s."""
+    """Return the quantities for the axes of a space: ``"z_ref"``, or a structure's name for its z^s."""
     return SHAPE if space == "z_ref" else STRUCTURE
 
 
@@ -97,23 +98,27 @@ def axis_effect(
     steps: Sequence[float] = STEPS,
     cancel: CancelToken | None = None,
 ) -> AxisEffect:
-    """Decode a few cells along an axis through a position, and measure them.
+    """Decode cells along an axis through a position, and measure them.
 
     Parameters
     ----------
     model : IntegratedCell
     position : Position
-        Where the axis is followed from: all its other values stay as they are.
+        The start. Its values on the other axes do not change.
     space : str
-        ``"z_ref"``, or the structure in whose z^s the axis lies.
+        ``"z_ref"``, or the name of the structure whose z^s is moved.
     axes : LatentAxes
-        Of that space.
+        Axes of that space.
     axis : int
-        Which of them.
+        Index of the axis.
     steps : sequence of float
         Values on the axis, in its unit.
     cancel : CancelToken, optional
-        Looked at before each cell.
+        Checked before each cell.
+
+    Returns
+    -------
+    AxisEffect
 
     Raises
     ------
@@ -136,7 +141,7 @@ def axis_effect(
 
 
 def measure_shape(membrane: Floats, dna: Floats, voxel_size: float) -> dict[str, float]:
-    """Sizes and shapes of one posed cell, by the names of :data:`SHAPE`; NaN where a stain is missing.
+    """Measure sizes and shapes of one posed cell, by the names of :data:`SHAPE`; NaN if a stain is missing.
 
     Parameters
     ----------
@@ -147,15 +152,15 @@ def measure_shape(membrane: Floats, dna: Floats, voxel_size: float) -> dict[str,
 
     Notes
     -----
-    The cell is what the membrane's stain encloses, the nucleus where the DNA's is at least half as bright as its
-    brightest. Elongation is the ratio of the footprint's principal spreads; eccentricity √(1 - b²/a²) that of the
-    nucleus seen from above, 0 for a disc. Height reaches from the lowest to the highest hundredth of the cell.
+    The cell is the volume that the membrane stain encloses; the nucleus is where the DNA stain is at least half of
+    its maximum. Elongation is the ratio of the footprint's principal spreads. The nucleus's eccentricity, seen from
+    above, is √(1 - b²/a²), which is 0 for a disc. Height is the distance between the 1st and 99th percentile of Z.
     """
     shell = membrane >= _MEMBRANE * _brightest(membrane)
     cell, nucleus = enclosed(shell), _stained(dna)
     of_nucleus = _axis_ratio(nucleus, voxel_size)
     return {
-        # The stain is as wide as the microscope blurs it, on both sides of the membrane.
+        # The blurred stain lies on both sides of the membrane: average the volumes with and without it.
         "cell_volume": (_volume(cell, voxel_size) + _volume(cell & ~shell, voxel_size)) / 2,
         "nucleus_volume": _volume(nucleus, voxel_size),
         "height": _height(cell, voxel_size),
@@ -165,10 +170,10 @@ def measure_shape(membrane: Floats, dna: Floats, voxel_size: float) -> dict[str,
 
 
 def measure_structure(volume: Floats, voxel_size: float) -> dict[str, float]:
-    """Amount and place of one structure's light (Z, Y, X), by the names of :data:`STRUCTURE`.
+    """Measure amount and place of one structure's light (Z, Y, X), by the names of :data:`STRUCTURE`.
 
-    The amount is the volume that it would fill at full brightness; the spread the distance from the centre of
-    the light, root mean square.
+    The amount is the volume that the light would fill at full brightness. The spread is the root mean square distance
+    from the centre of the light.
     """
     light = np.asarray(volume, np.float64)
     total = float(light.sum())
@@ -186,9 +191,9 @@ def measure_structure(volume: Floats, voxel_size: float) -> dict[str, float]:
 
 
 def enclosed(shell: Mask) -> Mask:
-    """The cell that a membrane (Z, Y, X) encloses, its own voxels included.
+    """Return the cell that a membrane (Z, Y, X) encloses, including the membrane's voxels.
 
-    It may have gaps: a hole is filled where it is closed in any of the three planes through it.
+    The membrane may have gaps: a hole is filled if it is closed in any of the three planes through it.
     """
     filled = shell.copy()
     for axis in range(3):
@@ -201,12 +206,12 @@ def enclosed(shell: Mask) -> Mask:
 
 
 def _stained(dna: Floats) -> Mask:
-    """Where DNA is, dividing in two or not."""
+    """Return the mask of the DNA, which may have two parts."""
     return _large(dna >= _DNA * _brightest(dna))
 
 
 def _brightest(image: Floats) -> float:
-    """What nearly the brightest voxel has, so that one hot voxel does not set the scale."""
+    """Return the eighth largest value, so that one hot voxel does not set the scale."""
     return max(float(np.partition(image, -8, axis=None)[-8]), 1e-6)
 
 
@@ -224,7 +229,7 @@ def _volume(mask: Mask, voxel_size: float) -> float:
 
 
 def _height(mask: Mask, voxel_size: float) -> float:
-    """From the lowest to the highest hundredth, between planes too: a cell does not grow by whole voxels."""
+    """Return the height between the 1st and 99th percentile, interpolated between planes."""
     below = np.concatenate([[0.0], np.cumsum(mask.sum(axis=(1, 2)))])
     if below[-1] == 0:
         return float("nan")
@@ -233,7 +238,7 @@ def _height(mask: Mask, voxel_size: float) -> float:
 
 
 def _axis_ratio(mask: Mask, voxel_size: float) -> float:
-    """Principal spread of a mask seen from above, longest to shortest."""
+    """Return the ratio of largest to smallest principal spread of a mask seen from above."""
     thickness: Any = mask.sum(axis=0)
     where = np.nonzero(thickness)
     if len(where[0]) == 0:

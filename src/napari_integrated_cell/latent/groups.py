@@ -1,4 +1,4 @@
-"""A group of cells of a population: its mean cell, its medoid, and its measured shape against all the others'."""
+"""A group of cells in a population: mean, medoid, and comparison with the other cells."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from napari_integrated_cell.latent.projection import SHAPE, positions_in
 from napari_integrated_cell.model.latent import medoid
 
 MOST_COMPARED = 5_000
-"""In a larger group the medoid is sought among so many cells, drawn by chance: all pairs of 200,000 take hours."""
+"""In a larger group the medoid is chosen among this many random cells: all pairs of 200,000 cells take hours."""
 
 
 def position_of(population: Population, cell: int, space: str = SHAPE) -> Position:
-    """Where a cell is: its shape, and in the space of a structure its z^s of that structure too."""
+    """Return a cell's position: z^r and, in the space of a structure, also its z^s of that structure."""
     name = str(population.table[CELL_ID].iloc[cell])
     return _position(population, np.array([cell]), space, name)
 
 
 def mean_position(population: Population, cells: Indices, space: str = SHAPE) -> Position:
-    """The mean of some cells' positions.
+    """Return the mean of some cells' positions.
 
     Raises
     ------
@@ -40,7 +40,7 @@ def mean_position(population: Population, cells: Indices, space: str = SHAPE) ->
 
 
 def medoid_cell(population: Population, cells: Indices, space: str = SHAPE) -> int:
-    """Which of some cells is nearest to all of them together (cityblock), as landmarks are chosen.
+    """Return the cell with the smallest sum of (cityblock) distances to the others, as landmarks are chosen.
 
     Raises
     ------
@@ -58,16 +58,16 @@ def medoid_cell(population: Population, cells: Indices, space: str = SHAPE) -> i
 
 @dataclass(frozen=True)
 class Comparison:
-    """A measured column, in a group and in all other cells.
+    """A measured column in a group and in all other cells.
 
     Attributes
     ----------
     measure : Measure
-        What is measured.
+        The measured quantity.
     group, rest : tuple of float
-        Mean and standard deviation in the group and in the others; NaN where there is none.
+        Mean and standard deviation in the group and in the other cells; NaN if no cell has a value.
     difference : float
-        Of the means, in standard deviations of all cells.
+        Difference of the means, in standard deviations of all cells.
     """
 
     measure: Measure
@@ -77,7 +77,7 @@ class Comparison:
 
 
 def compared(population: Population, cells: Indices) -> list[Comparison]:
-    """A group's measured shape against that of all other cells, as far as the table has it."""
+    """Compare a group with all other cells in every measured column that the table has."""
     inside = np.zeros(len(population), bool)
     inside[cells] = True
     found = []
@@ -94,9 +94,7 @@ def compared(population: Population, cells: Indices) -> list[Comparison]:
 
 
 def write_group(path: str | Path, population: Population, cells: Indices) -> Path:
-    """Write some cells as a table that :func:`~.position.read_positions` reads, with their other columns.
-
-    The latent explorer opens it.
+    """Write some cells as a table for :func:`~.position.read_positions`, with their other columns.
 
     Raises
     ------
@@ -146,7 +144,7 @@ def _position(population: Population, cells: Indices, space: str, name: str) -> 
 
 def _some(cells: Indices) -> None:
     if not len(cells):
-        raise ValueError("No cell is selected: draw a line around some with the lasso, or click one.")
+        raise ValueError("No cell is selected: draw a lasso around some cells, or click one.")
 
 
 def _mean_and_spread(values: Doubles) -> tuple[float, float]:
@@ -157,5 +155,5 @@ def _mean_and_spread(values: Doubles) -> tuple[float, float]:
 
 
 def _written(value: Any) -> Any:
-    """Nothing for what is missing."""
+    """Return an empty string for a missing value, else the value."""
     return "" if value is None or value != value else value

@@ -1,7 +1,7 @@
-"""Cells in a model's latent spaces: an embedding with a table of what is known of each cell, and its file.
+"""Embedded cells: latent codes, a table of what is known about each cell, and their file.
 
-The file is Parquet: the table's columns, ``z_ref`` and ``z_struct`` as lists of one length, and in its metadata
-by which model the cells were embedded. A bundle may hold one of its own.
+The file is Parquet. It has the table's columns, ``z_ref`` and ``z_struct`` as lists of one length, and in its
+metadata the model that embedded the cells. A bundle may contain such a file.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 
 CELL_ID = "cell_id"
 ROW = "row"
-"""Column of a cell's place in what the population was embedded from."""
+"""Column with a cell's row in the store or table that was embedded."""
 
 _KIND = "napari-integrated-cell population"
-_LARGEST = 1 << 32  # bytes of a file that is read: some ten million cells
+_LARGEST = 1 << 32  # bytes of a bundle's file, enough for ten million cells
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A column of measured shape, as it is shown."""
+    """Label and unit of a column of measured shape."""
 
     label: str
     unit: str
@@ -50,7 +50,7 @@ MEASURES: dict[str, Measure] = {
     "width": Measure("Width", "µm"),
     "elongation": Measure("Elongation", ""),
 }
-"""Shape columns that :mod:`napari_integrated_cell.latent.embedding` writes, measured on the segmentations."""
+"""Shape columns that :mod:`napari_integrated_cell.latent.embedding` measures on the segmentations."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,15 +62,15 @@ class Population:
     z_ref : array of float32, (N, n_ref)
         z^r = Enc^r(x^r) (equation 1).
     z_struct : array of float32, (N, n_struct), or None
-        z^s of Enc^{r,s} (equation 7), NaN for cells without a structure channel; None where none has one.
+        z^s of Enc^{r,s} (equation 7), NaN for cells without a structure channel; None if no cell has one.
     table : pandas.DataFrame
-        A row per cell: ``cell_id``, and where known ``stage``, ``structure``, ``split`` and any others.
+        One row per cell: ``cell_id`` and, if known, ``stage``, ``structure``, ``split`` and other columns.
     name : str
-        Where the cells come from, as the user reads it.
+        Name of the cells' source, for people.
     model, weights : str
-        The name of the model that embedded them, and its :func:`~.model.fingerprint.fingerprint`.
+        Name and :func:`~.model.fingerprint.fingerprint` of the model that embedded the cells.
     source : str
-        The store or table that was embedded, where ``row`` of the table counts; empty where it is not at hand.
+        Path of the embedded store or table, to which the column ``row`` refers; empty if it is not available.
     """
 
     z_ref: Floats
@@ -86,7 +86,9 @@ class Population:
             {len(self.z_struct)} if self.z_struct is not None else set()
         )
         if len(lengths) > 1:
-            raise ValueError("A population needs a row of its table and of each embedding for every cell.")
+            raise ValueError(
+                "The table and the embeddings have different lengths: give each one row for every cell."
+            )
 
     def __len__(self) -> int:
         return len(self.z_ref)
@@ -101,20 +103,20 @@ class Population:
 
     @property
     def structures(self) -> tuple[str, ...]:
-        """The structures of which some cell has z^s, in the order of the alphabet."""
+        """Structures for which at least one cell has z^s, in alphabetical order."""
         if self.z_struct is None or "structure" not in self.table:
             return ()
         return tuple(sorted(self.table["structure"][self.has_z_struct].dropna().unique()))
 
     @property
     def has_z_struct(self) -> Mask:
-        """Which cells have a z^s, (N,)."""
+        """Whether each cell has a z^s, (N,)."""
         if self.z_struct is None:
             return np.zeros(len(self), bool)
         return np.asarray(np.isfinite(self.z_struct).all(1))
 
     def taken(self, rows: NDArray[Any] | Sequence[int]) -> Self:
-        """Some of the cells, by position or as a mask (N,)."""
+        """Return some of the cells, by index or by a mask (N,)."""
         index = np.arange(len(self))[np.asarray(rows)]
         return replace(
             self,
@@ -124,7 +126,7 @@ class Population:
         )
 
     def check_fits(self, model: IntegratedCell) -> None:
-        """Refuse a population that another model embedded.
+        """Raise an error if another model embedded the cells.
 
         Raises
         ------
@@ -144,12 +146,12 @@ class Population:
 
 
 def write_population(path: str | Path, population: Population) -> Path:
-    """Write a population as one Parquet file, whole or not at all.
+    """Write a population as one Parquet file.
 
     Raises
     ------
     OSError
-        If the file cannot be written; what was there before is kept.
+        If the file cannot be written. An existing file is unchanged.
     """
     target = Path(path)
     with atomic_write(target) as aside:
@@ -158,35 +160,35 @@ def write_population(path: str | Path, population: Population) -> Path:
 
 
 def read_population(path: str | Path) -> Population:
-    """The population that :func:`write_population` wrote.
+    """Read a population that :func:`write_population` wrote.
 
     Raises
     ------
     ValueError
-        If it is none.
+        If the file is not a population.
     OSError
-        If it cannot be read.
+        If the file cannot be read.
     """
     file = Path(path)
     if not file.is_file():
-        raise FileNotFoundError(f"There is no file {file}.")
+        raise FileNotFoundError(f"There is no file {file}: check the path.")
     return population_of_bytes(file.read_bytes(), str(file))
 
 
 def bundled_population(source: str | Path, model: IntegratedCell) -> Population | None:
-    """The cells that a model's bundle holds, if it holds any.
+    """Return the cells in a model's bundle, or None if it has none.
 
     Parameters
     ----------
     source : str or path
-        Where the model was opened from, as :func:`~.model.bundle.load_model` takes it.
+        Name or path of the model, as for :func:`~.model.bundle.load_model`.
     model : IntegratedCell
         The model.
 
     Raises
     ------
     ValueError
-        If there is no such bundle, its cells are damaged, or they are of another model.
+        If there is no such bundle, its cells are damaged, or another model embedded them.
     """
     from napari_integrated_cell.model import archive
     from napari_integrated_cell.model.catalogue import locate
@@ -202,7 +204,7 @@ def bundled_population(source: str | Path, model: IntegratedCell) -> Population 
 
 
 def population_bytes(population: Population, dtype: type[np.floating] = np.float32) -> bytes:
-    """The Parquet file of a population; ``dtype`` float16 halves it, and costs the fourth digit."""
+    """Return the Parquet file of a population. ``dtype`` float16 halves it and keeps three digits."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -218,7 +220,7 @@ def population_bytes(population: Population, dtype: type[np.floating] = np.float
 
 
 def population_of_bytes(content: bytes, where: str) -> Population:
-    """The population of a file's content; ``where`` names it in errors."""
+    """Return the population in a file's content. Errors call the file ``where``."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -230,7 +232,7 @@ def population_of_bytes(content: bytes, where: str) -> Population:
     if not isinstance(about, dict) or about.get("kind") != _KIND:
         raise ValueError(f"{where} holds no embedded cells: make such a file with `napari-ic embed`.")
     if about.get("format_version") != 1:
-        raise ValueError(f"{where} is of a newer version: update napari-integrated-cell.")
+        raise ValueError(f"{where} has a newer format: update napari-integrated-cell.")
     z_ref = _matrix(table, "z_ref", where)
     if not len(z_ref) or not np.isfinite(z_ref).all() or CELL_ID not in table.column_names:
         raise ValueError(f"{where} is of no use: it needs cells, each with a cell_id and a finite z_ref.")
@@ -248,7 +250,7 @@ def _lists(values: NDArray[np.floating], there: Mask | None = None) -> pa.Array:
 
 
 def _matrix(table: pa.Table, name: str, where: str) -> Floats:
-    """A column of lists as (N, d) float32; rows of NaN for those that are null."""
+    """Return a column of lists as (N, d) float32, with rows of NaN for null."""
     import pyarrow as pa
 
     if name not in table.column_names or not pa.types.is_fixed_size_list(table.schema.field(name).type):
@@ -258,7 +260,7 @@ def _matrix(table: pa.Table, name: str, where: str) -> Floats:
         raise ValueError(f"{where} is of no use: its column {name} holds no floating-point numbers.")
     column = table[name].combine_chunks()
     found = np.full((len(column), kind.list_size), np.nan, np.float32)
-    # Flattened, the column skips its nulls.
+    # `flatten` skips nulls.
     present = column.is_valid().to_numpy(zero_copy_only=False)
     found[present] = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, kind.list_size)
     return found

@@ -1,4 +1,4 @@
-"""A position in a model's latent spaces, with a name; as JSON for the clipboard and as a table for the disk."""
+"""A named position in a model's latent spaces, as JSON for the clipboard and as a table."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ if TYPE_CHECKING:
 _KIND = "napari-integrated-cell position"
 
 WEIGHTS = "model_weights"
-"""A table's column of whose positions its rows are."""
+"""Column of a position table with the fingerprint of the model."""
 
 
 @dataclass(frozen=True, eq=False)
 class Position:
-    """Where a cell is: its shape, and each structure's remaining variation.
+    """A cell in the latent spaces: its shape z^r, and the remaining variation z^s of each structure.
 
     Attributes
     ----------
     z_ref : array of float32, (n_ref,)
-        Cell and nuclear shape.
+        z^r, the cell and nuclear shape.
     z_struct : mapping of str to array of float32, (n_struct,)
-        By structure; one that is left out is at the prior's mode, zeros, as Algorithm 3 has it.
+        z^s by structure. A structure that is left out is at the prior's mode, zeros, as in Algorithm 3.
     name : str
-        What the user calls it.
+        The user's name for it.
     weights : str
-        The :func:`~.model.fingerprint.fingerprint` of the model whose latent spaces these are, where a position left
-        the program with it: among the weights of another fit the same numbers are another cell.
+        :func:`~.model.fingerprint.fingerprint` of the model, if the position comes from a file or the clipboard. With
+        other weights the same numbers are another cell. Empty if unknown.
     """
 
     z_ref: Floats
@@ -58,7 +58,7 @@ class Position:
         )
 
     def __eq__(self, other: object) -> bool:
-        """Whether two positions are one place, whatever they are called."""
+        """Return whether two positions have the same latent codes. Names do not count."""
         if not isinstance(other, Position):
             return NotImplemented
         return (
@@ -70,16 +70,16 @@ class Position:
     __hash__ = None  # type: ignore[assignment]
 
     def z_struct_of(self, structure: str, n_struct: int) -> Floats:
-        """z^s of a structure, (n_struct,): zeros where it is at its mode."""
+        """Return z^s (n_struct,) of a structure; zeros if it is at its mode."""
         found = self.z_struct.get(structure)
         return np.zeros(n_struct, np.float32) if found is None else found
 
     def with_z_struct(self, structure: str, z_struct: Floats) -> Self:
-        """The position with another z^s of one structure."""
+        """Return the position with another z^s (n_struct,) of one structure."""
         return replace(self, z_struct={**self.z_struct, structure: z_struct})
 
     def to_json(self) -> str:
-        """The position as one JSON object, as :meth:`from_json` takes it."""
+        """Return the position as a JSON object, for :meth:`from_json`."""
         return json.dumps(
             {
                 "kind": _KIND,
@@ -92,12 +92,12 @@ class Position:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """The position that :meth:`to_json` wrote.
+        """Return the position from the text that :meth:`to_json` wrote.
 
         Raises
         ------
         ValueError
-            If it is none.
+            If the text is not a position.
         """
         try:
             found = json.loads(text)
@@ -106,15 +106,17 @@ class Position:
             words = (str(found.get(key, "")) for key in ("name", "weights"))
             return cls(found["z_ref"], found.get("z_struct", {}), *words)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"This is not a latent position as this program copies it ({error}).") from None
+            raise ValueError(
+                f"This is not a latent position ({error}): copy one from the latent explorer."
+            ) from None
 
     def check_fits(self, model: IntegratedCell) -> None:
-        """Refuse a position of another model.
+        """Raise an error if the position belongs to another model.
 
         Raises
         ------
         ValueError
-            If a length, a structure or, where the position has them, the weights are not the model's.
+            If a length, a structure or, if they are known, the weights are not the model's.
         """
         from napari_integrated_cell.model.fingerprint import fingerprint
 
@@ -128,7 +130,7 @@ class Position:
         elif lengths:
             what = f"its z^s has {lengths.pop()} of {config.n_struct} dimensions"
         elif self.weights and self.weights != fingerprint(model):
-            what = f"{model.name!r} as it is open has other weights than the one it comes from"
+            what = f"{model.name!r} has other weights than the model it comes from"
         else:
             return
         raise ValueError(f"The position belongs to another model: {what}.")
@@ -137,22 +139,29 @@ class Position:
 def decode(
     model: IntegratedCell, position: Position, channels: Iterable[str], *, cancel: CancelToken | None = None
 ) -> dict[str, Floats]:
-    """The cell at a position: x̂^r = Dec^r(z^r) (equation 2), and x̂^s of Dec^{r,s}(z^r, y, z^s) (equation 12).
+    """Decode the cell at a position: x̂^r = Dec^r(z^r) (equation 2), x̂^s of Dec^{r,s}(z^r, y, z^s) (equation 12).
 
     Parameters
     ----------
     model : IntegratedCell
     position : Position
-        In its latent spaces.
+        A position in the model's latent spaces.
     channels : iterable of str
-        Reference channels and structures of the model's. Nothing else is computed.
+        Names of reference channels and structures. Nothing else is computed.
     cancel : CancelToken, optional
-        Looked at between batches.
+        Checked between batches.
 
     Returns
     -------
     dict of str to array (Z, Y, X)
-        In the order asked for.
+        Volumes in the model's box, in the order of ``channels``.
+
+    Raises
+    ------
+    ValueError
+        If a latent code has the wrong length, or the model has no such channel.
+    Cancelled
+        If ``cancel`` was set.
     """
     wanted = list(dict.fromkeys(channels))
     z_ref = position.z_ref[None]
@@ -161,7 +170,7 @@ def decode(
     if any(name in references for name in wanted):
         found.update(zip(references, model.decode_reference(z_ref, cancel=cancel)[0], strict=True))
     structures = [name for name in wanted if name not in references]
-    # Structures at their mode share a batch, each of the others has a z^s of its own.
+    # Structures at their mode share one call. Each other structure has its own z^s.
     at_mode = [name for name in structures if name not in position.z_struct]
     groups = [(at_mode, None), *(([n], position.z_struct[n][None]) for n in structures if n not in at_mode)]
     for names, z_struct in groups:
@@ -172,24 +181,26 @@ def decode(
 
 
 def write_positions(path: str | Path, positions: Sequence[Position]) -> Path:
-    """Write positions as a table, a row each.
+    """Write positions as a table with one row each.
 
-    Its columns are ``name``, ``model_weights``, ``z_ref_0``... and ``STRUCTURE:z_struct_0``...
+    The columns are ``name``, ``model_weights``, ``z_ref_0``... and ``STRUCTURE:z_struct_0``...
 
     Raises
     ------
     ValueError
-        If there are none, or they are of several models.
+        If there are none, or they belong to several models.
     OSError
-        If the file cannot be written; what was there before is kept.
+        If the file cannot be written. An existing file is unchanged.
     """
     if not positions:
-        raise ValueError("There is no position to save.")
+        raise ValueError("There is no position to save: give at least one.")
     n_ref = len(positions[0].z_ref)
     names = sorted({name for position in positions for name in position.z_struct})
     sizes = {len(z) for position in positions for z in position.z_struct.values()}
     if any(len(position.z_ref) != n_ref for position in positions) or len(sizes) > 1:
-        raise ValueError("The positions are of several models: save each model's in a table of its own.")
+        raise ValueError(
+            "The positions belong to several models: save the positions of each in a separate table."
+        )
     n_struct = sizes.pop() if sizes else 0
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
@@ -209,14 +220,14 @@ def write_positions(path: str | Path, positions: Sequence[Position]) -> Path:
 
 
 def read_positions(path: str | Path) -> list[Position]:
-    """The positions of a table that :func:`write_positions` wrote, or one with columns of those names.
+    """Read positions from a table that :func:`write_positions` wrote, or from one with the same columns.
 
     Raises
     ------
     ValueError
-        If it is no such table; the message names the row.
+        If the file is not such a table. The message names the row.
     OSError
-        If it cannot be read.
+        If the file cannot be read.
     """
     with Path(path).open(newline="", encoding="utf-8-sig") as file:
         rows = csv.DictReader(file)
@@ -225,7 +236,7 @@ def read_positions(path: str | Path) -> list[Position]:
         names = dict.fromkeys(c.rpartition(":z_struct_")[0] for c in columns if ":z_struct_" in c)
         struct = {name: _columns(columns, f"{name}:z_struct_") for name in names}
         if not ref:
-            raise ValueError(f"{path} is no table of positions: it has no columns z_ref_0, z_ref_1, ...")
+            raise ValueError(f"{path} is not a table of positions: it has no columns z_ref_0, z_ref_1, ...")
         positions = []
         for number, row in enumerate(rows, 2):
             try:
@@ -233,12 +244,12 @@ def read_positions(path: str | Path) -> list[Position]:
                 z_ref, words = [float(row[c]) for c in ref], (row.get(c) or "" for c in ("name", WEIGHTS))
                 positions.append(Position(z_ref, z_struct, *words))  # type: ignore[arg-type]
             except (ValueError, TypeError) as error:
-                raise ValueError(f"Row {number} of {path} is no position ({error}).") from None
+                raise ValueError(f"Row {number} of {path} is not a position ({error}): correct it.") from None
     return positions
 
 
 def _columns(columns: Sequence[str], start: str) -> list[str]:
-    """The columns start0, start1, ..., as far as there are any."""
+    """Return the columns start0, start1, ... without gaps."""
     found = set(columns)
     names: list[str] = []
     while f"{start}{len(names)}" in found:
@@ -249,7 +260,7 @@ def _columns(columns: Sequence[str], start: str) -> list[str]:
 def _vector(values: Any, what: str) -> Floats:
     vector = np.array(values, np.float32)
     if vector.ndim != 1 or not len(vector):
-        raise ValueError(f"{what} has shape {vector.shape}: give one number a dimension")
+        raise ValueError(f"{what} has shape {vector.shape}: give one number per dimension")
     if not np.isfinite(vector).all():
         raise ValueError(f"{what} holds NaN or infinite values")
     vector.setflags(write=False)

@@ -1,4 +1,4 @@
-"""From latent positions to a plane that can be drawn: principal axes, or UMAP where it is installed."""
+"""Project latent positions onto a plane: two principal axes, or UMAP if it is installed."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 SHAPE = "z_ref"
-"""The space of z^r; a structure's name means the space of its z^s."""
+"""Name of the space of z^r. A structure's name is the name of the space of its z^s."""
 
-_FITTED = 20_000  # points that a UMAP is fitted to; the others take their places in it
+_FITTED = 20_000  # largest number of points that UMAP is fitted to; the others are transformed
 _PART = 2_000
 _NEIGHBOURS = 5
 WHAT = "laying out by UMAP"
@@ -35,15 +35,15 @@ class Projection:
     Attributes
     ----------
     space : str
-        :data:`SHAPE`, or the structure whose z^s it shows.
+        :data:`SHAPE`, or the structure whose z^s is shown.
     cells : array of int, (n,)
-        Which cells of the population are shown: those that have a position in that space.
+        Indices of the cells with a position in that space.
     points : array of float32, (n, 2)
-        Where they are.
+        Their coordinates in the plane.
     titles : tuple of str
-        Of the plane's two axes.
+        Titles of the plane's two axes.
     place : callable
-        Where in the plane a position (d,) of that space lies.
+        Function from a position (d,) of that space to its coordinates (2,) in the plane.
     """
 
     space: str
@@ -54,7 +54,7 @@ class Projection:
 
 
 def positions_in(population: Population, space: str) -> tuple[Indices, Floats]:
-    """The cells of a population that have a position in a space, and these positions (n, d)."""
+    """Return the cells of a population that have a position in a space, and these positions (n, d)."""
     if space == SHAPE:
         return np.arange(len(population)), population.z_ref
     if population.z_struct is None or "structure" not in population.table:
@@ -64,25 +64,27 @@ def positions_in(population: Population, space: str) -> tuple[Indices, Floats]:
 
 
 def axes_in(space: str, latent: LatentStatistics | None, z: Floats) -> LatentAxes:
-    """The principal axes of a space: those of the model's training cells, or of ``z`` (n, d) where it has none.
+    """Return the principal axes of a space: of the model's training cells, or else of ``z`` (n, d).
 
     Raises
     ------
     ValueError
-        If neither is known: there are no statistics and fewer than two cells.
+        If the model has no statistics and there are fewer than two cells.
     """
     known = latent and (latent.z_ref if space == SHAPE else latent.z_struct.get(space))
     if known:
         return principal_axes(known)
     if len(z) < 2:
-        raise ValueError("There are too few cells for principal axes, and the model has none of its own.")
+        raise ValueError(
+            "The model has no principal axes, and two cells are needed to compute them: add cells."
+        )
     return principal_axes(
         LatentDistribution.of_moments(len(z), z.mean(0, dtype=np.float64), np.cov(z.T.astype(np.float64)))
     )
 
 
 def on_axes(space: str, axes: LatentAxes, chosen: tuple[int, int], cells: Indices, z: Floats) -> Projection:
-    """Positions ``z`` (n, d) of cells along two of the axes."""
+    """Project positions ``z`` (n, d) of cells onto two of the axes."""
     two = list(chosen)
     directions = (axes.directions[two] / axes.lengths[two, None]).astype(np.float32)
     centre = axes.centre.astype(np.float32) @ directions.T
@@ -95,13 +97,13 @@ def on_axes(space: str, axes: LatentAxes, chosen: tuple[int, int], cells: Indice
 
 
 def axis_title(axes: LatentAxes, index: int) -> str:
-    """An axis's name, its share of the variance, and its unit."""
+    """Return an axis's name, its share of the variance, and its unit."""
     share = "" if axes.shares is None else f" · {axes.shares[index]:.0%}"
     return f"{axes.names[index]}{share}" + (f" ({axes.unit})" if axes.unit else "")
 
 
 def has_umap() -> bool:
-    """Whether UMAP is installed."""
+    """Return whether UMAP is installed."""
     return find_spec("umap") is not None
 
 
@@ -113,10 +115,10 @@ def by_umap(
     cancel: CancelToken | None = None,
     progress: Progress | None = None,
 ) -> Projection:
-    """Positions ``z`` (n, d) of cells in a plane by UMAP, the same every time. Slow.
+    """Project positions ``z`` (n, d) of cells by UMAP. Slow, and always with the same result.
 
-    Any other position lies where its nearest cells do, by their distances: a UMAP knows no place of its own
-    for it without being asked for seconds.
+    ``place`` puts any other position at the mean of its nearest cells, weighted by distance, because UMAP's own
+    transformation takes seconds.
 
     Raises
     ------
@@ -125,14 +127,16 @@ def by_umap(
     ValueError
         If there are too few cells.
     Cancelled
-        When ``cancel`` is set between its parts; the fit itself cannot be stopped.
+        If ``cancel`` was set. It is checked between parts; the fit itself cannot be stopped.
     """
     if not has_umap():
         raise ImportError(
             "UMAP is not installed: pip install 'napari-integrated-cell[umap]', and restart napari."
         )
     if len(z) < 2 * _NEIGHBOURS:
-        raise ValueError(f"UMAP needs {2 * _NEIGHBOURS} cells or more; this space has {len(z)}.")
+        raise ValueError(
+            f"UMAP needs at least {2 * _NEIGHBOURS} cells, but this space has {len(z)}: add cells."
+        )
     import umap
 
     if progress is not None:
