@@ -1,4 +1,4 @@
-"""The scores of the model card, against cases whose answer is known."""
+"""The scores of the model card, on cases with a known answer."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def ball(centre, radius, shape=(30, 70, 90)):
 CELL = Cell({}, ball((9, 14, 18), 7.5), ball((9, 14, 19), 3.5), VOXEL, name="ball")
 
 
-class Says:
-    """Stands in for a model whose every prediction is one given function of the box's distance maps."""
+class ConstantModel:
+    """A stand-in for a model that predicts the same volume for every structure."""
 
     config = CONFIG
     name = "fake"
@@ -70,7 +70,7 @@ def test_signed_distance_of_a_ball_is_the_distance_to_its_surface():
     assert np.abs(distance - exact).max() < 0.75  # one voxel's diagonal
 
 
-def test_a_map_is_read_at_the_box_voxels_own_places():
+def test_a_map_is_interpolated_at_the_positions_of_the_box_voxels():
     pose = pose_of(CELL, Box((16, 24, 32), 1.0))
     to_membrane = at_box_voxels(signed_distance(CELL.cell_mask, VOXEL), VOXEL, CELL.offset, pose)
     # The nucleus's centre is the box's; the cell's lies 1 µm from it, so that its depth there is 6.5 µm.
@@ -88,7 +88,7 @@ def test_a_map_is_read_at_the_box_voxels_own_places():
     ],
 )
 def test_shares_of_intensity_by_compartment(where, fibrillarin, lamin, tom20):
-    model = Says(where(*distances()).astype(np.float32))
+    model = ConstantModel(where(*distances()).astype(np.float32))
     score = score_real_cell(CELL, np.zeros(CELL.shape, bool), model)
     for key, wanted in (
         ("fibrillarin_in_nucleus", fibrillarin),
@@ -100,16 +100,16 @@ def test_shares_of_intensity_by_compartment(where, fibrillarin, lamin, tom20):
     assert all(share == pytest.approx(1, abs=0.01) for share in score["inside_cell"].values())
 
 
-def test_light_outside_the_cell_is_found():
+def test_intensity_outside_the_cell_lowers_the_share_inside():
     to_membrane, _ = distances()
-    model = Says((to_membrane > 1).astype(np.float32))
+    model = ConstantModel((to_membrane > 1).astype(np.float32))
     score = score_real_cell(CELL, np.zeros(CELL.shape, bool), model)
     assert max(score["inside_cell_unmasked"].values()) < 0.05
 
 
-def test_the_cytoplasms_own_correlation_is_matched_by_a_cytoplasm():
+def test_a_model_that_predicts_the_cytoplasm_scores_like_a_uniform_cytoplasm():
     to_membrane, to_nucleus = distances()
-    model = Says(((to_membrane <= 0) & (to_nucleus > 0)).astype(np.float32))
+    model = ConstantModel(((to_membrane <= 0) & (to_nucleus > 0)).astype(np.float32))
     mitochondria = CELL.cell_mask & ~CELL.nucleus_mask
     score = score_real_cell(CELL, mitochondria, model)
     assert score["tom20_pearson"] == pytest.approx(score["cytoplasm_pearson"], abs=1e-6)

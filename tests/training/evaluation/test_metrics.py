@@ -1,4 +1,4 @@
-"""Each metric of the evaluation report, against a case with a known answer."""
+"""Each measure of the evaluation report, on cases with a known answer."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from napari_ic_train.evaluation.metrics.images import binary_cross_entropy, ssim
 from napari_ic_train.evaluation.metrics.inception import divergences, inception_score
 from napari_ic_train.evaluation.metrics.manifold import expected_coverage, manifold
 from napari_ic_train.evaluation.metrics.normality import energy_test, mardia, marginal_normality
-from napari_ic_train.evaluation.metrics.probe import linear_probe, most_explained, read_off
 from napari_ic_train.evaluation.metrics.ranks import interval_coverage, rank_in_draws, uniformity
+from napari_ic_train.evaluation.metrics.ridge import largest_r_squared, r_squared, ridge_predictions
 
 RANDOM = np.random.default_rng
 
@@ -25,20 +25,20 @@ RANDOM = np.random.default_rng
 def test_inception_score_of_a_perfect_and_of_a_collapsed_generator():
     assert inception_score(np.eye(11)[np.arange(110) % 11]) == pytest.approx(11)
     assert inception_score(np.eye(11)[np.zeros(50, int)]) == pytest.approx(1), "one structure only"
-    assert inception_score(np.full((50, 11), 1 / 11)) == pytest.approx(1), "structures nobody can tell"
-    # Sure of labels of shares 3/4 and 1/4: exp of their entropy.
+    assert inception_score(np.full((50, 11), 1 / 11)) == pytest.approx(1), "structures that look the same"
+    # Certain labels with shares 3/4 and 1/4: the exponential of their entropy.
     p = np.eye(2)[[0, 0, 0, 1]]
     assert np.log(inception_score(p)) == pytest.approx(0.75 * np.log(4 / 3) + 0.25 * np.log(4))
     np.testing.assert_allclose(np.exp(divergences(p)), [4 / 3] * 3 + [4])
 
 
-def test_weighted_cells_score_as_so_many_cells():
+def test_a_weight_counts_like_repeated_cells():
     p = np.array([[0.9, 0.1], [0.2, 0.8]])
     assert inception_score(p, np.array([3, 1])) == pytest.approx(inception_score(p[[0, 0, 0, 1]]))
     np.testing.assert_allclose(divergences(p, np.array([3, 1])), divergences(p[[0, 0, 0, 1]])[2:])
 
 
-def test_inception_score_refuses_what_are_no_probabilities():
+def test_inception_score_refuses_values_that_are_not_probabilities():
     with pytest.raises(ValueError, match="sum 1"):
         inception_score(np.ones((3, 2)))
 
@@ -49,15 +49,15 @@ def test_confusion_matrix_and_macro_recall_by_hand():
     assert macro_recall(matrix) == pytest.approx((3 / 4 + 1 / 2 + 1) / 3), "no cell has the fourth label"
 
 
-def test_calibration_of_an_honest_and_of_a_boastful_classifier():
+def test_calibration_of_a_calibrated_and_of_an_overconfident_classifier():
     random = RANDOM(0)
     sure = random.uniform(0.5, 1, 40_000)
     p = np.stack([sure, 1 - sure], 1)
-    honest = calibration(p, (random.random(len(p)) > sure).astype(int))
-    assert honest.error < 0.01
-    assert honest.counts.sum() == len(p)
-    boastful = calibration(p, np.arange(len(p)) % 2)
-    assert boastful.error == pytest.approx(0.25, abs=0.01), "right half of the time, at a mean of 3/4"
+    calibrated = calibration(p, (random.random(len(p)) > sure).astype(int))
+    assert calibrated.error < 0.01
+    assert calibrated.counts.sum() == len(p)
+    overconfident = calibration(p, np.arange(len(p)) % 2)
+    assert overconfident.error == pytest.approx(0.25, abs=0.01), "accuracy 1/2 at a mean confidence of 3/4"
     by_hand = calibration(np.array([[0.95, 0.05], [0.91, 0.09], [0.4, 0.6]]), np.array([0, 1, 1]))
     assert by_hand.error == pytest.approx((2 * abs(0.5 - 0.93) + 0.4) / 3)
 
@@ -75,7 +75,7 @@ def test_bootstrap_interval_has_the_width_of_the_mean_s_error():
         bootstrap(np.array([]))
 
 
-def test_bootstrap_intervals_hold_the_truth_as_often_as_they_say():
+def test_95_percent_of_bootstrap_intervals_contain_the_true_value():
     random = RANDOM(2)
     found = [bootstrap(random.normal(size=60), n=200, seed=i) for i in range(200)]
     assert np.mean([i.low <= 0 <= i.high for i in found]) == pytest.approx(0.95, abs=0.05)
@@ -140,7 +140,7 @@ def test_a_collapsed_generator_is_precise_but_covers_nothing():
     assert collapsed.coverage < 0.3
 
 
-def test_manifold_by_hand_and_its_need_of_neighbours():
+def test_manifold_by_hand_and_with_too_few_neighbours():
     observed = np.array([[0.0], [1], [2], [10]])
     found = manifold(observed, np.array([[0.5], [2.5], [30]]), k=1)
     # Balls of observed cells reach 1, 1, 1, 8; those of generated ones 2, 2, 27.5.
@@ -169,7 +169,7 @@ def test_normal_codes_pass_and_others_do_not():
     assert mardia(random.standard_t(3, size=(500, 5))).p_kurtosis < 1e-6
 
 
-def test_normality_tests_reject_as_often_as_they_say():
+def test_normality_tests_reject_normal_codes_at_their_level():
     random = RANDOM(11)
     samples = [random.normal(size=(120, 6)) for _ in range(200)]
     for p in ([mardia(s).p_skewness for s in samples], [mardia(s).p_kurtosis for s in samples]):
@@ -207,7 +207,7 @@ def test_rank_by_hand():
     assert 0 <= ranks[1] <= 0.25
 
 
-def test_probe_reads_what_is_there_and_nothing_else():
+def test_ridge_regression_predicts_linear_targets_and_no_others():
     random = RANDOM(13)
     codes = random.normal(size=(300, 6))
     targets = np.stack(
@@ -219,25 +219,25 @@ def test_probe_reads_what_is_there_and_nothing_else():
         ],
         1,
     )
-    straight, half, nothing, constant = linear_probe(codes, targets)
+    straight, half, nothing, constant = r_squared(targets, ridge_predictions(codes, targets))
     assert straight > 0.999
     assert half == pytest.approx(0.5, abs=0.12)
     assert nothing < 0.05
     assert np.isnan(constant)
 
 
-def test_the_most_explained_direction_is_found_wherever_it_lies():
-    """One of four directions goes along with the codes, three do not; no dimension by itself shows it."""
+def test_the_best_predicted_direction_is_found_in_any_rotation():
+    """One of four directions depends on the codes; no single dimension shows it."""
     rng = np.random.default_rng(0)
     codes, noise = rng.normal(size=(400, 3)), rng.normal(size=(400, 4))
     hidden = noise * [0.5, 1, 2, 3]
     hidden[:, 0] += codes[:, 1]  # R² 0.8
     turned = hidden @ np.linalg.qr(rng.normal(size=(4, 4)))[0]
-    found = most_explained(turned, read_off(codes, turned))
-    assert found == pytest.approx(0.8, abs=0.05)
-    assert linear_probe(codes, turned).max() < 0.6
-    assert most_explained(noise, read_off(codes, noise)) < 0.05
-    assert np.isnan(most_explained(np.repeat(codes[:, :1], 2, 1), np.zeros((400, 2))))
+    predicted = ridge_predictions(codes, turned)
+    assert largest_r_squared(turned, predicted) == pytest.approx(0.8, abs=0.05)
+    assert r_squared(turned, predicted).max() < 0.6
+    assert largest_r_squared(noise, ridge_predictions(codes, noise)) < 0.05
+    assert np.isnan(largest_r_squared(np.repeat(codes[:, :1], 2, 1), np.zeros((400, 2))))
 
 
 def test_images_against_themselves_and_against_nothing():

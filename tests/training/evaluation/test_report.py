@@ -1,4 +1,4 @@
-"""The evaluation report: every experiment of the paper on a toy bundle, kept, read back, and shown on one page."""
+"""The evaluation report: every experiment on toy bundles, stored findings, and the page."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from napari_ic_train.evaluation import experiments
 from napari_ic_train.evaluation.card_scores import report_in_card
 from napari_ic_train.evaluation.evaluated import Settings
 from napari_ic_train.evaluation.experiment import Experiment, Figure, Findings, Interval, Table
-from napari_ic_train.evaluation.experiments import BEYOND, EXPERIMENTS, PAPER
-from napari_ic_train.evaluation.kept import read_findings, write_findings
-from napari_ic_train.evaluation.passes import equal_numbers
+from napari_ic_train.evaluation.experiments import ADDITIONAL, EXPERIMENTS, PAPER
+from napari_ic_train.evaluation.model_outputs import balanced_sample
 from napari_ic_train.evaluation.report import evaluate
+from napari_ic_train.evaluation.stored_findings import read_findings, write_findings
 from napari_integrated_cell.model.bundle import load_model, read_model_card, save_bundle
 from napari_integrated_cell.model.integrated_cell import IntegratedCell
 from napari_integrated_cell.model.runtime import Cancelled, CancelToken
@@ -48,7 +48,7 @@ def bundle(path, seed=0):
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """A toy store, a run on it, and two bundles that have learnt nothing."""
+    """Return a folder with a toy store, a run on it, and two untrained bundles."""
     folder = tmp_path_factory.mktemp("evaluation")
     toy_run(toy_store(folder / "store"), folder / "run")
     for seed, name in enumerate(("one", "other")):
@@ -58,25 +58,25 @@ def world(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def paper(world):
-    """The paper's experiments on the first bundle."""
+    """Run the paper's experiments on the first bundle."""
     return evaluate([world / "one"], CellStore(world / "store"), world / "report", experiments=PAPER,
                     settings=Settings(draws=3, device="cpu"))  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def beyond(world):
-    """The experiments past the paper on both bundles."""
+def additional(world):
+    """Run the additional experiments on both bundles."""
     bundles = [world / "one", world / "other"]
-    return evaluate(bundles, CellStore(world / "store"), world / "beyond", experiments=BEYOND,
+    return evaluate(bundles, CellStore(world / "store"), world / "additional", experiments=ADDITIONAL,
                     settings=Settings(draws=3, device="cpu"))  # fmt: skip
 
 
-class Told:
-    """An experiment that counts how often it is done."""
+class Counting:
+    """An experiment that counts how often it runs."""
 
-    title, section = "What was told", "3.4.1"
+    title, section = "A table and a picture", "3.4.1"
 
-    def __init__(self, name="told", value=0.5, missing=None):
+    def __init__(self, name="counting", value=0.5, missing=None):
         self.name, self.value, self.missing, self.times = name, value, missing, 0
 
     def needs(self, context):
@@ -94,7 +94,7 @@ class Told:
 
 
 class Page(HTMLParser):
-    """What is on a page: ids, links, open tags."""
+    """The ids, links, text and open tags of a page."""
 
     EMPTY = ("meta", "img", "br", "use", "path", "rect")
 
@@ -128,30 +128,30 @@ def page_of(folder):
     return Page((folder / "index.html").read_text(encoding="utf-8"))
 
 
-def test_every_experiment_keeps_the_contract_and_has_a_name_of_its_own():
+def test_every_experiment_follows_the_protocol_and_has_a_unique_name():
     assert all(isinstance(experiment, Experiment) for experiment in EXPERIMENTS)
     names = [experiment.name for experiment in EXPERIMENTS]
     assert len(set(names)) == len(names)
     assert all(re.fullmatch(r"[a-z0-9-]+", name) for name in names)
 
 
-def test_findings_come_back_as_they_were(tmp_path):
-    findings = Told().run(None)
-    write_findings(tmp_path / "told", findings, {"fingerprint": "mark"})
-    back = read_findings(tmp_path / "told", "mark")
+def test_findings_are_read_as_they_were_written(tmp_path):
+    findings = Counting().run(None)
+    write_findings(tmp_path / "counting", findings, {"fingerprint": "mark"})
+    back = read_findings(tmp_path / "counting", "mark")
     assert back.headline["merit"] == Interval(0.5, 0.25, 0.75)
     assert isnan(back.headline["nothing"])
     assert back.figures == findings.figures
     assert back.tables[0].rows == [["<b>", 2], ["a", None], ["c", None]]
-    assert (tmp_path / "told" / "words-numbers.csv").read_text().splitlines()[:2] == ["word,number", "<b>,2"]
-    assert (tmp_path / "told" / "drawn.svg").read_bytes() == SVG
-    assert (tmp_path / "told" / "drawn-2.svg").exists()
+    assert (tmp_path / "counting" / "words-numbers.csv").read_text().splitlines()[:2] == ["word,number", "<b>,2"]
+    assert (tmp_path / "counting" / "drawn.svg").read_bytes() == SVG
+    assert (tmp_path / "counting" / "drawn-2.svg").exists()
 
 
 @pytest.mark.parametrize("damage", ["fingerprint", "half", "picture"])
-def test_findings_of_something_else_or_damaged_ones_are_not_taken(tmp_path, damage):
-    folder = tmp_path / "told"
-    write_findings(folder, Told().run(None), {"fingerprint": "mark"})
+def test_damaged_findings_and_findings_with_another_fingerprint_are_not_read(tmp_path, damage):
+    folder = tmp_path / "counting"
+    write_findings(folder, Counting().run(None), {"fingerprint": "mark"})
     file = folder / "findings.json"
     if damage == "half":
         file.write_text(file.read_text()[:100])
@@ -160,25 +160,27 @@ def test_findings_of_something_else_or_damaged_ones_are_not_taken(tmp_path, dama
     assert read_findings(folder, "another" if damage == "fingerprint" else "mark") is None
 
 
-def test_a_report_is_read_back_until_something_changes(world, tmp_path):
-    told, store = Told(), CellStore(world / "store")
+def test_findings_are_reused_until_something_changes(world, tmp_path, monkeypatch):
+    counting, store = Counting(), CellStore(world / "store")
 
     def again(bundle="one", **settings):
-        evaluate([world / bundle], store, tmp_path, Settings(device="cpu", **settings), experiments=[told])
-        return told.times
+        evaluate([world / bundle], store, tmp_path, Settings(device="cpu", **settings), experiments=[counting])
+        return counting.times
 
     assert (again(), again()) == (1, 1)
     assert again(draws=7) == 2
     assert again(cells=6) == 3
     assert again(bundle="other") == 4
-    (tmp_path / "one" / "told" / "findings.json").write_text("{}")
+    (tmp_path / "one" / "counting" / "findings.json").write_text("{}")
     assert again(cells=6) == 5
+    monkeypatch.setattr("napari_ic_train.evaluation.report.__version__", "another")
+    assert (again(cells=6), again(cells=6)) == (6, 6)
 
 
-def test_a_stopped_report_keeps_what_was_done(world, tmp_path):
-    store, first, token = CellStore(world / "store"), Told("first"), CancelToken()
+def test_a_stopped_report_keeps_finished_experiments(world, tmp_path):
+    store, first, token = CellStore(world / "store"), Counting("first"), CancelToken()
 
-    class Stopped(Told):
+    class Stopped(Counting):
         def run(self, context):
             token.cancel()
             context.cancel.raise_if_cancelled()
@@ -186,13 +188,13 @@ def test_a_stopped_report_keeps_what_was_done(world, tmp_path):
     with pytest.raises(Cancelled):
         evaluate([world / "one"], store, tmp_path, experiments=[first, Stopped("second")], cancel=token)
     assert "first" in page_of(tmp_path).ids
-    second = Told("second")
+    second = Counting("second")
     evaluate([world / "one"], store, tmp_path, experiments=[first, second])
     assert (first.times, second.times) == (1, 1)
 
 
-def test_what_was_found_before_is_shown_though_it_is_not_asked_for_again(world, tmp_path):
-    store, first, second = CellStore(world / "store"), Told("first"), Told("second")
+def test_the_report_shows_stored_findings_of_experiments_that_are_left_out(world, tmp_path):
+    store, first, second = CellStore(world / "store"), Counting("first"), Counting("second")
     for only in (["first"], ["second"]):
         evaluate([world / "one"], store, tmp_path, Settings(only=only), experiments=[first, second])
         assert (second.times, "second" in page_of(tmp_path).ids) == ((0, False), (1, True))[
@@ -201,22 +203,22 @@ def test_what_was_found_before_is_shown_though_it_is_not_asked_for_again(world, 
     assert (first.times, "first" in page_of(tmp_path).ids) == (1, True)
 
 
-def test_the_page_is_whole_its_words_escaped_and_every_picture_its_own(world, tmp_path):
+def test_the_page_is_valid_and_escaped_and_its_ids_are_unique(world, tmp_path):
     evaluate([world / "one", world / "other"], CellStore(world / "store"), tmp_path,
-             experiments=[Told(), Told("absent", missing="There is no moon.")])  # fmt: skip
+             experiments=[Counting(), Counting("absent", missing="There is no moon.")])  # fmt: skip
     page = page_of(tmp_path)
     assert page.open == []
     assert len(set(page.ids)) == len(page.ids)
     assert all(link[1:] in page.ids for link in page.links if link.startswith("#"))
     assert all(link.startswith(("#", "data:")) for link in page.links), "nothing is fetched from elsewhere"
     words = " ".join(page.words)
-    assert "<b>" in words, "a word of a table is not taken for markup"
-    assert "Not done: There is no moon." in words
+    assert "<b>" in words, "text of a table is escaped"
+    assert "Not run: There is no moon." in words
     assert "simulated" in words
     assert "mean of bundles" in words
     lines = (tmp_path / "headline.csv").read_text().splitlines()
     assert lines[0] == "figure,experiment,one,one low,one high,other,other low,other high"
-    assert lines[1] == "merit,told,0.5,0.25,0.75,0.5,0.25,0.75"
+    assert lines[1] == "merit,counting,0.5,0.25,0.75,0.5,0.25,0.75"
 
 
 @pytest.mark.slow
@@ -238,12 +240,12 @@ def test_each_of_the_papers_experiments_finds_something(paper, world, experiment
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("experiment", BEYOND, ids=lambda e: e.name)
-def test_each_experiment_past_the_paper_finds_something(beyond, experiment):
-    for bundle in beyond:
+@pytest.mark.parametrize("experiment", ADDITIONAL, ids=lambda e: e.name)
+def test_each_additional_experiment_finds_something(additional, experiment):
+    for bundle in additional:
         (section,) = [s for s in bundle.sections if s.experiment is experiment]
         if experiment.name == "simulated-truth":
-            assert "truth.csv" in section.missing, "toys are of no simulated data set"
+            assert "truth.csv" in section.missing, "the toy store has no simulated data set"
             continue
         assert section.missing == ""
         assert section.findings.headline or experiment.name == "fidelity", (
@@ -255,12 +257,12 @@ def test_each_experiment_past_the_paper_finds_something(beyond, experiment):
 
 
 @pytest.mark.slow
-def test_one_independent_classifier_judges_all_bundles(beyond, world):
-    assert len(list((world / "beyond" / ".cache").rglob("independent-classifier.safetensors"))) == 1
+def test_all_bundles_share_one_independent_classifier(additional, world):
+    assert len(list((world / "additional" / ".cache").rglob("independent-classifier.safetensors"))) == 1
 
 
 @pytest.mark.slow
-def test_the_paper_s_report_is_one_page_that_can_be_read(paper, world):
+def test_the_report_of_the_papers_experiments_is_one_valid_page(paper, world):
     page = page_of(world / "report")
     assert page.open == []
     assert len(set(page.ids)) == len(page.ids)
@@ -276,7 +278,7 @@ def test_counts_are_those_of_the_store(paper, world):
 
 
 @pytest.mark.slow
-def test_headline_figures_go_into_the_model_card(paper, world, tmp_path):
+def test_headline_values_go_into_the_model_card(paper, world, tmp_path):
     path = bundle(tmp_path / "carded")
     report_in_card(path, paper[0], CellStore(world / "store"))
     (accuracy,) = (
@@ -292,11 +294,11 @@ def test_headline_figures_go_into_the_model_card(paper, world, tmp_path):
         row for row in read_model_card(path).splitlines() if row.startswith("| label accuracy, held out |")
     )
     assert f"| 0.9675 | {accuracy.value:.3f} |" in line
-    assert line.endswith("| **not reached** |"), "a toy that has learnt nothing"
+    assert line.endswith("| **not reached** |"), "an untrained model"
 
 
-def test_every_figure_of_the_card_is_one_that_the_report_has():
-    """The card asks for figures by their names: one that is renamed would be missing without a word."""
+def test_the_report_has_every_value_of_the_card():
+    """The card looks up values by name: a renamed value would be missing without an error."""
     source = "".join(
         path.read_text("utf-8") for path in Path(inspect.getfile(experiments)).parent.glob("*.py")
     )
@@ -306,7 +308,7 @@ def test_every_figure_of_the_card_is_one_that_the_report_has():
         assert stem in source, name
 
 
-def test_a_model_that_draws_nothing_is_reported_and_not_stumbled_over(world, tmp_path):
+def test_a_model_with_empty_draws_gets_a_report(world, tmp_path):
     model = IntegratedCell.untrained(MODEL)
     with torch.no_grad():
         for values in model.dec_cond.parameters():
@@ -316,7 +318,7 @@ def test_a_model_that_draws_nothing_is_reported_and_not_stumbled_over(world, tmp
     (found,) = evaluate([tmp_path / "dark"], CellStore(world / "store"), tmp_path / "report",
                         Settings(draws=3, device="cpu"), experiments=asked)  # fmt: skip
     sections = {s.experiment.name: s.findings for s in found.sections}
-    assert "nothing of it is drawn" in sections["structure-variation"].notes
+    assert "empty draws" in sections["structure-variation"].notes
     assert {row[1] for row in sections["structure-variation"].tables[0].rows} == {None}
     (weakest,) = (v for k, v in sections["integration"].headline.items() if "weakest structure" in k)
     assert weakest == Interval(0, 0, 0)
@@ -324,30 +326,32 @@ def test_a_model_that_draws_nothing_is_reported_and_not_stumbled_over(world, tmp
     assert generated == [None] * 3
 
 
-def test_cells_are_taken_in_equal_numbers_and_the_same_ones_each_time():
+def test_a_balanced_sample_has_equal_numbers_and_is_reproducible():
     labels = np.array([0] * 50 + [1] * 3 + [2] * 50)
-    chosen = equal_numbers(labels, 20, seed=1)
+    chosen = balanced_sample(labels, 20, seed=1)
     assert np.bincount(labels[chosen]).tolist() in ([9, 3, 8], [8, 3, 9])
     assert (np.diff(chosen) > 0).all()
-    assert np.array_equal(chosen, equal_numbers(labels, 20, seed=1))
-    assert not np.array_equal(chosen, equal_numbers(labels, 20, seed=2))
+    assert np.array_equal(chosen, balanced_sample(labels, 20, seed=1))
+    assert not np.array_equal(chosen, balanced_sample(labels, 20, seed=2))
 
 
-def test_what_does_not_go_together_is_said_in_a_sentence(world, tmp_path):
+def test_errors_for_settings_that_do_not_match(world, tmp_path):
     store = CellStore(world / "store")
     with pytest.raises(ValueError, match="There is no experiment 'nothing': choose counts"):
         evaluate([world / "one"], store, tmp_path, Settings(only=["nothing"]))
-    with pytest.raises(ValueError, match="One run cannot be that of several bundles"):
+    with pytest.raises(ValueError, match="A run folder belongs to one bundle"):
         evaluate([world / "one", world / "other"], store, tmp_path, run=world / "run")
     writer = StoreWriter(tmp_path / "store", 1, channels=store.channels, box=(4, 8, 12), voxel_size=1.0,
                          structures=store.structures, simulated=True, source="toys")  # fmt: skip
     facts = {"CellId": "c", "structure": "dots", "split": "test"}
     writer.write(0, np.zeros((3, 4, 8, 12), np.float32), facts)
-    with pytest.raises(ValueError, match=r"on a grid of \(4, 8, 12\), but the box of 'toy' is \(8, 8, 12\)"):
+    with pytest.raises(
+        ValueError, match=r"have the box \(4, 8, 12\), but the model 'toy' has the box \(8, 8, 12\)"
+    ):
         evaluate([world / "one"], writer.finish(), tmp_path)
 
 
-def test_the_command_writes_the_report_and_speaks_in_one_line_of_what_is_wrong(world, tmp_path):
+def test_the_command_writes_the_report_and_prints_errors_in_one_line(world, tmp_path):
     call = CliRunner().invoke
     wanted = [
         "evaluate",

@@ -1,17 +1,15 @@
-"""Predictions that need no model: what a model must beat to have learnt where structures lie in a given shape."""
+"""Predict structures without a model, from the training cells. A model should beat these baselines."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_ic_train.evaluation.experiment import Context
 from napari_ic_train.evaluation.features import coarse, masks_of
 from napari_ic_train.evaluation.localisation import pearson
-
-Volume = NDArray[np.float32]
+from napari_integrated_cell.arrays import Floats, Indices, Mask
 
 BASELINES = ("mean image", "nearest cell", "uniform fill")
 COMPARTMENTS = ("cytoplasm", "nucleus")
@@ -19,66 +17,65 @@ COMPARTMENTS = ("cytoplasm", "nucleus")
 
 @dataclass(frozen=True, eq=False)
 class Baselines:
-    """The training cells, as far as they can predict.
+    """Baselines fitted to the training cells.
 
     Attributes
     ----------
     context : Context
-        Whose training cells they are.
+        Has the training cells.
     mean : mapping of str to array (Z, Y, X)
-        The mean structure image of the training cells of each structure.
+        Mean structure image of the training cells, for each structure.
     compartment : mapping of str to str
-        Which uniform fill fits a structure's training cells better.
+        Compartment whose uniform fill correlates best with the training cells, for each structure.
     labels : array of int, (n,)
-        The structure of each training cell.
+        Structure of each training cell.
     shapes : array (n, D)
-        Cell and nucleus of each training cell, as coarse masks.
+        Coarse masks of each training cell and its nucleus.
     """
 
     context: Context
-    mean: dict[str, Volume]
+    mean: dict[str, Floats]
     compartment: dict[str, str]
-    labels: NDArray[np.int64]
-    shapes: Volume
+    labels: Indices
+    shapes: Floats
 
-    def predict(self, references: Volume, structure: str) -> dict[str, Volume]:
-        """Every baseline's image (Z, Y, X) of a structure, in the cell of references (2, Z, Y, X).
+    def predict(self, references: Floats, structure: str) -> dict[str, Floats]:
+        """Return the image (Z, Y, X) of a structure that each baseline predicts for references (2, Z, Y, X).
 
-        ``structure`` must be one that a training cell has.
+        At least one training cell must have the structure.
         """
         cell, nucleus = masks_of(references)
         fill = nucleus if self.compartment[structure] == "nucleus" else cell & ~nucleus
-        nearest = self.nearest(cell, nucleus, structure)
-        position = self.context.cells["train"][nearest]
+        position = self.context.cells["train"][self.nearest(cell, nucleus, structure)]
         return {
             "mean image": self.mean[structure],
             "nearest cell": self.context.images(np.array([position]))[0, -1],
             "uniform fill": fill.astype(np.float32),
         }
 
-    def nearest(self, cell: NDArray[np.bool_], nucleus: NDArray[np.bool_], structure: str) -> int:
-        """Which of the training cells with a structure has the masks most alike, in the mean square."""
+    def nearest(self, cell: Mask, nucleus: Mask, structure: str) -> int:
+        """Return the place of the training cell with this structure whose masks are most similar."""
         mine = np.flatnonzero(self.labels == self.context.structures.index(structure))
         shape = _shape(cell, nucleus)
         return int(mine[((self.shapes[mine] - shape) ** 2).sum(1).argmin()])
 
 
 def fit_baselines(context: Context) -> Baselines:
-    """One pass over the chosen training cells.
+    """Fit the baselines in one pass over the selected training cells.
 
     Raises
     ------
     ValueError
-        If there are none.
+        If there are no training cells.
     """
     labels = context.labels("train")
     if len(labels) == 0:
-        raise ValueError("The store has no training cells, and baselines are made of them.")
+        raise ValueError("The store has no training cells, and the baselines are fitted to them.")
     box = context.model.config.box
     sums = np.zeros((len(context.structures), *box))
     fits = np.zeros((len(context.structures), len(COMPARTMENTS)))
     shapes = []
-    for part, images in context.batches("train", "measuring training cells' shapes"):
+    for part, images in context.batches("train", "measuring the shapes of training cells"):
         for label, image in zip(labels[part], images, strict=True):
             cell, nucleus = masks_of(image[:2])
             shapes.append(_shape(cell, nucleus))
@@ -87,15 +84,15 @@ def fit_baselines(context: Context) -> Baselines:
             fills = (cell & ~nucleus, nucleus)
             fits[label] += [pearson(observed, fill[cell].astype(np.float32)) for fill in fills]
     counts = np.bincount(labels, minlength=len(context.structures))
-    there = [(i, name) for i, name in enumerate(context.structures) if counts[i]]
+    present = [(i, name) for i, name in enumerate(context.structures) if counts[i]]
     return Baselines(
         context,
-        {name: (sums[i] / counts[i]).astype(np.float32) for i, name in there},
-        {name: COMPARTMENTS[int(fits[i].argmax())] for i, name in there},
+        {name: (sums[i] / counts[i]).astype(np.float32) for i, name in present},
+        {name: COMPARTMENTS[int(fits[i].argmax())] for i, name in present},
         labels,
         np.stack(shapes),
     )
 
 
-def _shape(cell: NDArray[np.bool_], nucleus: NDArray[np.bool_]) -> Volume:
+def _shape(cell: Mask, nucleus: Mask) -> Floats:
     return coarse(np.stack([cell, nucleus]))

@@ -1,4 +1,4 @@
-"""How the report's pictures are made: curves and clouds as SVG, cells as sheets of tiles in PNG."""
+"""Draw the pictures of the report: plots as SVG, and images of cells as PNG."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
+from napari_integrated_cell.arrays import Floats
 from napari_integrated_cell.picture import Rgb, tile
 from napari_integrated_cell.vocabulary import structure
 from napari_integrated_cell.walk.pictures import ContactSheet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Drawing
+    from matplotlib.figure import Figure as Plot
 
 COLOURS: Mapping[str, str] = {
     "train": "#4a86c5",
@@ -26,67 +25,61 @@ COLOURS: Mapping[str, str] = {
     "decoded test": "#eda983",
     "prior": "#9a6fc0",
 }
-"""One colour a collection of images, legible on white and on black."""
+"""Colour of each collection of images, legible on white and on black."""
 
 FAINT = {"membrane": 0.35, "dna": 0.35}
 
 
 def label_of(name: str) -> str:
-    """How the paper prints a structure; the model's own name for one that the vocabulary does not know."""
+    """Return a structure's name as the paper prints it; the name itself if the vocabulary does not have it."""
     try:
         return structure(name).label
     except ValueError:
         return name
 
 
-def drawing(width: float, height: float) -> Drawing:
-    """An empty drawing of so many inches."""
+def panels(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Plot, list[Axes]]:
+    """Return an empty plot, with its size in inches, and its axes, row by row."""
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def panels(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Drawing, list[Axes]]:
-    """A drawing and its axes, row by row."""
-    figure = drawing(width, height)
+    figure = Figure(figsize=(width, height), layout="constrained")
     axes = [figure.add_subplot(rows, columns, i + 1) for i in range(rows * columns)]
     for ax in axes:
         ax.spines[["top", "right"]].set_visible(False)
     return figure, axes
 
 
-def svg(figure: Drawing) -> bytes:
-    """A drawing as SVG: words are text, no background, and what is black takes the page's own colour."""
+def svg(figure: Plot) -> bytes:
+    """Return a plot as SVG: text stays text, there is no background, and black takes the page's text colour."""
     import matplotlib
 
     file = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "napari-ic-train"}):
         figure.savefig(file, format="svg", transparent=True, dpi=150, metadata={"Date": None})
     text = file.getvalue()
-    start = text.index("<svg ")
-    words = text[start:].replace("<svg ", '<svg fill="currentColor" ', 1)
-    return words.replace("stroke: #000000", "stroke: currentColor").encode()
+    markup = text[text.index("<svg ") :].replace("<svg ", '<svg fill="currentColor" ', 1)
+    return markup.replace("stroke: #000000", "stroke: currentColor").encode()
 
 
 def png(picture: Rgb) -> bytes:
-    """An RGB picture as PNG of 256 colours, a third of the size of one of them all."""
+    """Return an RGB picture as PNG with 256 colours, which takes a third of the space of all colours."""
     file = io.BytesIO()
     few = Image.fromarray(picture).quantize(256, dither=Image.Dither.NONE)
     few.save(file, format="png", optimize=True)
     return file.getvalue()
 
 
-def cell_tile(cell: NDArray[np.float32], structure: str = "", *, references: bool = True) -> Rgb:
-    """One cell (R + 1, Z, Y, X), or (R, Z, Y, X) without a structure, from above and from the side.
+def cell_tile(cell: Floats, structure: str = "", *, references: bool = True) -> Rgb:
+    """Draw a cell from above and from the side.
 
     Parameters
     ----------
-    cell : array
-        Membrane and DNA first.
+    cell : array (R + 1, Z, Y, X), or (R, Z, Y, X) without a structure
+        Membrane and DNA come first.
     structure : str
-        What the last channel shows; empty where there is none.
+        Structure of the last channel; empty if there is none.
     references : bool
-        Whether to show membrane and DNA behind the structure.
+        Show membrane and DNA behind the structure.
     """
     if not structure:
         return tile({"membrane": cell[0], "dna": cell[1]})
@@ -95,8 +88,16 @@ def cell_tile(cell: NDArray[np.float32], structure: str = "", *, references: boo
     return tile({"membrane": cell[0], "dna": cell[1], structure: cell[-1]}, dim=FAINT)
 
 
-def sheet(rows: Sequence[str], columns: Sequence[str], tiles: Sequence[Sequence[Rgb]], title: str) -> bytes:
-    """Named rows and columns of tiles as one PNG; ``title`` stands above and says what is simulated."""
+def sheet(
+    rows: Sequence[str],
+    columns: Sequence[str],
+    tiles: Sequence[Sequence[Rgb]],
+    title: str,
+    *,
+    simulated: bool,
+) -> bytes:
+    """Return tiles with named rows and columns as one PNG; the title says if the cells are ``simulated``."""
+    title += " (simulated cells)" if simulated else ""
     return png(
         ContactSheet(title, "", tuple(rows), tuple(columns), tuple(tuple(row) for row in tiles)).to_rgb()
     )

@@ -1,4 +1,4 @@
-"""What a report is asked for, and what it holds: a bundle's sections, an experiment each."""
+"""Settings of a report, and its content: the evaluated bundles with a section for each experiment."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ from napari_ic_train.evaluation.experiment import Experiment, Findings
 
 @dataclass(frozen=True, eq=False)
 class Settings:
-    """What may be chosen of a report.
+    """Settings of a report.
 
     Attributes
     ----------
     only : sequence of str
-        Names of the experiments to perform; all if empty.
+        Names of the experiments to run; all if empty.
     cells : int, optional
-        Cells of each side of the split at most, in equal numbers a structure; all if left out.
+        Maximum number of training cells, and of held-out cells, with equal numbers for each structure; all cells
+        if left out.
     draws : int
-        Draws of each structure in each cell, where an experiment draws.
+        Number of draws of each structure in each cell. Some experiments take fewer.
     seed : int
-        Of whatever is drawn.
+        Random seed.
     device : str
         auto, cpu, cuda or mps.
     batch_size : int
-        Cells computed at once.
+        Number of cells in a batch.
     """
 
     only: Sequence[str] = ()
@@ -44,32 +45,31 @@ class Section:
     ----------
     experiment : Experiment
     findings : Findings or None
-        None where it could not be done, or was not reached.
+        None if the experiment cannot run, or has not run yet.
     missing : str
-        Why there are no findings.
-    seconds : float
-        How long it took, when it was done.
-    folder : path
-        Where its files are, relative to the report.
+        Why the experiment cannot run.
+    folder : str
+        Folder of its files, relative to the report.
     """
 
     experiment: Experiment
     findings: Findings | None = None
     missing: str = ""
-    seconds: float | None = None
     folder: str = ""
 
 
 @dataclass(eq=False)
 class Evaluated:
-    """A bundle and what was found of it.
+    """A bundle and the results of its evaluation.
 
     Attributes
     ----------
     name : str
-        What the report calls it; its folder's name in the report.
-    model_name, trained_on, digest : str
-        What it says of itself, and the fingerprint of its weights.
+        Name of the bundle in the report, and of its folder there.
+    model_name, trained_on : str
+        Name of the model, and whether it was trained on simulated or on real cells.
+    digest : str
+        Fingerprint of the weights.
     sections : list of Section
         In the report's order.
     """

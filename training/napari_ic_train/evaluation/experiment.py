@@ -1,6 +1,6 @@
-"""What an experiment of the evaluation report is: what it is given, what it hands back, and how it is asked.
+"""The interface of the report's experiments: their context, their findings, and the protocol that they follow.
 
-The experiments themselves are in :mod:`napari_ic_train.evaluation.experiments`, one file each.
+The experiments themselves are in :mod:`napari_ic_train.evaluation.experiments`.
 """
 
 from __future__ import annotations
@@ -11,57 +11,56 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
 
+from napari_integrated_cell.arrays import Floats, Indices
 from napari_integrated_cell.model.runtime import CancelToken, Progress
 
 if TYPE_CHECKING:
     from napari_ic_train.data.store import CellStore
     from napari_integrated_cell.model.integrated_cell import IntegratedCell
 
-Indices = NDArray[np.int64]
 Split = Literal["train", "test"]
 Value = str | int | float | None
 
 SPLITS: tuple[Split, ...] = ("train", "test")
+SPLIT_LABELS: Mapping[Split, str] = {"train": "training", "test": "held-out"}
 
 
-def _silent(done: int, total: int, what: str) -> None:
-    """Progress that nobody watches."""
+def _no_progress(done: int, total: int, what: str) -> None:
+    """Ignore a progress message."""
 
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """What an experiment is given.
+    """The model, the cells and the settings of an experiment.
 
     Attributes
     ----------
     model : IntegratedCell
         On the device to use.
     store : CellStore
-        Both sides of the split.
+        Has training cells and held-out cells.
     cells : mapping of str to array of int
-        Positions in the store of the cells to use, by side of the split, ``"train"`` and ``"test"`` (held out);
-        already within ``limit`` and spread over the structures. A side may be empty.
+        Positions in the store of the selected training cells, ``"train"``, and held-out cells, ``"test"``. Both
+        respect ``limit``, and either may be empty.
     folder : path
-        For what an experiment wants to keep between sittings; its content belongs to this bundle, store and
-        choice of cells alone.
+        Cache for this bundle, store and selection of cells.
     shared : path, optional
-        The same, for what belongs to the store and the choice of cells, whatever the bundle; ``folder`` if left out.
+        Cache for this store and selection of cells, shared by all bundles; ``folder`` if left out.
     run : path, optional
-        The run's folder that the bundle came from, where it is known.
+        Run folder of the bundle, if it is known.
     seed : int
-        Of whatever is drawn.
+        Random seed.
     draws : int
-        Draws of each structure in each cell, where an experiment draws.
+        Number of draws of each structure in each cell.
     batch_size : int
-        Cells computed at once.
+        Number of cells in a batch.
     limit : int, optional
-        Cells of each side at most; None is all there are.
+        Maximum number of training cells, and of held-out cells; no maximum if None.
     progress : callable
         Called with (done, total, what).
     cancel : CancelToken
-        Looked at between batches.
+        Checked between batches.
     """
 
     model: IntegratedCell
@@ -74,42 +73,65 @@ class Context:
     draws: int = 100
     batch_size: int = 16
     limit: int | None = None
-    progress: Progress = _silent
+    progress: Progress = _no_progress
     cancel: CancelToken = field(default_factory=CancelToken)
 
     @property
     def structures(self) -> tuple[str, ...]:
-        """The classes, in label order."""
+        """The model's structures, in label order."""
         return self.model.config.structures
 
     @property
     def device(self) -> str:
-        """Where the model computes."""
+        """The device of the model."""
         return str(self.model.device)
 
     def labels(self, split: Split) -> Indices:
-        """Index into ``structures`` of each chosen cell of a side, (n,)."""
+        """Return the label of each selected cell, its index in ``structures``, (n,)."""
         index = {name: i for i, name in enumerate(self.structures)}
         names = self.store.table["structure"].to_numpy()[self.cells[split]]
         return np.array([index[name] for name in names], np.int64)
 
-    def batches(self, split: Split, what: str) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-        """The chosen cells of a side as they are stored, a batch at a time: (n, R + 1, Z, Y, X) in [0, 1]."""
-        chosen = self.cells[split]
-        for start in range(0, len(chosen), self.batch_size):
-            self.cancel.raise_if_cancelled()
-            part = slice(start, min(start + self.batch_size, len(chosen)))
-            yield part, self.images(chosen[part])
-            self.progress(part.stop, len(chosen), what)
+    def shortage(self, *, train: int = 0, test: int = 0, either: int = 0) -> str | None:
+        """Return a sentence if the store has fewer selected cells than this; None if it has enough.
 
-    def images(self, positions: Indices) -> NDArray[np.float32]:
-        """Cells by position in the store, (n, R + 1, Z, Y, X) float32 in [0, 1]."""
+        Parameters
+        ----------
+        train, test, either : int
+            Number of cells needed among the training cells, among the held-out cells, and in the larger of both.
+        """
+        n = {split: len(self.cells[split]) for split in SPLITS}
+        for found, needed, kind in (
+            (n["test"], test, "held-out cells"),
+            (n["train"], train, "training cells"),
+            (max(n.values()), either, "cells on either side of the split"),
+        ):
+            if found < needed:
+                return f"The store has {found or 'no'} {kind}, and this experiment needs {needed} or more."
+        return None
+
+    def parts(self, n: int, what: str) -> Iterator[slice]:
+        """Yield slices of ``batch_size`` out of ``n``; report progress, and raise Cancelled if asked to stop."""
+        for start in range(0, n, self.batch_size):
+            self.cancel.raise_if_cancelled()
+            part = slice(start, min(start + self.batch_size, n))
+            yield part
+            self.progress(part.stop, n, what)
+
+    def batches(self, split: Split, what: str) -> Iterator[tuple[slice, Floats]]:
+        """Yield the selected cells in batches: their places, and images (n, R + 1, Z, Y, X) in [0, 1]."""
+        chosen = self.cells[split]
+        for part in self.parts(len(chosen), what):
+            yield part, self.images(chosen[part])
+
+    def images(self, positions: Indices) -> Floats:
+        """Return cells by their position in the store, (n, R + 1, Z, Y, X) float32 in [0, 1]."""
         return self.store.stored(positions).astype(np.float32) / np.float32(255)
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure and between which two it lies with 95 % confidence, by the bootstrap over cells."""
+    """A value with its 95 % confidence interval, by the bootstrap over cells."""
 
     value: float
     low: float
@@ -118,17 +140,17 @@ class Interval:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of words and numbers: sortable in the report, a CSV on disk.
+    """A table: sortable in the report, and a CSV file in its folder.
 
     Attributes
     ----------
     title : str
-        Unique within its experiment: the file is named after it.
+        Unique within its experiment. The file is named after it.
     columns : tuple of str
     rows : list of list
-        As long as ``columns`` each; None where there is no figure.
+        Each is as long as ``columns``; None where there is no value.
     note : str
-        What to know when reading it.
+        Explains how to read the table.
     """
 
     title: str
@@ -139,16 +161,16 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture, inline in the report and a file on disk.
+    """A picture: inline in the report, and a file in its folder.
 
     Attributes
     ----------
     title : str
-        Unique within its experiment: the file is named after it.
+        Unique within its experiment. The file is named after it.
     content : bytes
         SVG or PNG.
     note : str
-        What to know when looking at it.
+        Explains how to read the picture.
     """
 
     title: str
@@ -157,23 +179,22 @@ class Figure:
 
     @property
     def kind(self) -> Literal["png", "svg"]:
-        """Which of the two it is, by its first bytes."""
+        """The file format, by the first bytes."""
         return "png" if self.content.startswith(b"\x89PNG") else "svg"
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What an experiment found.
+    """The results of an experiment.
 
     Attributes
     ----------
     headline : mapping of str to float or Interval
-        Its few most telling figures by name, shown on top of the report.
-    tables, figures : tuple
-        Everything else, in order.
+        The most important values by name. The report starts with them.
+    tables : tuple of Table
+    figures : tuple of Figure
     notes : str
-        Plain sentences: what was done with how many cells, and what is to be read from it. Paragraphs are
-        separated by empty lines.
+        What was done, with how many cells, and how to read the results. An empty line separates paragraphs.
     """
 
     headline: Mapping[str, float | Interval] = field(default_factory=dict)
@@ -188,18 +209,18 @@ class Experiment(Protocol):
 
     @property
     def name(self) -> str:
-        """Its folder's name, and what ``--only`` calls it: lower case, hyphens."""
+        """Name of its folder and of its anchor in the page: lower case letters and hyphens."""
 
     @property
     def title(self) -> str:
-        """The section's heading."""
+        """Heading of the section."""
 
     @property
     def section(self) -> str:
-        """Where the paper has it, such as ``"3.4.1, Table S11"``; empty where it goes past the paper."""
+        """Section of the paper, such as ``"3.4.1, Table S11"``; empty if the experiment is not in the paper."""
 
     def needs(self, context: Context) -> str | None:
-        """Why it cannot be done here, as one sentence; None where it can."""
+        """Return why the experiment cannot run, as one sentence; None if it can."""
 
     def run(self, context: Context) -> Findings:
-        """Do it. Raises Cancelled when ``context.cancel`` is set."""
+        """Run the experiment. Raises Cancelled when ``context.cancel`` is set."""

@@ -1,7 +1,7 @@
-"""What a person would say of a structure in a posed cell, as numbers: how much, in how many pieces, and where.
+"""Measure a structure in a posed cell: its amount, the number of objects, and their place in the cell.
 
-Where a cell and its nucleus are is taken from its reference channels, so that observed and generated cells are
-measured alike.
+The masks of the cell and its nucleus come from the reference channels. Observed and generated cells are therefore
+measured in the same way.
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_integrated_cell.arrays import Doubles, Floats, Mask
+
 Volume = NDArray[np.floating]
-Mask = NDArray[np.bool_]
 
 MEMBRANE_LEVEL = 0.15
 DNA_LEVEL = 0.3
 STRUCTURE_LEVEL = 0.3
-"""Shares of a channel's maximum above which the membrane, the nucleus and the structure begin."""
+"""Thresholds of the membrane, the nucleus and the structure, as shares of the channel's maximum."""
 NUCLEAR_SHELLS, CYTOPLASMIC_SHELLS, HEIGHTS = 2, 4, 4
 SMALLEST_OBJECT = 2
-"""Voxels."""
+"""In voxels."""
 
 FEATURES: tuple[str, ...] = (
     "volume above threshold",
@@ -34,32 +35,31 @@ FEATURES: tuple[str, ...] = (
     *(f"share in cytoplasm, shell {i + 1} of {CYTOPLASMIC_SHELLS}" for i in range(CYTOPLASMIC_SHELLS)),
     *(f"share at height {i + 1} of {HEIGHTS}" for i in range(HEIGHTS)),
 )
-"""Names of :func:`features_of`. Shells lie between the nucleus and the membrane, heights between bottom and top."""
+"""Names of the features. Shells lie between nucleus and membrane, heights between bottom and top of the cell."""
 
 
 @dataclass(frozen=True, eq=False)
 class Regions:
-    """Where in the box a cell is, and its parts.
+    """The cell in the box, and its regions.
 
     Attributes
     ----------
-    cell, nucleus : array of bool, (Z, Y, X)
+    cell : array of bool, (Z, Y, X)
     shell : array of int, (Z, Y, X)
-        Inner and outer nucleus, then the cytoplasm's shells from nucleus to membrane; -1 outside of the cell.
+        Inner and outer nucleus, then the cytoplasm's shells from nucleus to membrane; -1 outside the cell.
     height : array of int, (Z, Y, X)
-        From the cell's bottom to its top; -1 outside of the cell.
+        Level between the cell's bottom and top; -1 outside the cell.
     """
 
     cell: Mask
-    nucleus: Mask
     shell: NDArray[np.int8]
     height: NDArray[np.int8]
 
 
 def masks_of(references: Volume) -> tuple[Mask, Mask]:
-    """Cell and nucleus of membrane and DNA images (2, Z, Y, X), as masks (Z, Y, X).
+    """Return the masks (Z, Y, X) of cell and nucleus in membrane and DNA images (2, Z, Y, X).
 
-    The cell is what the membrane encloses in 3D or in a plane of Z, the nucleus what is bright in the DNA.
+    The cell is the volume that the membrane encloses, in 3D or in a plane of Z. The nucleus is bright in the DNA.
     """
     membrane, dna = references
     nucleus = dna > DNA_LEVEL * max(float(dna.max()), 1e-6)
@@ -74,7 +74,7 @@ def masks_of(references: Volume) -> tuple[Mask, Mask]:
 
 
 def regions_of(references: Volume) -> Regions:
-    """The parts of the cell that membrane and DNA images (2, Z, Y, X) show."""
+    """Return the regions of the cell in membrane and DNA images (2, Z, Y, X)."""
     cell, nucleus = masks_of(references)
     shell = np.full(cell.shape, -1, np.int8)
     height = np.full(cell.shape, -1, np.int8)
@@ -87,21 +87,21 @@ def regions_of(references: Volume) -> Regions:
             to_nucleus = ndimage.distance_transform_edt(~nucleus)
         else:
             to_nucleus = to_membrane.max() - to_membrane + 1
-        way = to_nucleus / (to_nucleus + to_membrane)
-        bins = np.minimum((way * CYTOPLASMIC_SHELLS).astype(int), CYTOPLASMIC_SHELLS - 1)
+        fraction = to_nucleus / (to_nucleus + to_membrane)
+        bins = np.minimum((fraction * CYTOPLASMIC_SHELLS).astype(int), CYTOPLASMIC_SHELLS - 1)
         shell[cytoplasm] = NUCLEAR_SHELLS + bins[cytoplasm]
         planes = np.flatnonzero(cell.any((1, 2)))
         z = np.arange(len(cell))
         level = ((z - planes[0]) * HEIGHTS // (planes[-1] - planes[0] + 1)).clip(0, HEIGHTS - 1)
         height = np.where(cell, level[:, None, None], -1).astype(np.int8)
-    return Regions(cell, nucleus, shell, height)
+    return Regions(cell, shell, height)
 
 
-def features_of(structure: Volume, regions: Regions) -> NDArray[np.float64]:
-    """The :data:`FEATURES` of a structure's image (Z, Y, X) in a cell.
+def features_of(structure: Volume, regions: Regions) -> Doubles:
+    """Return the :data:`FEATURES` of a structure's image (Z, Y, X) in a cell.
 
-    The image is scaled to a maximum of 1 within the cell, as the store's images are; volumes are shares of the
-    cell's. An image that is dark in all of the cell has zeros.
+    The image is scaled to a maximum of 1 inside the cell, like the store's images. Volumes are shares of the cell's
+    volume. All features are 0 if the image is dark in the whole cell.
     """
     found = np.zeros(len(FEATURES))
     values = structure[regions.cell].astype(np.float64)
@@ -126,13 +126,13 @@ def features_of(structure: Volume, regions: Regions) -> NDArray[np.float64]:
     return found
 
 
-def cell_features(image: Volume) -> NDArray[np.float64]:
-    """The :data:`FEATURES` of a posed cell (3, Z, Y, X): membrane, DNA, structure."""
+def cell_features(image: Volume) -> Doubles:
+    """Return the :data:`FEATURES` of a posed cell (3, Z, Y, X): membrane, DNA, structure."""
     return features_of(image[2], regions_of(image[:2]))
 
 
-def coarse(volume: Volume, longest: int = 16) -> NDArray[np.float32]:
-    """A volume (..., Z, Y, X) as the means of cubic blocks, no more than so many along its longest axis, flattened."""
+def coarse(volume: Volume, longest: int = 16) -> Floats:
+    """Return the means of cubic blocks of a volume (..., Z, Y, X), at most ``longest`` along an axis, flattened."""
     edge = -(-max(volume.shape[-3:]) // longest)
     small: Volume = np.asarray(volume, np.float32)
     for axis in (-3, -2, -1):

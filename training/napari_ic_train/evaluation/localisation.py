@@ -1,10 +1,11 @@
-"""Does a model put structures where they belong? Measured on simulated cells, where the truth is known, and on
-segmented real cells, where each structure's compartment is.
+"""Score where a model predicts structures.
+
+In simulated cells the expected localisation is known. In segmented real cells the compartment of a structure is known.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_integrated_cell.arrays import Doubles, Floats, Mask
 from napari_integrated_cell.cell import Cell
 from napari_integrated_cell.imaging.pose import (
     Box,
@@ -28,28 +30,26 @@ from napari_integrated_cell.imaging.reading import read_labels
 from napari_integrated_cell.imaging.segmenting import cell_from_labels, label_values
 from napari_integrated_cell.integration import integrate_cell, model_box
 from napari_integrated_cell.model.integrated_cell import IntegratedCell
-from napari_integrated_cell.processes import worker_processes
+from napari_integrated_cell.processes import Progress, worker_processes
 from napari_integrated_cell.simulation import simulate_cell
 from napari_integrated_cell.vocabulary import STAGE_NAMES
 
-Progress = Callable[[int, int, str], None]
-Volume = NDArray[np.float32]
-
-# Thresholds of "inside" and "at the surface", in µm.
 CELL_DILATION = 0.5
+"""In µm: a voxel at most this far from the cell counts as inside."""
 LAMINA_WIDTH = 1.0
+"""In µm: a voxel at most this far from the nuclear surface counts as at the surface."""
 
 
 def pearson(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
-    """Pearson correlation of two sets of voxels; 0 where one of them is constant."""
+    """Return the Pearson correlation of two sets of voxels; 0 if one of them is constant."""
     a, b = np.asarray(a, np.float64).ravel(), np.asarray(b, np.float64).ravel()
     a, b = a - a.mean(), b - b.mean()
     norm = float(np.sqrt((a @ a) * (b @ b)))
     return float(a @ b) / norm if norm > 0 else 0.0
 
 
-def signed_distance(mask: NDArray[np.bool_], voxel_size: tuple[float, float, float]) -> NDArray[np.float64]:
-    """Distance in µm to the mask's surface, negative inside, (Z, Y, X)."""
+def signed_distance(mask: Mask, voxel_size: tuple[float, float, float]) -> Doubles:
+    """Return the distance in µm to the surface of a mask (Z, Y, X), negative inside."""
     outside = ndimage.distance_transform_edt(~mask, sampling=voxel_size)
     inside = ndimage.distance_transform_edt(mask, sampling=voxel_size)
     return outside - inside
@@ -60,10 +60,10 @@ def at_box_voxels(
     voxel_size: tuple[float, float, float],
     offset: tuple[int, int, int],
     pose: Pose,
-) -> NDArray[np.float64]:
-    """A smooth map of a cell's crop read at the centres of the box's voxels, (Z, Y, X).
+) -> Doubles:
+    """Interpolate a map of a cell's crop at the centres of the box's voxels, (Z, Y, X).
 
-    Outside the crop the nearest value stands: right for a distance, which only has to stay large there.
+    Outside the crop it takes the nearest value. This suits distances, which only have to stay large there.
     """
     shape = pose.box.shape
     grid = np.indices(shape, np.float64).reshape(3, -1) * pose.box.voxel_size
@@ -77,33 +77,33 @@ def at_box_voxels(
 
 @dataclass(frozen=True, eq=False)
 class KnownCell:
-    """An unseen simulated cell in the model's box, with the truth of one structure.
+    """A new simulated cell in the model's box, with the expected localisation of one structure.
 
     Attributes
     ----------
     image : array of float32, (3, Z, Y, X)
-        Membrane, DNA and structure as a microscope would show them.
+        Simulated microscope images of membrane, DNA and structure.
     structure, stage : str
-        What the third channel shows, and the stage of the cell.
+        Structure of the third channel, and stage of the cell.
     expected : array of float32, (Z, Y, X)
-        Noise-free expected localisation of that structure in a cell of this shape.
+        Noise-free expected localisation of the structure in this shape.
     inside : array of bool, (Z, Y, X)
-        The cell.
+        Mask of the cell.
     """
 
-    image: Volume
+    image: Floats
     structure: str
     stage: str
-    expected: Volume
-    inside: NDArray[np.bool_]
+    expected: Floats
+    inside: Mask
 
 
 def known_cell(index: int, *, structures: Sequence[str], box: Box, seed: int, draws: int) -> KnownCell:
-    """The ``index``-th cell of an unseen set: structures and stages taken in turn, half of them in interphase."""
+    """Simulate cell number ``index``: structures and stages take turns, and half of the cells are in interphase."""
     structure = structures[index % len(structures)]
     turn = index // len(structures)
     stage = STAGE_NAMES[0] if turn % 2 == 0 else STAGE_NAMES[1 + (turn // 2 + index) % (len(STAGE_NAMES) - 1)]
-    # The public layout's seeds are drawn from (set, index); so are these, from another set.
+    # Simulated data sets draw their seeds in the same way, from another first number.
     cell_seed = int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
     simulated = simulate_cell(cell_seed, stage=stage, structure=structure, voxel_size=box.voxel_size / 2)
     cell = simulated.cell
@@ -128,13 +128,13 @@ def score_simulated(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Label accuracy, and correlation of predicted with expected localisation, on unseen simulated cells.
+    """Score a model on new simulated cells: label accuracy, and correlation with the expected localisation.
 
     Returns
     -------
     dict
         ``n_cells``, ``label_accuracy``, ``localisation_pearson`` (mean over structures of the mean over cells,
-        voxels inside the cell only), and both by structure and by stage class.
+        in the voxels inside the cell), and both by structure and by stage.
     """
     structures = model.config.structures
     make = partial(known_cell, structures=structures, box=model_box(model.config), seed=seed, draws=draws)
@@ -166,13 +166,13 @@ def score_simulated(
 # ----------------------------------------------------------------------------------------------- real cells
 
 
-def field_cells(folder: Path) -> tuple[list[Cell], NDArray[np.bool_]]:
-    """The segmented cells of a real field (``cell_labels``, ``nucleus_labels``) and its TOMM20 mask."""
+def field_cells(folder: Path) -> tuple[list[Cell], Mask]:
+    """Read the segmented cells of a real field (``cell_labels``, ``nucleus_labels``) and its TOMM20 mask."""
     labels, voxel_size = read_labels(folder / "cell_labels.ome.tif")
     nuclei, _ = read_labels(folder / "nucleus_labels.ome.tif")
     mitochondria, _ = read_labels(folder / "tomm20_mask.ome.tif")
     if voxel_size is None:
-        raise ValueError(f"{folder / 'cell_labels.ome.tif'} does not say its voxel size.")
+        raise ValueError(f"{folder / 'cell_labels.ome.tif'} does not state its voxel size.")
     cells = [
         cell_from_labels(
             labels, value, nuclei, {}, voxel_size, margin=3.0, name=f"cell {value}", source=str(folder)
@@ -182,42 +182,42 @@ def field_cells(folder: Path) -> tuple[list[Cell], NDArray[np.bool_]]:
     return cells, mitochondria > 0
 
 
-def score_real_cell(cell: Cell, mitochondria: NDArray[np.bool_], model: IntegratedCell) -> dict[str, Any]:
-    """Shares of each structure's predicted intensity by compartment, in one real cell.
+def score_real_cell(cell: Cell, mitochondria: Mask, model: IntegratedCell) -> dict[str, Any]:
+    """Measure how the predicted intensity of structures spreads over the compartments of one real cell.
 
     Parameters
     ----------
     cell : Cell
-        Segmented; its references are rendered.
+        A segmented cell. Its reference channels are rendered.
     mitochondria : array of bool, (Z, Y, X)
-        The whole field's TOMM20 segmentation.
+        TOMM20 segmentation of the whole field.
     model : IntegratedCell
 
     Returns
     -------
     dict
         ``inside_cell`` by structure (share within the cell dilated by 0.5 µm), ``fibrillarin_in_nucleus``,
-        ``lamin_at_surface`` (within 1 µm of the nuclear surface), ``tom20_outside_nucleus``, and
-        ``tom20_pearson`` beside ``cytoplasm_pearson``, the same for a uniform cytoplasm. These are of
-        predictions as a user gets them, masked by the cell; ``..._unmasked`` are of what the decoder gives.
+        ``lamin_at_surface`` (within 1 µm of the nuclear surface), ``tom20_outside_nucleus``, ``tom20_pearson``,
+        and ``cytoplasm_pearson``, the same for a uniform cytoplasm. Predictions are masked by the cell, as a user
+        gets them. The keys ``..._unmasked`` are about the decoder's output before masking.
     """
     done = integrate_cell(cell, model)
     unmasked = integrate_cell(cell, model, pose=done.pose, masked=False).volumes
     pose, volumes = done.pose, done.volumes
 
-    def distance(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    def distance(mask: Mask) -> Doubles:
         return at_box_voxels(signed_distance(mask, cell.voxel_size), cell.voxel_size, cell.offset, pose)
 
     to_membrane, to_nucleus = distance(cell.cell_mask), distance(cell.nucleus_mask)
 
-    def share(volume: Volume, where: NDArray[np.bool_]) -> float:
+    def share(volume: Floats, where: Mask) -> float:
         total = float(volume.sum())
         return float(volume[where].sum()) / total if total > 0 else 0.0
 
     inside = to_membrane <= 0
     window = tuple(slice(o, o + n) for o, n in zip(cell.offset, cell.shape, strict=True))
     observed = to_box(mitochondria[window].astype(np.float32), cell.voxel_size, pose, offset=cell.offset)
-    cytoplasm = np.where(to_nucleus > 0, posed_mask(cell, pose), 0)  # masked at its rim as predictions are
+    cytoplasm = np.where(to_nucleus > 0, posed_mask(cell, pose), 0)  # its rim is masked like a prediction's
     return {
         "inside_cell": {name: share(v, to_membrane <= CELL_DILATION) for name, v in volumes.items()},
         "inside_cell_unmasked": {
@@ -235,7 +235,7 @@ def score_real_cell(cell: Cell, mitochondria: NDArray[np.bool_], model: Integrat
 
 
 def score_real_field(folder: Path, model: IntegratedCell, progress: Progress | None = None) -> dict[str, Any]:
-    """The scores of every cell of a real field, as means over cells and as the least over cells."""
+    """Score every cell of a real field; return means and minima over cells."""
     cells, mitochondria = field_cells(folder)
     scores = []
     for i, cell in enumerate(cells):

@@ -1,11 +1,10 @@
-"""The report as one self-contained page: pictures inline, tables that sort, light or dark as the reader has it."""
+"""Write the report as one self-contained HTML page, with inline pictures and tables that sort."""
 
 from __future__ import annotations
 
 import base64
 import csv
 import math
-import os
 import re
 import statistics
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from napari_ic_train.data.subsets import cells_of
 from napari_ic_train.evaluation.experiment import SPLITS, Figure, Interval, Value
 from napari_integrated_cell import __version__
+from napari_integrated_cell.imaging.atomic import atomic_write
 
 if TYPE_CHECKING:
     from napari_ic_train.data.store import CellStore
@@ -24,35 +24,39 @@ TEMPLATE = Path(__file__).with_name("page.html")
 HEADLINE = "headline.csv"
 
 _IDENTITY = re.compile(r'(\bid="|"#|url\(#)')
-_UNFIT = re.compile(r"[^\w-]")
+_NOT_IN_IDS = re.compile(r"[^\w-]")
 
 
 def write_page(path: Path, results: Sequence[Evaluated], store: CellStore, settings: Settings) -> None:
-    """Write the page, and the headline figures as a CSV beside it, aside and renamed.
+    """Write the page, and ``headline.csv`` beside it.
 
     Parameters
     ----------
     path : path
-        Of the page.
+        Path of the page.
     results : sequence of Evaluated
-        What was found so far, a bundle each.
+        Results so far, one for each bundle.
     store : CellStore
     settings : Settings
     """
     from jinja2 import Environment, StrictUndefined
 
-    room = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=False)
-    template = room.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=False)
+    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     headline = _headline(results)
-    _write(path, template.render(**_content(results, store, settings), headline=headline))
+    with atomic_write(path) as part:
+        part.write_text(
+            template.render(**_content(results, store, settings), headline=headline), encoding="utf-8"
+        )
     lines = [["figure", "experiment", *(f"{b.name}{s}" for b in results for s in ("", " low", " high"))]]
     for row in headline["rows"]:
         numbers = [n for cell in row["cells"][: len(results)] for n in cell["numbers"]]
         lines.append([row["name"], row["anchor"], *numbers])
-    aside = path.with_name(f".{HEADLINE}.part")
-    with aside.open("w", newline="", encoding="utf-8") as file:
+    with (
+        atomic_write(path.with_name(HEADLINE)) as part,
+        part.open("w", newline="", encoding="utf-8") as file,
+    ):
         csv.writer(file, lineterminator="\n").writerows(lines)
-    os.replace(aside, path.with_name(HEADLINE))
 
 
 def _content(results: Sequence[Evaluated], store: CellStore, settings: Settings) -> dict[str, Any]:
@@ -67,13 +71,14 @@ def _content(results: Sequence[Evaluated], store: CellStore, settings: Settings)
             )
             shown["parts"].append({"bundle": bundle.name, **_part(section)})
     counts = {split: len(cells_of(store, held_out=split == "test")) for split in SPLITS}
-    limit = "all of them" if settings.cells is None else f"at most {settings.cells} of each side"
+    limit = "all cells" if settings.cells is None else f"at most {settings.cells} cells of each kind"
     return {
         "title": f"Evaluation of {', '.join(names)}",
         "simulated": _simulated(results, store),
-        "summary": f"Store {store.path.name}: {counts['train']} training and {counts['test']} held-out cells "
-        f"({store.source}); used are {limit}. Draws: {settings.draws}, seed: {settings.seed}. Every table is a CSV and "
-        "every picture a file in the report's folder, all figures of an experiment in its findings.json.",
+        "summary": f"The store {store.path.name} has {counts['train']} training cells and {counts['test']} held-out "
+        f"cells ({store.source}). This report uses {limit}. Number of draws: {settings.draws}. Random seed: "
+        f"{settings.seed}. The report's folder has every table as a CSV file, every picture as a file, and all values "
+        "of an experiment in findings.json.",
         "bundles": results,
         "several": len(results) > 1,
         "experiments": list(experiments.values()),
@@ -83,18 +88,18 @@ def _content(results: Sequence[Evaluated], store: CellStore, settings: Settings)
 
 def _simulated(results: Sequence[Evaluated], store: CellStore) -> str:
     models = [bundle.name for bundle in results if bundle.trained_on == "simulated cells"]
-    said = []
+    sentences = []
     if store.simulated:
-        said.append("The cells of this store are simulated: no figure here speaks of real cells.")
+        sentences.append("The cells of this store are simulated. The results say nothing about real cells.")
     if models:
-        said.append(f"Trained on simulated cells: {', '.join(models)}.")
-    return " ".join(said)
+        sentences.append(f"Trained on simulated cells: {', '.join(models)}.")
+    return " ".join(sentences)
 
 
 def _part(section: Section) -> dict[str, Any]:
     found = section.findings
     if found is None:
-        missing = section.missing or "it was not reached."
+        missing = section.missing or "The report was stopped before."
         return {"missing": missing, "paragraphs": [], "figures": [], "tables": [], "files": ""}
     return {
         "missing": "",
@@ -103,7 +108,7 @@ def _part(section: Section) -> dict[str, Any]:
             {
                 "title": figure.title,
                 "note": figure.note,
-                "content": _inline(figure, f"{_UNFIT.sub('-', section.folder)}-{i}-"),
+                "content": _inline(figure, f"{_NOT_IN_IDS.sub('-', section.folder)}-{i}-"),
             }
             for i, figure in enumerate(found.figures)
         ],
@@ -121,7 +126,7 @@ def _part(section: Section) -> dict[str, Any]:
 
 
 def _headline(results: Sequence[Evaluated]) -> dict[str, Any]:
-    """A row a figure, a column a bundle; with several bundles also their mean and standard deviation."""
+    """Return the headline table: a row for each value, a column for each bundle, and their mean and deviation."""
     found: dict[tuple[str, str, str], dict[str, float | Interval]] = {}
     for bundle in results:
         for section in bundle.sections:
@@ -132,23 +137,23 @@ def _headline(results: Sequence[Evaluated]) -> dict[str, Any]:
     several = len(results) > 1
     rows = []
     for (anchor, title, name), values in found.items():
-        cells = [_merit(values.get(bundle.name)) for bundle in results]
+        cells = [_headline_cell(values.get(bundle.name)) for bundle in results]
         if several:
             numbers = [c["numbers"][0] for c in cells if c["numbers"][0] is not None]
-            cells.append(_merit(statistics.fmean(numbers) if numbers else None))
-            cells.append(_merit(statistics.stdev(numbers) if len(numbers) > 1 else None))
+            cells.append(_headline_cell(statistics.fmean(numbers) if numbers else None))
+            cells.append(_headline_cell(statistics.stdev(numbers) if len(numbers) > 1 else None))
         rows.append({"anchor": anchor, "title": title, "name": name, "cells": cells})
     names = [bundle.name for bundle in results]
     spread = ["mean of bundles", "standard deviation"] if several else []
     return {"columns": ["figure", "experiment", *names, *spread], "rows": rows}
 
 
-def _merit(value: float | Interval | None) -> dict[str, Any]:
+def _headline_cell(value: float | Interval | None) -> dict[str, Any]:
     if isinstance(value, Interval):
-        numbers = [_known(v) for v in (value.value, value.low, value.high)]
+        numbers = [_finite_or_none(v) for v in (value.value, value.low, value.high)]
         between = f"{_number(numbers[1])} to {_number(numbers[2])}" if None not in numbers else ""
     else:
-        numbers, between = [_known(value), None, None], ""
+        numbers, between = [_finite_or_none(value), None, None], ""
     return {
         "text": _number(numbers[0]),
         "interval": between,
@@ -157,7 +162,7 @@ def _merit(value: float | Interval | None) -> dict[str, Any]:
     }
 
 
-def _known(value: float | None) -> float | None:
+def _finite_or_none(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else float(value)
 
 
@@ -172,7 +177,7 @@ def _cell(value: Value) -> dict[str, Any]:
 
 
 def _number(value: float | None) -> str:
-    """Four digits that count; a dash where there is no number."""
+    """Format a number with four significant digits; a dash if there is no number."""
     if value is None or not math.isfinite(value):
         return "–"
     if isinstance(value, int) or float(value).is_integer():
@@ -181,22 +186,16 @@ def _number(value: float | None) -> str:
 
 
 def _inline(figure: Figure, prefix: str) -> Any:
-    """A figure as markup; the names inside an SVG are made its own, for they share the page with others'."""
+    """Return a figure as markup; a prefix makes the ids of an SVG unique on the page."""
     from markupsafe import Markup, escape
 
     if figure.kind == "png":
         data = base64.b64encode(figure.content).decode()
         return Markup('<img alt="{}" src="data:image/png;base64,{}">').format(escape(figure.title), data)
-    words = _IDENTITY.sub(lambda found: found.group(1) + prefix, figure.content.decode())
-    # The picture is the report's own; it holds no word that anybody else wrote but structures' names, escaped.
+    text = _IDENTITY.sub(lambda found: found.group(1) + prefix, figure.content.decode())
+    # Matplotlib escaped the text of the picture: it is safe as markup.
     return Markup(
-        words[words.index("<svg") :].replace(
+        text[text.index("<svg") :].replace(
             "<svg ", f'<svg role="img" aria-label="{escape(figure.title)}" ', 1
         )
     )
-
-
-def _write(path: Path, words: str) -> None:
-    aside = path.with_name(f".{path.name}.part")
-    aside.write_text(words, encoding="utf-8")
-    os.replace(aside, path)

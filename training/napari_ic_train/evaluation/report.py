@@ -191,8 +191,8 @@ def _check(model: IntegratedCell, store: CellStore) -> None:
     foreign = set(store.table["structure"]) - set(model.config.structures)
     if foreign:
         raise ValueError(
-            f"{store.path} has cells with the structure {min(foreign)!r}, but the model {model.name!r} was not trained on "
-            "it: choose another store or bundle."
+            f"{store.path} has cells with the structure {min(foreign)!r}, which the model {model.name!r} does not "
+            "have: choose another store or bundle."
         )
 
 

@@ -1,4 +1,4 @@
-"""What the simulator knows of the cells of a simulated store: their parameters, and where structures are expected."""
+"""Ground truth for the cells of a simulated store: their parameters, and the expected localisation of structures."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from napari_ic_train.data.store import CellStore
+from napari_integrated_cell.arrays import Floats
 from napari_integrated_cell.imaging.pose import Box, pose_of, to_box
 from napari_integrated_cell.simulation import simulate_cell
 
@@ -18,27 +18,27 @@ NOT_PARAMETERS = ("CellId", "simulated", "seed", "stage", "structure")
 
 
 class SimulatedTruth:
-    """The truth beside a simulated data set, by cell of a store made of it.
+    """The simulated data set of a store, which has the ground truth of each cell.
 
     Parameters
     ----------
     store : CellStore
-        Whose cells' ``path`` leads into the data set.
+        The ``path`` of its cells leads to the data set.
 
     Raises
     ------
     ValueError
-        If the store is not of simulated cells or the data set is no longer where it was; the sentence says which.
+        If the cells are not simulated, or if the data set is not found.
     """
 
     def __init__(self, store: CellStore) -> None:
         self.store = store
         if not store.simulated:
-            raise ValueError("The store is not of simulated cells, of which alone the truth is known.")
+            raise ValueError("The cells of this store are not simulated, so there is no ground truth.")
         folder = Path(str(store.table["path"].iloc[0])).parent.parent if "path" in store.table else Path()
         if not ((folder / TRUTH).is_file() and (folder / SETTINGS).is_file()):
             raise ValueError(
-                f"The simulated data set with {TRUTH}, of which the store was made, is not at {folder}."
+                f"The store was prepared from a simulated data set, but {folder} does not hold its {TRUTH} now."
             )
         truth = pd.read_csv(folder / TRUTH, dtype={"CellId": str}).set_index("CellId")
         settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
@@ -52,16 +52,16 @@ class SimulatedTruth:
 
     @property
     def parameters(self) -> pd.DataFrame:
-        """The generator's own parameters of each cell's shape, by position in the store."""
+        """The simulator's parameters of each cell's shape, by position in the store."""
         return self.table.drop(columns=[c for c in NOT_PARAMETERS if c in self.table]).astype(np.float64)
 
-    def expected(self, position: int, draws: int, seed: int = 0) -> NDArray[np.float32]:
-        """The expected localisation of a cell's own structure in the store's box, (Z, Y, X), noise-free.
+    def expected(self, position: int, draws: int, seed: int = 0) -> Floats:
+        """Return the noise-free expected localisation of a cell's structure in the store's box, (Z, Y, X).
 
         Raises
         ------
         ValueError
-            If the cell comes out in another pose than it has in the store.
+            If the simulated cell has another pose than the cell in the store.
         """
         row = self.table.iloc[position]
         simulated = simulate_cell(
@@ -76,8 +76,8 @@ class SimulatedTruth:
         stored = np.reshape(self.store.table["to_box"].iloc[position], (4, 4))
         if not np.allclose(stored, pose.to_box, atol=0.01):
             raise ValueError(
-                f"Cell {self.table.index[position]} lies otherwise in the store than it is simulated now: "
-                "prepare the store afresh."
+                f"Cell {self.table.index[position]} has another pose in the store than in the simulation: "
+                "prepare the store again."
             )
         expected = simulated.expected_localisation(str(row["structure"]), draws=draws, seed=seed)
         return to_box(expected, cell.voxel_size, pose, offset=cell.offset)

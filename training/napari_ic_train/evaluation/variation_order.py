@@ -1,56 +1,55 @@
-"""Does a model know which structures vary more? Held against the simulator's own draws in the same shapes."""
+"""Compare how much structures vary in a model's draws and in the simulator's draws, in the same shapes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
+from napari_integrated_cell.arrays import Floats
 from napari_integrated_cell.imaging.pose import Box, pose_of, posed_mask, posed_references, to_box
 from napari_integrated_cell.integration import model_box
 from napari_integrated_cell.model.integrated_cell import IntegratedCell
 from napari_integrated_cell.model.variation_reference import GROUPS, group_of
-from napari_integrated_cell.processes import worker_processes
+from napari_integrated_cell.processes import Progress, worker_processes
 from napari_integrated_cell.simulation import simulate_cell, structure_draws
 from napari_integrated_cell.variation.correlation import correlation_matrix
 from napari_integrated_cell.variation.structure_variation import RIDGE, Variation, structure_variations
 from napari_integrated_cell.vocabulary import STAGE_NAMES
 
-Progress = Callable[[int, int, str], None]
-Volume = NDArray[np.float32]
-
 SEED = 990_002
-"""Far from those of training sets."""
+"""Far from the random seeds of training data."""
 
 
 @dataclass(frozen=True, eq=False)
-class OpenShape:
-    """An unseen simulated cell in the model's box, and how much the simulator leaves open in its shape.
+class SimulatedVariation:
+    """A new simulated cell in the model's box, and how much the simulator's structures vary in its shape.
 
     Attributes
     ----------
     stage : str
     references : array of float32, (2, Z, Y, X)
-        Membrane and DNA as a microscope would show them.
+        Simulated microscope images of membrane and DNA.
     mask : array of float32, (Z, Y, X)
-        Where the cell is.
+        Mask of the cell.
     variation : dict of str to Variation
-        Algorithm 4 of the simulator's independent, noise-free draws of each structure, inside the cell.
+        Algorithm 4 on the simulator's independent, noise-free draws of each structure, inside the cell.
     """
 
     stage: str
-    references: Volume
-    mask: Volume
+    references: Floats
+    mask: Floats
     variation: dict[str, Variation]
 
 
-def open_shape(index: int, *, structures: Sequence[str], box: Box, seed: int, draws: int) -> OpenShape:
-    """The ``index``-th cell of an unseen set: interphase, and the stages of mitosis in turn, one after the other."""
+def simulated_variation(
+    index: int, *, structures: Sequence[str], box: Box, seed: int, draws: int
+) -> SimulatedVariation:
+    """Simulate cell number ``index``: even numbers are in interphase, odd ones take turns in the mitotic stages."""
     stage = STAGE_NAMES[0] if index % 2 == 0 else STAGE_NAMES[1 + index // 2 % (len(STAGE_NAMES) - 1)]
     cell_seed = int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
     simulated = simulate_cell(cell_seed, stage=stage, voxel_size=box.voxel_size)
@@ -63,7 +62,7 @@ def open_shape(index: int, *, structures: Sequence[str], box: Box, seed: int, dr
         images = structure_draws(simulated.shape, name, simulated.grid, draws, cell_seed)
         posed = [to_box(image, cell.voxel_size, pose, offset=cell.offset)[inside] for image in images]
         variation[name] = Variation.of(correlation_matrix(posed), RIDGE)
-    return OpenShape(stage, posed_references(cell, pose), mask, variation)
+    return SimulatedVariation(stage, posed_references(cell, pose), mask, variation)
 
 
 def score_order(
@@ -75,26 +74,31 @@ def score_order(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Spearman's correlation, over structures, of how much the model's draws vary with how much the simulator's do.
+    """Return Spearman's correlation, over structures, of the variation of the model's and of the simulator's draws.
 
-    Both are the mean over cells of the score of Algorithm 4, of as many draws, inside the cell.
+    The variation of a structure is the mean over cells of the score of Algorithm 4, inside the cell. The number of
+    draws is the same for both.
 
     Returns
     -------
     dict
-        ``spearman`` in interphase, for which the simulator's order is stated (``VARIABILITY``);
-        ``spearman_mitosis``; and by group ``scores`` of the model, ``simulator_scores``, ``effective_ranks``
+        ``spearman`` in interphase, for which the simulator defines the order (``VARIABILITY``);
+        ``spearman_mitosis``; and for each group ``scores`` of the model, ``simulator_scores``, ``effective_ranks``
         and ``simulator_effective_ranks`` by structure.
 
     Raises
     ------
     ValueError
-        For fewer than two cells: one of each group is needed.
+        If there are fewer than two cells: each group needs one.
     """
     if n_cells < 2:
-        raise ValueError(f"{n_cells} cell cannot be in interphase and in mitosis: take two at least.")
+        raise ValueError(
+            f"{n_cells} cells are too few: give 2 or more, one in interphase and one in mitosis."
+        )
     structures = model.config.structures
-    make = partial(open_shape, structures=structures, box=model_box(model.config), seed=seed, draws=draws)
+    make = partial(
+        simulated_variation, structures=structures, box=model_box(model.config), seed=seed, draws=draws
+    )
     found: dict[str, list[dict[str, Variation]]] = {group: [] for group in GROUPS}
     known: dict[str, list[dict[str, Variation]]] = {group: [] for group in GROUPS}
     with worker_processes(workers) as pool:
@@ -106,8 +110,8 @@ def score_order(
             if progress is not None:
                 progress(i + 1, n_cells, "comparing variation with the simulator's")
 
-    def means(cells: list[dict[str, Variation]], figure: str) -> dict[str, float]:
-        return {name: float(np.mean([getattr(c[name], figure) for c in cells])) for name in structures}
+    def means(cells: list[dict[str, Variation]], measure: str) -> dict[str, float]:
+        return {name: float(np.mean([getattr(c[name], measure) for c in cells])) for name in structures}
 
     groups = {
         group: {

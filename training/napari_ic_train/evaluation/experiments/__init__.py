@@ -1,17 +1,22 @@
-"""The experiments of the evaluation report, one file each, in the report's order."""
+"""The experiments of the evaluation report, in the report's order."""
 
 from __future__ import annotations
 
 from napari_ic_train.evaluation.experiment import Experiment
-from napari_ic_train.evaluation.experiments.beyond import BEYOND
+from napari_ic_train.evaluation.experiments.baseline_comparison import BaselineComparison
 from napari_ic_train.evaluation.experiments.classification import Classification
+from napari_ic_train.evaluation.experiments.conditional_calibration import ConditionalCalibration
 from napari_ic_train.evaluation.experiments.correlations import Correlations
 from napari_ic_train.evaluation.experiments.counts import Counts
-from napari_ic_train.evaluation.experiments.inception import Inception
-from napari_ic_train.evaluation.experiments.integration import Integration
+from napari_ic_train.evaluation.experiments.fidelity import Fidelity
+from napari_ic_train.evaluation.experiments.inception import InceptionScores
+from napari_ic_train.evaluation.experiments.independent_scores import IndependentScores
+from napari_ic_train.evaluation.experiments.integration import MostProbableLocalisation
 from napari_ic_train.evaluation.experiments.latent_spaces import LatentSpaces
+from napari_ic_train.evaluation.experiments.leakage import Leakage
 from napari_ic_train.evaluation.experiments.mitotic_walk import MitoticWalk
 from napari_ic_train.evaluation.experiments.reconstruction import Reconstruction
+from napari_ic_train.evaluation.experiments.simulator_comparison import SimulatorComparison
 from napari_ic_train.evaluation.experiments.training_curves import TrainingCurves
 from napari_ic_train.evaluation.experiments.variation import StructureVariations
 
@@ -21,13 +26,22 @@ PAPER: tuple[Experiment, ...] = (
     LatentSpaces(),
     Classification(),
     Reconstruction(),
-    Integration(),
+    MostProbableLocalisation(),
     Correlations(),
-    Inception(),
+    InceptionScores(),
     StructureVariations(),
     MitoticWalk(),
 )
-"""The paper's own."""
+"""Experiments of the paper."""
 
-EXPERIMENTS: tuple[Experiment, ...] = (*PAPER, *BEYOND)
-"""The paper's own, then those that go past it."""
+ADDITIONAL: tuple[Experiment, ...] = (
+    IndependentScores(),
+    BaselineComparison(),
+    Fidelity(),
+    ConditionalCalibration(),
+    Leakage(),
+    SimulatorComparison(),
+)
+"""Experiments that are not in the paper."""
+
+EXPERIMENTS: tuple[Experiment, ...] = (*PAPER, *ADDITIONAL)

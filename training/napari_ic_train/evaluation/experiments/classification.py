@@ -1,4 +1,4 @@
-"""Section 3.4.1, Table S11: which structure Enc^{r,s} takes held-out cells to show, and how sure it may be."""
+"""Section 3.4.1, Table S11: accuracy and calibration of the labels that Enc^{r,s} gives to held-out cells."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import numpy as np
 from napari_ic_train.evaluation.drawing import COLOURS, label_of, panels, svg
 from napari_ic_train.evaluation.experiment import Context, Figure, Findings, Table, Value
 from napari_ic_train.evaluation.metrics.bootstrap import bootstrap
-from napari_ic_train.evaluation.metrics.calibration import calibration
+from napari_ic_train.evaluation.metrics.calibration import Calibration, calibration
 from napari_ic_train.evaluation.metrics.confusion import confusion_matrix, macro_recall
-from napari_ic_train.evaluation.passes import codes
+from napari_ic_train.evaluation.model_outputs import codes
+from napari_integrated_cell.arrays import Indices
 
 PAPER_RECALL = {
     "alpha-actinin": 36 / 47,
@@ -24,24 +25,24 @@ PAPER_RECALL = {
     "TOM20": 449 / 450,
     "ZO1": 17 / 17,
 }
-"""Of the diagonal of Table S11 and the test cells of Table S9."""
+"""From the diagonal of Table S11 and the test cells of Table S9."""
 
-PAPER = "In the paper 2,140 of 2,212 held-out cells, 96.75 %, and a macro recall of 90.2 %."
+PAPER = "In the paper it is 2,140 of 2,212 held-out cells (96.75 %), with a macro recall of 90.2 %."
 
 
 class Classification:
-    """The confusion matrix of held-out cells, accuracy, macro recall and calibration."""
+    """Confusion matrix, accuracy, macro recall and calibration on held-out cells."""
 
     name = "classification"
     title = "Labels of held-out cells"
     section = "3.4.1, Table S11"
 
     def needs(self, context: Context) -> str | None:
-        """Held-out cells."""
-        return None if len(context.cells["test"]) else "The store has no held-out cells."
+        """Require held-out cells."""
+        return context.shortage(test=1)
 
     def run(self, context: Context) -> Findings:
-        """Classify every chosen held-out cell."""
+        """Classify every selected held-out cell."""
         p, truth = codes(context, "test").y, context.labels("test")
         k = len(context.structures)
         predicted = p.argmax(1)
@@ -49,23 +50,23 @@ class Classification:
         reliability = calibration(p, truth)
         pairs = np.stack([truth, predicted], 1)
 
-        def accuracy(sample: np.ndarray) -> float:
+        def accuracy(sample: Indices) -> float:
             return float((sample[:, 0] == sample[:, 1]).mean())
 
-        def recall(sample: np.ndarray) -> float:
+        def recall(sample: Indices) -> float:
             return macro_recall(confusion_matrix(sample[:, 0], sample[:, 1], k))
 
         labels = [label_of(name) for name in context.structures]
         confusion: list[list[Value]] = [
             [label, *(int(v) for v in row)] for label, row in zip(labels, matrix, strict=True)
         ]
-        present, chosen = matrix.sum(1), matrix.sum(0)
+        present, assigned = matrix.sum(1), matrix.sum(0)
         by_structure: list[list[Value]] = [
             [
                 label,
                 int(present[i]),
                 float(matrix[i, i] / present[i]) if present[i] else None,
-                float(matrix[i, i] / chosen[i]) if chosen[i] else None,
+                float(matrix[i, i] / assigned[i]) if assigned[i] else None,
                 float(p[truth == i, i].mean()) if present[i] else None,
                 PAPER_RECALL.get(context.structures[i]),
             ]
@@ -97,19 +98,19 @@ class Classification:
                 ),
             ),
             figures=(
-                Figure("Confusion matrix", _heat(matrix, labels), "Shares of each row."),
+                Figure("Confusion matrix", _heat_map(matrix, labels), "Colours show shares of each row."),
                 Figure(
                     "Reliability",
-                    _reliable(reliability),
-                    "How often the encoder is right, by how sure it is; on the diagonal it is as sure as it may be.",
+                    _reliability_diagram(reliability),
+                    "Accuracy of the encoder by its confidence. A calibrated encoder lies on the diagonal.",
                 ),
             ),
-            notes=f"{int(np.trace(matrix))} of {len(truth)} held-out cells are labelled right by ŷ of Enc^{{r,s}}. "
-            + PAPER,
+            notes=f"{int(np.trace(matrix))} of {len(truth)} held-out cells get the correct label by ŷ of "
+            "Enc^{r,s}. " + PAPER,
         )
 
 
-def _heat(matrix: np.ndarray, labels: list[str]) -> bytes:
+def _heat_map(matrix: Indices, labels: list[str]) -> bytes:
     share = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
     figure, (ax,) = panels(6.2, 5.4)
     ax.imshow(share, cmap="viridis", vmin=0, vmax=1)
@@ -123,23 +124,23 @@ def _heat(matrix: np.ndarray, labels: list[str]) -> bytes:
     return svg(figure)
 
 
-def _reliable(found: object) -> bytes:
+def _reliability_diagram(found: Calibration) -> bytes:
     figure, (ax,) = panels(4.2, 3.8)
-    confidence, right, counts = (np.asarray(getattr(found, n)) for n in ("confidence", "accuracy", "counts"))
-    there = counts > 0
+    filled = found.counts > 0
+    confidence, accuracy, counts = (a[filled] for a in (found.confidence, found.accuracy, found.counts))
     ax.plot([0, 1], [0, 1], color="#888888", lw=1, ls=":")
     ax.scatter(
-        confidence[there],
-        right[there],
-        s=12 + 200 * counts[there] / counts.sum(),
+        confidence,
+        accuracy,
+        s=12 + 200 * counts / counts.sum(),
         color=COLOURS["test"],
         alpha=0.8,
         clip_on=False,
     )
-    ax.plot(confidence[there], right[there], color=COLOURS["test"], lw=1)
+    ax.plot(confidence, accuracy, color=COLOURS["test"], lw=1)
     ax.set(
-        xlabel="probability of the label chosen",
-        ylabel="share of cells labelled right",
+        xlabel="probability of the predicted label",
+        ylabel="accuracy",
         xlim=(0, 1.02),
         ylim=(0, 1.02),
     )

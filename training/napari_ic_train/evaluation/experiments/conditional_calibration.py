@@ -1,31 +1,29 @@
-"""Past the paper: where does an observed structure rank among what the model draws for that cell's shape?"""
+"""Rank the features of observed structures among the model's draws for the same shape."""
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_ic_train.evaluation.drawing import COLOURS, label_of, panels, svg
-from napari_ic_train.evaluation.experiment import Context, Figure, Findings, Indices, Table, Value
+from napari_ic_train.evaluation.experiment import Context, Figure, Findings, Table, Value
 from napari_ic_train.evaluation.features import FEATURES, features_of, regions_of
 from napari_ic_train.evaluation.metrics.bootstrap import bootstrap
 from napari_ic_train.evaluation.metrics.ranks import interval_coverage, rank_in_draws, uniformity
-from napari_ic_train.evaluation.passes import codes, spread
-from napari_ic_train.evaluation.predictors import another, why_not
+from napari_ic_train.evaluation.model_outputs import balanced, codes
+from napari_ic_train.evaluation.predictors import missing_for_predictions, other_cells
+from napari_integrated_cell.arrays import Doubles, Indices
 from napari_integrated_cell.variation.structure_variation import Draws
 
-Floats = NDArray[np.float64]
-
 CELLS = 110
-"""Held-out cells at most, in equal numbers a structure."""
+"""Maximum number of held-out cells, with equal numbers for each structure."""
 DRAWS = 50
 LEVELS = (0.5, 0.9)
 
 
 class ConditionalCalibration:
-    """Ranks of observed features among draws, and how often the draws' 50 % and 90 % intervals hold them.
+    """Ranks of observed features among draws, and coverage of the draws' 50 % and 90 % intervals.
 
-    The same is done with draws in another cell's shape, to see whether the model uses the shape.
+    A second set of draws takes the shape of another cell. It shows whether the model uses the shape.
     """
 
     name = "conditional-calibration"
@@ -33,16 +31,16 @@ class ConditionalCalibration:
     section = ""
 
     def needs(self, context: Context) -> str | None:
-        """Held-out cells, and two draws."""
+        """Require held-out cells and training cells, and two draws."""
         if context.draws < 2:
-            return f"{context.draws} draws have no interval: ask for two at least."
-        return why_not(context)
+            return f"The number of draws is {context.draws}, and an interval needs 2 or more."
+        return missing_for_predictions(context)
 
     def run(self, context: Context) -> Findings:
-        """Draw each chosen held-out cell's own structure in its shape, and measure what was drawn."""
-        wanted, n_draws = spread(context, "test", CELLS), min(context.draws, DRAWS)
+        """Draw the structure of each selected held-out cell in its shape, and measure the draws."""
+        wanted, n_draws = balanced(context, "test", CELLS), min(context.draws, DRAWS)
         labels = context.labels("test")[wanted]
-        others = another(len(context.labels("test")), context.seed)[wanted]
+        others = other_cells(len(context.labels("test")), context.seed)[wanted]
         observed, drawn = self._measured(context, wanted, wanted, n_draws)
         elsewhere = self._measured(context, wanted, others, n_draws)[1]
         ranks, permuted = (_ranked(observed, draws, context.seed) for draws in (drawn, elsewhere))
@@ -96,7 +94,7 @@ class ConditionalCalibration:
                         "p",
                     ),
                     rows,
-                    "A rank near 0 is an observation below all draws, near 1 above all of them.",
+                    "A rank near 0 means that the observed value is below all draws; near 1 it is above all draws.",
                 ),
                 Table("By structure", ("structure", "cells", *within), by_structure),
             ),
@@ -104,29 +102,30 @@ class ConditionalCalibration:
                 Figure(
                     "Ranks of what was observed among draws",
                     _histograms(ranks),
-                    "Flat where a model is calibrated; high at the ends where it draws too alike or beside the mark.",
+                    "A calibrated model gives flat histograms. Peaks at both ends mean that draws vary too "
+                    "little. A peak at one end means that draws are biased.",
                 ),
             ),
-            notes=f"For {len(wanted)} held-out cells their own structure was drawn {n_draws} times in their shape "
-            "(z^r = Enc^r(x^r), z^s ~ N(0, I)); cell and nucleus are those observed. Of a model that knows how a "
-            "structure lies in a given shape, 50 % and 90 % of observations are within these intervals. Observed "
-            "images hold noise that no model draws, and intensities are as shares of a cell's brightest voxel: counts "
-            "of objects and variation of intensity suffer most by it. With another cell's shape z^r is that of another "
-            "held-out cell, and what is drawn is measured in this one all the same: a model that uses the shape is "
-            "right less often.",
+            notes=f"The structure of each of {len(wanted)} held-out cells was drawn {n_draws} times in its shape "
+            "(z^r = Enc^r(x^r), z^s ~ N(0, I)). Features are measured with the observed cell and nucleus. If the model "
+            "is calibrated, 50 % and 90 % of the observed values lie within these intervals. Observed images have "
+            "noise that the model does not draw, and intensities are relative to the brightest voxel of the cell. This "
+            "affects the object count and the variation of intensity most.\n\nWith another cell's shape, z^r is that "
+            "of another held-out cell, and the draws are measured in this cell. A model that uses the shape reaches a "
+            "lower coverage there.",
         )
 
     def _measured(
         self, context: Context, wanted: Indices, shapes: Indices, n_draws: int
-    ) -> tuple[Floats, Floats]:
-        """Features observed (n, F), and of draws in the shapes of these or of other cells (n, draws, F)."""
+    ) -> tuple[Doubles, Doubles]:
+        """Return the observed features (n, F), and those of draws in these ``shapes`` (n, draws, F)."""
         z_ref, labels = codes(context, "test").z_ref, context.labels("test")
         observed, drawn = [], []
         for done, (which, shape) in enumerate(zip(wanted, shapes, strict=True)):
             image = context.images(context.cells["test"][which : which + 1])[0]
             regions = regions_of(image[:2])
             observed.append(features_of(image[-1], regions))
-            # A seed of the cell's own: cells with the same draws would not be independent.
+            # Each cell has its own random seed: cells with the same draws would not be independent.
             seed = int(np.random.SeedSequence([context.seed, int(which)]).generate_state(1)[0])
             draws = Draws(context.model, z_ref[shape], context.structures[labels[which]], seed)
             blocks = draws.blocks(n_draws, context.batch_size, context.cancel)
@@ -135,13 +134,13 @@ class ConditionalCalibration:
         return np.array(observed), np.array(drawn)
 
 
-def _ranked(observed: Floats, drawn: Floats, seed: int) -> Floats:
-    """The rank of each cell's features (n, F) among those of its draws (n, draws, F)."""
+def _ranked(observed: Doubles, drawn: Doubles, seed: int) -> Doubles:
+    """Return the rank of each cell's features (n, F) among those of its draws (n, draws, F)."""
     ranks = [rank_in_draws(observed[:, f], drawn[:, :, f], seed + f) for f in range(len(FEATURES))]
     return np.stack(ranks, 1)
 
 
-def _histograms(ranks: Floats) -> bytes:
+def _histograms(ranks: Doubles) -> bytes:
     columns = 3
     figure, axes = panels(8, 1.3 * -(-len(FEATURES) // columns), -(-len(FEATURES) // columns), columns)
     for f, (ax, name) in enumerate(zip(axes, FEATURES, strict=False)):

@@ -1,4 +1,4 @@
-"""Section 3.4.4, Figure S6: how alike cells with the same structure are, observed, decoded and generated."""
+"""Section 3.4.4, Figure S6: pairwise correlations of observed, decoded and generated cells of a structure."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_ic_train.evaluation.drawing import COLOURS, label_of, panels, svg
 from napari_ic_train.evaluation.experiment import (
+    SPLIT_LABELS,
     SPLITS,
     Context,
     Figure,
     Findings,
-    Indices,
     Interval,
     Split,
     Table,
@@ -23,13 +22,14 @@ from napari_ic_train.evaluation.experiment import (
 )
 from napari_ic_train.evaluation.metrics.bootstrap import bootstrap
 from napari_ic_train.evaluation.metrics.distances import kolmogorov_smirnov, wasserstein
-from napari_ic_train.evaluation.passes import decoded, generated, spread
+from napari_ic_train.evaluation.model_outputs import balanced, decoded, generated
+from napari_integrated_cell.arrays import Doubles, Floats, Indices
 from napari_integrated_cell.variation.correlation import CorrelationStream
 
 MOST = 60
-"""Cells of each structure and collection at most: 1,770 pairs."""
+"""Maximum number of cells of each structure in a collection: 1,770 pairs."""
 DARK = 1e-6
-"""A volume that varies less shows nothing, and correlates with nothing."""
+"""Range of values below which a volume counts as empty: its correlation is not defined."""
 COMPARED = (
     ("generated", "test"),
     ("generated", "train"),
@@ -38,35 +38,33 @@ COMPARED = (
     ("generated", "decoded test"),
     ("test", "train"),
 )
-"""Which distributions are held against which; the last shows how far apart samples of the data lie."""
+"""Pairs of distributions to compare. The last pair shows how much two samples of the data differ."""
 SAMPLES = 200
 
-Pairs = NDArray[np.float64]
-Matrices = dict[str, NDArray[np.float64]]
-"""ρ of the cells of a collection, (n, n), by structure."""
+Matrices = dict[str, Doubles]
+"""Correlation matrix ρ (n, n) of the cells of a collection, by structure."""
 
 
 class Correlations:
-    """Distributions of Pearson's correlation between structure channels, and distances between them."""
+    """Distributions of Pearson's correlation between structure channels, and distances between distributions."""
 
     name = "pairwise-correlations"
     title = "Pairwise correlations of structure channels"
     section = "3.4.4, Figure S6"
 
     def needs(self, context: Context) -> str | None:
-        """Two cells of a structure."""
-        return (
-            None if any(len(context.cells[s]) > 1 for s in SPLITS) else "The store has fewer than two cells."
-        )
+        """Require two cells."""
+        return context.shortage(either=2)
 
     def run(self, context: Context) -> Findings:
-        """Correlate every two cells of a structure, collection by collection."""
+        """Correlate all pairs of cells of each structure, for each collection."""
         matrices: dict[str, Matrices] = {}
         for split in SPLITS:
             if len(context.cells[split]) > 1:
                 matrices |= _collections(context, split)
-        made = "train" if "train" in matrices else "test"
-        matrices["generated"] = _correlated(context, _drawn(context, made))
+        matrices["generated"] = _correlated(
+            context, _generated(context, "train" if "train" in matrices else "test")
+        )
         found = {
             collection: {name: _pairs(rho, np.arange(len(rho))) for name, rho in of.items()}
             for collection, of in matrices.items()
@@ -94,7 +92,6 @@ class Correlations:
             distances.append(row)
         mean = {pair: float(np.mean(values)) for pair, values in apart.items()}
         distances.append(["mean", *(v for pair in COMPARED for v in (mean.get(pair), None))])
-        words = ", ".join(found)
         return Findings(
             headline={
                 f"pairwise correlations, {one} to {other}, mean Wasserstein distance": _mean_distance(
@@ -111,8 +108,9 @@ class Correlations:
                         *(f"{one} to {other}, {d}" for one, other in COMPARED for d in ("Wasserstein", "KS")),
                     ),
                     distances,
-                    "Wasserstein's distance is in units of the correlation; Kolmogorov-Smirnov's is the greatest "
-                    "difference of the cumulated shares. 'test to train' is what two samples of the data differ by.",
+                    "The Wasserstein distance has the unit of the correlation. The Kolmogorov-Smirnov distance (KS) is "
+                    "the largest difference between the cumulative distributions. 'test to train' compares two samples "
+                    "of the data.",
                 ),
                 Table(
                     "Medians",
@@ -125,41 +123,45 @@ class Correlations:
                 ),
             ),
             figures=(
-                Figure("Distributions", _boxes(context, found), "Quartiles, and 5 and 95 % of the pairs."),
+                Figure(
+                    "Distributions",
+                    _boxes(context, found),
+                    "Quartiles, and the 5 % and 95 % quantiles of the pairs.",
+                ),
             ),
-            notes=f"Collections: {words}. At most {MOST} cells of each structure a collection; every two of one "
-            "structure are correlated over all voxels of the structure's channel. Generated cells have z^r, z^s "
-            "~ N(0, I).",
+            notes=f"Collections: {', '.join(found)}. Each has at most {MOST} cells of each structure. All pairs of "
+            "cells with the same structure are correlated over all voxels of the structure channel. Generated cells "
+            "have z^r, z^s ~ N(0, I).",
         )
 
 
 def _collections(context: Context, split: Split) -> dict[str, Matrices]:
-    """The correlations of the observed cells of a side and of their reconstructions, by structure."""
+    """Return the correlations of observed cells and of their reconstructions."""
     most, labels = MOST * len(context.structures), context.labels(split)
-    chosen = spread(context, split, most)
+    chosen = balanced(context, split, most)
 
-    def observed() -> Iterator[tuple[Indices, NDArray[np.float32]]]:
-        for start in range(0, len(chosen), context.batch_size):
-            context.cancel.raise_if_cancelled()
-            which = chosen[start : start + context.batch_size]
-            yield labels[which], context.images(context.cells[split][which])[:, -1]
+    def observed() -> Iterator[tuple[Indices, Floats]]:
+        for part in context.parts(len(chosen), f"correlating {SPLIT_LABELS[split]} cells"):
+            yield labels[chosen[part]], context.images(context.cells[split][chosen[part]])[:, -1]
 
-    def again() -> Iterator[tuple[Indices, NDArray[np.float32]]]:
+    def reconstructed() -> Iterator[tuple[Indices, Floats]]:
         for which, _, images in decoded(context, split, most):
             yield labels[which], images[:, -1]
 
-    return {split: _correlated(context, observed()), f"decoded {split}": _correlated(context, again())}
+    return {
+        split: _correlated(context, observed()),
+        f"decoded {split}": _correlated(context, reconstructed()),
+    }
 
 
-def _drawn(context: Context, split: str) -> Iterator[tuple[Indices, NDArray[np.float32]]]:
-    side: Split = "train" if split == "train" else "test"
-    labels = context.labels(side)
-    for which, images in generated(context, side, MOST * len(context.structures)):
+def _generated(context: Context, split: Split) -> Iterator[tuple[Indices, Floats]]:
+    labels = context.labels(split)
+    for which, images in generated(context, split, MOST * len(context.structures)):
         yield labels[which], images[:, -1]
 
 
-def _correlated(context: Context, batches: Iterator[tuple[Indices, NDArray[np.float32]]]) -> Matrices:
-    """ρ of the cells of each structure that has two or more; a cell that is dark is left out."""
+def _correlated(context: Context, batches: Iterator[tuple[Indices, Floats]]) -> Matrices:
+    """Correlate the cells of each structure that has two or more; empty volumes are left out."""
     with ExitStack() as stack:
         streams: dict[int, CorrelationStream] = {}
         for labels, volumes in batches:
@@ -176,14 +178,14 @@ def _correlated(context: Context, batches: Iterator[tuple[Indices, NDArray[np.fl
         }
 
 
-def _pairs(rho: NDArray[np.float64], cells: Indices) -> Pairs:
-    """The correlations of every two of some cells; a cell that is there twice is not paired with itself."""
+def _pairs(rho: Doubles, cells: Indices) -> Doubles:
+    """Return the correlations of all pairs of these cells; a cell that occurs twice is not paired with itself."""
     first, second = (cells[i] for i in np.triu_indices(len(cells), 1))
     return rho[first, second][first != second]
 
 
 def _mean_distance(one: Matrices, other: Matrices, seed: int) -> Interval:
-    """Wasserstein's distance between the pairs of two collections, mean over structures, over samples of cells."""
+    """Return the Wasserstein distance between the pairs of two collections, as a mean over structures."""
     both = [(one[name], other[name]) for name in one if name in other]
     cells = np.array(
         [
@@ -208,11 +210,11 @@ def _mean_distance(one: Matrices, other: Matrices, seed: int) -> Interval:
     return bootstrap(cells, distance, SAMPLES, seed)
 
 
-def _median(pairs: Pairs | None) -> float | None:
+def _median(pairs: Doubles | None) -> float | None:
     return None if pairs is None else float(np.median(pairs))
 
 
-def _boxes(context: Context, found: dict[str, dict[str, Pairs]]) -> bytes:
+def _boxes(context: Context, found: dict[str, Matrices]) -> bytes:
     figure, (ax,) = panels(11, 4.2)
     width = 0.8 / len(found)
     for j, (collection, pairs) in enumerate(found.items()):

@@ -1,28 +1,30 @@
-"""Table S9: how many cells of each structure there are on each side of the split."""
+"""Table S9: number of training cells and held-out cells of each structure."""
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_ic_train.data.subsets import stages_of
 from napari_ic_train.evaluation.drawing import label_of
 from napari_ic_train.evaluation.experiment import SPLITS, Context, Findings, Table, Value
+from napari_integrated_cell.arrays import Mask
 from napari_integrated_cell.vocabulary import STAGE_NAMES
 
 
 class Counts:
-    """Cells by structure, by stage, and by side of the split, in the whole store."""
+    """Training cells and held-out cells of the whole store, by structure and by stage."""
 
     name = "counts"
     title = "Cells by structure and split"
     section = "Table S9"
 
     def needs(self, context: Context) -> str | None:
-        """Nothing but a store."""
+        """Require only a store."""
         return None
 
     def run(self, context: Context) -> Findings:
-        """Count."""
+        """Count the cells."""
         table, chosen = context.store.table, {split: len(context.cells[split]) for split in SPLITS}
         split = table["split"].to_numpy()
         names = table["structure"].to_numpy()
@@ -49,10 +51,10 @@ class Counts:
             tables.append(Table("Cells left out", ("reason", "cells"), reasons))
         return Findings(
             tables=tuple(tables),
-            notes=f"The experiments below use {chosen['train']} cells of the training side and "
-            f"{chosen['test']} held-out cells; some use fewer of them, and say so.",
+            notes=f"The other experiments use {chosen['train']} training cells and {chosen['test']} held-out cells. "
+            "Some experiments use fewer; their notes say so.",
         )
 
 
-def _counted(mask: np.ndarray, split: np.ndarray) -> list[Value]:
+def _counted(mask: Mask, split: NDArray[np.object_]) -> list[Value]:
     return [int(mask.sum()), *(int((mask & (split == side)).sum()) for side in SPLITS)]

@@ -1,70 +1,70 @@
-"""Past the paper: do generated cells lie where observed ones do, and everywhere they do?"""
+"""Compare the distributions of generated and observed cells: fidelity and diversity."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 import numpy as np
-from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
 
 from napari_ic_train.evaluation.drawing import label_of
-from napari_ic_train.evaluation.experiment import Context, Findings, Indices, Interval, Table, Value
+from napari_ic_train.evaluation.experiment import Context, Findings, Interval, Table, Value
 from napari_ic_train.evaluation.features import cell_features
 from napari_ic_train.evaluation.independent_classifier import (
     IndependentClassifier,
+    excluded_from_fit,
     independent_classifier,
-    kept_back,
 )
 from napari_ic_train.evaluation.metrics.bootstrap import bootstrap
 from napari_ic_train.evaluation.metrics.feature_sets import frechet_distance, kernel_distance
 from napari_ic_train.evaluation.metrics.manifold import NEIGHBOURS, expected_coverage, manifold
-from napari_ic_train.evaluation.passes import generated
-from napari_ic_train.evaluation.predictors import why_not
-
-Floats = NDArray[np.float64]
+from napari_ic_train.evaluation.model_outputs import generated
+from napari_ic_train.evaluation.predictors import missing_for_predictions
+from napari_integrated_cell.arrays import Doubles, Floats, Indices
 
 SPACES = ("the independent classifier's features", "features of shape and intensity")
 MEASURES = ("precision", "recall", "density", "coverage", "Fréchet distance", "kernel distance")
-RIVALS = ("generated", "training")
+COMPARED = ("generated", "training")
 
 
 class Fidelity:
-    """Precision, recall, density, coverage, Fréchet and kernel distance of generated against held-out cells."""
+    """Precision, recall, density, coverage, Fréchet and kernel distance between generated and held-out cells."""
 
     name = "fidelity"
     title = "Fidelity and diversity of generated cells"
     section = ""
 
     def needs(self, context: Context) -> str | None:
-        """Held-out cells, and training cells of the same structures to hold beside them."""
-        if reason := why_not(context):
+        """Require held-out cells, and training cells of the same structures that the classifier has not seen."""
+        if reason := missing_for_predictions(context):
             return reason
-        unknown = np.flatnonzero(kept_back(context))
-        if np.isin(context.labels("test"), context.labels("train")[unknown]).any():
+        unseen = np.flatnonzero(excluded_from_fit(context))
+        if np.isin(context.labels("test"), context.labels("train")[unseen]).any():
             return None
-        return (
-            "No structure has a held-out cell and three training cells, of which one could be held beside it."
-        )
+        return "This experiment needs a structure with a held-out cell and three training cells."
 
     def run(self, context: Context) -> Findings:
-        """Measure held-out cells, as many generated ones, and as many training ones."""
-        judge = independent_classifier(context)
+        """Measure held-out cells, and the same number of generated cells and of training cells."""
+        classifier = independent_classifier(context)
         labels = context.labels("test")
-        unknown = np.flatnonzero(kept_back(context))
-        theirs = like(labels, context.labels("train")[unknown], context.seed)
-        kept = theirs >= 0  # held-out cells for which there is a training cell of the structure
-        labels = labels[kept]
-        observed = _measured(judge, (x for _, x in context.batches("test", "measuring held-out cells")))
-        made = _measured(judge, (x for _, x in generated(context, "test")))
-        chosen = context.cells["train"][unknown[theirs[kept]]]
-        seen = _measured(judge, (context.images(chosen[i : i + 16]) for i in range(0, len(chosen), 16)))
+        unseen = np.flatnonzero(excluded_from_fit(context))
+        partners = same_label(labels, context.labels("train")[unseen], context.seed)
+        paired = partners >= 0
+        labels = labels[paired]
+        observed = _measured(classifier, (x for _, x in context.batches("test", "measuring held-out cells")))
+        drawn = _measured(classifier, (x for _, x in generated(context, "test")))
+        chosen = context.cells["train"][unseen[partners[paired]]]
+        train = _measured(
+            classifier,
+            (context.images(chosen[p]) for p in context.parts(len(chosen), "measuring training cells")),
+        )
         tables: list[Table] = []
         headline: dict[str, float | Interval] = {}
         for space, name in enumerate(SPACES):
             one = {
-                "held out": observed[space][kept],
-                "generated": made[space][kept],
-                "training": seen[space],
+                "held out": observed[space][paired],
+                "generated": drawn[space][paired],
+                "training": train[space],
             }
             scale = one["training"].std(0)
             one = {key: values / np.where(scale > 0, scale, 1) for key, values in one.items()}
@@ -74,70 +74,68 @@ class Fidelity:
         return Findings(
             headline=headline,
             tables=tuple(tables),
-            notes=f"Of {n} held-out cells, as many generated ones of the same structures (z^r, z^s ~ N(0, I)) and "
-            "as many training cells, which the classifier was not fitted to either. What these reach against "
-            "held-out ones is the best that any model can do: read a figure of generated cells beside theirs. "
-            "Precision and density ask whether generated cells look like observed ones, recall and coverage "
-            f"whether all observed ones are matched (Naeem et al. 2020, {NEIGHBOURS} neighbours; a coverage of "
-            f"{expected_coverage(n, n):.2f} is expected of equal distributions over all structures). Features are "
-            "scaled by the training cells' spread. Distances of few cells are biased upwards, alike for both.",
+            notes=f"{n} held-out cells are compared with {n} generated cells of the same structures (z^r, z^s ~ "
+            f"N(0, I)) and with {n} training cells that the classifier has not seen. The training cells show the best "
+            "values that a model can reach: compare the generated cells with them. Precision and density say whether "
+            "generated cells look like observed cells. Recall and coverage say whether the generated cells cover all "
+            f"kinds of observed cells (Naeem et al. 2020, {NEIGHBOURS} neighbours). Equal distributions have an "
+            f"expected coverage of {expected_coverage(n, n):.2f} over all structures. Features are divided by the "
+            "standard deviation of the training cells. Few cells bias the Fréchet distance upwards, by the same amount "
+            "for both.",
         )
 
 
-def like(labels: Indices, among: Indices, seed: int) -> Indices:
-    """For each label a cell of the same label among others, no cell twice; -1 where they run out."""
+def same_label(labels: Indices, among: Indices, seed: int) -> Indices:
+    """Return for each label the place of another cell ``among`` with this label, each only once; -1 if none is left."""
     order = np.random.default_rng([seed, 29]).permutation(len(among))
     found = np.full(len(labels), -1, np.int64)
     for label in np.unique(labels):
-        wanted, there = np.flatnonzero(labels == label), order[among[order] == label]
-        n = min(len(wanted), len(there))
-        found[wanted[:n]] = there[:n]
+        wanted, available = np.flatnonzero(labels == label), order[among[order] == label]
+        n = min(len(wanted), len(available))
+        found[wanted[:n]] = available[:n]
     return found
 
 
-def _measured(judge: IndependentClassifier, batches: Iterable[NDArray[np.float32]]) -> tuple[Floats, Floats]:
-    """Features of cells (n, R + 1, Z, Y, X) in both of :data:`SPACES`."""
-    learnt, described = [], []
+def _measured(classifier: IndependentClassifier, batches: Iterable[Floats]) -> tuple[Doubles, Doubles]:
+    """Return the features of cells (n, R + 1, Z, Y, X) in both :data:`SPACES`."""
+    learned, measured = [], []
     for images in batches:
-        learnt.append(judge.judge(images)[1])
-        described += [cell_features(image) for image in images]
-    return np.concatenate(learnt).astype(np.float64), np.stack(described)
+        learned.append(classifier.outputs(images)[1])
+        measured += [cell_features(image) for image in images]
+    return np.concatenate(learned).astype(np.float64), np.stack(measured)
 
 
-def _table(name: str, one: dict[str, Floats], labels: Indices, context: Context) -> Table:
+def _table(name: str, one: dict[str, Doubles], labels: Indices, context: Context) -> Table:
     rows: list[list[Value]] = []
     for label in (*np.unique(labels), None):
         mine = np.ones(len(labels), bool) if label is None else labels == label
         rows.append(["all" if label is None else label_of(context.structures[label]), int(mine.sum())])
-        figures = {who: _figures(one["held out"][mine], one[who][mine]) for who in RIVALS}
-        rows[-1] += [figures[who][i] for i in range(len(MEASURES)) for who in RIVALS]
-    columns = ("structure", "cells", *(f"{m}, {who}" for m in MEASURES for who in RIVALS))
+        values = {who: _values(one["held out"][mine], one[who][mine]) for who in COMPARED}
+        rows[-1] += [values[who][i] for i in range(len(MEASURES)) for who in COMPARED]
+    columns = ("structure", "cells", *(f"{m}, {who}" for m in MEASURES for who in COMPARED))
     return Table(f"By {name}", columns, rows)
 
 
-def _figures(observed: Floats, other: Floats) -> list[Value]:
-    """By :data:`MEASURES`; None for what so few cells have not."""
+def _values(observed: Doubles, other: Doubles) -> list[Value]:
+    """Return the :data:`MEASURES`; None for those that need more cells."""
     if len(observed) < 2:
         return [None] * len(MEASURES)
-    near: list[Value] = [None] * 4
+    neighbours: list[Value] = [None] * 4
     if len(observed) > NEIGHBOURS:
         found = manifold(observed, other)
-        near = [found.precision, found.recall, found.density, found.coverage]
-    return [*near, frechet_distance(observed, other), kernel_distance(observed, other)]
+        neighbours = [found.precision, found.recall, found.density, found.coverage]
+    return [*neighbours, frechet_distance(observed, other), kernel_distance(observed, other)]
 
 
-def _headline(name: str, one: dict[str, Floats], seed: int) -> dict[str, float | Interval]:
-    """Density and coverage of generated cells, over samples of cells where neighbours stay who they are."""
-    observed, made, seen = one["held out"], one["generated"], one["training"]
+def _headline(name: str, one: dict[str, Doubles], seed: int) -> dict[str, float | Interval]:
+    """Return density and coverage; the bootstrap keeps the neighbours that the cells have in the whole sample."""
+    observed = one["held out"]
     if len(observed) <= NEIGHBOURS:
         return {}
-    from scipy.spatial.distance import cdist
-
-    apart = cdist(observed, observed)
-    reach = np.sort(apart, axis=1)[:, NEIGHBOURS]  # the cell itself is the first
+    radius = np.sort(cdist(observed, observed), axis=1)[:, NEIGHBOURS]  # the first is the cell itself
     found: dict[str, float | Interval] = {}
-    for who, cells in (("generated", made), ("training", seen)):
-        within = cdist(observed, cells) < reach[:, None]
+    for who in COMPARED:
+        within = cdist(observed, one[who]) < radius[:, None]
         found[f"density, {who}, {name}"] = bootstrap(within.sum(0) / NEIGHBOURS, seed=seed)
         found[f"coverage, {who}, {name}"] = bootstrap(within.any(1).astype(float), seed=seed)
     return found

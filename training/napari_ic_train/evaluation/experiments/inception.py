@@ -13,7 +13,6 @@ from napari_ic_train.evaluation.experiment import (
     SPLITS,
     Context,
     Findings,
-    Indices,
     Interval,
     Split,
     Table,
@@ -22,44 +21,44 @@ from napari_ic_train.evaluation.experiment import (
 from napari_ic_train.evaluation.metrics.bootstrap import bootstrap
 from napari_ic_train.evaluation.metrics.confusion import confusion_matrix
 from napari_ic_train.evaluation.metrics.inception import divergences, inception_score
-from napari_ic_train.evaluation.passes import codes, decoded, generated, spread
+from napari_ic_train.evaluation.model_outputs import balanced, codes, decoded, generated
+from napari_integrated_cell.arrays import Doubles, Floats, Indices
 
 MOST = 1100
-"""Training cells at most, each of which stands for as many as there are; all held-out cells are used."""
+"""Maximum number of training cells. All held-out cells are used."""
 IN_SHAPES = "generated in observed shapes"
 COLLECTIONS = ("data", "encoded-decoded", "generated", IN_SHAPES)
 PAPER_RATIO = 0.96
 
-Probabilities = NDArray[np.float64]
-Classify = Callable[[NDArray[np.float32]], NDArray[np.floating]]
+Classify = Callable[[Floats], NDArray[np.floating]]
 
 
-class Inception:
-    """Inception scores by the model's own encoder, per structure and overall."""
+class InceptionScores:
+    """Inception scores by the model's own encoder, for each structure and for all cells."""
 
     name = "inception"
     title = "Inception scores"
     section = "3.4.4, Table S10"
 
     def needs(self, context: Context) -> str | None:
-        """Cells."""
-        return None if any(len(context.cells[s]) for s in SPLITS) else "The store has no cells."
+        """Require cells."""
+        return context.shortage(either=1)
 
     def run(self, context: Context) -> Findings:
-        """Classify observed, encoded-decoded and generated cells of both sides."""
+        """Classify observed, encoded-decoded and generated cells, for training cells and held-out cells."""
 
-        def classify(images: NDArray[np.float32]) -> NDArray[np.floating]:
+        def classify(images: Floats) -> NDArray[np.floating]:
             return context.model.classify(images, batch_size=context.batch_size)
 
-        found: dict[tuple[str, Split], Probabilities] = {}
+        found: dict[tuple[str, Split], Doubles] = {}
         labels: dict[Split, Indices] = {}
-        weights: dict[Split, NDArray[np.float64]] = {}
+        weights: dict[Split, Doubles] = {}
         for split in SPLITS:
             if len(context.cells[split]):
                 most = MOST if split == "train" else None
-                chosen = spread(context, split, most)
+                chosen = balanced(context, split, most)
                 labels[split] = context.labels(split)[chosen]
-                weights[split] = stands_for(context, split, labels[split])
+                weights[split] = sampling_weights(context, split, labels[split])
                 found["data", split] = codes(context, split).y[chosen].astype(np.float64)
                 found["encoded-decoded", split] = decoded_labels(context, split, most, classify)
                 found["generated", split] = generated_labels(context, split, most, classify)
@@ -83,43 +82,43 @@ class Inception:
                     "Inception scores",
                     ("structure", *(f"{collection}, {split}" for collection, split in columns)),
                     rows,
-                    "A structure's row takes the marginal p(y) of all cells, as the paper's. In the paper all test "
-                    "cells score 7.876, encoded-decoded 7.823, generated 7.561: 0.96 of the data's.",
+                    "The row of a structure uses the marginal p(y) of all cells, as in the paper. In the paper the "
+                    "test cells score 7.876, encoded-decoded cells 7.823 and generated cells 7.561 (0.96 of the data).",
                 ),
-                *_taken_for(context, found, labels),
+                *_label_tables(context, found, labels),
             ),
-            notes="p(y|x) is ŷ of the model's own Enc^{r,s}: a model scores itself, and a decoder that fools its "
-            "own encoder scores well. Generated cells have z^r, z^s ~ N(0, I) and the structures of the cells of "
-            "that side; in observed shapes only z^s is drawn, and z^r = Enc^r(x^r). At most "
-            f"{MOST} training cells, in equal numbers a structure; each counts as many times as makes structures as "
-            "frequent as they are on that side of the store.",
+            notes="p(y|x) is ŷ of the model's own Enc^{r,s}. The model scores itself, so a decoder that misleads its "
+            "own encoder scores well. Generated cells have z^r, z^s ~ N(0, I) and the same structures as the training "
+            "cells (train) or held-out cells (test). In observed shapes only z^s is drawn, and z^r = Enc^r(x^r). At "
+            f"most {MOST} training cells are used, with equal numbers for each structure. Weights restore the "
+            "frequencies of the structures in the store.",
         )
 
 
-def stands_for(context: Context, split: Split, labels: Indices) -> NDArray[np.float64]:
-    """How many cells of its structure, on its side of the store, each of some cells stands for, (n,)."""
-    there = context.store.table["structure"].to_numpy()[cells_of(context.store, held_out=split == "test")]
-    counts = np.array([(there == name).sum() for name in context.structures], np.float64)
+def sampling_weights(context: Context, split: Split, labels: Indices) -> Doubles:
+    """Return how many cells of the store, of the same structure and split, each selected cell represents, (n,)."""
+    names = context.store.table["structure"].to_numpy()[cells_of(context.store, held_out=split == "test")]
+    counts = np.array([(names == name).sum() for name in context.structures], np.float64)
     return counts[labels] / np.bincount(labels, minlength=len(counts))[labels]
 
 
-def decoded_labels(context: Context, split: Split, most: int | None, classify: Classify) -> Probabilities:
-    """p(y|x) of the chosen cells' reconstructions, (n, K)."""
+def decoded_labels(context: Context, split: Split, most: int | None, classify: Classify) -> Doubles:
+    """Return p(y|x) of the selected cells' reconstructions, (n, K)."""
     return np.concatenate([classify(images) for _, _, images in decoded(context, split, most)]).astype(float)
 
 
 def generated_labels(
     context: Context, split: Split, most: int | None, classify: Classify, *, observed_shapes: bool = False
-) -> Probabilities:
-    """p(y|x) of cells generated in the chosen cells' stead, (n, K)."""
+) -> Doubles:
+    """Return p(y|x) of one generated cell for each selected cell, (n, K)."""
     drawn = generated(context, split, most, observed_shapes=observed_shapes)
     return np.concatenate([classify(images) for _, images in drawn]).astype(float)
 
 
-def _taken_for(
-    context: Context, found: dict[tuple[str, Split], Probabilities], labels: dict[Split, Indices]
+def _label_tables(
+    context: Context, found: dict[tuple[str, Split], Doubles], labels: dict[Split, Indices]
 ) -> list[Table]:
-    """Which structure generated cells are taken to show, where it was asked for another."""
+    """Count the predicted labels of generated cells by the structure that was asked for."""
     split: Split = "train" if "train" in labels else "test"
     names = [label_of(name) for name in context.structures]
     tables = []
@@ -133,9 +132,9 @@ def _taken_for(
 
 
 def _headline(
-    found: dict[tuple[str, Split], Probabilities], weights: dict[Split, NDArray[np.float64]], seed: int
+    found: dict[tuple[str, Split], Doubles], weights: dict[Split, Doubles], seed: int
 ) -> dict[str, float | Interval]:
-    """With intervals over cells for a p(y) that stays: a sample drawn with repetition lacks structures by chance."""
+    """Return the scores of held-out cells. The bootstrap keeps p(y), because a sample can lack rare structures."""
     if ("data", "test") not in found:
         return {}
     weight = weights["test"]
@@ -143,10 +142,10 @@ def _headline(
         divergences(found[name, "test"], weight) for name in ("data", "generated", IN_SHAPES)
     )
 
-    def score(cells: NDArray[np.float64]) -> float:
+    def score(cells: Doubles) -> float:
         return float(np.exp(np.average(cells[:, 0], weights=cells[:, 1])))
 
-    def over_cells(of_cells: NDArray[np.float64]) -> Interval:
+    def over_cells(of_cells: Doubles) -> Interval:
         return bootstrap(np.stack([of_cells, weight], 1), score, seed=seed)
 
     return {

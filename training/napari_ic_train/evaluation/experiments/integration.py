@@ -1,35 +1,33 @@
-"""Section 3.4.3, Figures 3 and S5: the most probable localisation of every structure in given shapes."""
+"""Section 3.4.3, Figures 3 and S5: the most probable localisation of each structure in given shapes."""
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_ic_train.evaluation.drawing import cell_tile, label_of, sheet
-from napari_ic_train.evaluation.experiment import SPLITS, Context, Figure, Findings, Split, Table, Value
+from napari_ic_train.evaluation.experiment import Context, Figure, Findings, Split, Table, Value
 from napari_ic_train.evaluation.localisation import pearson
 from napari_ic_train.evaluation.metrics.bootstrap import bootstrap
-from napari_ic_train.evaluation.passes import codes, spread
+from napari_ic_train.evaluation.model_outputs import balanced, codes
+from napari_integrated_cell.arrays import Doubles, Indices
 
 SHAPES = 5
-"""Columns of predictions in the paper's Figure 3."""
-
-Floats = NDArray[np.float32]
+"""Number of shapes in the figures, as in the paper's Figure 3."""
 
 
-class Integration:
-    """Integrated cells by Algorithm 3, beside observed ones; and how much of the observed is so predicted."""
+class MostProbableLocalisation:
+    """Integrated cells by Algorithm 3 beside observed cells, and the correlation of predicted with observed."""
 
     name = "integration"
     title = "Integrated cells"
     section = "3.4.3, Figures 3 and S5"
 
     def needs(self, context: Context) -> str | None:
-        """Cells."""
-        return None if any(len(context.cells[s]) for s in SPLITS) else "The store has no cells."
+        """Require cells."""
+        return context.shortage(either=1)
 
     def run(self, context: Context) -> Findings:
-        """Draw the sheets, then predict each chosen held-out cell's own structure from its shape."""
+        """Draw the figures, then predict the structure of each selected held-out cell from its shape."""
         split: Split = "test" if len(context.cells["test"]) else "train"
         figures = self._sheets(context, split)
         correlation, labels = predicted(context, split), context.labels(split)
@@ -40,15 +38,17 @@ class Integration:
                 low, middle, high = (float(q) for q in np.quantile(mine, (0.25, 0.5, 0.75)))
                 rows.append([label_of(name), len(mine), low, middle, high])
 
-        def weakest(chosen: NDArray[np.int64]) -> float:
-            of = labels[chosen]
-            return min(float(np.median(correlation[chosen[of == label]])) for label in np.unique(of))
+        def weakest(chosen: Indices) -> float:
+            present = labels[chosen]
+            return min(
+                float(np.median(correlation[chosen[present == label]])) for label in np.unique(present)
+            )
 
         side = "held out" if split == "test" else "training cells"
         return Findings(
             headline={
                 f"predicted against observed structure, mean Pearson, {side}": bootstrap(
-                    correlation, lambda values: float(values.mean()), seed=context.seed
+                    correlation, seed=context.seed
                 ),
                 f"predicted against observed structure, median of the weakest structure, {side}": bootstrap(
                     np.arange(len(labels)), weakest, seed=context.seed
@@ -59,18 +59,19 @@ class Integration:
                     "Most probable against observed structure",
                     ("structure", "cells", "Pearson, lower quartile", "median", "upper quartile"),
                     rows,
-                    "Over all voxels of the box. A prediction shows what cells of that shape have in common, an "
-                    "observed cell one way of many: what varies freely cannot correlate highly.",
+                    "Over all voxels of the box. A prediction shows what cells of this shape have in common. An "
+                    "observed cell is one of many possible cells, so the correlation is low for structures that vary "
+                    "much.",
                 ),
             ),
             figures=figures,
-            notes="Structures are decoded from a cell's membrane and DNA alone: z^r = Enc^r(x^r), then "
-            "Dec^{r,s}(z^r, y, argmax p(z^s)). The last column is another cell, observed with that structure.",
+            notes="Structures are predicted from membrane and DNA only: z^r = Enc^r(x^r), then "
+            "Dec^{r,s}(z^r, y, argmax p(z^s)). The last column is another cell, in which the structure was observed.",
         )
 
     def _sheets(self, context: Context, split: Split) -> tuple[Figure, ...]:
         positions, labels = context.cells[split], context.labels(split)
-        chosen = spread(context, split, SHAPES)
+        chosen = balanced(context, split, SHAPES)
         references = context.images(positions[chosen])[:, :-1]
         volumes = context.model.integrate(
             references,
@@ -81,11 +82,11 @@ class Integration:
         names = [name for i, name in enumerate(context.structures) if (labels == i).any()]
         examples = {}
         for name in names:
-            own = np.flatnonzero(labels == context.structures.index(name))
-            apart = own[~np.isin(own, chosen)]
-            examples[name] = context.images(positions[(apart if len(apart) else own)[:SHAPES]])
+            mine = np.flatnonzero(labels == context.structures.index(name))
+            others = mine[~np.isin(mine, chosen)]
+            examples[name] = context.images(positions[(others if len(others) else mine)[:SHAPES]])
         columns = [*(f"shape {i + 1}" for i in range(len(chosen))), "observed"]
-        of = " (simulated cells)" if context.store.simulated else ""
+        simulated = context.store.simulated
 
         def predictions(behind: bool) -> bytes:
             tiles = [
@@ -98,7 +99,7 @@ class Integration:
                 ]
                 for name in names
             ]
-            return sheet(names, columns, tiles, "Most probable localisation" + of)
+            return sheet(names, columns, tiles, "Most probable localisation", simulated=simulated)
 
         shown = min(len(e) for e in examples.values())
         observed = [[cell_tile(x, name, references=False) for x in examples[name][:shown]] for name in names]
@@ -107,13 +108,13 @@ class Integration:
             Figure("Structure channels alone (Figure S5b)", predictions(False)),
             Figure(
                 "Observed structure channels (Figure S5a)",
-                sheet(names, [""] * shown, observed, "Observed" + of),
+                sheet(names, [""] * shown, observed, "Observed", simulated=simulated),
             ),
         )
 
 
-def predicted(context: Context, split: Split) -> NDArray[np.float64]:
-    """Pearson's correlation of each chosen cell's structure with its most probable localisation, (n,)."""
+def predicted(context: Context, split: Split) -> Doubles:
+    """Return the Pearson correlation of each cell's structure with its most probable localisation, (n,)."""
     z_ref, labels = codes(context, split).z_ref, context.labels(split)
     found = np.empty(len(labels))
     for part, images in context.batches(split, "predicting structures from shapes"):

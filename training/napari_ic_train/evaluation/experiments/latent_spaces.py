@@ -1,11 +1,10 @@
-"""Figure S4: do the codes lie where the prior has them? Clouds of z^r and z^s, and tests of their normality."""
+"""Figure S4: distributions of z^r and z^s, compared with their prior by plots and tests of normality."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_ic_train.evaluation.drawing import COLOURS, panels, svg
 from napari_ic_train.evaluation.experiment import (
@@ -13,7 +12,6 @@ from napari_ic_train.evaluation.experiment import (
     Context,
     Figure,
     Findings,
-    Indices,
     Interval,
     Split,
     Table,
@@ -21,41 +19,40 @@ from napari_ic_train.evaluation.experiment import (
 )
 from napari_ic_train.evaluation.metrics.bootstrap import bootstrap
 from napari_ic_train.evaluation.metrics.normality import energy_test, mardia, marginal_normality
-from napari_ic_train.evaluation.metrics.probe import FOLDS, explained, most_explained, read_off
-from napari_ic_train.evaluation.passes import Codes, codes
+from napari_ic_train.evaluation.metrics.ridge import FOLDS, largest_r_squared, r_squared, ridge_predictions
+from napari_ic_train.evaluation.model_outputs import Codes, codes
+from napari_integrated_cell.arrays import Floats, Indices
 
 SPACES = {"z_ref": "Z^r, cell and nuclear shape", "z_struct": "Z^s, residual of the structure"}
 SHARES = (0.5, 0.9, 0.99)
 TESTED = 1000
 SHOWN = 3000
 
-Points = NDArray[np.float32]
-
 
 class LatentSpaces:
-    """Z^r of Enc^r and Z^s of Enc^{r,s} held against the prior N(0, I)."""
+    """Comparison of Z^r of Enc^r and Z^s of Enc^{r,s} with the prior N(0, I)."""
 
     name = "latent-spaces"
     title = "The latent spaces and their prior"
     section = "Figure S4"
 
     def needs(self, context: Context) -> str | None:
-        """Cells."""
-        return None if any(len(context.cells[s]) > 2 for s in SPLITS) else "The store has no cells."
+        """Require three cells."""
+        return context.shortage(either=3)
 
     def run(self, context: Context) -> Findings:
-        """Encode all chosen cells and test their codes."""
+        """Encode all selected cells and test their codes."""
         found = {split: codes(context, split) for split in SPLITS if len(context.cells[split]) > 2}
         figures, rows = [], []
         headline: dict[str, float | Interval] = {}
         for space, title in SPACES.items():
             points = {split: getattr(code, space) for split, code in found.items()}
-            figures.append(Figure(title, _clouds(points, context.seed)))
-            for split, cloud in points.items():
-                rows.append([space.replace("_", " "), split, *_tested(cloud, context.seed)])
+            figures.append(Figure(title, _scatter(points, context.seed)))
+            for split, sample in points.items():
+                rows.append([space.replace("_", " "), split, *_tested(sample, context.seed)])
                 if split == "test":
                     headline[f"{space.replace('_', ' ')}: mean standard deviation (prior 1)"] = bootstrap(
-                        cloud, lambda sample: float(sample.std(0, ddof=1).mean()), seed=context.seed
+                        sample, lambda cells: float(cells.std(0, ddof=1).mean()), seed=context.seed
                     )
         repeated = _repeated(context, list(found.values()), [context.cells[split] for split in found])
         if repeated.rows:
@@ -73,42 +70,42 @@ class LatentSpaces:
                     "Codes against the prior",
                     columns,
                     rows,
-                    "With many cells every test rejects sooner or later: read the sizes first, then p. Mardia's "
-                    f"tests ask for any normal distribution, the others for N(0, I); of at most {TESTED} cells.",
+                    "With many cells every test rejects: look at the sizes of the differences first, then at p. "
+                    "Mardia's tests are for any normal distribution, the other tests are for N(0, I). The tests use at "
+                    f"most {TESTED} cells.",
                 ),
                 repeated,
             ),
             figures=tuple(figures),
-            notes="Left: two dimensions drawn by chance, as in the paper. Right: the two along which the cells vary "
-            "most. Circles hold 50, 90 and 99 % of the prior.",
+            notes="Left: two random dimensions, as in the paper. Right: the two principal axes along which the cells "
+            "vary most. The circles contain 50 %, 90 % and 99 % of the prior.",
         )
 
 
 def _repeated(context: Context, found: Sequence[Codes], cells: Sequence[Indices]) -> Table:
-    """By structure, how much of z^s a straight line reads off z^r."""
+    """Return for each structure how well ridge regression predicts z^s from z^r."""
     z_ref, z_struct = (np.concatenate([getattr(code, space) for code in found]) for space in SPACES)
     labels = context.store.labels[np.concatenate(cells)]
     rows: list[list[Value]] = []
     for label, structure in enumerate(context.model.config.structures):
         own = np.asarray(z_struct[labels == label], np.float64)
-        # Of few cells, and of codes that lie in a plane, as a collapsed encoder's, no direction can be judged.
         if len(own) < max(2 * FOLDS, 2 * own.shape[1]):
             continue
-        read = read_off(z_ref[labels == label], own, seed=context.seed)
-        most = most_explained(own, read)
-        if np.isfinite(most):
-            rows.append([structure, len(own), float(explained(own, read).mean()), most])
+        predicted = ridge_predictions(z_ref[labels == label], own, seed=context.seed)
+        most = largest_r_squared(own, predicted)
+        if np.isfinite(most):  # it is NaN for a collapsed encoder
+            rows.append([structure, len(own), float(r_squared(own, predicted).mean()), most])
     return Table(
         "What z^s repeats of z^r",
         ("structure", "cells", "mean R² of z^s's dimensions", "R² of its most predictable direction"),
         rows,
-        "The prior N(0, I) of z^s is the same for every z^r, and z^s is drawn from it (Algorithm 4). Where z^s repeats "
-        "what z^r says, as the stage of mitosis, a draw contradicts the shape it is decoded in. Ridge regressions, "
-        "judged on cells they were not fitted to: 0 is as it should be, and a little below it is nothing.",
+        "Algorithm 4 draws z^s from the prior N(0, I), which does not depend on z^r. If z^s repeats information of "
+        "z^r, such as the stage of mitosis, a draw can contradict the shape that it is decoded in. R² is that of "
+        "cross-validated ridge regressions. The ideal value is 0; a slightly negative value is the same as 0.",
     )
 
 
-def _clouds(points: Mapping[Split, Points], seed: int) -> bytes:
+def _scatter(points: Mapping[Split, Floats], seed: int) -> bytes:
     every = np.concatenate(list(points.values()))
     dims = np.sort(np.random.default_rng(seed).choice(every.shape[1], min(2, every.shape[1]), replace=False))
     axes_of = np.linalg.svd(every - every.mean(0), full_matrices=False)[2][:2]
@@ -117,15 +114,15 @@ def _clouds(points: Mapping[Split, Points], seed: int) -> bytes:
         (axes[0], np.eye(every.shape[1])[dims], [f"dimension {d}" for d in dims]),
         (axes[1], axes_of, ["first principal axis", "second principal axis"]),
     ):
-        for split, cloud in points.items():
-            plane = cloud[:SHOWN] @ basis.T
+        for split, sample in points.items():
+            plane = sample[:SHOWN] @ basis.T
             ax.scatter(
                 plane[:, 0], plane[:, -1], s=9, alpha=0.6, lw=0, color=COLOURS[split], label=split, rasterized=True
             )  # fmt: skip
-        turn = np.linspace(0, 2 * np.pi, 200)
+        angle = np.linspace(0, 2 * np.pi, 200)
         for share in SHARES:
             radius = np.sqrt(-2 * np.log(1 - share))
-            ax.plot(radius * np.cos(turn), radius * np.sin(turn), color=COLOURS["prior"], lw=1)
+            ax.plot(radius * np.cos(angle), radius * np.sin(angle), color=COLOURS["prior"], lw=1)
         ax.set_xlabel(words[0])
         ax.set_ylabel(words[-1])
         ax.set_aspect("equal", "datalim")
@@ -133,12 +130,12 @@ def _clouds(points: Mapping[Split, Points], seed: int) -> bytes:
     return svg(figure)
 
 
-def _tested(cloud: Points, seed: int) -> list[Value]:
-    n, size = cloud.shape
-    std = cloud.std(0, ddof=1)
-    some = cloud[np.random.default_rng(seed).permutation(n)[:TESTED]].astype(np.float64)
+def _tested(sample: Floats, seed: int) -> list[Value]:
+    n, size = sample.shape
+    std = sample.std(0, ddof=1)
+    some = sample[np.random.default_rng(seed).permutation(n)[:TESTED]].astype(np.float64)
     skewness = kurtosis = None
-    # Codes that lie in a plane, as those of a collapsed encoder, have no inverse covariance.
+    # The codes of a collapsed encoder have no inverse covariance.
     if len(some) > 2 * size and std.min() > 1e-6 and np.linalg.matrix_rank(some - some.mean(0)) == size:
         mardias = mardia(some)
         skewness, kurtosis = mardias.p_skewness, mardias.p_kurtosis
@@ -146,11 +143,11 @@ def _tested(cloud: Points, seed: int) -> list[Value]:
     return [
         n,
         size,
-        float(np.sqrt(np.mean(cloud.mean(0) ** 2))),
+        float(np.sqrt(np.mean(sample.mean(0) ** 2))),
         float(std.mean()),
         float(std.min()),
         float(std.max()),
-        float(np.mean((cloud.astype(np.float64) ** 2).sum(1)) / size),
+        float(np.mean((sample.astype(np.float64) ** 2).sum(1)) / size),
         int(marginal_normality(some).rejected.sum()),
         skewness,
         kurtosis,

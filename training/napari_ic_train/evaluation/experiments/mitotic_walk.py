@@ -1,4 +1,4 @@
-"""Section 3.4.6, Figure S9: every structure along a walk through the stages of the cell cycle."""
+"""Section 3.4.6, Figure S9: all structures along a walk through the stages of mitosis."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from napari_integrated_cell.walk.pictures import contact_sheet
 from napari_integrated_cell.walk.traversal import Stop, Traversal, walk
 
 STEPS = 3
-"""Frames from one stage to the next; the paper's walk has ten, of which its figure shows some."""
+"""Frames from one stage to the next. The paper has ten and shows some of them."""
 
 
 class MitoticWalk:
@@ -25,13 +25,13 @@ class MitoticWalk:
     section = "3.4.6, Figure S9"
 
     def needs(self, context: Context) -> str | None:
-        """Landmarks of two stages, or cells to find them among."""
+        """Require landmarks of two stages, or cells of two stages to find landmarks."""
         if len(context.model.landmarks) > 1 or len({s for s in stages_of(context.store) if s}) > 1:
             return None
-        return "The bundle has no landmarks and the store no cells of two stages."
+        return "The bundle has no landmarks, and the store does not have cells of two stages."
 
     def run(self, context: Context) -> Findings:
-        """Walk and decode."""
+        """Decode the walk from landmark to landmark."""
         own = len(context.model.landmarks) > 1
         found = (
             context.model.landmarks
@@ -40,12 +40,13 @@ class MitoticWalk:
         )
         landmarks = sorted(found, key=lambda mark: STAGE_NAMES.index(mark.stage))
         stops = [Stop(mark.stage, stage(mark.stage).label, mark.z_ref) for mark in landmarks]
-        way = walk(stops, STEPS * (len(stops) - 1) + 1)
-        traversal = Traversal(context.model, way)
+        path = walk(stops, STEPS * (len(stops) - 1) + 1)
+        traversal = Traversal(context.model, path)
         sheet = contact_sheet(traversal, cancel=context.cancel, progress=context.progress)
-        norms, turned = way.norm, way.turned
+        norms, turned = path.norm, path.turned
         rows: list[list[Value]] = [
-            [frame, way.title(frame), float(norms[frame]), float(turned[frame])] for frame in range(len(way))
+            [frame, path.title(frame), float(norms[frame]), float(turned[frame])]
+            for frame in range(len(path))
         ]
         return Findings(
             tables=(
@@ -54,13 +55,14 @@ class MitoticWalk:
                     "Landmarks",
                     ("stage", "cell", "held-out cells", "all cells", "chosen among"),
                     [_described(mark) for mark in landmarks],
-                    "The medoid of each stage's z^r.",
+                    "The landmark of a stage is the medoid of its z^r.",
                 ),
             ),
             figures=(Figure("Contact sheet (Figure S9)", png(np.asarray(sheet.to_rgb()))),),
-            notes="Rows are time points, columns structures. The way from medoid to medoid is linear in radial "
-            "coordinates; each structure is decoded from the centre of its own latent space. No frame was observed. "
-            + ("The landmarks are the bundle's own." if own else "The landmarks were sought in this store."),
+            notes="Rows are frames, columns are structures. The path from medoid to medoid is linear in radial "
+            "coordinates. Each structure is decoded from the centre of its own latent space. No frame is an observed "
+            "cell. "
+            + ("The landmarks are those of the bundle." if own else "The landmarks come from this store."),
         )
 
 

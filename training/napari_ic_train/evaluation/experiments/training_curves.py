@@ -1,4 +1,4 @@
-"""Figure S3: the training curves of both phases, from the run's own logs."""
+"""Figure S3: training curves of both phases, from the logs of the run."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from napari_ic_train.evaluation.experiment import Context, Figure, Findings, Tab
 from napari_ic_train.run.folder import read_losses
 
 PHASES = {"reference": "Reference phase (Algorithm 1)", "conditional": "Conditional phase (Algorithm 2)"}
-ASIDE = ("epoch", "seconds", "cells_per_second", "memory_gb", "warnings")
+NOT_LOSSES = ("epoch", "seconds", "cells_per_second", "memory_gb", "warnings")
 HELD_OUT = "held_out_"
 
 
 class TrainingCurves:
-    """Losses by epoch, on training cells and, where they were measured, on held-out cells."""
+    """Losses by epoch, on training cells and, if the run measured them, on held-out cells."""
 
     name = "training-curves"
     title = "Training curves of both phases"
     section = "3.3, Figure S3"
 
     def needs(self, context: Context) -> str | None:
-        """A run's folder with losses."""
+        """Require a run folder with losses."""
         if context.run is None:
-            return "The run that the bundle came from is not known: name its folder with --run."
+            return "The run folder of this bundle is not known."
         if not any(read_losses(context.run / phase) for phase in PHASES):
-            return f"{context.run} holds no losses of a run."
+            return f"The run folder {context.run} has no losses."
         return None
 
     def run(self, context: Context) -> Findings:
-        """Draw every column of ``losses.csv``."""
+        """Plot every loss of ``losses.csv``."""
         assert context.run is not None
         figures, tables = [], []
         for phase, title in PHASES.items():
@@ -37,14 +37,16 @@ class TrainingCurves:
             if not rows:
                 continue
             epochs = [int(row["epoch"]) for row in rows]
-            curves = {name: [_number(row.get(name)) for row in rows] for name in rows[0] if name not in ASIDE}
+            curves = {
+                name: [_number(row.get(name)) for row in rows] for name in rows[0] if name not in NOT_LOSSES
+            }
             figures.append(Figure(title, _drawn(epochs, curves)))
             tables.append(Table(f"Last epoch, {phase} phase", ("figure", "value"), _last(epochs, curves)))
         return Findings(
             tables=tuple(tables),
             figures=tuple(figures),
-            notes="From the losses.csv of each phase, a point an epoch. Held-out cells are measured in eval mode, "
-            "training cells as they were learnt from.",
+            notes="From the losses.csv of each phase, with one point for each epoch. Losses of held-out cells are "
+            "measured in eval mode, losses of training cells in training mode.",
         )
 
 

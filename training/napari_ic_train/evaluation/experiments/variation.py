@@ -1,4 +1,4 @@
-"""Section 3.4.5, Figures S7 and S8: how much of a structure's localisation a cell's shape leaves open."""
+"""Section 3.4.5, Figures S7 and S8: how much the localisation of structures varies in a given shape."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_ic_train.bundle.variation import manifest_of, posed_masks
 from napari_ic_train.data.subsets import stages_of
@@ -23,6 +22,7 @@ from napari_ic_train.evaluation.experiment import (
     Value,
 )
 from napari_ic_train.evaluation.metrics.bootstrap import bootstrap
+from napari_integrated_cell.arrays import Floats, Indices
 from napari_integrated_cell.model.runtime import Progress
 from napari_integrated_cell.model.variation_reference import GROUPS, group_of
 from napari_integrated_cell.picture import Rgb
@@ -34,19 +34,17 @@ from napari_integrated_cell.variation.structure_variation import (
 )
 
 CELLS = 6
-"""Cells of each side and group at most."""
+"""Maximum number of cells of each split and group."""
 SHOWN = 3
 ALL = "all stages"
 
 DARK = 1e-6
-
-Volume = NDArray[np.float32]
-Masks = dict[str, Volume]
+"""Range of values below which a structure counts as empty."""
 
 
 @dataclass(frozen=True, eq=False)
-class Scored:
-    """A cell's scores of Algorithm 4, and what its structures look like on average."""
+class ScoredCell:
+    """Scores of Algorithm 4 for the structures of a cell, and pictures of their mean draws."""
 
     cell_id: str
     split: Split
@@ -58,42 +56,43 @@ class Scored:
 
 
 class StructureVariations:
-    """Scores by structure, in interphase and in mitosis, and the cells with most and least variation."""
+    """Variation scores by structure, in interphase and in mitosis, and the cells with most and least variation."""
 
     name = "structure-variation"
     title = "Variation of structures in given shapes"
     section = "3.4.5, Algorithm 4, Figures S7 and S8"
 
     def needs(self, context: Context) -> str | None:
-        """Cells, and two draws."""
+        """Require cells, and two draws."""
         if context.draws < 2:
-            return f"{context.draws} draws cannot vary: ask for two at least."
-        return None if any(len(context.cells[s]) for s in SPLITS) else "The store has no cells."
+            return f"The number of draws is {context.draws}, and variation needs 2 or more."
+        return context.shortage(either=1)
 
     def run(self, context: Context) -> Findings:
-        """Draw every structure in every chosen cell."""
-        chosen = chosen_cells(context)
+        """Draw every structure in some cells of each split and group."""
+        chosen = _cells_by_group(context)
         table = context.store.table
         ids = {int(i): str(table["CellId"].iloc[i]) for found in chosen.values() for i in found}
         masks, where = _masks(context, ids)
-        stages, cells = stages_of(context.store), []
+        stages = stages_of(context.store)
+        cells: list[ScoredCell] = []
         each = context.draws * len(context.structures)
         total, done = len(ids) * each, 0
-        dark: list[str] = []
+        empty: list[str] = []
         for (split, group), positions in chosen.items():
             for position in positions:
-                cell = Scored(ids[int(position)], split, group, str(stages[position] or ""))
+                cell = ScoredCell(ids[int(position)], split, group, str(stages[position] or ""))
                 references = context.images(np.array([position]))[:, :-1]
 
-                def told(structure: int, part: int, _: int, what: str, before: int = done) -> None:
+                def progress(structure: int, part: int, _: int, what: str, before: int = done) -> None:
                     drawn = before + structure * context.draws + part
                     context.progress(drawn, total, "measuring how much structures vary")
 
                 z_ref = context.model.encode(references)
                 for i, name in enumerate(context.structures):
-                    found = _varied(context, z_ref, name, masks.get(cell.cell_id), partial(told, i))
+                    found = _varied(context, z_ref, name, masks.get(cell.cell_id), partial(progress, i))
                     if found is None:
-                        dark.append(f"{name} in cell {cell.cell_id}")
+                        empty.append(f"{name} in cell {cell.cell_id}")
                         continue
                     cell.scores[name], cell.ranks[name] = found.score, found.effective_rank
                     cell.tiles[name] = cell_tile(np.concatenate([references[0], found.mean[None]]), name)
@@ -107,17 +106,20 @@ class StructureVariations:
                 Figure("Scores by structure (Figure S7)", _strips(context, cells, keys)),
                 *_extremes(context, cells),
             ),
-            notes=f"The score is -log|ρ + {RIDGE:g} I| / n of the correlations ρ between n = {context.draws} draws "
-            f"(the paper draws 1000; scores of different n do not compare), compared {where}: a larger score is "
-            f"less variation. At most {CELLS} cells of each side and group."
-            + (f"\n\nWithout a score, for nothing of it is drawn: {', '.join(dark)}." if dark else ""),
+            notes=f"The score is -log|ρ + {RIDGE:g} I| / n of the correlations ρ between n = {context.draws} draws, "
+            f"{where}. A larger score means less variation. The paper takes 1000 draws; scores with different numbers "
+            f"of draws cannot be compared. At most {CELLS} training cells and {CELLS} held-out cells of each group are "
+            "used."
+            + (
+                f"\n\nThere is no score for structures with empty draws: {', '.join(empty)}." if empty else ""
+            ),
         )
 
 
 def _varied(
-    context: Context, z_ref: Volume, name: str, mask: Volume | None, progress: Progress
+    context: Context, z_ref: Floats, name: str, mask: Floats | None, progress: Progress
 ) -> StructureVariation | None:
-    """A structure's variation in a cell; None where its draws are the same in every voxel."""
+    """Return a structure's variation in a cell; None if its draws are constant."""
     try:
         return structure_variation(
             context.model,
@@ -137,8 +139,8 @@ def _varied(
         raise
 
 
-def chosen_cells(context: Context) -> dict[tuple[Split, str], NDArray[np.int64]]:
-    """Some cells of each side in interphase and in mitosis, by position; of all stages where none is known."""
+def _cells_by_group(context: Context) -> dict[tuple[Split, str], Indices]:
+    """Select cells of each split in interphase and in mitosis; cells of all stages if no stage is known."""
     stages = stages_of(context.store)
     groups = np.array(["" if stage is None else group_of(stage) for stage in stages])
     found = {}
@@ -153,17 +155,17 @@ def chosen_cells(context: Context) -> dict[tuple[Split, str], NDArray[np.int64]]
     return found
 
 
-def _masks(context: Context, ids: dict[int, str]) -> tuple[Masks, str]:
-    """Where cells are in the box, by their segmentations, as far as those can be found."""
+def _masks(context: Context, ids: dict[int, str]) -> tuple[dict[str, Floats], str]:
+    """Return the posed masks of the cells, and a note; no masks if their segmentations are not found."""
     try:
         masks = posed_masks(manifest_of(context.store), ids.values(), context.model)
         return masks, "inside each cell"
     except (ValueError, OSError):
-        return {}, "in the whole box (the segmentations of the cells are not at hand)"
+        return {}, "in the whole box (the segmentations of the cells are not found)"
 
 
-def _headline(context: Context, cells: list[Scored]) -> dict[str, Interval]:
-    """How many structures vary more in mitosis, in held-out cells if there are any; the paper reports it of four."""
+def _headline(context: Context, cells: list[ScoredCell]) -> dict[str, Interval]:
+    """Count the structures that vary more in mitosis, in held-out cells if there are any; the paper has four."""
     split = "test" if any(c.split == "test" for c in cells) else "train"
     mine = [c for c in cells if c.split == split]
     if {c.group for c in mine} != set(GROUPS):
@@ -172,7 +174,7 @@ def _headline(context: Context, cells: list[Scored]) -> dict[str, Interval]:
     scores = np.array([[c.scores.get(name, np.nan) for name in context.structures] for c in mine])
     scores = scores[:, np.isfinite(scores).all(0)]
 
-    def more(chosen: NDArray[np.int64]) -> float:
+    def more(chosen: Indices) -> float:
         groups = [scores[chosen[mitotic[chosen] == group]] for group in (False, True)]
         if not all(map(len, groups)):
             return float("nan")
@@ -183,14 +185,14 @@ def _headline(context: Context, cells: list[Scored]) -> dict[str, Interval]:
     return {name: bootstrap(np.arange(len(mine)), more, seed=context.seed)}
 
 
-def _medians(context: Context, cells: list[Scored], keys: list[tuple[Split, str]]) -> Table:
+def _medians(context: Context, cells: list[ScoredCell], keys: list[tuple[Split, str]]) -> Table:
     rows: list[list[Value]] = []
     for name in context.structures:
         row: list[Value] = [label_of(name)]
-        for figures in ("scores", "ranks"):
+        for measure in ("scores", "ranks"):
             for key in keys:
                 row.append(
-                    _median([getattr(c, figures).get(name) for c in cells if (c.split, c.group) == key])
+                    _median([getattr(c, measure).get(name) for c in cells if (c.split, c.group) == key])
                 )
         rows.append(row)
     columns = [f"{what}, {split}, {group}" for what in ("score", "effective rank") for split, group in keys]
@@ -198,16 +200,16 @@ def _medians(context: Context, cells: list[Scored], keys: list[tuple[Split, str]
         "Medians by structure",
         ("structure", *columns),
         rows,
-        "The effective rank of the draws is 1 where all are the same and n where they have nothing in common.",
+        "The effective rank is 1 if all draws are the same, and n if they have nothing in common.",
     )
 
 
 def _median(values: Sequence[float | None]) -> float | None:
-    there = [value for value in values if value is not None]
-    return float(np.median(there)) if there else None
+    known = [value for value in values if value is not None]
+    return float(np.median(known)) if known else None
 
 
-def _by_cell(context: Context, cells: list[Scored]) -> Table:
+def _by_cell(context: Context, cells: list[ScoredCell]) -> Table:
     rows: list[list[Value]] = [
         [c.cell_id, c.split, c.stage, *(c.scores.get(name) for name in context.structures)] for c in cells
     ]
@@ -215,7 +217,7 @@ def _by_cell(context: Context, cells: list[Scored]) -> Table:
     return Table("Scores by cell", ("cell", "split", "stage", *labels), rows)
 
 
-def _strips(context: Context, cells: list[Scored], keys: list[tuple[Split, str]]) -> bytes:
+def _strips(context: Context, cells: list[ScoredCell], keys: list[tuple[Split, str]]) -> bytes:
     figure, (ax,) = panels(11, 4)
     markers = dict(zip((*GROUPS, ALL), ("o", "D", "o"), strict=True))
     for j, (split, group) in enumerate(keys):
@@ -245,8 +247,8 @@ def _strips(context: Context, cells: list[Scored], keys: list[tuple[Split, str]]
     return svg(figure)
 
 
-def _extremes(context: Context, cells: list[Scored]) -> list[Figure]:
-    """The cells in which each structure varies least and most; no figure where nothing was drawn at all."""
+def _extremes(context: Context, cells: list[ScoredCell]) -> list[Figure]:
+    """Draw the cells in which each structure varies least and most; return no figure if all draws are empty."""
     shown = max(1, min(SHOWN, len(cells) // 2))
     names = [name for name in context.structures if any(name in c.scores for c in cells)]
     if not names:
@@ -254,16 +256,16 @@ def _extremes(context: Context, cells: list[Scored]) -> list[Figure]:
     tiles = []
     for name in names:
         by_score = sorted((c for c in cells if name in c.scores), key=lambda c: -c.scores[name])
-        line = by_score if len(by_score) <= 2 * shown else by_score[:shown] + by_score[-shown:]
-        tiles.append([c.tiles[name] for c in line])
+        extremes = by_score if len(by_score) <= 2 * shown else by_score[:shown] + by_score[-shown:]
+        tiles.append([c.tiles[name] for c in extremes])
     columns = [""] * max(map(len, tiles))
     columns[0] = "least varied"
     columns[-1] = "most varied"
-    of = " (simulated cells)" if context.store.simulated else ""
     return [
         Figure(
             "Least and most varied cells (Figure S8)",
-            sheet(names, columns, tiles, "Least to most varied" + of),
-            "The mean of a cell's draws over its membrane and DNA; a larger score is less variation.",
+            sheet(names, columns, tiles, "Least to most varied", simulated=context.store.simulated),
+            "Each tile shows the mean of a cell's draws over its membrane and DNA. A larger score means less "
+            "variation.",
         )
     ]

@@ -1,1 +1,1 @@
-"""What the report measures, as pure functions of arrays: no model, no store, no torch."""
+"""Measures of the evaluation report, as functions of arrays. They need no model, no store and no torch."""

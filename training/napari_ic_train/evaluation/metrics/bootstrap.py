@@ -1,4 +1,4 @@
-"""How far a figure could be off by the choice of cells (Efron's percentile bootstrap)."""
+"""Confidence intervals by Efron's percentile bootstrap over cells."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ def bootstrap(
     n: int = 1000,
     seed: int = 0,
 ) -> Interval:
-    """A statistic of cells, and the central 95 % of it over samples of as many cells drawn with repetition.
+    """Return a statistic of cells with its 95 % confidence interval, over samples of cells drawn with replacement.
 
     Parameters
     ----------
     values : array (N, ...)
-        One entry a cell, or whatever is independent of one another.
+        One entry for each cell. The entries must be independent.
     statistic : callable
-        From an array (N, ...) to a number; the mean if left out.
+        Takes an array (N, ...) and returns a number; the mean if left out.
     n : int
-        Samples.
+        Number of samples.
     seed : int
-        Of the samples.
+        Random seed.
 
     Raises
     ------
     ValueError
-        If there is nothing to draw from.
+        If there are no values or no samples.
     """
     values = np.asarray(values)
     if len(values) == 0 or n < 1:
-        raise ValueError(f"{n} samples of {len(values)} values have no interval: give one of each at least.")
+        raise ValueError(f"{n} samples of {len(values)} values have no interval: give 1 or more of both.")
     random = np.random.default_rng(seed)
     found = np.array([statistic(values[random.integers(0, len(values), len(values))]) for _ in range(n)])
     low, high = np.nanquantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])

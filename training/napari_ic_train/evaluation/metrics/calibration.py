@@ -1,4 +1,4 @@
-"""Whether a classifier is right as often as it says (Naeini et al. 2015, Guo et al. 2017)."""
+"""Calibration of a classifier: compare its confidence with its accuracy (Naeini et al. 2015, Guo et al. 2017)."""
 
 from __future__ import annotations
 
@@ -7,45 +7,44 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from napari_integrated_cell.arrays import Doubles, Indices
+
+BINS = 10
 
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """A reliability diagram, by equally wide bins of the probability of the label chosen.
+    """A reliability diagram with :data:`BINS` equally wide bins of the predicted label's probability.
 
     Attributes
     ----------
-    edges : array (bins + 1,)
     counts : array of int, (bins,)
-        Cells of each bin.
+        Number of cells in each bin.
     confidence, accuracy : array (bins,)
-        Mean probability of the label chosen, and share of cells labelled right; NaN where there is no cell.
+        Mean probability of the predicted label, and share of correct labels; NaN in empty bins.
     error : float
-        The expected calibration error: the mean over cells of |accuracy - confidence| of their bin.
+        Expected calibration error: mean over cells of |accuracy - confidence| in their bin.
     """
 
-    edges: Floats
-    counts: NDArray[np.int64]
-    confidence: Floats
-    accuracy: Floats
+    counts: Indices
+    confidence: Doubles
+    accuracy: Doubles
     error: float
 
 
-def calibration(p: NDArray[np.floating], truth: NDArray[np.integer], bins: int = 10) -> Calibration:
-    """The reliability of probabilities (N, K) of labels whose truth (N,) is known."""
+def calibration(p: NDArray[np.floating], truth: NDArray[np.integer]) -> Calibration:
+    """Return the calibration of label probabilities (N, K), with the true labels (N,)."""
     p, truth = np.asarray(p, np.float64), np.asarray(truth)
     if p.ndim != 2 or len(p) != len(truth) or len(p) == 0:
         raise ValueError(
-            f"Probabilities {p.shape} do not go with labels {truth.shape}: give (N, K) and (N,)."
+            f"Probabilities {p.shape} and labels {truth.shape} do not match: give (N, K) and (N,)."
         )
     sure, right = p.max(1), p.argmax(1) == truth
-    edges = np.linspace(0, 1, bins + 1)
-    which = np.clip((sure * bins).astype(int), 0, bins - 1)
-    counts = np.bincount(which, minlength=bins)
+    which = np.clip((sure * BINS).astype(int), 0, BINS - 1)
+    counts = np.bincount(which, minlength=BINS)
     with np.errstate(invalid="ignore"):
-        confidence = np.bincount(which, sure, bins) / counts
-        accuracy = np.bincount(which, right, bins) / counts
-    there = counts > 0
-    error = float((counts[there] * np.abs(accuracy - confidence)[there]).sum() / len(p))
-    return Calibration(edges, counts, confidence, accuracy, error)
+        confidence = np.bincount(which, sure, BINS) / counts
+        accuracy = np.bincount(which, right, BINS) / counts
+    filled = counts > 0
+    error = float((counts[filled] * np.abs(accuracy - confidence)[filled]).sum() / len(p))
+    return Calibration(counts, confidence, accuracy, error)

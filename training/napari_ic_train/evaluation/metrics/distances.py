@@ -1,4 +1,4 @@
-"""How far two samples of numbers lie apart."""
+"""Distances between two samples of numbers."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from scipy import stats
 
 
 def wasserstein(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
-    """The first Wasserstein distance of two samples (N,) and (M,): the area between their distribution functions."""
+    """Return the first Wasserstein distance of samples (N,) and (M,), the area between their distribution functions."""
     return float(stats.wasserstein_distance(a, b))
 
 
 def kolmogorov_smirnov(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
-    """The largest difference of the distribution functions of two samples (N,) and (M,), from 0 to 1."""
+    """Return the largest difference of the distribution functions of samples (N,) and (M,), from 0 to 1."""
     a, b = np.sort(a), np.sort(b)
     every = np.concatenate([a, b])
     below = [np.searchsorted(sample, every, "right") / len(sample) for sample in (a, b)]

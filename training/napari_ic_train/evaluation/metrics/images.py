@@ -1,4 +1,4 @@
-"""How alike two images of one cell are."""
+"""Similarity of two images of the same cell."""
 
 from __future__ import annotations
 
@@ -9,24 +9,25 @@ from skimage.metrics import structural_similarity
 Volume = NDArray[np.floating]
 
 WINDOW = 7
-"""Edge, in voxels, of the cube in which structures are compared."""
-SMALLEST = 1e-7
+"""Edge length in voxels of the cubes that SSIM compares."""
+EPSILON = 1e-7
 
 
 def binary_cross_entropy(x: Volume, x_hat: Volume) -> float:
-    """Mean over voxels of -x log x̂ - (1 - x) log(1 - x̂), the reconstruction loss (equations 3, 13), in nats.
+    """Return the mean over voxels of -x log x̂ - (1 - x) log(1 - x̂), the reconstruction loss (equations 3, 13).
 
-    Of a perfect image it is the entropy of the voxels' own values, not 0, unless all of them are 0 or 1.
+    The unit is nats. For a perfect reconstruction it is the entropy of the voxel values; that is 0 only if all
+    values are 0 or 1.
     """
     x = np.asarray(x, np.float64)
-    p = np.clip(np.asarray(x_hat, np.float64), SMALLEST, 1 - SMALLEST)
+    p = np.clip(np.asarray(x_hat, np.float64), EPSILON, 1 - EPSILON)
     return float(-(x * np.log(p) + (1 - x) * np.log1p(-p)).mean())
 
 
 def ssim(x: Volume, x_hat: Volume) -> float:
-    """The mean structural similarity in 3D (Wang et al. 2004) of two images (Z, Y, X) in [0, 1].
+    """Return the mean structural similarity in 3D (Wang et al. 2004) of two images (Z, Y, X) in [0, 1].
 
-    Windows are cubes of :data:`WINDOW` voxels, of the box's shortest edge where that is less.
+    The windows are cubes with an edge of :data:`WINDOW` voxels, or less if the box is smaller.
     """
     edge = min(WINDOW, *x.shape)
     window = edge if edge % 2 else edge - 1

@@ -1,5 +1,6 @@
-"""Fidelity and diversity of generated cells: precision and recall (Kynkäänniemi et al. 2019), density and coverage
-(Naeem et al. 2020).
+"""Fidelity and diversity of generated cells.
+
+Precision and recall are by Kynkäänniemi et al. (2019), density and coverage by Naeem et al. (2020).
 """
 
 from __future__ import annotations
@@ -10,24 +11,25 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
+from napari_integrated_cell.arrays import Doubles
+
 NEIGHBOURS = 5
 
 
 @dataclass(frozen=True)
 class Manifold:
-    """How generated cells lie among observed ones.
+    """Fidelity and diversity of generated cells. The ball of a cell reaches to its k-th neighbour of the same kind.
 
     Attributes
     ----------
     precision : float
-        Share of generated cells that lie within the ball of an observed one; a ball reaches to its cell's k-th
-        nearest neighbour of the same kind.
+        Share of generated cells inside the ball of an observed cell.
     recall : float
-        Share of observed cells that lie within the ball of a generated one.
+        Share of observed cells inside the ball of a generated cell.
     density : float
-        In how many balls of observed cells a generated one lies, over k; 1 is expected of equal distributions.
+        Mean number of balls of observed cells around a generated cell, divided by k; 1 for equal distributions.
     coverage : float
-        Share of observed cells with a generated one in their ball; see :func:`expected_coverage`.
+        Share of observed cells with a generated cell in their ball; see :func:`expected_coverage`.
     """
 
     precision: float
@@ -39,17 +41,17 @@ class Manifold:
 def manifold(
     observed: NDArray[np.floating], generated: NDArray[np.floating], k: int = NEIGHBOURS
 ) -> Manifold:
-    """Precision, recall, density and coverage of generated features (M, D) against observed ones (N, D).
+    """Compare generated features (M, D) with observed features (N, D).
 
     Raises
     ------
     ValueError
-        If there are no more than ``k`` cells of a kind.
+        If there are ``k`` or fewer observed cells or generated cells.
     """
     if min(len(observed), len(generated)) <= k:
         raise ValueError(
-            f"{len(observed)} observed and {len(generated)} generated cells have no {k}th neighbours: "
-            f"give {k + 1} or more of each, or ask for fewer neighbours."
+            f"{len(observed)} observed and {len(generated)} generated cells are too few for {k} neighbours: "
+            f"give {k + 1} or more cells of each kind."
         )
     apart = cdist(observed, generated)
     reach_observed, reach_generated = _reach(observed, k), _reach(generated, k)
@@ -63,13 +65,13 @@ def manifold(
 
 
 def expected_coverage(n: int, m: int, k: int = NEIGHBOURS) -> float:
-    """The coverage expected of ``m`` generated and ``n`` observed cells of one distribution (Naeem et al., lemma 2)."""
+    """Return the coverage expected of ``n`` observed and ``m`` generated cells of one distribution (lemma 2)."""
     i = np.arange(1, k + 1)
     return float(1 - np.prod((n - i) / (n + m - i)))
 
 
-def _reach(cells: NDArray[np.floating], k: int) -> NDArray[np.float64]:
-    """Distance of each cell to its ``k``-th nearest neighbour, itself not counted, (N,)."""
+def _reach(cells: NDArray[np.floating], k: int) -> Doubles:
+    """Return the distance of each cell to its ``k``-th nearest neighbour, (N,)."""
     apart = cdist(cells, cells)
     np.fill_diagonal(apart, np.inf)
     return np.partition(apart, k - 1, axis=1)[:, k - 1]

@@ -1,9 +1,8 @@
-"""Past the paper: does the model predict structures better than what needs no model, and does it use the shape?"""
+"""Compare the model's predictions of structures with baselines, and with its predictions from another shape."""
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_ic_train.evaluation.baselines import BASELINES
 from napari_ic_train.evaluation.drawing import label_of
@@ -16,69 +15,71 @@ from napari_ic_train.evaluation.predictors import (
     MODEL,
     OTHER_SHAPE,
     PREDICTORS,
+    missing_for_predictions,
     predictable,
     predictions,
-    why_not,
 )
+from napari_integrated_cell.arrays import Doubles, Indices
 
-Scores = dict[str, NDArray[np.float64]]
+Scores = dict[str, Doubles]
+"""Score of each cell, (n,), by predictor."""
 
 
-class AgainstBaselines:
-    """Held-out cells' structures as the model predicts them, as baselines do, and from another cell's shape."""
+class BaselineComparison:
+    """Predict the structures of held-out cells with the model, with baselines, and from another cell's shape."""
 
     name = "baselines"
     title = "The model against baselines, and with shapes permuted"
     section = ""
 
     def needs(self, context: Context) -> str | None:
-        """Held-out and training cells."""
-        return why_not(context)
+        """Require held-out cells and training cells."""
+        return missing_for_predictions(context)
 
     def run(self, context: Context) -> Findings:
-        """Predict every chosen held-out cell's own structure."""
-        judge = independent_classifier(context)
+        """Predict the structure of every selected held-out cell."""
+        classifier = independent_classifier(context)
         wanted = predictable(context)
         labels = context.labels("test")[wanted]
-        alike: Scores = {who: np.zeros(len(wanted)) for who in PREDICTORS}
-        told: Scores = {who: np.zeros(len(wanted)) for who in PREDICTORS}
+        correlation: Scores = {who: np.zeros(len(wanted)) for who in PREDICTORS}
+        recognised: Scores = {who: np.zeros(len(wanted)) for who in PREDICTORS}
         for i, (_, image, predicted) in enumerate(predictions(context, wanted)):
             cell, _ = masks_of(image[:2])
             for who, volume in predicted.items():
-                alike[who][i] = pearson(image[-1][cell], volume[cell])
-            shown = np.stack([np.concatenate([image[:-1], v[None]]) for v in predicted.values()])
-            right = judge.classify(shown).argmax(1) == labels[i]
-            for who, hit in zip(predicted, right, strict=True):
-                told[who][i] = hit
+                correlation[who][i] = pearson(image[-1][cell], volume[cell])
+            images = np.stack([np.concatenate([image[:-1], v[None]]) for v in predicted.values()])
+            correct = classifier.classify(images).argmax(1) == labels[i]
+            for who, hit in zip(predicted, correct, strict=True):
+                recognised[who][i] = hit
         return Findings(
-            headline=margins(alike, labels, context),
+            headline=margins(correlation, labels, context),
             tables=(
                 score_table(
-                    "Pearson inside the cell, against the observed structure", alike, labels, context
+                    "Pearson inside the cell, against the observed structure", correlation, labels, context
                 ),
                 score_table(
                     "Share whose structure the independent classifier recognises",
-                    told,
+                    recognised,
                     labels,
                     context,
-                    beaten=False,
+                    margin=False,
                 ),
             ),
-            notes="Every prediction is of a held-out cell's own structure from its membrane and DNA, and is compared "
-            "with what was observed inside that cell. The baselines are made of the training cells: the mean image of "
-            "a structure, the structure of the training cell whose cell and nucleus are most alike, and a uniform "
-            "cytoplasm or nucleus, whichever fits a structure's training cells better.\n\nWith another cell's shape "
-            "the model is given the reference channels of another held-out cell: a model that uses the shape loses "
-            "by it.",
+            notes="The structure of each held-out cell is predicted from its membrane and DNA, and compared with the "
+            "observed structure inside the cell. The baselines come from training cells. They are the mean image of "
+            "the structure, the structure of the training cell with the most similar cell and nucleus, and a uniform "
+            "cytoplasm or nucleus (the one that fits the structure's training cells better).\n\nIn the column "
+            '"another cell\'s shape" the model gets the reference channels of another held-out cell. A model that '
+            "uses the shape scores lower there.",
         )
 
 
-def margins(scores: Scores, labels: NDArray[np.int64], context: Context) -> dict[str, float | Interval]:
-    """By how much the model is ahead of the best baseline of each structure, and of itself in other shapes."""
+def margins(scores: Scores, labels: Indices, context: Context) -> dict[str, float | Interval]:
+    """Return how far the model is ahead of the baselines, and of itself with the shapes of other cells."""
     ahead = np.stack([scores[MODEL] - scores[b] for b in BASELINES], 1)
 
-    def least(cells: NDArray[np.int64]) -> NDArray[np.float64]:
-        """The margin over the best baseline, of each structure that some cells have."""
+    def least(cells: Indices) -> Doubles:
+        """Return the margin over the best baseline for each structure of these cells."""
         return np.array(
             [ahead[cells[labels[cells] == label]].mean(0).min() for label in np.unique(labels[cells])]
         )
@@ -101,17 +102,17 @@ def margins(scores: Scores, labels: NDArray[np.int64], context: Context) -> dict
 
 
 def score_table(
-    title: str, scores: Scores, labels: NDArray[np.int64], context: Context, *, beaten: bool = True
+    title: str, scores: Scores, labels: Indices, context: Context, *, margin: bool = True
 ) -> Table:
-    """Mean scores by structure and predictor."""
+    """Return mean scores by structure and predictor, with the model's ``margin`` over the best baseline."""
     rows: list[list[Value]] = []
     for label in np.unique(labels):
         mine = labels == label
         means = {who: float(values[mine].mean()) for who, values in scores.items()}
         row: list[Value] = [label_of(context.structures[label]), int(mine.sum()), *means.values()]
-        rows.append([*row, means[MODEL] - max(means[b] for b in BASELINES)] if beaten else row)
+        rows.append([*row, means[MODEL] - max(means[b] for b in BASELINES)] if margin else row)
     rows.append(["all", len(labels), *(float(values.mean()) for values in scores.values())])
-    if beaten:
+    if margin:
         rows[-1].append(None)
-    extra = ("ahead of the best baseline",) if beaten else ()
+    extra = ("ahead of the best baseline",) if margin else ()
     return Table(title, ("structure", "cells", *scores, *extra), rows)

@@ -1,4 +1,4 @@
-"""What the experiments past the paper are made of, against cases with a known answer."""
+"""Features, baselines, the independent classifier and other parts of the experiments, on cases with a known answer."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from toy_training import MODEL, ToyCells
 from napari_ic_train.data.store import StoreWriter
 from napari_ic_train.evaluation.baselines import BASELINES, fit_baselines
 from napari_ic_train.evaluation.experiment import Context
-from napari_ic_train.evaluation.experiments.against_baselines import margins
+from napari_ic_train.evaluation.experiments.baseline_comparison import margins
 from napari_ic_train.evaluation.experiments.correlations import _mean_distance, _pairs
-from napari_ic_train.evaluation.experiments.fidelity import like
-from napari_ic_train.evaluation.experiments.inception import stands_for
+from napari_ic_train.evaluation.experiments.fidelity import same_label
+from napari_ic_train.evaluation.experiments.inception import sampling_weights
 from napari_ic_train.evaluation.experiments.latent_spaces import _repeated
 from napari_ic_train.evaluation.experiments.leakage import _nearest
 from napari_ic_train.evaluation.features import FEATURES, coarse, features_of, masks_of, regions_of
-from napari_ic_train.evaluation.independent_classifier import independent_classifier, kept_back
-from napari_ic_train.evaluation.passes import Codes
+from napari_ic_train.evaluation.independent_classifier import excluded_from_fit, independent_classifier
+from napari_ic_train.evaluation.model_outputs import Codes
 from napari_ic_train.evaluation.predictors import MODEL as OF_MODEL
-from napari_ic_train.evaluation.predictors import OTHER_SHAPE, another
+from napari_ic_train.evaluation.predictors import OTHER_SHAPE, other_cells
 from napari_integrated_cell.model.integrated_cell import IntegratedCell
 
 N = 32
@@ -45,12 +45,12 @@ def total(found, words):
     return sum(value for name, value in found.items() if name.startswith(words))
 
 
-def test_a_cell_is_what_its_membrane_encloses():
+def test_the_mask_of_a_cell_is_the_volume_inside_its_membrane():
     cell, nucleus = masks_of(references())
     assert (cell == (R < 13)).all()
     assert (nucleus == (R < 5)).all()
     opened = references()
-    opened[0, :8] = 0  # neither side of a flat cell's membrane need be seen
+    opened[0, :8] = 0  # the top of a flat cell's membrane may be missing
     assert masks_of(opened)[0][8:].sum() == (R < 13)[8:].sum()
 
 
@@ -71,7 +71,7 @@ def test_features_of_structures_whose_place_is_known():
     assert upper["share at height 3 of 4"] + upper["share at height 4 of 4"] == pytest.approx(1)
 
 
-def test_objects_are_counted_but_for_single_voxels_and_what_lies_outside():
+def test_objects_are_counted_without_single_voxels_and_without_objects_outside_the_cell():
     image = np.zeros((N,) * 3)
     image[15, 15, 8:10] = image[15, 15, 22:25] = image[15, 8, 15] = 1
     image[0, 0, :5] = 1
@@ -91,7 +91,7 @@ def test_coarse_volumes_are_means_of_blocks():
 
 
 def balls(cells):
-    """A context of training cells alone: (radius, label, structure's image) each."""
+    """Return a context that has training cells only, each given as (radius, label, image of the structure)."""
     images = np.stack([np.concatenate([references(radius), x[None]]) for radius, _, x in cells])
     images = images.astype(np.float32)
     labels = np.array([label for _, label, _ in cells])
@@ -132,26 +132,26 @@ def test_margins_count_the_structures_on_which_all_baselines_are_beaten():
     assert found["gain of the cell's own shape over another's"].low == pytest.approx(0.3)
 
 
-def test_every_cell_lends_its_shape_to_another_once():
-    other = another(7, seed=1)
+def test_each_cell_gets_the_shape_of_another_cell_and_each_shape_is_used_once():
+    other = other_cells(7, seed=1)
     assert sorted(other) == list(range(7))
     assert (other != np.arange(7)).all()
-    assert another(1, seed=1).tolist() == [0]
+    assert other_cells(1, seed=1).tolist() == [0]
 
 
-def test_cells_are_found_that_are_like_others():
-    found = like(np.array([0, 0, 1, 2]), np.array([1, 0, 0, 0]), seed=0)
+def test_partners_have_the_same_label_and_are_used_once():
+    found = same_label(np.array([0, 0, 1, 2]), np.array([1, 0, 0, 0]), seed=0)
     assert found[2:].tolist() == [0, -1]
     assert set(found[:2]) <= {1, 2, 3}
     assert found[0] != found[1]
 
 
-def test_a_copy_of_a_training_cell_is_found_out():
+def test_a_copy_of_a_training_cell_has_distance_0():
     train = np.random.default_rng(0).random((20, 50)).astype(np.float32)
     which, far = _nearest(train[[3, 11]], train)
     assert which.tolist() == [3, 11]
     assert (far == 0).all()
-    others, apart = _nearest(train, train, itself=True)
+    others, apart = _nearest(train, train, exclude_self=True)
     assert (others != np.arange(20)).all()
     assert (apart > 0).all()
     assert apart[0] == pytest.approx(np.sqrt(((train[0] - train[others[0]]) ** 2).mean()))
@@ -163,21 +163,21 @@ def test_a_cell_that_is_drawn_twice_is_not_paired_with_itself():
     assert _pairs(rho, np.array([0, 0, 2])).tolist() == [0.2, 0.2]
 
 
-def test_distance_between_correlations_that_are_alike_and_shifted():
+def test_distance_between_equal_and_shifted_correlations():
     random = np.random.default_rng(1).uniform(0.2, 0.6, (8, 8))
     rho = (random + random.T) / 2
     assert _mean_distance({"a": rho}, {"a": rho, "b": rho}, 0).value == 0
     assert _mean_distance({"a": rho, "b": rho}, {"a": rho, "b": rho + 0.2}, 0).value == pytest.approx(0.1)
 
 
-def test_cells_stand_for_as_many_as_the_store_has():
+def test_sampling_weights_restore_the_frequencies_of_the_store():
     table = pd.DataFrame({"structure": ["a"] * 8 + ["b"] * 4, "split": ["train"] * 7 + ["test"] * 5})
     context = SimpleNamespace(store=SimpleNamespace(table=table), structures=("a", "b"))
-    assert stands_for(context, "test", np.array([0, 1, 1])).tolist() == [1, 2, 2]
+    assert sampling_weights(context, "test", np.array([0, 1, 1])).tolist() == [1, 2, 2]
 
 
 @pytest.mark.slow
-def test_the_independent_classifier_learns_what_is_plain_and_is_not_fitted_to_cells_kept_back(tmp_path):
+def test_the_independent_classifier_learns_simple_structures_and_does_not_see_excluded_cells(tmp_path):
     cells = ToyCells(240, seed=4)
     writer = StoreWriter(tmp_path / "store", 240, channels=("membrane", "dna", "structure"), box=MODEL.box,
                          voxel_size=1.0, structures=MODEL.structures, simulated=True, source="toys")  # fmt: skip
@@ -186,19 +186,19 @@ def test_the_independent_classifier_learns_what_is_plain_and_is_not_fitted_to_ce
         writer.write(i, image, facts | {"split": "train" if i < 180 else "test"})
     context = Context(
         IntegratedCell.untrained(MODEL), writer.finish(),
-        {"train": np.arange(180), "test": np.arange(180, 240)}, tmp_path / "kept",
+        {"train": np.arange(180), "test": np.arange(180, 240)}, tmp_path / "cache",
     )  # fmt: skip
-    back = kept_back(context)
-    assert np.bincount(context.labels("train")[back]).tolist() == [20, 20, 20]
-    judge = independent_classifier(context)
-    p = judge.classify(context.images(context.cells["test"]))
+    excluded = excluded_from_fit(context)
+    assert np.bincount(context.labels("train")[excluded]).tolist() == [20, 20, 20]
+    classifier = independent_classifier(context)
+    p = classifier.classify(context.images(context.cells["test"]))
     assert p.sum(1) == pytest.approx(1, abs=1e-5)
     assert (p.argmax(1) == context.labels("test")).mean() > 0.8
     again = independent_classifier(context).classify(context.images(context.cells["test"]))
-    assert again == pytest.approx(p, abs=1e-6), "kept, not fitted anew"
+    assert again == pytest.approx(p, abs=1e-6), "read from the cache, not fitted again"
 
 
-def test_a_z_s_that_repeats_z_r_is_told_from_one_that_does_not():
+def test_a_z_s_that_repeats_z_r_has_a_higher_r_squared():
     rng = np.random.default_rng(0)
     labels = np.repeat([0, 1, 2], [60, 60, 5])
     z_ref, z_struct = rng.normal(size=(125, 4)), rng.normal(size=(125, 3))
@@ -211,12 +211,12 @@ def test_a_z_s_that_repeats_z_r_is_told_from_one_that_does_not():
     context = SimpleNamespace(
         store=SimpleNamespace(labels=labels), model=SimpleNamespace(config=config), seed=0
     )
-    # Of five cells nothing is said.
+    # A structure with five cells is left out.
     cells = [np.arange(70), np.arange(70, 125)]
     free, repeating = _repeated(context, found, cells).rows
     assert [free[:2], repeating[:2]] == [["free", 60], ["repeating", 60]]
     assert free[-1] < 0.2
     assert repeating[-1] > 0.9
-    # Nor of codes that are all the same, as a collapsed encoder's.
+    # Constant codes, like those of a collapsed encoder, are left out too.
     silent = [Codes(part.z_ref, part.y, part.z_ref_hat, 0 * part.z_struct) for part in found]
     assert _repeated(context, silent, cells).rows == []

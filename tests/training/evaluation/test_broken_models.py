@@ -1,4 +1,4 @@
-"""The report tells models apart that were broken on purpose, on fresh simulated cells."""
+"""The report detects models that were broken on purpose, on new simulated cells."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ CELLS = 66
 
 
 def sound(model):
-    """As it is."""
+    """Leave the model as it is."""
 
 
 def blind(model):
-    """A decoder that ignores z^r."""
+    """Make the decoder ignore z^r."""
     config = model.config
     first = _first_layer(model)
     first.weight[:, config.n_structures : config.n_structures + config.n_ref] = 0
 
 
 def collapsed(model):
-    """z^s says nothing: the encoder gives zeros, and the decoder ignores it."""
+    """Make z^s constant: the encoder returns zeros, and the decoder ignores z^s."""
     model.enc_cond.z_struct.weight.zero_()
     model.enc_cond.z_struct.bias.zero_()
     if model.enc_cond.standardise is not None:
@@ -43,12 +43,12 @@ def collapsed(model):
 
 
 def shuffled(model):
-    """Labels of other structures than were seen."""
+    """Make the encoder return the labels of other structures."""
     for values in (model.enc_cond.y.weight, model.enc_cond.y.bias):
         values.copy_(values.roll(3, 0))
 
 
-# Each model with the experiments it is told apart by.
+# The experiments that should detect each model.
 BLIND = ("classification", "reconstruction", "integration", "baselines")
 COLLAPSED = ("latent-spaces", "structure-variation")
 MODELS = {sound: (*COLLAPSED, *BLIND), blind: BLIND, collapsed: COLLAPSED, shuffled: ("classification",)}
@@ -63,28 +63,30 @@ def _first_layer(model):
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """A folder with fresh simulated cells, prepared, and with the broken demo models and the sound one."""
+    """Return a folder with a store of new simulated cells, the broken demo models and the sound one."""
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("broken")
     demo = load_model("demo", device="cpu")
     manifest = write_dataset(folder / "simulated", CELLS, seed=77, voxel_size=0.4, workers=1)
     prepare(manifest, folder / "store", model_box(demo.config), test_fraction=0.5, split_by="cell", workers=1)
-    for harm in MODELS:
+    for change in MODELS:
         model = load_model("demo", device="cpu")
         with torch.no_grad():
-            harm(model)
-        save_bundle(model, folder / harm.__name__, card=dict(demo.card), model_card_markdown=harm.__doc__)
+            change(model)
+        save_bundle(model, folder / change.__name__, card=dict(demo.card), model_card_markdown=change.__doc__)
     return folder
 
 
 @pytest.fixture(scope="module")
 def merits(world):
-    """What the report finds of each model, by its name and the experiment's."""
+    """Return the findings by name of the model and of the experiment."""
     found = {}
-    for harm, experiments in MODELS.items():
+    for change, experiments in MODELS.items():
         settings = Settings(only=experiments, draws=6, device="cpu")
-        (bundle,) = evaluate([world / harm.__name__], CellStore(world / "store"), world / "report", settings)
-        found[harm.__name__] = {section.experiment.name: section.findings for section in bundle.sections}
+        (bundle,) = evaluate(
+            [world / change.__name__], CellStore(world / "store"), world / "report", settings
+        )
+        found[change.__name__] = {section.experiment.name: section.findings for section in bundle.sections}
     assert (world / "report" / "index.html").stat().st_size < 40e6
     return found
 
@@ -125,7 +127,7 @@ def test_a_decoder_that_ignores_the_shape_gains_nothing_by_it(merits):
 
 @pytest.mark.slow
 def test_the_sound_model_holds_against_the_simulator_s_truth(world):
-    """All of the simulator's truth, in the very shapes of held-out cells."""
+    """Run the experiment with the ground truth in the shapes of held-out cells."""
     (found,) = evaluate([world / "sound"], CellStore(world / "store"), world / "truth",
                         Settings(only=["simulated-truth"], draws=6, device="cpu"))  # fmt: skip
     (section,) = found.sections
@@ -137,8 +139,8 @@ def test_the_sound_model_holds_against_the_simulator_s_truth(world):
     scores = dict(zip(table.columns, table.rows[-1], strict=True))
     assert scores["model"] == pytest.approx(predicted.value)
     assert scores["model"] > max(scores[b] for b in BASELINES)
-    (told,) = [dict(t.rows) for t in findings.tables if t.columns == ("parameter", "R²")]
-    assert told["cell_volume"] > 0.2
+    (r_squared,) = [dict(t.rows) for t in findings.tables if t.columns == ("parameter", "R²")]
+    assert r_squared["cell_volume"] > 0.2
 
 
 @pytest.mark.slow

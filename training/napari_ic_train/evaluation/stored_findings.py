@@ -1,56 +1,47 @@
-"""Findings on disk: ``findings.json``, a CSV for each table and a picture for each figure, whole or not at all."""
+"""Store findings on disk: ``findings.json``, a CSV file for each table and a picture for each figure."""
 
 from __future__ import annotations
 
 import csv
 import json
 import math
-import os
 import re
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from napari_ic_train.evaluation.experiment import Figure, Findings, Interval, Table
+from napari_integrated_cell.imaging.atomic import atomic_write
 
 FINDINGS = "findings.json"
 
 
 def write_findings(folder: Path, findings: Findings, facts: Mapping[str, Any]) -> None:
-    """Put an experiment's findings into a folder of its own, in the place of older ones.
-
-    Everything is written aside and renamed, ``findings.json`` with it: a folder that has one is whole.
+    """Write the findings of an experiment into its folder, completely or not at all.
 
     Parameters
     ----------
     folder : path
-        The experiment's own; what was in it is lost.
+        Its previous content is replaced.
     findings : Findings
     facts : mapping
-        What the findings are of, for JSON; ``"fingerprint"`` is by what they are known again.
+        What the findings are about, for the JSON file. ``"fingerprint"`` identifies them for `read_findings`.
     """
-    aside = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    try:
-        _fill(aside, findings, facts)
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(aside, folder)
-    except BaseException:  # Ctrl-C too: half of it is of no use
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(folder) as part:
+        part.mkdir()
+        _fill(part, findings, facts)
 
 
 def read_findings(folder: Path, fingerprint: str) -> Findings | None:
-    """Findings as they were written, if they are of that fingerprint; None where there are none, or no longer whole."""
+    """Return stored findings; None if there are none with this fingerprint, or if they are damaged."""
     try:
         content = json.loads((folder / FINDINGS).read_text(encoding="utf-8"))
         if content["fingerprint"] != fingerprint:
             return None
         return Findings(
-            {name: _figure_of_merit(value) for name, value in content["headline"].items()},
+            {name: _headline_value(value) for name, value in content["headline"].items()},
             tuple(
                 Table(t["title"], tuple(t["columns"]), [list(row) for row in t["rows"]], t["note"])
                 for t in content["tables"]
@@ -88,14 +79,14 @@ def _fill(folder: Path, findings: Findings, facts: Mapping[str, Any]) -> None:
     )
 
 
-def _figure_of_merit(value: Any) -> float | Interval:
+def _headline_value(value: Any) -> float | Interval:
     if isinstance(value, dict):
         return Interval(*(math.nan if value[k] is None else value[k] for k in ("value", "low", "high")))
     return math.nan if value is None else value
 
 
 def _finite(value: Any) -> Any:
-    """JSON has no NaN and no infinity: null stands for them. NumPy's numbers become plain ones."""
+    """Return a value that JSON can hold: null for NaN and infinity, plain numbers for NumPy's."""
     if isinstance(value, Mapping):
         return {str(k): _finite(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
@@ -108,7 +99,7 @@ def _finite(value: Any) -> Any:
 
 
 def _names(titles: list[str]) -> list[str]:
-    """File names of titles, each its own."""
+    """Return a unique file name for each title."""
     names: list[str] = []
     for title in titles:
         plain = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") or "untitled"
