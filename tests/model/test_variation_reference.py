@@ -13,7 +13,7 @@ from variation_scores import made_up
 from napari_ic_train.bundle.variation import chosen_cells, manifest_of, posed_masks, reference_variation
 from napari_ic_train.cli import app
 from napari_ic_train.data.prepare import prepare
-from napari_ic_train.evaluation.variation_order import open_shape, score_order
+from napari_ic_train.evaluation.variation_order import score_order, simulated_variation
 from napari_integrated_cell.imaging.pose import pose_of, posed_mask
 from napari_integrated_cell.integration import model_box
 from napari_integrated_cell.model.bundle import load_model, replace_files, save_bundle, update_card
@@ -160,7 +160,7 @@ def test_the_command_without_a_store_says_what_is_missing(bundle):
 
 def test_the_simulators_own_draws_are_compared_in_the_models_box():
     box = model_box(preset("tiny"))
-    known = open_shape(1, structures=("lamin-B1", "desmoplakin"), box=box, seed=7, draws=8)
+    known = simulated_variation(1, structures=("lamin-B1", "desmoplakin"), box=box, seed=7, draws=8)
     assert known.stage == STAGE_NAMES[1]
     assert known.references.shape == (2, *box.shape)
     assert known.mask.shape == box.shape
@@ -181,7 +181,7 @@ def test_a_model_that_draws_as_the_simulator_does_recovers_its_order(monkeypatch
     shapes = iter(range(4))
 
     def simulators(_, __, n, seed, mask):
-        return open_shape(
+        return simulated_variation(
             next(shapes), structures=config.structures, box=box, seed=seed, draws=n + 2
         ).variation
 
