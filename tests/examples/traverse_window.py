@@ -14,7 +14,7 @@ from PIL import Image
 from napari_integrated_cell.model.config import preset
 from napari_integrated_cell.model.integrated_cell import IntegratedCell
 from napari_integrated_cell.model.latent import Landmark, LatentDistribution, LatentStatistics
-from napari_integrated_cell.plugin.layers.volumes import mark_of
+from napari_integrated_cell.plugin.layers.marks import mark_of
 from napari_integrated_cell.plugin.session import session_of
 from napari_integrated_cell.plugin.traverse import actions as traverse_actions
 from napari_integrated_cell.plugin.traverse import export
@@ -100,12 +100,12 @@ def planned(dock, qtbot):
 def made(viewer, dock, qtbot):
     """Press the button; the walk, once it is shown and its frames are decoded."""
     session = session_of(viewer)
-    before = session.walk
+    before = session.traverse.walk
     dock.make.click()
     qtbot.waitUntil(lambda: session.tasks.running(traverse_actions.SLOT) is None, timeout=60_000)
-    assert session.walk is not before
+    assert session.traverse.walk is not before
     decoded(viewer, qtbot)
-    return session.walk
+    return session.traverse.walk
 
 
 def decoded(viewer, qtbot):
@@ -114,7 +114,7 @@ def decoded(viewer, qtbot):
     qtbot.waitUntil(
         lambda: (
             session.tasks.running(AHEAD) is None
-            and (session.walk is None or session.walk.frames.missing() is None)
+            and (session.traverse.walk is None or session.traverse.walk.frames.missing() is None)
         ),
         timeout=60_000,
     )

@@ -18,7 +18,7 @@ from napari_integrated_cell.integration import model_box
 from napari_integrated_cell.latent.population import bundled_population
 from napari_integrated_cell.model.bundle import load_model
 from napari_integrated_cell.plugin.explore import actions as explore_actions
-from napari_integrated_cell.plugin.layers.volumes import ground_of
+from napari_integrated_cell.plugin.layers.place import image_frame_of
 from napari_integrated_cell.plugin.session import session_of
 from napari_integrated_cell.plugin.variation import actions as variation_actions
 from napari_integrated_cell.plugin.variation.state import DEVIATION, DRAW, MEAN
@@ -61,15 +61,15 @@ def test_the_explorer_shows_what_is_decoded_where_its_sliders_stand(viewer, qtbo
     for row, value in zip(dock.sliders.rows, (1.5, -1.0), strict=False):
         drag(row, value / 3, value)
     settled(viewer, qtbot)
-    values = explore_actions.axes_of(session).values(session.position.z_ref)
+    values = explore_actions.axes_of(session).values(session.scene.position.z_ref)
     np.testing.assert_allclose(values[:2], (1.5, -1.0), atol=0.01)
-    assert_shows(viewer, session.position, session.shown)
+    assert_shows(viewer, session.scene.position, session.scene.shown)
 
     choose(dock.sliders.space, "TOM20")
     drag(dock.sliders.rows[0], 2.0)
     settled(viewer, qtbot)
-    assert np.abs(session.position.z_struct["TOM20"]).max() > 0.5
-    assert_shows(viewer, session.position, session.shown)
+    assert np.abs(session.scene.position.z_struct["TOM20"]).max() > 0.5
+    assert_shows(viewer, session.scene.position, session.scene.shown)
 
     choose(dock.sliders.space, "z_ref")
     qtbot.waitUntil(lambda: all(row.effect.effect is not None for row in dock.sliders.rows), timeout=60_000)
@@ -94,28 +94,28 @@ def test_the_traversal_shows_every_frame_of_the_librarys_walk(viewer, qtbot, tmp
 
 def test_the_map_holds_the_bundles_cells_and_goes_to_the_one_that_is_clicked(viewer, qtbot, model, tmp_path):
     dock, session = dock_of(viewer, "Cell map"), session_of(viewer)
-    qtbot.waitUntil(lambda: session.population is not None and session.projection is not None, timeout=60_000)
+    qtbot.waitUntil(lambda: session.map.population is not None and session.map.projection is not None, timeout=60_000)
     cells = bundled_population("demo", model)
-    assert len(session.population) == len(cells)
-    np.testing.assert_array_equal(session.population.z_ref, cells.z_ref)
+    assert len(session.map.population) == len(cells)
+    np.testing.assert_array_equal(session.map.population.z_ref, cells.z_ref)
     qtbot.wait(200)
-    points = dock.scatter.view.to_pixels(session.projection.points)
+    points = dock.scatter.view.to_pixels(session.map.projection.points)
     near = np.hypot(*(points[:, None] - points[None]).transpose(2, 0, 1))
     np.fill_diagonal(near, np.inf)
     lonely = int(near.min(1).argmax())
-    qtbot.mouseClick(dock.scatter, Qt.MouseButton.LeftButton, pos=at(dock, session.projection.points[lonely]))
+    qtbot.mouseClick(dock.scatter, Qt.MouseButton.LeftButton, pos=at(dock, session.map.projection.points[lonely]))
     settled(viewer, qtbot)
-    cell = int(session.projection.cells[lonely])
-    np.testing.assert_allclose(session.position.z_ref, cells.z_ref[cell], atol=1e-6)
-    assert_shows(viewer, session.position, session.shown)
+    cell = int(session.map.projection.cells[lonely])
+    np.testing.assert_allclose(session.scene.position.z_ref, cells.z_ref[cell], atol=1e-6)
+    assert_shows(viewer, session.scene.position, session.scene.shown)
 
     press(qtbot, next(b for b in dock.legend.buttons if " metaphase" in f" {b.accessibleName()}".casefold()))
-    chosen = np.array(session.map_view.selection)
+    chosen = np.array(session.map.view.selection)
     assert set(cells.table["stage"].iloc[chosen]) == {"metaphase"}
     press(qtbot, dock.cells.mean)
     settled(viewer, qtbot)
-    np.testing.assert_allclose(session.position.z_ref, cells.z_ref[chosen].mean(0), atol=1e-5)
-    assert_shows(viewer, session.position, session.shown)
+    np.testing.assert_allclose(session.scene.position.z_ref, cells.z_ref[chosen].mean(0), atol=1e-5)
+    assert_shows(viewer, session.scene.position, session.scene.shown)
     in_3d(viewer, qtbot, 16)
     picture(viewer, tmp_path, "map")
 
@@ -123,20 +123,21 @@ def test_the_map_holds_the_bundles_cells_and_goes_to_the_one_that_is_clicked(vie
 def test_the_variation_is_algorithm_4s_in_the_active_cell(viewer, qtbot, model, simulated, tmp_path):
     session = session_of(viewer)
     layers = add_cell(viewer, simulated)
-    session.ground, session.cell = ground_of(layers["cells"], simulated.voxel_size), simulated
+    session.integrate.image_frame = image_frame_of(layers["cells"], simulated.voxel_size)
+    session.integrate.cell = simulated
     dock = dock_of(viewer, "Structure variation")
     qtbot.waitUntil(lambda: session.model is not None or dock.run.isEnabled(), timeout=60_000)
     n = 20 if model.variation is None else model.variation.n
     dock.n.setValue(n)
     press(qtbot, dock.run)
     qtbot.waitUntil(lambda: session.tasks.running(variation_actions.SLOT) is None, timeout=300_000)
-    assert tuple(session.variations) == model.config.structures
+    assert tuple(session.variation.found) == model.config.structures
 
     pose = pose_of(simulated, model_box(model.config))
     mask = posed_mask(simulated, pose)
     z_ref = model.encode(posed_references(simulated, pose)[None])
     wanted = structure_variation(model, z_ref, "TOM20", n, 0, mask=mask)
-    found = session.variations["TOM20"]
+    found = session.variation.found["TOM20"]
     assert found.score == pytest.approx(wanted.score, rel=1e-6)
     assert found.effective_rank == pytest.approx(wanted.effective_rank, rel=1e-6)
     dock.scrubber.structure_chosen.emit("TOM20")

@@ -76,8 +76,7 @@ def segment_this_field() -> None:
 
 def remove_structures() -> None:
     """Remove all layers of structures predicted for a cell; no other layer is touched."""
-    from napari_integrated_cell.plugin.layers.results import result_layers
-    from napari_integrated_cell.plugin.layers.volumes import mark_of
+    from napari_integrated_cell.plugin.layers.marks import mark_of, result_layers
 
     viewer = _viewer()
     if viewer is not None:

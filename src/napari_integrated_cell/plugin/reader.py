@@ -7,12 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from napari_integrated_cell.vocabulary import colour_of, recognise_channel
+from napari_integrated_cell.vocabulary import recognise_channel
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
     from napari_integrated_cell.imaging.reading import Image
 
@@ -67,7 +64,9 @@ def _with_known_layout(path: Path) -> Image:
 
 
 def _layer(image: Image, path: Path, index: int) -> LayerData:
-    from napari_integrated_cell.plugin.layers.volumes import MARK, looks_like_segmentation
+    from napari_integrated_cell.plugin.layers.display import channel_colormap, image_limits
+    from napari_integrated_cell.plugin.layers.marks import MARK
+    from napari_integrated_cell.plugin.layers.volumes import looks_like_segmentation
 
     data, channel = image.data[index], image.channel_names[index]
     alone = len(image.channel_names) == 1
@@ -89,23 +88,8 @@ def _layer(image: Image, path: Path, index: int) -> LayerData:
         mark["shows"] = what
     meta |= {
         "metadata": {MARK: mark},
-        "colormap": _colormap(what),
+        "colormap": channel_colormap(what) if what else "gray",
         "blending": "additive",
-        "contrast_limits": _contrast(data),
+        "contrast_limits": image_limits(data),
     }
     return data, meta, "image"
-
-
-def _colormap(what: str | None) -> Any:
-    if what is None:
-        return "gray"
-    from napari.utils.colormaps import Colormap
-
-    return Colormap(["#000000", colour_of(what)], name=what)
-
-
-def _contrast(data: NDArray[Any]) -> tuple[float, float]:
-    """Limits that show the signal: background is most of a field, and a few hot voxels are not the signal."""
-    sample = np.asarray(data[:: max(1, len(data) // 16), ::4, ::4], dtype=float)
-    low, high = (float(v) for v in np.percentile(sample, (1, 99.8)))
-    return (low, high) if high > low else (low, low + 1)

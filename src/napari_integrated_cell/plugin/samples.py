@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_integrated_cell.vocabulary import colour_of
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -60,10 +58,8 @@ def _layers(
     voxel_size: tuple[float, float, float],
     name: str,
 ) -> list[LayerData]:
-    from napari.utils.colormaps import Colormap
-
-    from napari_integrated_cell.plugin.layers.volumes import MARK
-    from napari_integrated_cell.plugin.reader import _contrast
+    from napari_integrated_cell.plugin.layers.display import channel_colormap, image_limits
+    from napari_integrated_cell.plugin.layers.marks import MARK
 
     place = {"scale": voxel_size, "units": ("µm",) * 3, "axis_labels": ("z", "y", "x")}
     layers: list[LayerData] = [
@@ -85,10 +81,10 @@ def _layers(
             {
                 **place,
                 "name": f"{channel} · {name}",
-                "colormap": Colormap(["#000000", colour_of(channel)], name=channel),
+                "colormap": channel_colormap(channel),
                 "blending": "additive",
                 "opacity": 0.6,  # structures are shown over them
-                "contrast_limits": _contrast(image),
+                "contrast_limits": image_limits(image),
                 "metadata": {MARK: {"simulated": True, "shows": channel}},
             },
             "image",

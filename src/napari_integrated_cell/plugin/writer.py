@@ -27,7 +27,8 @@ def write_layers(path: str, layer_data: list[LayerData]) -> list[str]:
         If the file cannot be written.
     """
     from napari_integrated_cell.imaging.writing import write_ome_tiff
-    from napari_integrated_cell.plugin.layers.volumes import mark_of, volume_of, voxel_size_of
+    from napari_integrated_cell.plugin.layers.marks import mark_of
+    from napari_integrated_cell.plugin.layers.volumes import volume_of, voxel_size_of
 
     layers = [_layer(data) for data in layer_data]
     if not layers:

@@ -23,14 +23,16 @@ def model() -> IntegratedCell:
 @pytest.fixture
 def session(model: IntegratedCell) -> Session:
     """A session without a window, whose tasks are done at once."""
-    return Session(open_model=lambda source, device: model, tasks=Tasks(execute=immediately), shown=SHOWN)
+    session = Session(open_model=lambda source, device: model, tasks=Tasks(execute=immediately))
+    session.scene.shown = SHOWN
+    return session
 
 
 @pytest.fixture
 def viewer(make_napari_viewer: Any, model: IntegratedCell) -> Any:
     viewer = make_napari_viewer()
     session_of(viewer).open_model = lambda source, device: model
-    session_of(viewer).shown = SHOWN
+    session_of(viewer).scene.shown = SHOWN
     return viewer
 
 

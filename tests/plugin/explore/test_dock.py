@@ -12,8 +12,9 @@ from qtpy.QtCore import Qt
 
 from napari_integrated_cell.latent.position import Position, decode
 from napari_integrated_cell.plugin.explore import actions as explore_actions
+from napari_integrated_cell.plugin.layers.marks import mark_of
 from napari_integrated_cell.plugin.layers.place import Place
-from napari_integrated_cell.plugin.layers.volumes import is_volume, mark_of
+from napari_integrated_cell.plugin.layers.volumes import is_volume
 from napari_integrated_cell.plugin.scene import decoder
 from napari_integrated_cell.plugin.scene.decoder import scene_of
 from napari_integrated_cell.plugin.scene.drawing import draw_again
@@ -33,8 +34,8 @@ def session(viewer):
 
 
 def test_it_opens_at_the_most_probable_cell(dock, viewer, session, model):
-    assert session.position == Position(np.zeros(model.config.n_ref))
-    assert_shows(viewer, session.position)
+    assert session.scene.position == Position(np.zeros(model.config.n_ref))
+    assert_shows(viewer, session.scene.position)
     for layer in layers(viewer).values():
         np.testing.assert_allclose(layer.scale, model.config.voxel_size)
         assert not is_volume(layer)  # nobody is to integrate it
@@ -51,8 +52,8 @@ def test_a_dragged_slider_changes_the_layers_in_place(dock, viewer, session, qtb
     drag(dock.sliders.rows[1], 0.4, 0.8, 1.5)
     settled(viewer, qtbot)
     axes = explore_actions.axes_of(session)
-    assert axes.values(session.position.z_ref)[1] == pytest.approx(1.5, abs=1e-3)
-    assert_shows(viewer, session.position)
+    assert axes.values(session.scene.position.z_ref)[1] == pytest.approx(1.5, abs=1e-3)
+    assert_shows(viewer, session.scene.position)
     after = layers(viewer)
     for channel, layer in after.items():
         assert layer is before[channel]
@@ -62,20 +63,20 @@ def test_a_dragged_slider_changes_the_layers_in_place(dock, viewer, session, qtb
 
 
 def test_a_drag_is_one_step_to_undo_and_so_is_a_burst_of_keys(dock, viewer, session, qtbot):
-    start = session.position
+    start = session.scene.position
     drag(dock.sliders.rows[0], 0.5, 1.0, 1.5, 2.0)
-    dragged = session.position
+    dragged = session.scene.position
     drag(dock.sliders.rows[0], 1.0)
     for _ in range(4):
         qtbot.keyClick(dock.sliders.rows[1].slider, Qt.Key.Key_Right)
     press(qtbot, dock.positions.undo)
     press(qtbot, dock.positions.undo)
-    assert session.position == dragged
+    assert session.scene.position == dragged
     press(qtbot, dock.positions.undo)
-    assert session.position == start
+    assert session.scene.position == start
     assert not dock.positions.undo.isEnabled()
     press(qtbot, dock.positions.redo)
-    assert session.position == dragged
+    assert session.scene.position == dragged
     settled(viewer, qtbot)
     assert_shows(viewer, dragged)
     assert dock.sliders.rows[0].slider.value() == 200
@@ -95,9 +96,9 @@ def test_only_the_latest_position_is_decoded(dock, viewer, session, model, qtbot
     gate.set()
     settled(viewer, qtbot)
     assert len(np.unique(np.concatenate(decoded), axis=0)) == 2  # the first, and when that was done the last
-    np.testing.assert_array_equal(decoded[-1][0], session.position.z_ref)
+    np.testing.assert_array_equal(decoded[-1][0], session.scene.position.z_ref)
     monkeypatch.undo()
-    assert_shows(viewer, session.position)
+    assert_shows(viewer, session.scene.position)
 
 
 def test_a_slow_model_keeps_up_with_the_references_and_the_exact_rest_follows(
@@ -116,8 +117,8 @@ def test_a_slow_model_keeps_up_with_the_references_and_the_exact_rest_follows(
         drag(dock.sliders.rows[0], value)
         qtbot.wait(30)
     settled(viewer, qtbot)
-    assert_shows(viewer, session.position)
-    moving = [z for z in of_structures if not np.array_equal(z, session.position.z_ref)]
+    assert_shows(viewer, session.scene.position)
+    moving = [z for z in of_structures if not np.array_equal(z, session.scene.position.z_ref)]
     assert not moving
 
 
@@ -133,7 +134,7 @@ def test_under_a_moving_hand_what_lies_between_decoded_cells_is_blended_and_the_
     def move(value):
         dock.sliders.rows[0].slider.setSliderPosition(round(100 * value))
         followed = scene_of(viewer, session)
-        qtbot.waitUntil(lambda: followed.showing is session.position)
+        qtbot.waitUntil(lambda: followed.showing is session.scene.position)
         return layers(viewer)["dna"].data.copy()
 
     monkeypatch.setattr(model, "decode_reference", counted)
@@ -141,10 +142,10 @@ def test_under_a_moving_hand_what_lies_between_decoded_cells_is_blended_and_the_
     dock.sliders.rows[0].slider.setSliderDown(True)
     first, between = move(1.0), move(1.1)
     assert decoded == pytest.approx([1.0, 1.0 + STEP], abs=1e-4)
-    ends = [decode(model, session.line.at(value), ["dna"])["dna"] for value in (1.0, 1.0 + STEP)]
+    ends = [decode(model, session.scene.line.at(value), ["dna"])["dna"] for value in (1.0, 1.0 + STEP)]
     np.testing.assert_allclose(first, ends[0], atol=1e-5)
     np.testing.assert_allclose(between, 0.6 * ends[0] + 0.4 * ends[1], atol=1e-4)
-    assert np.abs(between - decode(model, session.position, ["dna"])["dna"]).max() > 1e-4
+    assert np.abs(between - decode(model, session.scene.position, ["dna"])["dna"]).max() > 1e-4
     decoded.clear()
     for value in (1.2, 1.05, 1.15):
         move(value)
@@ -152,7 +153,7 @@ def test_under_a_moving_hand_what_lies_between_decoded_cells_is_blended_and_the_
     scene_of(viewer, session)._rest.start(1)
     settled(viewer, qtbot)
     assert decoded == pytest.approx([1.15], abs=1e-4)
-    assert_shows(viewer, session.position)
+    assert_shows(viewer, session.scene.position)
 
 
 def test_a_slow_model_shows_all_channels_between_cells_that_were_decoded_before(
@@ -166,8 +167,8 @@ def test_a_slow_model_shows_all_channels_between_cells_that_were_decoded_before(
     scene_of(viewer, session)._rest.setInterval(60_000)
     before = {c: layer.data.copy() for c, layer in layers(viewer).items()}
     dock.sliders.rows[0].slider.setSliderPosition(60)
-    qtbot.waitUntil(lambda: scene_of(viewer, session).showing is session.position)
-    for channel, volume in decode(model, session.line.at(0.5), SHOWN).items():
+    qtbot.waitUntil(lambda: scene_of(viewer, session).showing is session.scene.position)
+    for channel, volume in decode(model, session.scene.line.at(0.5), SHOWN).items():
         expected = 0.6 * volume + 0.4 * before[channel]
         np.testing.assert_allclose(layers(viewer)[channel].data, expected, atol=1e-4)
 
@@ -214,7 +215,7 @@ def test_a_row_under_the_hand_is_painted_with_the_picture(dock, viewer, session,
 def test_channels_are_shown_and_hidden_by_box_and_by_eye(dock, viewer, session, model, qtbot, monkeypatch):
     dock.shown.boxes["lamin-B1"].click()
     settled(viewer, qtbot)
-    assert_shows(viewer, session.position, (*SHOWN, "lamin-B1"))
+    assert_shows(viewer, session.scene.position, (*SHOWN, "lamin-B1"))
     dock.shown.boxes["TOM20"].click()
     assert not layers(viewer)["TOM20"].visible
     layers(viewer)["lamin-B1"].visible = False
@@ -225,12 +226,12 @@ def test_channels_are_shown_and_hidden_by_box_and_by_eye(dock, viewer, session, 
     )
     drag(dock.sliders.rows[0], 1.0)
     settled(viewer, qtbot)
-    assert_shows(viewer, session.position, ("membrane", "dna"))
+    assert_shows(viewer, session.scene.position, ("membrane", "dna"))
     monkeypatch.undo()
     layers(viewer)["TOM20"].visible = True
     settled(viewer, qtbot)
     assert dock.shown.boxes["TOM20"].isChecked()
-    assert_shows(viewer, session.position)
+    assert_shows(viewer, session.scene.position)
 
 
 def test_removed_layers_stay_away_until_they_are_ticked(dock, viewer, session, qtbot):
@@ -241,7 +242,7 @@ def test_removed_layers_stay_away_until_they_are_ticked(dock, viewer, session, q
     assert not any(box.isChecked() for box in dock.shown.boxes.values())
     dock.shown.boxes["dna"].click()
     settled(viewer, qtbot)
-    assert_shows(viewer, session.position, ("dna",))
+    assert_shows(viewer, session.scene.position, ("dna",))
 
 
 def test_the_difference_to_the_start(dock, viewer, session, model, qtbot):
@@ -253,7 +254,9 @@ def test_the_difference_to_the_start(dock, viewer, session, model, qtbot):
     settled(viewer, qtbot)
 
     def expected(channel):
-        now, then = (decode(model, p, [channel])[channel] for p in (session.position, session.start))
+        now, then = (
+            decode(model, p, [channel])[channel] for p in (session.scene.position, session.scene.start)
+        )
         return now - then
 
     layer = layers(viewer)[DIFFERENCE]
@@ -269,15 +272,15 @@ def test_the_difference_to_the_start(dock, viewer, session, model, qtbot):
     choose(dock.shown.difference, "")
     assert not layer.visible
     layer.visible = True
-    assert session.exploration.difference == "ZO1"
+    assert session.scene.difference == "ZO1"
     viewer.layers.remove(layer)
-    assert session.exploration.difference == ""
+    assert session.scene.difference == ""
 
 
 def test_the_layers_follow_the_place_of_the_cell(dock, viewer, session, qtbot):
     affine = np.eye(4)
     affine[:3, 3] = 3, 20, 40
-    session.place = Place(affine)
+    session.scene.place = Place(affine)
     dock.shown.boxes["ZO1"].click()
     settled(viewer, qtbot)
     for layer in layers(viewer).values():
@@ -303,7 +306,7 @@ def test_raw_dimensions_are_found_by_number(dock, viewer, session, qtbot):
     shown = [row for row in dock.sliders.rows if row.isVisibleTo(dock)]
     assert [row.name.text().split(" ·")[0] for row in shown] == ["z 2", "z 6"]
     shown[1].value.setValue(-1.5)
-    assert session.position.z_ref[6] == -1.5
+    assert session.scene.position.z_ref[6] == -1.5
     dock.sliders.search.setText("77")
     assert dock.sliders.none.isVisibleTo(dock)
     dock.sliders.search.clear()
@@ -312,11 +315,11 @@ def test_raw_dimensions_are_found_by_number(dock, viewer, session, qtbot):
 
 def test_a_structures_own_space(dock, viewer, session, model, qtbot):
     choose(dock.sliders.space, "lamin-B1")
-    assert "lamin-B1" in session.shown  # else its sliders would do nothing
+    assert "lamin-B1" in session.scene.shown  # else its sliders would do nothing
     drag(dock.sliders.rows[0], 2.0)
     settled(viewer, qtbot)
-    assert list(session.position.z_struct) == ["lamin-B1"]
-    assert_shows(viewer, session.position, (*SHOWN, "lamin-B1"))
+    assert list(session.scene.position.z_struct) == ["lamin-B1"]
+    assert_shows(viewer, session.scene.position, (*SHOWN, "lamin-B1"))
     choose(dock.sliders.space, "ZO1")
     assert not dock.sliders.basis.isEnabled()  # nobody knows its principal axes
     assert dock.sliders.rows[0].name.text().startswith("z 0")
@@ -327,39 +330,39 @@ def test_lock_and_reset_by_their_buttons(dock, viewer, session, qtbot):
     drag(rows[0], 2.0)
     drag(rows[1], -2.0)
     rows[0].lock.click()
-    assert session.exploration.held == {0}
+    assert session.explore.held == {0}
     press(qtbot, dock.sliders.back)
     assert rows[0].value.value() == 2.0
     assert rows[1].value.value() == pytest.approx(
-        explore_actions.axes_of(session).values(session.start.z_ref)[1], abs=0.01
+        explore_actions.axes_of(session).values(session.scene.start.z_ref)[1], abs=0.01
     )
     press(qtbot, rows[0].back)
-    np.testing.assert_allclose(session.position.z_ref, session.start.z_ref, atol=1e-4)
+    np.testing.assert_allclose(session.scene.position.z_ref, session.scene.start.z_ref, atol=1e-4)
 
 
 def test_the_random_walk_plays_and_pauses(dock, viewer, session, qtbot):
     dock.sliders.rows[0].lock.click()
-    held, start = dock.sliders.rows[0].value.value(), session.position
+    held, start = dock.sliders.rows[0].value.value(), session.scene.position
     seen = []
-    session.events.position.connect(seen.append)
+    session.scene.events.position.connect(seen.append)
     press(qtbot, dock.sliders.walk)
     qtbot.waitUntil(lambda: len(seen) > 8, timeout=60_000)
     press(qtbot, dock.sliders.walk)
-    assert not session.exploration.walking
+    assert not session.explore.walking
     n = len(seen)
     qtbot.wait(200)
     assert len(seen) == n
     assert dock.sliders.rows[0].value.value() == held
     settled(viewer, qtbot)
-    assert_shows(viewer, session.position)
+    assert_shows(viewer, session.scene.position)
     press(qtbot, dock.positions.undo)
-    assert session.position == start
+    assert session.scene.position == start
 
 
 def test_a_hand_on_a_slider_ends_the_walk(dock, session, qtbot):
     press(qtbot, dock.sliders.walk)
     drag(dock.sliders.rows[2], 1.0)
-    assert not session.exploration.walking
+    assert not session.explore.walking
     assert dock.sliders.walk.text() == "R&andom walk"
 
 
@@ -397,8 +400,8 @@ def test_the_demo_model_under_the_hand(make_napari_viewer, qtbot):
     session = session_of(viewer)
     drag(dock.sliders.rows[0], 0.5, 1.0)
     settled(viewer, qtbot)
-    assert_shows(viewer, session.position, session.shown)
+    assert_shows(viewer, session.scene.position, session.scene.shown)
     choose(dock.origin, "metaphase")
     press(qtbot, dock.start)
     settled(viewer, qtbot)
-    assert_shows(viewer, session.position, session.shown)
+    assert_shows(viewer, session.scene.position, session.scene.shown)

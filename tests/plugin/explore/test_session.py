@@ -31,15 +31,15 @@ def session(viewer):
 
 def test_copy_and_paste(dock, viewer, session, qtbot, notified):
     drag(dock.sliders.rows[0], 1.0)
-    there = session.position
+    there = session.scene.position
     press(qtbot, dock.positions.copy)
     assert json.loads(QApplication.clipboard().text())["weights"] == fingerprint(session.model)
     drag(dock.sliders.rows[0], -1.0)
     press(qtbot, dock.positions.paste)
-    assert session.position == there
+    assert session.scene.position == there
     QApplication.clipboard().setText("something else")
     press(qtbot, dock.positions.paste)
-    assert session.position == there
+    assert session.scene.position == there
     assert "not a latent position" in notified[-1][1]
 
 
@@ -67,19 +67,19 @@ def test_starting_places(dock, viewer, session, model, qtbot, notified):
     for mark in model.landmarks:
         choose(dock.origin, mark.stage)
         press(qtbot, dock.start)
-        np.testing.assert_array_equal(session.position.z_ref, mark.z_ref)
+        np.testing.assert_array_equal(session.scene.position.z_ref, mark.z_ref)
     assert "Metaphase" in dock.where.text()
     drag(dock.sliders.rows[0], 3.0)
     assert "moved" in dock.where.text()
     choose(dock.origin, explore_actions.DRAW)
     press(qtbot, dock.start)
     settled(viewer, qtbot)
-    assert_shows(viewer, session.position)
-    before = session.position
+    assert_shows(viewer, session.scene.position)
+    before = session.scene.position
     choose(dock.origin, explore_actions.CELL)
     press(qtbot, dock.start)
     assert "no active cell" in notified[-1][1]
-    assert session.position is before
+    assert session.scene.position is before
 
 
 # ------------------------------------------------------------------------------------------------ coming and going
@@ -91,16 +91,16 @@ def test_a_dock_that_is_closed_and_opened_again_finds_everything_as_it_was(dock,
     dock.sliders.search.setText("1")
     dock.sliders.rows[0].lock.click()
     settled(viewer, qtbot)
-    found, position = layers(viewer), session.position
+    found, position = layers(viewer), session.scene.position
     viewer.window.remove_dock_widget(dock)
-    assert session not in decoder._scenes
-    session.go_to(Position(position.z_ref + 1))
+    assert session.key not in decoder._scenes
+    session.scene.go_to(Position(position.z_ref + 1))
     qtbot.wait(300)
     np.testing.assert_allclose(found["dna"].data, decode(session.model, position, ["dna"])["dna"], atol=1e-5)
-    session.undo()
+    session.scene.undo()
 
     again = opened(viewer, qtbot)
-    assert session.position is position
+    assert session.scene.position is position
     assert layers(viewer) == found
     assert again.sliders.search.text() == "1"
     assert again.sliders.rows[0].lock.isChecked()
@@ -114,7 +114,7 @@ def test_another_model_empties_the_dock_until_it_is_open(dock, viewer, session, 
     assert not dock.positions.keep.isEnabled()
     settled(viewer, qtbot)
     assert dock.sliders.isEnabled()
-    assert_shows(viewer, session.position)
+    assert_shows(viewer, session.scene.position)
 
 
 def test_after_a_model_that_cannot_be_opened_the_next_one_is(dock, viewer, session, model, qtbot, notified):
@@ -142,18 +142,18 @@ def test_a_closed_dock_opens_no_model(dock, viewer, session, qtbot):
 def test_the_keyboard_undoes(make_napari_viewer, model, qtbot):
     viewer = make_napari_viewer(show=True)
     session = session_of(viewer)
-    session.open_model, session.shown = lambda source, device: model, SHOWN
+    session.open_model, session.scene.shown = lambda source, device: model, SHOWN
     dock = opened(viewer, qtbot)
-    start, slider = session.position, dock.sliders.rows[0].slider
+    start, slider = session.scene.position, dock.sliders.rows[0].slider
     drag(dock.sliders.rows[0], 1.0)
-    moved = session.position
+    moved = session.scene.position
     viewer.window._qt_window.activateWindow()
     slider.setFocus()
     qtbot.waitUntil(slider.hasFocus, timeout=60_000)
     qtbot.keySequence(slider, QKeySequence(QKeySequence.StandardKey.Undo))
-    assert session.position == start
+    assert session.scene.position == start
     qtbot.keySequence(slider, QKeySequence(QKeySequence.StandardKey.Redo))
-    assert session.position == moved
+    assert session.scene.position == moved
 
 
 def test_a_closed_dock_goes(dock, viewer):

@@ -18,7 +18,7 @@ from integrate_window import (
 )
 
 from napari_integrated_cell.imaging.pose import posed_mask
-from napari_integrated_cell.plugin.layers.results import result_layers
+from napari_integrated_cell.plugin.layers.marks import result_layers
 from napari_integrated_cell.plugin.session import session_of
 from napari_integrated_cell.vocabulary import structure
 
@@ -73,17 +73,17 @@ def test_layers_carry_colour_unit_scale_and_where_they_come_from(dock, viewer, q
         assert layer.axis_labels == ("z", "y", "x")
         np.testing.assert_allclose(layer.scale, echo.config.voxel_size)
         np.testing.assert_allclose(
-            layer.affine.affine_matrix, session.integration.pose.layer_affine, atol=1e-9
+            layer.affine.affine_matrix, session.integrate.integration.pose.layer_affine, atol=1e-9
         )
         assert layer.contrast_limits[0] == pytest.approx(layer.contrast_limits[1] / 3)
         assert about["model"] == "echo"
         assert about["cell"] == "cell 1"
         assert about["label"] == 1
         assert about["source"] == "membrane"
-        assert about["pose_warnings"] == list(session.integration.pose.warnings)
-        np.testing.assert_allclose(about["z_ref"], session.integration.z_ref)
+        assert about["pose_warnings"] == list(session.integrate.integration.pose.warnings)
+        np.testing.assert_allclose(about["z_ref"], session.integrate.integration.z_ref)
     assert session.model is echo
-    assert set(session.integration.volumes) == {"lamin-B1", "TOM20"}
+    assert set(session.integrate.integration.volumes) == {"lamin-B1", "TOM20"}
 
 
 @pytest.mark.slow
@@ -167,7 +167,7 @@ def test_the_library_s_own_untrained_model_runs(dock, viewer, qtbot, tmp_path):
     run(qtbot, viewer, dock)
     made = result_layers(viewer)
     assert len(made) == 11
-    done = session.integration
+    done = session.integrate.integration
     decoded = session.model.integrate(done.references[None], ["TOM20"])["TOM20"][0]
     expected = decoded * posed_mask(done.cell, done.pose)
     layer = next(layer for layer in made.values() if fields(layer)["structure"] == "TOM20")
@@ -180,11 +180,11 @@ def test_the_classifier_is_asked_about_a_structure_layer(dock, viewer, qtbot, si
         simulated.channels["membrane"], name="unknown", scale=simulated.voxel_size, units=("µm",) * 3
     )
     dock.structure_layer.layer = layer
-    qtbot.waitUntil(lambda: bool(dock.opinion.ranked), timeout=60_000)
-    assert dock.opinion.ranked[0][0] == "TOM20"
-    assert not dock.opinion.isHidden()
+    qtbot.waitUntil(lambda: bool(dock.classification.ranked), timeout=60_000)
+    assert dock.classification.ranked[0][0] == "TOM20"
+    assert not dock.classification.isHidden()
     dock.structure_layer.setCurrentIndex(0)
-    qtbot.waitUntil(lambda: dock.opinion.isHidden(), timeout=60_000)
+    qtbot.waitUntil(lambda: dock.classification.isHidden(), timeout=60_000)
 
 
 @pytest.mark.slow

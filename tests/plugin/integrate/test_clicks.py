@@ -10,7 +10,7 @@ from integrate_window import add_cell, command, fields, needs_display, opened_do
 from napari.components import ViewerModel
 
 from napari_integrated_cell.plugin.integrate.picking import Picking
-from napari_integrated_cell.plugin.layers.results import result_layers
+from napari_integrated_cell.plugin.layers.marks import result_layers
 from napari_integrated_cell.plugin.session import session_of
 
 pytestmark = [pytest.mark.gui, needs_display]
@@ -34,7 +34,7 @@ def test_a_cell_without_a_segmentation_is_found_at_the_click(viewer, qtbot, simu
     middle = np.round(np.argwhere(simulated.nucleus_mask).mean(axis=0)).astype(int)
     dock.cell._take_click(pressed(viewer, layers["membrane"], middle))
     qtbot.waitUntil(lambda: dock.preview.has_picture, timeout=60_000)
-    found = session_of(viewer).cell
+    found = session_of(viewer).integrate.cell
     window = tuple(slice(o, o + n) for o, n in zip(found.offset, found.shape, strict=True))
     true = simulated.cell_mask[window]
     overlap = (found.cell_mask & true).sum() / (found.cell_mask | simulated.cell_mask[window]).sum()

@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from napari_ic_train.evaluation.localisation import at_box_voxels, signed_distance
 from napari_integrated_cell.plugin.integrate import actions as integrate_actions
-from napari_integrated_cell.plugin.layers.results import result_layers
+from napari_integrated_cell.plugin.layers.marks import result_layers
 from napari_integrated_cell.plugin.layers.volumes import world_to_index
 from napari_integrated_cell.plugin.session import session_of
 from napari_integrated_cell.plugin.widgets.column import Column
@@ -149,7 +149,7 @@ def test_the_demo_model_puts_structures_into_the_clicked_cell(viewer, qtbot, tmp
     made = integrate(viewer, qtbot, 9)
     assert len(made) == 11
     # Where napari shows the layers is where the library says they lie in the cell.
-    done = session_of(viewer).integration
+    done = session_of(viewer).integrate.integration
     to_cell = at_box_voxels(
         signed_distance(done.cell.cell_mask, done.cell.voxel_size),
         done.cell.voxel_size,

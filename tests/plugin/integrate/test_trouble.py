@@ -19,7 +19,7 @@ from integrate_window import (
     sampled,
 )
 
-from napari_integrated_cell.plugin.layers.results import result_layers
+from napari_integrated_cell.plugin.layers.marks import result_layers
 from napari_integrated_cell.plugin.session import session_of
 
 pytestmark = [pytest.mark.gui, needs_display]

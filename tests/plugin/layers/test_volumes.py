@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Points
 
+from napari_integrated_cell.plugin.layers.place import image_frame_of
 from napari_integrated_cell.plugin.layers.volumes import (
     data_to_world,
-    ground_of,
     guess_layers,
     is_volume,
     looks_like_segmentation,
@@ -112,7 +112,7 @@ def test_micrometres_in_an_image_lie_over_its_voxels(scale, translate, move, ang
     )
     for voxel_size in (scale, (0.5, 0.25, 0.25)):  # the second is not the layer's scale: typed in by the user
         micrometres = np.array(index) * voxel_size
-        world = ground_of(layer, voxel_size).to_world @ [*micrometres, 1]
+        world = image_frame_of(layer, voxel_size).to_world @ [*micrometres, 1]
         np.testing.assert_allclose(world[:3], layer.data_to_world(index), atol=1e-8)
 
 

@@ -26,7 +26,7 @@ from napari_integrated_cell.model.bundle import replace_files, save_bundle
 from napari_integrated_cell.model.integrated_cell import IntegratedCell
 from napari_integrated_cell.model.latent import Landmark, LatentDistribution, LatentStatistics
 from napari_integrated_cell.model.latent_files import CELLS
-from napari_integrated_cell.plugin.layers.volumes import mark_of
+from napari_integrated_cell.plugin.layers.marks import mark_of
 from napari_integrated_cell.plugin.map import actions as map_actions
 from napari_integrated_cell.plugin.map import opened_cell
 from napari_integrated_cell.plugin.map.dock import MapWidget
@@ -115,7 +115,7 @@ def session(viewer, dock):
 
 def apart(dock, session):
     """A cell that no other cell and no mark hides."""
-    points = dock.scatter.view.to_pixels(session.projection.points)
+    points = dock.scatter.view.to_pixels(session.map.projection.points)
     marks = dock.scatter.view.to_pixels([(m.x, m.y) for m in dock.scatter._marks])
     everything = np.concatenate([points, marks])
     away = np.hypot(*(points[:, None] - everything[None]).transpose(2, 0, 1))
@@ -141,17 +141,17 @@ def drag(qtbot, dock, places, modifier=Qt.KeyboardModifier.NoModifier):
 
 
 def test_the_models_own_cells_are_on_the_map_at_once(dock, session, cells, model):
-    assert len(session.population) == len(cells)
+    assert len(session.map.population) == len(cells)
     axes = projection.axes_in("z_ref", model.latent, cells.z_ref)
     expected = projection.on_axes("z_ref", axes, (0, 1), np.arange(len(cells)), cells.z_ref)
     np.testing.assert_allclose(dock.scatter._points, expected.points, atol=1e-5)
     assert f"{len(cells)} cells" in dock.controls.told.text()
-    assert len(dock.legend.buttons) == session.population.table["stage"].nunique(dropna=False)
+    assert len(dock.legend.buttons) == session.map.population.table["stage"].nunique(dropna=False)
 
 
 def test_the_axes_can_be_chosen(dock, session, cells, model):
     choose(dock.controls.x, 2)
-    assert session.map_view.axes == (2, 1)
+    assert session.map.view.axes == (2, 1)
     axes = projection.axes_in("z_ref", model.latent, cells.z_ref)
     expected = projection.on_axes("z_ref", axes, (2, 1), np.arange(len(cells)), cells.z_ref)
     np.testing.assert_allclose(dock.scatter._points, expected.points, atol=1e-5)
@@ -165,10 +165,10 @@ def test_a_structures_space_shows_its_cells_only(dock, session, cells):
     ]
     choose(dock.controls.space, "tubes")
     tubes = np.flatnonzero(cells.table["structure"] == "tubes")
-    np.testing.assert_array_equal(session.projection.cells, tubes)
+    np.testing.assert_array_equal(session.map.projection.cells, tubes)
     assert len(dock.scatter._points) == len(tubes)
-    session.go_to(Position(cells.z_ref[0], {"tubes": np.array([1, 0, 0], np.float32)}))
-    x, y = session.projection.place(np.array([1, 0, 0], np.float32))
+    session.scene.go_to(Position(cells.z_ref[0], {"tubes": np.array([1, 0, 0], np.float32)}))
+    x, y = session.map.projection.place(np.array([1, 0, 0], np.float32))
     here = dock.scatter._marks[-1]
     assert (here.kind, here.x, here.y) == ("cross", pytest.approx(x), pytest.approx(y))
 
@@ -176,43 +176,43 @@ def test_a_structures_space_shows_its_cells_only(dock, session, cells):
 def test_clicking_a_point_goes_there(dock, session, viewer, cells, qtbot):
     assert scene_of(viewer, session)._holders == 0, "before, the canvas is the user's"
     cell = apart(dock, session)
-    click(qtbot, dock, session.projection.points[cell])
-    assert session.map_view.selection == (cell,)
-    np.testing.assert_allclose(session.position.z_ref, cells.z_ref[cell], atol=1e-6)
-    assert session.position.name == cells.table["cell_id"].iloc[cell]
-    assert session.can_undo is False
+    click(qtbot, dock, session.map.projection.points[cell])
+    assert session.map.view.selection == (cell,)
+    np.testing.assert_allclose(session.scene.position.z_ref, cells.z_ref[cell], atol=1e-6)
+    assert session.scene.position.name == cells.table["cell_id"].iloc[cell]
+    assert session.scene.can_undo is False
     assert scene_of(viewer, session)._holders == 1, "the cell there is shown"
     other = 1 if cell == 0 else 0
     map_actions.go_to_cell(session, other)
-    session.undo()
-    np.testing.assert_allclose(session.position.z_ref, cells.z_ref[cell], atol=1e-6)
+    session.scene.undo()
+    np.testing.assert_allclose(session.scene.position.z_ref, cells.z_ref[cell], atol=1e-6)
 
 
 def test_clicking_a_landmark_goes_to_it(dock, session, model, qtbot):
     landmark = model.landmarks[1]
     dock.scatter.zoom(0.5)
-    click(qtbot, dock, session.projection.place(landmark.z_ref))
-    assert session.position == Position(landmark.z_ref)
-    assert session.position.name == "metaphase"
+    click(qtbot, dock, session.map.projection.place(landmark.z_ref))
+    assert session.scene.position == Position(landmark.z_ref)
+    assert session.scene.position.name == "metaphase"
 
 
 def test_a_click_on_nothing_changes_nothing(dock, session, qtbot):
     map_actions.select(session, [1, 2])
     dock.scatter.zoom(0.1)
     qtbot.mouseClick(dock.scatter, Qt.MouseButton.LeftButton, pos=QPoint(3, 3))
-    assert session.position is None
-    assert session.map_view.selection == (1, 2)
+    assert session.scene.position is None
+    assert session.map.view.selection == (1, 2)
 
 
 def test_hovering_tells_the_cell_and_leaving_tells_how_things_stand(dock, session, cells, qtbot):
     before = dock.controls.told.text()
     cell = apart(dock, session)
-    qtbot.mouseMove(dock.scatter, pos=at(dock, session.projection.points[cell]))
-    dock.scatter._hover(at(dock, session.projection.points[cell]).toPointF())
+    qtbot.mouseMove(dock.scatter, pos=at(dock, session.map.projection.points[cell]))
+    dock.scatter._hover(at(dock, session.map.projection.points[cell]).toPointF())
     told = dock.controls.told.text()
     assert f"Cell {cells.table['cell_id'].iloc[cell]}" in told
     assert cells.table["structure"].iloc[cell] in told
-    dock.scatter._hover(at(dock, session.projection.place(session.model.landmarks[0].z_ref)).toPointF())
+    dock.scatter._hover(at(dock, session.map.projection.place(session.model.landmarks[0].z_ref)).toPointF())
     assert "landmark" in dock.controls.told.text()
     dock.scatter.leaveEvent(None)
     assert dock.controls.told.text() == before
@@ -220,8 +220,8 @@ def test_hovering_tells_the_cell_and_leaving_tells_how_things_stand(dock, sessio
 
 @pytest.mark.parametrize("by", ["button", "shift"])
 def test_a_lasso_selects_what_lies_inside_and_tells_its_shape(dock, session, cells, qtbot, by):
-    points = dock.scatter.view.to_pixels(session.projection.points)
-    middle = dock.scatter.view.to_pixels(np.median(session.projection.points, 0))
+    points = dock.scatter.view.to_pixels(session.map.projection.points)
+    middle = dock.scatter.view.to_pixels(np.median(session.map.projection.points, 0))
     corners = middle + np.array([(-50, -40), (60, -45), (55, 50), (-45, 45)])
     if by == "button":
         qtbot.mouseClick(dock.controls.lasso, Qt.MouseButton.LeftButton)
@@ -233,7 +233,7 @@ def test_a_lasso_selects_what_lies_inside_and_tells_its_shape(dock, session, cel
     def within(box):
         return set(np.flatnonzero(((points - middle > box[0]) & (points - middle < box[1])).all(1)).tolist())
 
-    chosen = set(session.map_view.selection)
+    chosen = set(session.map.view.selection)
     assert within(inner) <= chosen <= within(outer)
     assert len(chosen) > 1
     assert dock.cells.title() == f"{len(chosen)} selected cells"
@@ -242,7 +242,7 @@ def test_a_lasso_selects_what_lies_inside_and_tells_its_shape(dock, session, cel
     assert shape.rowCount() == len(MEASURES)
     volumes = cells.table["cell_volume"].iloc[sorted(chosen)]
     assert float(shape.item(0, 1).text()) == pytest.approx(volumes.mean(), rel=0.01)
-    assert session.position is None, "selecting goes nowhere"
+    assert session.scene.position is None, "selecting goes nowhere"
 
 
 def test_a_group_is_gone_to_by_its_mean_and_by_its_medoid_and_is_written(
@@ -251,11 +251,11 @@ def test_a_group_is_gone_to_by_its_mean_and_by_its_medoid_and_is_written(
     chosen = np.array([2, 5, 7, 11, 13])
     map_actions.select(session, chosen)
     qtbot.mouseClick(dock.cells.mean, Qt.MouseButton.LeftButton)
-    np.testing.assert_allclose(session.position.z_ref, cells.z_ref[chosen].mean(0), atol=1e-5)
+    np.testing.assert_allclose(session.scene.position.z_ref, cells.z_ref[chosen].mean(0), atol=1e-5)
     qtbot.mouseClick(dock.cells.medoid, Qt.MouseButton.LeftButton)
-    expected = groups.medoid_cell(session.population, chosen)
-    np.testing.assert_allclose(session.position.z_ref, cells.z_ref[expected], atol=1e-6)
-    assert session.map_view.selection == tuple(chosen)
+    expected = groups.medoid_cell(session.map.population, chosen)
+    np.testing.assert_allclose(session.scene.position.z_ref, cells.z_ref[expected], atol=1e-6)
+    assert session.map.view.selection == tuple(chosen)
     target = tmp_path / "group.csv"
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_, **__: (str(target), ""))
     qtbot.mouseClick(dock.cells.save, Qt.MouseButton.LeftButton)
@@ -275,11 +275,11 @@ def test_a_legends_button_selects_its_class(dock, session, cells, qtbot):
     choose(dock.controls.colour, "structure")
     button = next(b for b in dock.legend.buttons if b.text().startswith("dots"))
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
-    assert session.map_view.selection == tuple(np.flatnonzero(cells.table["structure"] == "dots"))
+    assert session.map.view.selection == tuple(np.flatnonzero(cells.table["structure"] == "dots"))
     choose(dock.controls.colour, "stage")
     button = next(b for b in dock.legend.buttons if b.text().startswith("unknown"))
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
-    assert session.map_view.selection == tuple(np.flatnonzero(cells.table["stage"].isna()))
+    assert session.map.view.selection == tuple(np.flatnonzero(cells.table["stage"].isna()))
 
 
 def test_numbers_have_a_bar_instead(dock, session):
@@ -292,25 +292,25 @@ def test_a_cell_is_found_by_its_name(dock, session, cells, qtbot, notified):
     name = cells.table["cell_id"].iloc[9]
     dock.controls.find.setText(f" {name} ")
     qtbot.keyClick(dock.controls.find, Qt.Key.Key_Return)
-    assert session.map_view.selection == (9,)
+    assert session.map.view.selection == (9,)
     dock.controls.find.setText("nobody")
     qtbot.keyClick(dock.controls.find, Qt.Key.Key_Return)
     assert "There is no cell 'nobody'" in notified[-1][1]
-    assert session.map_view.selection == (9,)
+    assert session.map.view.selection == (9,)
 
 
 def test_the_position_is_marked_while_it_is_dragged_and_points_are_not_drawn_anew(dock, session, cells):
-    session.set_out(Position(cells.z_ref[3], name="mine"))
+    session.scene.set_out(Position(cells.z_ref[3], name="mine"))
     dock.scatter.grab()
     picture = dock.scatter._picture
     assert picture is not None
     for step in (0.1, 0.2, 0.3):
         z = cells.z_ref[3] + np.float32(step)
-        session.go_to(Position(z), remember=False)
-        x, y = session.projection.place(z)
+        session.scene.go_to(Position(z), remember=False)
+        x, y = session.map.projection.place(z)
         ring, here = dock.scatter._marks[-2:]
         assert (here.kind, here.x, here.y) == ("cross", pytest.approx(float(x)), pytest.approx(float(y)))
-        start = session.projection.place(cells.z_ref[3])
+        start = session.map.projection.place(cells.z_ref[3])
         assert (ring.kind, ring.x, ring.y) == ("ring", pytest.approx(start[0]), pytest.approx(start[1]))
         assert "mine" in ring.text
     dock.scatter.grab()
@@ -318,7 +318,7 @@ def test_the_position_is_marked_while_it_is_dragged_and_points_are_not_drawn_ane
 
 
 def test_a_position_far_outside_stays_in_sight_at_the_rim(dock, session, cells):
-    session.go_to(Position(cells.z_ref[0] + 1000))
+    session.scene.go_to(Position(cells.z_ref[0] + 1000))
     here = dock.scatter._marks[-1]
     place = dock.scatter._place(here)
     assert 0 < place.x() < dock.scatter.width()
@@ -330,7 +330,7 @@ def test_panning_zooming_and_keys(dock, session, qtbot):
     before = scatter.view
     drag(qtbot, dock, [QPoint(100, 100), QPoint(120, 110), QPoint(140, 115)])
     np.testing.assert_allclose(scatter.view.to_pixels((0, 0)) - before.to_pixels((0, 0)), (40, 15), atol=1e-6)
-    assert session.map_view.selection == ()
+    assert session.map.view.selection == ()
     qtbot.keyClick(scatter, Qt.Key.Key_Plus)
     assert scatter.view.across < before.across
     qtbot.keyClick(scatter, Qt.Key.Key_Left)
@@ -350,14 +350,14 @@ def test_escape_gives_a_lasso_up(dock, session, qtbot):
         qtbot.mouseMove(dock.scatter, pos=place)
     qtbot.keyClick(dock.scatter, Qt.Key.Key_Escape)
     qtbot.mouseRelease(dock.scatter, Qt.MouseButton.LeftButton, pos=QPoint(20, 200))
-    assert session.map_view.selection == ()
+    assert session.map.view.selection == ()
 
 
 def test_a_cell_of_a_store_opens_in_the_models_box(dock, session, viewer, store, cells, tmp_path, qtbot):
     path = write_population(tmp_path / "cells.parquet", cells)
     assert not dock.cells.open.isEnabled()
     map_actions.select(session, [4])
-    assert not session.population.source or dock.cells.open.isEnabled()
+    assert not session.map.population.source or dock.cells.open.isEnabled()
     map_actions.open_cells(session, path)
     map_actions.go_to_cell(session, 4)
     assert dock.cells.open.isEnabled()
@@ -384,8 +384,8 @@ def test_a_store_is_embedded_in_the_dock(dock, session, store, model, monkeypatc
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_, **__: str(store.path))
     dock.controls.open_store.trigger()
     z_ref = model.encode(store.references(np.arange(len(store))))
-    np.testing.assert_allclose(session.population.z_ref, z_ref, atol=1e-6)
-    assert session.population.source == str(store.path.resolve())
+    np.testing.assert_allclose(session.map.population.z_ref, z_ref, atol=1e-6)
+    assert session.map.population.source == str(store.path.resolve())
 
 
 def test_foreign_cells_are_refused_and_what_was_shown_stays(
@@ -393,21 +393,21 @@ def test_foreign_cells_are_refused_and_what_was_shown_stays(
 ):
     foreign = embed_store(PosedStore(store.path), IntegratedCell.untrained(MODEL, seed=77), np.arange(5))
     path = write_population(tmp_path / "foreign.parquet", foreign)
-    before = session.population
+    before = session.map.population
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_, **__: (str(path), ""))
     dock.controls.open_file.trigger()
     assert "embedded by another model" in notified[-1][1]
-    assert session.population is before
+    assert session.map.population is before
 
 
 def test_without_cells_landmarks_and_position_are_shown_and_it_says_how_to_get_some(viewer, model, tmp_path):
     path = save_bundle(model, tmp_path / "bare", card={}, model_card_markdown="# Bare\n")
     session, dock = opened(viewer, path, model)
-    assert session.population is None
+    assert session.map.population is None
     assert "napari-ic embed" in dock.scatter._message
-    session.go_to(Position(np.ones(MODEL.n_ref, np.float32)))
+    session.scene.go_to(Position(np.ones(MODEL.n_ref, np.float32)))
     assert [m.kind for m in dock.scatter._marks] == ["diamond", "diamond", "cross"]
-    x, y = session.projection.place(np.ones(MODEL.n_ref, np.float32))
+    x, y = session.map.projection.place(np.ones(MODEL.n_ref, np.float32))
     assert (dock.scatter._marks[-1].x, dock.scatter._marks[-1].y) == (
         pytest.approx(float(x)),
         pytest.approx(float(y)),
@@ -416,12 +416,12 @@ def test_without_cells_landmarks_and_position_are_shown_and_it_says_how_to_get_s
 
 def test_umap_that_is_not_installed_is_said_and_the_axes_stay(dock, session, monkeypatch, notified):
     monkeypatch.setattr(projection, "find_spec", lambda name: None)
-    before = session.projection
+    before = session.map.projection
     choose(dock.controls.layout_kind, "UMAP")
     assert "pip install 'napari-integrated-cell[umap]'" in notified[-1][1]
-    assert session.map_view.layout == "principal axes"
+    assert session.map.view.layout == "principal axes"
     assert dock.controls.layout_kind.currentData() == "principal axes"
-    np.testing.assert_allclose(session.projection.points, before.points)
+    np.testing.assert_allclose(session.map.projection.points, before.points)
 
 
 def test_a_umap_lays_the_cells_out_once(dock, session, cells, monkeypatch):
@@ -442,7 +442,7 @@ def test_a_umap_lays_the_cells_out_once(dock, session, cells, monkeypatch):
     choose(dock.controls.layout_kind, "UMAP")
     np.testing.assert_allclose(dock.scatter._points, cells.z_ref[:, :2] * 3, rtol=1e-5)
     assert not dock.controls.x.isEnabled()
-    session.go_to(Position(cells.z_ref[6]))
+    session.scene.go_to(Position(cells.z_ref[6]))
     here = dock.scatter._marks[-1]
     np.testing.assert_allclose((here.x, here.y), cells.z_ref[6, :2] * 3, atol=0.05)
     choose(dock.controls.layout_kind, "principal axes")
@@ -460,13 +460,13 @@ def test_what_is_looked_at_outlives_the_dock(dock, session, viewer, qtbot):
     seen = dock.scatter.view.part
     viewer.window.remove_dock_widget(dock)
     assert scene_of(viewer, session)._holders == 0
-    session.go_to(Position(np.zeros(MODEL.n_ref, np.float32)))  # a closed dock listens no more
+    session.scene.go_to(Position(np.zeros(MODEL.n_ref, np.float32)))  # a closed dock listens no more
     again = MapWidget(viewer)
     viewer.window.add_dock_widget(again, name="Cell map", area="right")
     assert again.controls.colour.currentData() == "structure"
     assert again.controls.y.currentIndex() == 3
     assert again.cells.title() == "2 selected cells"
-    np.testing.assert_allclose(again.scatter._points, session.projection.points)
+    np.testing.assert_allclose(again.scatter._points, session.map.projection.points)
     assert again.scatter.view.part == pytest.approx(seen)
     choose(again.controls.y, 2)  # another plane: all of it
     everything = again.scatter.view.around(_everything(again.scatter))
@@ -482,8 +482,8 @@ def test_another_model_brings_its_own_cells(dock, session, store, tmp_path):
     map_actions.select(session, [20])
     session.choose_model(str(path))
     QApplication.processEvents()
-    assert len(session.population) == 8
-    assert session.map_view.selection == ()
+    assert len(session.map.population) == 8
+    assert session.map.view.selection == ()
     assert len(dock.scatter._points) == 8
 
 
@@ -491,7 +491,7 @@ def test_damaged_cells_are_said_and_the_landmarks_stay(viewer, bundle, model, no
     (bundle / "cells.parquet").write_bytes(b"nothing")
     session, dock = opened(viewer, bundle, model)
     assert "damaged" in notified[-1][1]
-    assert session.population is None
+    assert session.map.population is None
     assert len(dock.scatter._marks) == 2
 
 

@@ -83,14 +83,14 @@ def test_controls_change_the_sessions_plan_and_the_plan_the_controls(dock, viewe
     dock.structures.tick(["ZO1", "TOM20"])
     dock.budget.setValue(10)
     planned(dock, qtbot)
-    plan = session.walk_plan
+    plan = session.traverse.plan
     assert plan.through == ("prophase-1", "prometaphase-1")
     assert (plan.steps, plan.path, plan.easing) == (4, "straight", "smooth")
     assert (plan.structures, plan.budget) == (("TOM20", "ZO1"), 10)
     names = ["interphase", "prophase-1", "prometaphase-1", "anaphase"]
     expected = library_walk(walker, names, 4, path="straight", easing="smooth")
     np.testing.assert_array_equal(dock.plot.curves["straight"][0].getData()[1], expected.norm)
-    session.walk_plan = replace(plan, end="prophase-2", through=None, steps=7)
+    session.traverse.plan = replace(plan, end="prophase-2", through=None, steps=7)
     assert dock.way.end.currentData() == "prophase-2"
     assert dock.way.steps.value() == 7
     assert checked(dock) == ["interphase", "prophase-1", "prophase-2"]
@@ -121,7 +121,7 @@ def test_a_plan_that_stands_still_is_said_and_not_walked(dock, viewer, qtbot, no
     dock.make.click()
     qtbot.waitUntil(lambda: bool(notified), timeout=60_000)
     assert "stands still" in notified[-1][1]
-    assert session_of(viewer).walk is None
+    assert session_of(viewer).traverse.walk is None
 
 
 def test_a_model_without_landmarks_and_one_with_others(viewer, qtbot):
@@ -135,7 +135,7 @@ def test_a_model_without_landmarks_and_one_with_others(viewer, qtbot):
     qtbot.waitUntil(lambda: bool(dock.way.strip.buttons), timeout=60_000)
     planned(dock, qtbot)
     assert checked(dock) == ["prophase-1", "metaphase"]
-    assert (session.walk_plan.start, session.walk_plan.end) == ("prophase-1", "metaphase")
+    assert (session.traverse.plan.start, session.traverse.plan.end) == ("prophase-1", "metaphase")
     assert dock.plot.curves
 
 
@@ -165,7 +165,7 @@ def test_each_frame_of_the_demo_models_walk(viewer, qtbot):
 
     session = session_of(viewer)
     session.open_model = lambda source, device: load_model("demo", device="cpu")
-    session.walk_plan = replace(session.walk_plan, steps=2, budget=10)
+    session.traverse.plan = replace(session.traverse.plan, steps=2, budget=10)
     dock = opened(viewer, qtbot)
     shown = made(viewer, dock, qtbot)
     assert len(shown.frames.kept) == shown.frames.capacity < len(shown.traversal)
@@ -191,7 +191,7 @@ def test_contrast_is_one_for_the_whole_walk(dock, viewer, qtbot):
 
 def test_layers_lie_where_the_session_places_the_box(dock, viewer, qtbot):
     affine = np.array([[1, 0, 0, 3], [0, 0, -1, 40], [0, 1, 0, -7], [0, 0, 0, 1.0]])
-    session_of(viewer).place = Place(affine)
+    session_of(viewer).scene.place = Place(affine)
     made(viewer, dock, qtbot)
     for layer in layers_of(viewer).values():
         voxel_size = layer.scale[-1]
@@ -246,7 +246,7 @@ def test_layers_may_be_removed_one_by_one(dock, viewer, qtbot):
     assert len(shown.layers) == 3
     viewer.layers.clear()
     assert shown.ended
-    assert session_of(viewer).walk is None
+    assert session_of(viewer).traverse.walk is None
     assert (overlay.text, overlay.visible, overlay.font_size) == ("mine", False, 17)
     assert shown.frames.nbytes == 0
     assert not dock.keeper.save.isEnabled()
@@ -273,7 +273,7 @@ def test_the_canvas_is_not_kept_waiting_for_a_frame(dock, viewer, qtbot, walker,
     dock.budget.setValue(10)
     gate = Gate(walker, monkeypatch)
     session = session_of(viewer)
-    session.walk_plan = replace(session.walk_plan, budget=0)  # two frames
+    session.traverse.plan = replace(session.traverse.plan, budget=0)  # two frames
     shown = made(viewer, dock, qtbot)
     assert shown.frames.kept == [0, 1]
     gate.open.clear()
@@ -316,23 +316,23 @@ def test_it_plays_by_naparis_own_button(dock, viewer, qtbot):
 def test_the_session_and_the_plot_follow_the_playhead(dock, viewer, qtbot):
     session = session_of(viewer)
     mine = Position(np.ones(8), name="mine")
-    session.go_to(mine)
+    session.scene.go_to(mine)
     shown = made(viewer, dock, qtbot)
     way = shown.traversal.walk
     planned(dock, qtbot)
     for frame in (0, 10, 13):
         shown.go_to(frame)
-        np.testing.assert_array_equal(session.position.z_ref, way.z_ref[frame].astype(np.float32))
-        assert session.position.name == way.title(frame)
+        np.testing.assert_array_equal(session.scene.position.z_ref, way.z_ref[frame].astype(np.float32))
+        assert session.scene.position.name == way.title(frame)
         assert viewer.canvas.overlays.text.text.startswith(way.title(frame))
         assert dock.plot._playheads[0].value() == frame
         assert dock.plot._playheads[0].isVisible()
-    session.undo()
-    assert session.position is mine, "the walk is one move"
+    session.scene.undo()
+    assert session.scene.position is mine, "the walk is one move"
     viewer.dims.set_point(1, 3)
-    assert session.position is mine, "another axis is none"
+    assert session.scene.position is mine, "another axis is none"
     shown.go_to(14)
-    np.testing.assert_array_equal(session.position.z_ref, way.z_ref[14].astype(np.float32))
+    np.testing.assert_array_equal(session.scene.position.z_ref, way.z_ref[14].astype(np.float32))
     dock.way.steps.setValue(3)
     planned(dock, qtbot)
     assert not dock.plot._playheads[0].isVisible(), "the plot shows another walk than the window"
@@ -342,9 +342,9 @@ def test_another_model_leaves_the_walk_alone(dock, viewer, qtbot):
     session = session_of(viewer)
     shown = made(viewer, dock, qtbot)
     session.choose_model("another")
-    assert session.position is None
+    assert session.scene.position is None
     shown.go_to(9)
-    assert session.position is None
+    assert session.scene.position is None
     assert_drawn(viewer, shown, 9)
     planned(dock, qtbot)
 
@@ -358,7 +358,7 @@ def test_a_walk_from_the_active_cell(dock, viewer, qtbot, simulated, walker, not
     choose(dock.way.start, CELL)
     planned(dock, qtbot)
     assert "No cell is active" in dock.plot.words.text()
-    session.cell = simulated
+    session.integrate.cell = simulated
     assert simulated.name in dock.way.start.currentText()
     planned(dock, qtbot)
     assert checked(dock) == ["metaphase"]
@@ -399,7 +399,7 @@ def test_making_can_be_cancelled(dock, viewer, qtbot, walker, monkeypatch):
     assert "Making the walk" in dock.status.text()
     dock.cancel.click()
     qtbot.waitUntil(lambda: not session.tasks._alive, timeout=60_000)
-    assert session.walk is None
+    assert session.traverse.walk is None
     assert not viewer.layers
     assert dock.status.text() == ""
     assert session.tasks.running(AHEAD) is None

@@ -28,8 +28,8 @@ def shown(dock, viewer, qtbot):
     """A walk of nine frames, of which two are kept in memory, in a window that is drawn."""
     viewer.window._qt_window.show()
     session = session_of(viewer)
-    session.walk_plan = replace(
-        session.walk_plan, start="prophase-2", steps=4, budget=0, fps=20.0, structures=("TOM20",)
+    session.traverse.plan = replace(
+        session.traverse.plan, start="prophase-2", steps=4, budget=0, fps=20.0, structures=("TOM20",)
     )
     return made(viewer, dock, qtbot)
 
@@ -52,12 +52,12 @@ def test_a_gif_of_the_canvas_shows_what_the_canvas_shows(dock, viewer, qtbot, mo
     viewer.camera.zoom *= 1.7
     shown.go_to(3)
     session = session_of(viewer)
-    position = session.position
+    position = session.scene.position
     moved = []
-    session.events.position.connect(moved.append)
+    session.scene.events.position.connect(moved.append)
     keep(dock, viewer, qtbot, monkeypatch, "canvas", tmp_path / "walk.gif")
     assert moved == [], "filming moves nobody"
-    assert session.position is position
+    assert session.scene.position is position
     assert shown.playhead == 3
     with Image.open(tmp_path / "walk.gif") as gif:
         assert gif.n_frames == len(shown.traversal) == 9
@@ -226,6 +226,6 @@ def test_what_cannot_be_kept_is_said(dock, viewer, qtbot, monkeypatch, shown, tm
 
 def test_speed_is_the_sessions(dock, viewer):
     dock.keeper.fps.setValue(24)
-    assert session_of(viewer).walk_plan.fps == 24
-    session_of(viewer).walk_plan = replace(session_of(viewer).walk_plan, fps=5.0)
+    assert session_of(viewer).traverse.plan.fps == 24
+    session_of(viewer).traverse.plan = replace(session_of(viewer).traverse.plan, fps=5.0)
     assert dock.keeper.fps.value() == 5

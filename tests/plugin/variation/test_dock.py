@@ -14,8 +14,7 @@ from napari_integrated_cell.integration import model_box
 from napari_integrated_cell.latent.position import Position
 from napari_integrated_cell.model.config import preset
 from napari_integrated_cell.model.integrated_cell import IntegratedCell
-from napari_integrated_cell.plugin.layers.place import Place, place_over
-from napari_integrated_cell.plugin.layers.volumes import ground_of
+from napari_integrated_cell.plugin.layers.place import Place, image_frame_of, place_over
 from napari_integrated_cell.plugin.session import session_of
 from napari_integrated_cell.plugin.variation import actions as variation_actions
 from napari_integrated_cell.plugin.variation.dock import VariationWidget
@@ -44,8 +43,8 @@ def viewer(make_napari_viewer, model, simulated):
     session = session_of(viewer)
     session.open_model = lambda source, device: model
     layers = add_cell(viewer, simulated, translate=(0.0, 40.0, 20.0))
-    session.ground = ground_of(layers["cells"], simulated.voxel_size)
-    session.cell = simulated
+    session.integrate.image_frame = image_frame_of(layers["cells"], simulated.voxel_size)
+    session.integrate.cell = simulated
     return viewer
 
 
@@ -92,15 +91,17 @@ def expected(cell, model, name):
 def test_figures_and_layers_are_the_librarys(qtbot, viewer, dock, simulated, model):
     measured(qtbot, viewer, dock)
     session = session_of(viewer)
-    assert [*session.variations] == [n for n in model.config.structures if n in ("TOM20", "lamin-B1", "ZO1")]
-    for name, found in session.variations.items():
+    assert [*session.variation.found] == [
+        n for n in model.config.structures if n in ("TOM20", "lamin-B1", "ZO1")
+    ]
+    for name, found in session.variation.found.items():
         wanted, mask, pose, _ = expected(simulated, model, name)
         assert found == wanted
         dock.scrubber.structure_chosen.emit(name)
         for figure, volume in ((MEAN, wanted.mean), (DEVIATION, wanted.deviation)):
             layer = dock.layers.layer(figure, name)
             np.testing.assert_array_equal(layer.data, volume * mask)
-            place = place_over(pose, session.ground)
+            place = place_over(pose, session.integrate.image_frame)
             np.testing.assert_allclose(layer.affine.affine_matrix[-4:, -4:], place.affine, atol=1e-9)
             np.testing.assert_allclose(layer.scale, (model.config.voxel_size,) * 3)
             assert layer.visible
@@ -117,14 +118,14 @@ def fields_of(layer):
 
 def test_the_command_line_gives_the_same_figures(qtbot, viewer, dock, simulated, model, tmp_path):
     from napari_integrated_cell.commands import variation as command
-    from napari_integrated_cell.data.listed_cells import ListedCell
+    from napari_integrated_cell.data.entry import LoadedCell
 
     measured(qtbot, viewer, dock)
-    names = [*session_of(viewer).variations]
+    names = [*session_of(viewer).variation.found]
     settings = {"n": N, "seed": 0, "ridge": 1e-9}
-    listed = ListedCell("cell", "", lambda: simulated)
+    listed = LoadedCell(simulated)
     rows = command._measured(listed, model, names, settings, True, lambda *_: None)
-    assert [v for v, _ in rows] == [*session_of(viewer).variations.values()]
+    assert [v for v, _ in rows] == [*session_of(viewer).variation.found.values()]
 
 
 def test_every_structure_shows_as_soon_as_it_is_done_and_cancel_keeps_them(qtbot, viewer, dock, monkeypatch):
@@ -137,18 +138,18 @@ def test_every_structure_shows_as_soon_as_it_is_done_and_cancel_keeps_them(qtbot
             assert dock.cancel.isEnabled()
             press(qtbot, dock.cancel)
 
-    session.events.variations.connect(stop_after_two)
+    session.variation.events.found.connect(stop_after_two)
     measured(qtbot, viewer, dock)
     assert seen[:3] == [0, 1, 2]
-    assert len(session.variations) == 2
+    assert len(session.variation.found) == 2
     assert not dock.cancel.isEnabled()
-    assert list(dock.chart.bars.opts["x1"]) == [v.score for v in session.variations.values()]
+    assert list(dock.chart.bars.opts["x1"]) == [v.score for v in session.variation.found.values()]
     # Going on measures only what is missing.
-    session.events.variations.disconnect(stop_after_two)
+    session.variation.events.found.disconnect(stop_after_two)
     asked = []
     monkeypatch.setattr(Draws, "blocks", counting(Draws.blocks, asked))
     measured(qtbot, viewer, dock)
-    assert len(session.variations) == 3
+    assert len(session.variation.found) == 3
     assert len(asked) == 1
 
 
@@ -162,7 +163,7 @@ def counting(function, calls):
 
 def test_scrubbing_shows_single_draws_in_one_layer(qtbot, viewer, dock, simulated, model):
     measured(qtbot, viewer, dock)
-    name = session_of(viewer).doubt.looked_at
+    name = session_of(viewer).variation.request.looked_at
     _, mask, _, z_ref = expected(simulated, model, name)
     first = scrubbed(qtbot, viewer, dock, 3)
     assert dock.scrubber.figures[DRAW].isChecked()
@@ -173,7 +174,7 @@ def test_scrubbing_shows_single_draws_in_one_layer(qtbot, viewer, dock, simulate
     assert again.contrast_limits == limits
     np.testing.assert_allclose(again.data, Draws(model, z_ref, name).draw(17) * mask, atol=1e-6)
     # Another structure: the same layer, in its colour.
-    other = next(n for n in session_of(viewer).variations if n != name)
+    other = next(n for n in session_of(viewer).variation.found if n != name)
     dock.scrubber.structure_chosen.emit(other)
     qtbot.waitUntil(lambda: fields(first)["structure"] == other, timeout=60_000)
     np.testing.assert_allclose(first.data, Draws(model, z_ref, other).draw(17) * mask, atol=1e-6)
@@ -213,18 +214,18 @@ def test_scores_of_other_n_are_not_held_against_the_reference(qtbot, viewer, doc
 def test_the_shape_may_be_that_of_the_sliders(qtbot, viewer, dock, model):
     session = session_of(viewer)
     z_ref = np.linspace(-1, 1, model.config.n_ref).astype(np.float32)
-    session.place = Place(np.diag([1.0, 2.0, 3.0, 1.0]))
-    session.go_to(Position(z_ref))
+    session.scene.place = Place(np.diag([1.0, 2.0, 3.0, 1.0]))
+    session.scene.go_to(Position(z_ref))
     dock.subject.setCurrentIndex(dock.subject.findData(POSITION))
     dock.subject.activated.emit(dock.subject.currentIndex())
     measured(qtbot, viewer, dock)
-    name = session.doubt.looked_at
-    mask = session.varied.compared_in
+    name = session.variation.request.looked_at
+    mask = session.variation.shape.compared_in
     wanted = structure_variation(model, z_ref, name, N, 0, mask=mask)
-    assert session.variations[name] == wanted
+    assert session.variation.found[name] == wanted
     layer = dock.layers.layer(MEAN, name)
     np.testing.assert_array_equal(layer.data, wanted.mean)
-    np.testing.assert_allclose(layer.affine.affine_matrix[-4:, -4:], session.place.affine)
+    np.testing.assert_allclose(layer.affine.affine_matrix[-4:, -4:], session.scene.place.affine)
 
 
 def test_clicking_a_row_and_the_eye_of_a_layer_reach_the_session(qtbot, viewer, dock):
@@ -235,17 +236,17 @@ def test_clicking_a_row_and_the_eye_of_a_layer_reach_the_session(qtbot, viewer, 
         point = view.mapViewToScene(QPointF(0.1, row))
         spot = chart._view.mapFromScene(point)
         qtbot.mouseClick(chart._view.viewport(), Qt.MouseButton.LeftButton, pos=spot)
-        qtbot.waitUntil(lambda name=name: session.doubt.looked_at == name, timeout=60_000)
-    layer = dock.layers.layer(DEVIATION, session.doubt.looked_at)
+        qtbot.waitUntil(lambda name=name: session.variation.request.looked_at == name, timeout=60_000)
+    layer = dock.layers.layer(DEVIATION, session.variation.request.looked_at)
     layer.visible = False
-    assert DEVIATION not in session.doubt.shown
+    assert DEVIATION not in session.variation.request.shown
     assert not dock.scrubber.figures[DEVIATION].isChecked()
     dock.scrubber.figures[DEVIATION].click()
     assert layer.visible
     viewer.layers.remove(layer)
-    assert DEVIATION not in session.doubt.shown
+    assert DEVIATION not in session.variation.request.shown
     dock.scrubber.figures[DEVIATION].click()
-    assert dock.layers.layer(DEVIATION, session.doubt.looked_at) in viewer.layers
+    assert dock.layers.layer(DEVIATION, session.variation.request.looked_at) in viewer.layers
 
 
 def test_a_closed_dock_comes_back_as_it_was(qtbot, viewer, dock):
@@ -256,8 +257,8 @@ def test_a_closed_dock_comes_back_as_it_was(qtbot, viewer, dock):
     assert again.n.value() == N
     assert again.structures.ticked == dock.structures.ticked
     assert again.scrubber.slider.value() == 5
-    assert again.scrubber.structure.currentData() == session_of(viewer).doubt.looked_at
-    assert list(again.chart.bars.opts["x1"]) == [v.score for v in session_of(viewer).variations.values()]
+    assert again.scrubber.structure.currentData() == session_of(viewer).variation.request.looked_at
+    assert list(again.chart.bars.opts["x1"]) == [v.score for v in session_of(viewer).variation.found.values()]
 
 
 @pytest.mark.parametrize(
@@ -280,8 +281,8 @@ def test_another_model_stops_it_and_takes_the_figures_along(qtbot, viewer, dock,
     measured(qtbot, viewer, dock)
     session = session_of(viewer)
     session.choose_model("/nowhere/else.zip")
-    assert session.variations == {}
-    assert session.varied is None
+    assert session.variation.found == {}
+    assert session.variation.shape is None
     assert not dock.scrubber.isEnabled()
 
 
@@ -294,5 +295,5 @@ def test_the_integrate_dock_says_where_the_active_cell_lies(make_napari_viewer, 
     press(qtbot, integrate.run)
     finished(qtbot, viewer)
     np.testing.assert_allclose(
-        session.ground.to_world, ground_of(layers["cells"], simulated.voxel_size).to_world
+        session.integrate.image_frame.to_world, image_frame_of(layers["cells"], simulated.voxel_size).to_world
     )

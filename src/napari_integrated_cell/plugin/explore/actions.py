@@ -32,7 +32,8 @@ EFFECTS = "axis effects"
 
 def change(session: Session, **settings: Any) -> None:
     """Explore in another way."""
-    session.exploration = replace(session.exploration, **settings)
+    for name, value in settings.items():
+        setattr(session.explore, name, value)
 
 
 # ------------------------------------------------------------------------------------------------ axes
@@ -43,7 +44,7 @@ def axes_of(session: Session, basis: Basis | None = None) -> LatentAxes | None:
     model = session.model
     if model is None:
         return None
-    space, principal = basis or session.exploration.basis
+    space, principal = basis or session.explore.basis
     d = model.config.n_ref if space == SHAPE else model.config.n_struct
     if model.latent is None:
         return raw_axes(d)
@@ -73,7 +74,7 @@ def with_vector(position: Position, space: str, z: Floats) -> Position:
 
 def move(session: Session, axis: int, value: float, *, remember: bool = True) -> None:
     """Move along one of the explored axes to a value."""
-    axes, position, space = axes_of(session), session.position, session.exploration.space
+    axes, position, space = axes_of(session), session.scene.position, session.explore.space
     if axes is None or position is None or axis >= len(axes):
         return
     z = vector(session, position, space)
@@ -82,31 +83,31 @@ def move(session: Session, axis: int, value: float, *, remember: bool = True) ->
         return with_vector(position, space, axes.moved(z, {axis: value}))
 
     moved = at(value)
-    session.go_to(moved, remember=remember, along=Line(moved, value, at))
+    session.scene.go_to(moved, remember=remember, along=Line(moved, value, at))
 
 
 def reset(session: Session, axis: int | None = None) -> None:
     """Put one explored axis, or all that are not locked, back to where the user set out."""
-    axes, start, space = axes_of(session), session.start, session.exploration.space
-    position = session.position
+    axes, start, space = axes_of(session), session.scene.start, session.explore.space
+    position = session.scene.position
     if axes is None or start is None or position is None:
         return
     values = axes.values(vector(session, start, space))
     chosen = [axis] if axis is not None else free(session, axes)
     z = axes.moved(vector(session, position, space), {i: float(values[i]) for i in chosen})
-    session.go_to(with_vector(position, space, z))
+    session.scene.go_to(with_vector(position, space, z))
 
 
 def lock(session: Session, axis: int, held: bool) -> None:
     """Hold an axis fast against chance, or let it go."""
-    exploration = session.exploration
-    changed = exploration.held | {axis} if held else exploration.held - {axis}
-    change(session, locked={**exploration.locked, exploration.basis: changed})
+    explore = session.explore
+    changed = explore.held | {axis} if held else explore.held - {axis}
+    change(session, locked={**explore.locked, explore.basis: changed})
 
 
 def free(session: Session, axes: LatentAxes) -> list[int]:
     """The explored axes that are not locked."""
-    return [i for i in range(len(axes)) if i not in session.exploration.held]
+    return [i for i in range(len(axes)) if i not in session.explore.held]
 
 
 # ------------------------------------------------------------------------------------------------ start
@@ -122,21 +123,21 @@ def start_from(session: Session, origin: str, *, seed: int | None = None) -> Non
     ValueError
         If there is no active cell, or no position.
     """
-    if origin == CELL and session.cell is None:
+    if origin == CELL and session.integrate.cell is None:
         raise ValueError("There is no active cell: choose one in the dock 'Integrate structures' first.")
-    if origin == HERE and session.position is None:
+    if origin == HERE and session.scene.position is None:
         raise ValueError("There is no position yet: start from a cell or a stage first.")
 
     def opened(model: IntegratedCell) -> None:
         if origin == CELL:
             _start_from_cell(session)
         elif origin == MODE:
-            session.set_out(Position(np.zeros(model.config.n_ref, np.float32), name="the prior's mode"))
+            session.scene.set_out(Position(np.zeros(model.config.n_ref, np.float32), name="the prior's mode"))
         elif origin == DRAW:
-            session.set_out(_drawn(session, model, np.random.default_rng(seed)))
+            session.scene.set_out(_drawn(session, model, np.random.default_rng(seed)))
         elif origin == HERE:
-            if session.position is not None:
-                session.set_out(session.position)
+            if session.scene.position is not None:
+                session.scene.set_out(session.scene.position)
         else:
             from napari_integrated_cell.walk.traversal import stop_at_stage
 
@@ -145,14 +146,14 @@ def start_from(session: Session, origin: str, *, seed: int | None = None) -> Non
             except ValueError as error:
                 show_error(str(error))
                 return
-            session.set_out(Position(stop.z_ref, name=stop.label))
+            session.scene.set_out(Position(stop.z_ref, name=stop.label))
 
     session.open_then(opened)
 
 
 def _start_from_cell(session: Session) -> None:
     """Encode the active cell in the background, and set out from there, over that cell."""
-    cell, ground = session.cell, session.ground
+    cell, frame = session.integrate.cell, session.integrate.image_frame
     assert cell is not None
 
     def work(task: Task) -> tuple[IntegratedCell, Stop, Place]:
@@ -162,18 +163,17 @@ def _start_from_cell(session: Session) -> None:
 
         model = session.load()
         pose = pose_of(cell, model_box(model.config))
-        place = Place(pose.layer_affine) if ground is None else place_over(pose, ground)
-        return model, stop_at_cell(model, cell), place
+        return model, stop_at_cell(model, cell), place_over(pose, frame)
 
     def done(found: tuple[IntegratedCell, Stop, Place]) -> None:
         model, stop, place = found
         if model is not session.model:  # another was chosen meanwhile, in whose space this means nothing
             return
-        integration = session.integration
+        integration = session.integrate.integration
         # Of no layer, a cell lies in µm from its image's corner, unless it was integrated: then its place is known.
-        if ground is not None or integration is None or integration.cell.name != cell.name:
-            session.place = place
-        session.set_out(Position(stop.z_ref, name=cell.name))
+        if frame is not None or integration is None or integration.cell.name != cell.name:
+            session.scene.place = place
+        session.scene.set_out(Position(stop.z_ref, name=cell.name))
         if stop.warnings:
             show_warning(" ".join(stop.warnings))
 
@@ -182,11 +182,11 @@ def _start_from_cell(session: Session) -> None:
 
 def _drawn(session: Session, model: IntegratedCell, chance: np.random.Generator) -> Position:
     """z^r and every z^s from N(0, I), but for the locked axes: a cell the model has never seen."""
-    config, here = model.config, session.position or Position(np.zeros(model.config.n_ref, np.float32))
+    config, here = model.config, session.scene.position or Position(np.zeros(model.config.n_ref, np.float32))
     position = Position(chance.standard_normal(config.n_ref, np.float32), name="a random draw")
     for structure in config.structures:
         position = position.with_z_struct(structure, chance.standard_normal(config.n_struct, np.float32))
-    for (space, principal), held in session.exploration.locked.items():
+    for (space, principal), held in session.explore.locked.items():
         axes = axes_of(session, (space, principal))
         if held and axes is not None and (space == SHAPE or space in config.structures):
             values = axes.values(vector(session, here, space))
@@ -200,7 +200,7 @@ def _drawn(session: Session, model: IntegratedCell, chance: np.random.Generator)
 
 def copied(session: Session) -> str:
     """The position as :func:`paste` takes it; empty where there is none."""
-    position = session.position
+    position = session.scene.position
     return "" if position is None else _signed(session, [position])[0].to_json()
 
 
@@ -214,24 +214,24 @@ def paste(session: Session, text: str) -> None:
     """
     position = Position.from_json(text)
     _check(session, [position])
-    session.go_to(position)
+    session.scene.go_to(position)
 
 
 def keep(session: Session, name: str) -> None:
     """Keep the position by a name; one kept by that name is replaced."""
-    position = session.position
+    position = session.scene.position
     if position is None:
         return
-    named = replace(position, name=name.strip() or f"position {len(session.exploration.kept) + 1}")
-    others = [p for p in session.exploration.kept if p.name != named.name]
+    named = replace(position, name=name.strip() or f"position {len(session.explore.kept) + 1}")
+    others = [p for p in session.explore.kept if p.name != named.name]
     change(session, kept=(*others, named))
-    session.go_to(named, remember=False)
+    session.scene.go_to(named, remember=False)
 
 
 def save(session: Session, path: str | Path) -> Path:
     """Write the kept positions as a table; where none is kept, the one the user is at."""
-    here = () if session.position is None else (session.position,)
-    return write_positions(path, _signed(session, session.exploration.kept or here))
+    here = () if session.scene.position is None else (session.scene.position,)
+    return write_positions(path, _signed(session, session.explore.kept or here))
 
 
 def open_table(session: Session, path: str | Path) -> None:
@@ -247,8 +247,8 @@ def open_table(session: Session, path: str | Path) -> None:
         raise ValueError(f"{path} holds no position.")
     _check(session, positions)
     named = [replace(p, name=p.name or f"row {row}") for row, p in enumerate(positions, 1)]
-    change(session, kept=tuple({p.name: p for p in (*session.exploration.kept, *named)}.values()))
-    session.go_to(named[0])
+    change(session, kept=tuple({p.name: p for p in (*session.explore.kept, *named)}.values()))
+    session.scene.go_to(named[0])
 
 
 def _signed(session: Session, positions: Sequence[Position]) -> list[Position]:
@@ -273,22 +273,22 @@ def _check(session: Session, positions: list[Position]) -> None:
 
 def effects_of(session: Session, axes_wanted: list[int]) -> dict[int, AxisEffect]:
     """What is known to change along axes, from where the user set out."""
-    exploration = session.exploration
-    if exploration.measured_from != session.start:
+    explore = session.explore
+    if explore.measured_from != session.scene.start:
         return {}
-    found = {i: exploration.measured.get((*exploration.basis, i)) for i in axes_wanted}
+    found = {i: explore.measured.get((*explore.basis, i)) for i in axes_wanted}
     return {i: effect for i, effect in found.items() if effect is not None}
 
 
 def measure(session: Session, axes_wanted: list[int]) -> None:
     """Measure, in the background, what changes along those axes of which it is not known yet."""
-    exploration, start, axes = session.exploration, session.start, axes_of(session)
+    explore, start, axes = session.explore, session.scene.start, axes_of(session)
     known = effects_of(session, axes_wanted)
     missing = [i for i in axes_wanted if i not in known]
     if start is None or axes is None or not missing:
         session.tasks.cancel(EFFECTS)
         return
-    if exploration.measured_from != start:
+    if explore.measured_from != start:
         change(session, measured={}, measured_from=start)
 
     def work(task: Task) -> None:
@@ -297,12 +297,12 @@ def measure(session: Session, axes_wanted: list[int]) -> None:
         model = session.load()
         for done, axis in enumerate(missing):
             task.progress(done, len(missing), axes.names[axis])
-            effect = axis_effect(model, start, exploration.space, axes, axis, cancel=task.token)
+            effect = axis_effect(model, start, explore.space, axes, axis, cancel=task.token)
             task.give((axis, effect))
 
     def take(found: tuple[int, AxisEffect]) -> None:
         axis, effect = found
-        if session.start == start:
-            change(session, measured={**session.exploration.measured, (*exploration.basis, axis): effect})
+        if session.scene.start == start:
+            change(session, measured={**session.explore.measured, (*explore.basis, axis): effect})
 
     session.tasks.start(EFFECTS, "Measuring what changes", work, on_given=take, bar=True)

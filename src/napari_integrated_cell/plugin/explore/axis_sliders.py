@@ -23,7 +23,7 @@ from napari_integrated_cell.latent.axis_effects import quantities
 from napari_integrated_cell.plugin.explore import actions
 from napari_integrated_cell.plugin.explore.axis_slider import AxisSlider
 from napari_integrated_cell.plugin.explore.state import SHAPE
-from napari_integrated_cell.plugin.scene.layers import label_of
+from napari_integrated_cell.plugin.layers.display import label_of
 from napari_integrated_cell.vocabulary import STRUCTURES
 
 if TYPE_CHECKING:
@@ -135,25 +135,25 @@ class AxisSliders(QWidget):
 
     def redraw(self) -> None:
         """Draw which axes are explored, and how."""
-        session, exploration = self._session, self._session.exploration
+        session, explore = self._session, self._session.explore
         self._offer_spaces()
         axes = actions.axes_of(session)
         self.setEnabled(axes is not None)
         if axes is None:
             return
-        principal = exploration.principal and actions.has_principal(session, exploration.space)
+        principal = explore.principal and actions.has_principal(session, explore.space)
         for widget in (self.count, self.search, self.effects, self.walk):
             widget.blockSignals(True)
         self.basis.setCurrentIndex(0 if principal else 1)
-        self.basis.setEnabled(actions.has_principal(session, exploration.space))
+        self.basis.setEnabled(actions.has_principal(session, explore.space))
         self.count.setRange(1, len(axes))
-        self.count.setValue(exploration.count)
+        self.count.setValue(explore.count)
         self.count.setSuffix(f" of {len(axes)}")
-        if self.search.text() != exploration.query:
-            self.search.setText(exploration.query)
-        self.effects.setChecked(exploration.effects)
-        self.walk.setChecked(exploration.walking)
-        self.walk.setText(_PAUSE if exploration.walking else _WALK)
+        if self.search.text() != explore.query:
+            self.search.setText(explore.query)
+        self.effects.setChecked(explore.effects)
+        self.walk.setChecked(explore.walking)
+        self.walk.setText(_PAUSE if explore.walking else _WALK)
         for widget in (self.count, self.search, self.effects, self.walk):
             widget.blockSignals(False)
 
@@ -170,11 +170,11 @@ class AxisSliders(QWidget):
                     share = None if axes.shares is None else float(axes.shares[axis])
                     row.show_axis(axis, axes.names[axis], share, axes.unit)
                 row.setVisible(i < len(chosen))
-        known = actions.effects_of(session, chosen) if exploration.effects else {}
+        known = actions.effects_of(session, chosen) if explore.effects else {}
         for row, axis in zip(self.rows, chosen, strict=False):
-            row.show_locked(axis in exploration.held)
-            row.effect.setVisible(exploration.effects)
-            row.effect.show_effect(known.get(axis), quantities(exploration.space))
+            row.show_locked(axis in explore.held)
+            row.effect.setVisible(explore.effects)
+            row.effect.show_effect(known.get(axis), quantities(explore.space))
         self.redraw_position()
 
     def paint_rows(self) -> None:
@@ -187,23 +187,23 @@ class AxisSliders(QWidget):
     def redraw_position(self) -> None:
         """Stand where the position is."""
         session = self._session
-        axes, position = actions.axes_of(session), session.position
+        axes, position = actions.axes_of(session), session.scene.position
         if axes is None or position is None:
             return
         if not self._moving:
             self._last = None
-        values = axes.values(actions.vector(session, position, session.exploration.space))
+        values = axes.values(actions.vector(session, position, session.explore.space))
         for row, axis in zip(self.rows, self.chosen, strict=False):
             row.show_value(float(values[axis]))
 
     @property
     def chosen(self) -> list[int]:
         """The axes shown, one a row."""
-        axes, exploration = actions.axes_of(self._session), self._session.exploration
-        return [] if axes is None else axes.found(exploration.query)[: exploration.count]
+        axes, explore = actions.axes_of(self._session), self._session.explore
+        return [] if axes is None else axes.found(explore.query)[: explore.count]
 
     def _offer_spaces(self) -> None:
-        model, exploration = self._session.model, self._session.exploration
+        model, explore = self._session.model, self._session.explore
         known = () if model is None else model.config.structures
         if known != self._offered or not self.space.count():
             self._offered = tuple(known)
@@ -212,7 +212,7 @@ class AxisSliders(QWidget):
             marks = {s.name: f": {s.organelle}" for s in STRUCTURES}
             for name in known:
                 self.space.addItem(f"{label_of(name)}{marks.get(name, '')} (z^s)", name)
-        self.space.setCurrentIndex(max(self.space.findData(exploration.space), 0))
+        self.space.setCurrentIndex(max(self.space.findData(explore.space), 0))
 
     def _add_row(self) -> None:
         row = AxisSlider()
@@ -230,8 +230,8 @@ class AxisSliders(QWidget):
     def _choose_space(self, index: int) -> None:
         space, session = self.space.itemData(index), self._session
         actions.change(session, space=space, query="")
-        if space != SHAPE and space not in session.shown:
-            session.shown = (*session.shown, space)  # its sliders would seem to do nothing
+        if space != SHAPE and space not in session.scene.shown:
+            session.scene.shown = (*session.scene.shown, space)  # its sliders would seem to do nothing
 
     def _hold_back(self, row: AxisSlider) -> None:
         # A window with a canvas is put together anew for every widget in it that is painted, which may take as
@@ -246,7 +246,7 @@ class AxisSliders(QWidget):
         again = (
             self._last is not None and self._last[0] == axis and (dragged or now - self._last[1] < _TOGETHER)
         )
-        if self._session.exploration.walking:
+        if self._session.explore.walking:
             actions.change(self._session, walking=False)
         self._last, self._moving = (axis, now), True
         actions.move(self._session, axis, value, remember=not again)

@@ -90,8 +90,8 @@ class ExploreWidget(Dock):
         self.origin.activated.connect(lambda i: actions.change(session, origin=self.origin.itemData(i)))
         self.start.clicked.connect(lambda _: self.set_out())
         for keys, do in (
-            (QKeySequence.StandardKey.Undo, session.undo),
-            (QKeySequence.StandardKey.Redo, session.redo),
+            (QKeySequence.StandardKey.Undo, session.scene.undo),
+            (QKeySequence.StandardKey.Redo, session.scene.redo),
         ):
             shortcut = QShortcut(QKeySequence(keys), self)
             shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
@@ -102,16 +102,16 @@ class ExploreWidget(Dock):
         self._soon.timeout.connect(self._open)
 
         hold = self._hold
-        events = session.events
         self._hear(
-            (events.model_source, self._another_model),
-            (events.device, self._another_model),
-            (events.model, self._model_changed),
-            (events.cell, self._draw_origins),
-            (events.position, self._position_changed),
-            (events.start, self._start_changed),
-            (events.shown, self.shown.redraw),
-            (events.exploration, self._exploration_changed),
+            (session.events.model_source, self._another_model),
+            (session.events.device, self._another_model),
+            (session.events.model, self._model_changed),
+            (session.integrate.events.cell, self._draw_origins),
+            (session.scene.events.position, self._position_changed),
+            (session.scene.events.start, self._start_changed),
+            (session.scene.events.shown, self.shown.redraw),
+            (session.scene.events.difference, self.shown.redraw),
+            (session.explore.events, self._state_changed),
             (self._viewer.events.theme, self._theme_changed),
         )
         hold.callback(session.tasks.cancel, actions.EFFECTS)
@@ -134,7 +134,7 @@ class ExploreWidget(Dock):
 
     def _begin(self) -> None:
         """With a model and nowhere to be: at the most probable cell."""
-        if self._session.position is None:
+        if self._session.scene.position is None:
             actions.start_from(self._session, actions.MODE)
         if self._walk is not None:  # the dock has not been closed while the model was opened
             self._measure()
@@ -157,12 +157,12 @@ class ExploreWidget(Dock):
         self.sliders.redraw()
         self._measure()
 
-    def _exploration_changed(self, *_: Any) -> None:
+    def _state_changed(self, *_: Any) -> None:
         self.sliders.redraw()
         self.shown.redraw()
         self.positions.redraw()
         self._measure()
-        walking = self._session.exploration.walking
+        walking = self._session.explore.walking
         if self._walk is not None and walking != self._walk.isActive():
             if walking:
                 self._wanderer.step(remember=True)
@@ -172,8 +172,8 @@ class ExploreWidget(Dock):
 
     def _measure(self) -> None:
         """Measure what changes along the shown axes, whenever these or the start are others."""
-        session, exploration = self._session, self._session.exploration
-        wanted = (session.start, *exploration.basis, *self.sliders.chosen) if exploration.effects else ()
+        session, explore = self._session, self._session.explore
+        wanted = (session.scene.start, *explore.basis, *self.sliders.chosen) if explore.effects else ()
         if wanted != self._measured:
             self._measured = wanted
             actions.measure(session, self.sliders.chosen if wanted else [])
@@ -182,10 +182,9 @@ class ExploreWidget(Dock):
         self.sliders.set_colour(get_theme(self._viewer.theme).text.as_hex())
 
     def _draw_origins(self, *_: Any) -> None:
-        session, chosen = self._session, self._session.exploration.origin
-        cell = (
-            "the active cell (none yet)" if session.cell is None else f"the active cell: {session.cell.name}"
-        )
+        session, chosen = self._session, self._session.explore.origin
+        active = session.integrate.cell
+        cell = "the active cell (none yet)" if active is None else f"the active cell: {active.name}"
         marks = () if session.model is None else session.model.landmarks
         self.origin.clear()
         self.origin.addItem(cell, actions.CELL)
@@ -195,10 +194,10 @@ class ExploreWidget(Dock):
         for mark in marks:
             self.origin.addItem(f"{stage(mark.stage).label} (medoid)", mark.stage)
         index = self.origin.findData(chosen)
-        self.origin.setCurrentIndex(index if index >= 0 else int(session.cell is None))
+        self.origin.setCurrentIndex(index if index >= 0 else int(active is None))
 
     def _draw_where(self) -> None:
-        start, position = self._session.start, self._session.position
+        start, position = self._session.scene.start, self._session.scene.position
         if position is None:
             self.where.setText("")
             return

@@ -23,9 +23,9 @@ class Positions(QWidget):
         super().__init__(parent)
         self._session = session
         self._drawn: tuple[object, ...] = (None,)
-        self.undo = self._button("&Undo", "Go back to the position before (Ctrl+Z).", session.undo)
+        self.undo = self._button("&Undo", "Go back to the position before (Ctrl+Z).", session.scene.undo)
         self.redo = self._button(
-            "Re&do", "Go again to the position that was undone (Ctrl+Shift+Z).", session.redo
+            "Re&do", "Go again to the position that was undone (Ctrl+Shift+Z).", session.scene.redo
         )
         self.copy = self._button("Cop&y", "Copy the position to the clipboard, as JSON.", self._copy)
         self.paste = self._button("Past&e", "Go to the position on the clipboard.", self._paste)
@@ -58,12 +58,12 @@ class Positions(QWidget):
     def redraw(self) -> None:
         """Draw the session."""
         session = self._session
-        here = session.position is not None
-        self.undo.setEnabled(session.can_undo)
-        self.redo.setEnabled(session.can_redo)
+        here = session.scene.position is not None
+        self.undo.setEnabled(session.scene.can_undo)
+        self.redo.setEnabled(session.scene.can_redo)
         for button in (self.copy, self.paste, self.keep, self.save, self.open):
             button.setEnabled(here)
-        kept = session.exploration.kept
+        kept = session.explore.kept
         if kept is not self._drawn[0]:
             self._drawn = (kept,)
             text = self.kept.currentText()
@@ -83,14 +83,14 @@ class Positions(QWidget):
     def _go(self, index: int) -> None:
         position = self.kept.itemData(index)
         if position is not None:
-            self._session.go_to(position)
+            self._session.scene.go_to(position)
 
     def _keep(self) -> None:
         actions.keep(self._session, self.kept.currentText())
 
     def _copy(self) -> None:
         clipboard = QApplication.clipboard()
-        if self._session.position is not None and clipboard is not None:
+        if self._session.scene.position is not None and clipboard is not None:
             clipboard.setText(actions.copied(self._session))
 
     def _paste(self) -> None:

@@ -31,7 +31,7 @@ class Wanderer:
     def step(self, *, remember: bool = False) -> None:
         """Go one step on."""
         session = self._session
-        axes, position, space = axes_of(session), session.position, session.exploration.space
+        axes, position, space = axes_of(session), session.scene.position, session.explore.space
         if axes is None or position is None:
             return
         chance = self._chance.standard_normal(len(axes)).astype(np.float32)
@@ -42,4 +42,4 @@ class Wanderer:
         moved = np.cos(_PACE) * values + np.sin(_PACE) * pace
         self._pace = np.cos(_PACE) * pace - np.sin(_PACE) * values
         z = axes.moved(vector(session, position, space), {i: float(moved[i]) for i in free(session, axes)})
-        session.go_to(with_vector(position, space, z), remember=remember)
+        session.scene.go_to(with_vector(position, space, z), remember=remember)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QCheckBox, QComboBox, QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
-from napari_integrated_cell.plugin.explore import actions
-from napari_integrated_cell.plugin.scene.layers import channels_of, label_of
+from napari_integrated_cell.plugin.layers.display import label_of
+from napari_integrated_cell.plugin.scene.layers import channels_of
 from napari_integrated_cell.plugin.widgets.checklist import swatch
 from napari_integrated_cell.vocabulary import STRUCTURES, colour_of
 
@@ -18,7 +18,7 @@ _COLUMNS = 3
 
 
 class ShownChannels(QWidget):
-    """Draws ``session.shown`` as boxes to tick, and the channel that is compared."""
+    """Draws ``session.scene.shown`` as boxes to tick, and the channel that is compared."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -33,7 +33,7 @@ class ShownChannels(QWidget):
         )
         self.difference.setAccessibleName("Difference to the start")
         self.difference.activated.connect(
-            lambda i: actions.change(session, difference=self.difference.itemData(i))
+            lambda i: setattr(session.scene, "difference", self.difference.itemData(i))
         )
         row = QHBoxLayout()
         row.addWidget(QLabel("Difference to the start"))
@@ -52,9 +52,9 @@ class ShownChannels(QWidget):
             self._offer(channels)
         for name, box in self.boxes.items():
             box.blockSignals(True)
-            box.setChecked(name in session.shown)
+            box.setChecked(name in session.scene.shown)
             box.blockSignals(False)
-        self.difference.setCurrentIndex(max(self.difference.findData(session.exploration.difference), 0))
+        self.difference.setCurrentIndex(max(self.difference.findData(session.scene.difference), 0))
 
     def _offer(self, channels: tuple[str, ...]) -> None:
         marks = {s.name: s.organelle for s in STRUCTURES}
@@ -75,5 +75,5 @@ class ShownChannels(QWidget):
             self.difference.addItem(swatch(colour_of(name)), label_of(name), name)
 
     def _tick(self, name: str, on: bool) -> None:
-        others = tuple(c for c in self._session.shown if c != name)
-        self._session.shown = (*others, name) if on else others
+        others = tuple(c for c in self._session.scene.shown if c != name)
+        self._session.scene.shown = (*others, name) if on else others

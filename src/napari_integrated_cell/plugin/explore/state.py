@@ -1,46 +1,47 @@
-"""How the user explores the latent spaces: which axes, which of them are held fast, what is compared."""
+"""State of the dock "Latent explorer"."""
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, ClassVar
+
+from psygnal import SignalGroupDescriptor
 
 if TYPE_CHECKING:
     from napari_integrated_cell.latent.axis_effects import AxisEffect
     from napari_integrated_cell.latent.position import Position
 
 SHAPE = "z_ref"
-"""The space of cell and nuclear shapes; the others go by the structure's name."""
+"""The space of cell and nuclear shapes. The other spaces have the names of their structures."""
 
 Basis = tuple[str, bool]
-"""A space, and whether its principal axes are meant or its dimensions as they are."""
+"""A space, and whether its axes are the principal ones or the raw dimensions."""
 
 
-@dataclass(frozen=True)
-class Exploration:
-    """What the dock shows and holds fast.
+@dataclass(eq=False)
+class ExploreState:
+    """The axes that the user explores, and the positions that they keep. ``events`` has a signal for each field.
 
     Attributes
     ----------
     origin : str
-        Where to start from next, as :func:`~.exploring.start_from` takes it; empty before the user has said.
+        Where to start from next, as :func:`~.actions.start_from` takes it; empty before the user chooses.
     space : str
         :data:`SHAPE`, or the structure whose z^s is explored.
     principal : bool
-        Along principal axes, or along raw dimensions.
+        Whether the axes are the principal ones, or the raw dimensions.
     count : int
-        How many sliders are shown.
+        Number of sliders.
     query : str
         Which axes to show, as :meth:`~napari_integrated_cell.latent.axes.LatentAxes.found` takes it.
     locked : mapping of (str, bool) to frozenset of int
-        The axes that chance leaves alone, by space and kind of axes.
+        The axes that random draws and walks do not change, by space and kind of axes.
     walking : bool
-        Whether the position walks by itself.
-    difference : str
-        The channel whose difference to the start is shown; none where it is empty.
+        Whether the random walk runs.
     effects : bool
-        Whether it is shown what changes along each axis.
+        Whether the dock shows what changes along each axis.
     measured : mapping of (str, bool, int) to AxisEffect
         What changes, by space, kind of axes and axis.
     measured_from : Position or None
@@ -49,6 +50,10 @@ class Exploration:
         Positions with names, as a table holds them.
     """
 
+    events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor(
+        equality_operators=dict.fromkeys(("measured", "measured_from", "kept"), operator.is_)
+    )
+
     origin: str = ""
     space: str = SHAPE
     principal: bool = True
@@ -56,7 +61,6 @@ class Exploration:
     query: str = ""
     locked: Mapping[Basis, frozenset[int]] = field(default_factory=dict)
     walking: bool = False
-    difference: str = ""
     effects: bool = False
     measured: Mapping[tuple[str, bool, int], AxisEffect] = field(default_factory=dict)
     measured_from: Position | None = None
@@ -69,10 +73,11 @@ class Exploration:
 
     @property
     def held(self) -> frozenset[int]:
-        """Those of them that are locked."""
+        """The explored axes that are locked."""
         return self.locked.get(self.basis, frozenset())
 
-    def with_another_model(self) -> Exploration:
-        """What remains when the latent spaces are others: how many sliders there are, and of which kind."""
-        kept = Exploration(principal=self.principal, count=self.count, effects=self.effects)
-        return self if self == kept else kept
+    def leave_model(self) -> None:
+        """Drop what belongs to the model that the user leaves. The kind and the number of sliders stay."""
+        new = ExploreState(principal=self.principal, count=self.count, effects=self.effects)
+        for each in fields(self):
+            setattr(self, each.name, getattr(new, each.name))

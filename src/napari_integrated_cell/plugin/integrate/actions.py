@@ -11,8 +11,9 @@ from napari.utils.notifications import show_warning
 from numpy.typing import NDArray
 
 from napari_integrated_cell.latent.position import Position
+from napari_integrated_cell.plugin.integrate.layers import note, show_structure
+from napari_integrated_cell.plugin.layers.display import bring_into_view
 from napari_integrated_cell.plugin.layers.place import place_over
-from napari_integrated_cell.plugin.layers.results import bring_into_view, note, show_structure
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -100,7 +101,11 @@ def integrate(
     def take(part: Any) -> None:
         if isinstance(part, Posed):
             posed[:] = [part]
-            session.model, session.ground, session.cell = part.model, request.ground, part.cell
+            session.model, session.integrate.image_frame, session.integrate.cell = (
+                part.model,
+                request.image_frame,
+                part.cell,
+            )
             return
         about = _about(request, posed[0], session.model_source)
         layer = show_structure(
@@ -109,8 +114,8 @@ def integrate(
             part.volume,
             run=run,
             cell_name=request.name,
-            pose=posed[0].pose,
-            ground=request.ground,
+            place=place_over(posed[0].pose, request.image_frame),
+            voxel_size=posed[0].pose.box.voxel_size,
             about=about,
             together=len(structures),
         )
@@ -119,9 +124,9 @@ def integrate(
     def done(integration: Integration) -> None:
         # z^r goes along with every layer, so that a saved structure can be found again in the latent space.
         note(viewer, run, z_ref=[float(z) for z in integration.z_ref])
-        session.integration = integration
-        session.place = place_over(integration.pose, request.ground)
-        session.set_out(Position(integration.z_ref, name=request.name))
+        session.integrate.integration = integration
+        session.scene.place = place_over(integration.pose, request.image_frame)
+        session.scene.set_out(Position(integration.z_ref, name=request.name))
         if integration.pose.warnings:
             show_warning(f"{request.name.capitalize()}: {' '.join(integration.pose.warnings)}")
         missing = [name for name in structures if name not in integration.volumes]
@@ -168,7 +173,7 @@ def _about(request: CellRequest, posed: Posed, model_source: str) -> dict[str, A
         "cell": request.name,
         "label": request.label if request.cells is not None else None,
         "point": list(request.point) if request.cells is None and request.point else None,
-        "source": request.ground.source,
+        "source": request.image_frame.source,
         "simulated": request.simulated,
         "pose_warnings": list(posed.pose.warnings),
         "angle": float(posed.pose.angle),

@@ -14,12 +14,12 @@ from napari_integrated_cell.plugin.integrate.layer_combo import LayerCombo
 from napari_integrated_cell.plugin.integrate.picking import Picking, label_at
 from napari_integrated_cell.plugin.integrate.request import CellRequest
 from napari_integrated_cell.plugin.integrate.voxel_size import VoxelSizeField
+from napari_integrated_cell.plugin.layers.marks import mark_of
+from napari_integrated_cell.plugin.layers.place import image_frame_of
 from napari_integrated_cell.plugin.layers.volumes import (
     grid_shape,
-    ground_of,
     guess_layers,
     is_volume,
-    mark_of,
     volume_of,
     why_no_volume,
     world_to_index,
@@ -175,7 +175,7 @@ class CellChooser(QWidget):
             label=self.label.value() or None,
             point=self._point,
             voxel_size=voxel_size,
-            ground=ground_of(source, voxel_size),
+            image_frame=image_frame_of(source, voxel_size),
             # By the segmentation where there is one: with or without a stain, it is the same cell.
             image_id=str((chosen["cells"] or source).unique_id),
             simulated=any(bool(mark_of(layer).get("simulated")) for layer in self.layers),

@@ -1,18 +1,30 @@
-"""What the model's classifier makes of a structure's image."""
+"""What the model's classifier finds in an image of a structure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QGridLayout, QLabel, QProgressBar, QWidget
 
 from napari_integrated_cell.vocabulary import colour_of, structure
 
+if TYPE_CHECKING:
+    from napari_integrated_cell.plugin.integrate.request import CellRequest
+    from napari_integrated_cell.plugin.session import Session
+
 _SHOWN = 4
 
 
-class Opinion(QWidget):
-    """The most probable structures, ranked, with bars."""
+def classified(request: CellRequest, session: Session) -> dict[str, float]:
+    """Return the probability of each structure for the cell's channel ``"structure"``. Slow: call it in a task."""
+    from napari_integrated_cell.integration import classify_cell
+
+    return classify_cell(request.cut(), "structure", session.load())
+
+
+class ClassificationBars(QWidget):
+    """The most probable structures with bars, the best first."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -22,8 +34,8 @@ class Opinion(QWidget):
         self.setToolTip("ŷ of Enc^{r,s}: how probable the model finds each structure for this layer.")
         self.hide()
 
-    def show_opinion(self, probabilities: Mapping[str, float] | None) -> None:
-        """Show probabilities by structure; nothing when None."""
+    def show_probabilities(self, probabilities: Mapping[str, float] | None) -> None:
+        """Show probabilities by structure. None hides the widget."""
         while (item := self._grid.takeAt(0)) is not None:
             widget = item.widget()
             if widget is not None:

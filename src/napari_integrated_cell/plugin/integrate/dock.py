@@ -11,9 +11,9 @@ from qtpy.QtWidgets import QFormLayout, QGroupBox, QWidget
 from napari_integrated_cell.plugin.integrate import actions
 from napari_integrated_cell.plugin.integrate.choose_cell import CellChooser
 from napari_integrated_cell.plugin.integrate.choose_model import ModelChooser
-from napari_integrated_cell.plugin.integrate.classification import Opinion
+from napari_integrated_cell.plugin.integrate.classification import ClassificationBars, classified
 from napari_integrated_cell.plugin.integrate.layer_combo import LayerCombo
-from napari_integrated_cell.plugin.integrate.preview import PosePreview, Posing, posing_of
+from napari_integrated_cell.plugin.integrate.preview import PosePreview, Posing, posing_of, preview_box
 from napari_integrated_cell.plugin.layers.volumes import is_volume
 from napari_integrated_cell.plugin.widgets.checklist import StructureChecklist
 from napari_integrated_cell.plugin.widgets.column import Column, titled
@@ -23,7 +23,7 @@ from napari_integrated_cell.plugin.widgets.work_row import WorkRow
 if TYPE_CHECKING:
     import napari.viewer
 
-    from napari_integrated_cell.plugin.layers.volumes import Ground
+    from napari_integrated_cell.plugin.layers.place import ImageFrame
 
 _PAUSE = 200  # ms of quiet before a changed choice is previewed
 
@@ -59,7 +59,7 @@ class IntegrateWidget(Dock):
             "finds most probable."
         )
         self.structure_layer.setAccessibleName("Structure layer")
-        self.opinion = Opinion()
+        self.classification = ClassificationBars()
         work = WorkRow(
             "&Integrate structures",
             "Predict where each ticked structure most probably lies in this cell (the paper's Algorithm 3),\n"
@@ -70,7 +70,7 @@ class IntegrateWidget(Dock):
 
         question = QFormLayout()
         question.addRow("Structure layer", self.structure_layer)
-        question.addRow(self.opinion)
+        question.addRow(self.classification)
         asked = QGroupBox("What does a layer show?")
         asked.setLayout(question)
         column = Column(
@@ -107,7 +107,7 @@ class IntegrateWidget(Dock):
             (session.tasks.changed, self._draw_running),
         )
         hold.callback(session.tasks.cancel, "preview")
-        hold.callback(session.tasks.cancel, "opinion")
+        hold.callback(session.tasks.cancel, "classification")
         hold.callback(self.model.close_down)
         hold.callback(self.cell.close_down)
 
@@ -158,7 +158,7 @@ class IntegrateWidget(Dock):
         tasks, session = self._session.tasks, self._session
         structure = self.structure_layer.layer
         if structure is None:
-            self.opinion.show_opinion(None)
+            self.classification.show_probabilities(None)
         try:
             request = self.cell.request(structure)
         except ValueError as error:
@@ -168,22 +168,22 @@ class IntegrateWidget(Dock):
         tasks.start(
             "preview",
             "Posing the cell",
-            lambda task: posing_of(request, session.box()),
-            on_done=lambda posing: self._show_posing(posing, request.ground),
+            lambda task: posing_of(request, preview_box(session)),
+            on_done=lambda posing: self._show_posing(posing, request.image_frame),
             on_error=self._say_error,
         )
         if structure is not None:
             tasks.start(
-                "opinion",
+                "classification",
                 f"Asking what {structure.name} shows",
-                lambda task: session.opinion(request.cut()),
-                on_done=self.opinion.show_opinion,
+                lambda task: classified(request, session),
+                on_done=self.classification.show_probabilities,
                 bar=True,
             )
 
-    def _show_posing(self, posing: Posing, ground: Ground) -> None:
+    def _show_posing(self, posing: Posing, image_frame: ImageFrame) -> None:
         self.preview.show_posing(posing)
-        self._session.ground, self._session.cell = ground, posing.cell
+        self._session.integrate.image_frame, self._session.integrate.cell = image_frame, posing.cell
 
     def _say_error(self, error: Exception) -> bool:
         """Say what is wrong with the chosen cell where its picture would be."""

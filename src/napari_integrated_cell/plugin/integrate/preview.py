@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from napari_integrated_cell.cell import Cell
     from napari_integrated_cell.imaging.pose import Box, Pose
     from napari_integrated_cell.plugin.integrate.request import CellRequest
+    from napari_integrated_cell.plugin.session import Session
 
 _WIDEST = 480  # screen pixels
 _EMPTY = "The posed cell appears here once a cell is chosen."
@@ -30,6 +31,23 @@ class Posing:
     cell: Cell
     pose: Pose
     picture: NDArray[np.uint8]
+
+
+def preview_box(session: Session) -> Box:
+    """Return the box of the chosen model, opened or not. Reads the disk: call it in a task."""
+    from napari_integrated_cell.imaging.pose import PAPER_BOX
+    from napari_integrated_cell.integration import model_box
+    from napari_integrated_cell.model.catalogue import read_manifest
+
+    if session.model is not None:
+        return model_box(session.model.config)
+    try:
+        return model_box(read_manifest(session.model_source).config)
+    except (
+        ValueError,
+        OSError,
+    ):  # the user is told when the model is opened; the preview needs only some box
+        return PAPER_BOX
 
 
 def posing_of(request: CellRequest, box: Box) -> Posing:

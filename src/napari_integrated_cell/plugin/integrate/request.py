@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napari_integrated_cell.cell import Cell, checked_voxel_size
 
 if TYPE_CHECKING:
-    from napari_integrated_cell.plugin.layers.volumes import Ground
+    from napari_integrated_cell.plugin.layers.place import ImageFrame
 
 _SMALLEST_NUCLEUS = 8  # voxels: fewer are noise
 
@@ -33,7 +33,7 @@ class CellRequest:
         Index (Z, Y, X) inside the cell, where there is no segmentation.
     voxel_size : tuple of float
         In µm.
-    ground : Ground
+    image_frame : ImageFrame
         Where the image lies in the world.
     image_id : str
         What the image is known by, whatever its layers are called.
@@ -47,7 +47,7 @@ class CellRequest:
     label: int | None
     point: tuple[int, int, int] | None
     voxel_size: tuple[float, float, float]
-    ground: Ground
+    image_frame: ImageFrame
     image_id: str
     simulated: bool = False
 
@@ -81,7 +81,7 @@ class CellRequest:
 
         voxel_size = checked_voxel_size(self.voxel_size)
         channels = {k: np.asarray(v) for k, v in self.channels.items() if only is None or k in only}
-        source = self.ground.source
+        source = self.image_frame.source
         if self.cells is not None:
             if self.label is None:
                 raise ValueError("No cell is chosen: give its label, or click it.")

@@ -7,7 +7,7 @@ from weakref import WeakSet
 
 import numpy as np
 
-from napari_integrated_cell.plugin.layers.volumes import mark_of
+from napari_integrated_cell.plugin.layers.marks import mark_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

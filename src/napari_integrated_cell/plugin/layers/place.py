@@ -1,26 +1,55 @@
-"""Where a box of the model's lies in the window: over the cell it came from, or alone at the origin."""
+"""Where images and the model's box lie in the window."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_integrated_cell.plugin.layers.volumes import VoxelSize, data_to_world
+
 if TYPE_CHECKING:
+    from napari.layers import Layer
+
     from napari_integrated_cell.imaging.pose import Pose
-    from napari_integrated_cell.plugin.layers.volumes import Ground
+
+
+@dataclass(frozen=True, eq=False)
+class ImageFrame:
+    """Where an image lies in the window.
+
+    Attributes
+    ----------
+    to_world : array, (4, 4)
+        Affine from µm in the image (origin at the centre of its first voxel) to the world of its layer.
+    units, axis_labels : tuple
+        Of the layer.
+    source : str
+        The layer's name.
+    """
+
+    to_world: NDArray[np.float64]
+    units: tuple[Any, ...]
+    source: str
+    axis_labels: tuple[str, ...] = field(default=("z", "y", "x"))
+
+
+def image_frame_of(layer: Layer, voxel_size: VoxelSize) -> ImageFrame:
+    """Return the frame of an image with this voxel size in µm. The scale of its layer may differ."""
+    to_indices = np.diag([*(1 / np.asarray(voxel_size)), 1.0])
+    return ImageFrame(data_to_world(layer) @ to_indices, tuple(layer.units), layer.name)
 
 
 @dataclass(frozen=True, eq=False)
 class Place:
-    """What a napari layer needs to show a box (Z, Y, X) of the model's in its place.
+    """What a napari layer needs to show the model's box (Z, Y, X) in its place.
 
     Attributes
     ----------
     affine : array (4, 4)
-        From µm in the box to the world. Goes with a scale of the model's voxel size.
+        From µm in the box to the world. The layer's scale is the model's voxel size.
     units, axis_labels : tuple
         Of the three axes.
     """
@@ -33,6 +62,11 @@ class Place:
 ORIGIN = Place(np.eye(4))
 
 
-def place_over(pose: Pose, ground: Ground) -> Place:
-    """Over a posed cell of an image: one affine, nothing is resampled."""
-    return Place(ground.to_world @ pose.layer_affine, ground.units, ground.axis_labels)
+def place_over(pose: Pose, frame: ImageFrame | None) -> Place:
+    """Return the place over a posed cell of an image; without a frame the image begins at the world's origin.
+
+    The place is one affine: no voxel is resampled.
+    """
+    if frame is None:
+        return Place(pose.layer_affine)
+    return Place(frame.to_world @ pose.layer_affine, frame.units, frame.axis_labels)

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image, Labels
 from numpy.typing import NDArray
 
+from napari_integrated_cell.plugin.layers.marks import mark_of
 from napari_integrated_cell.vocabulary import recognise_channel
 
 if TYPE_CHECKING:
     from napari.layers import Layer
-
-MARK = "napari_integrated_cell"
-"""The key under which this plugin keeps what it knows of a layer, in ``layer.metadata``."""
 
 VoxelSize = tuple[float, float, float]
 
@@ -32,12 +30,6 @@ _SEGMENTATION_WORDS = {
     "segmentations",
 }
 _NUCLEUS_WORDS = {"nucleus", "nuclei", "nuclear", "dna", "nuc", "chromatin"}
-
-
-def mark_of(layer: Layer) -> dict[str, Any]:
-    """What this plugin wrote into a layer's metadata; empty for other layers."""
-    mark = layer.metadata.get(MARK, {})
-    return mark if isinstance(mark, dict) else {}
 
 
 def is_volume(layer: Layer) -> bool:
@@ -161,32 +153,6 @@ def data_to_world(layer: Layer) -> NDArray[np.float64]:
     affine[:3, 3] = images[0]
     affine[:3, :3] = (images[1:] - images[0]).T
     return affine
-
-
-@dataclass(frozen=True, eq=False)
-class Ground:
-    """Where in the world the image lies that a cell was cut from.
-
-    Attributes
-    ----------
-    to_world : array, (4, 4)
-        Affine from µm in the image (origin at the centre of its first voxel) to the source layer's world.
-    units, axis_labels : tuple
-        Of the source layer.
-    source : str
-        The source layer's name.
-    """
-
-    to_world: NDArray[np.float64]
-    units: tuple[Any, ...]
-    source: str
-    axis_labels: tuple[str, ...] = field(default=("z", "y", "x"))
-
-
-def ground_of(layer: Layer, voxel_size: VoxelSize) -> Ground:
-    """The ground of an image whose voxels measure ``voxel_size`` in µm, whatever its layer's scale says."""
-    to_indices = np.diag([*(1 / np.asarray(voxel_size)), 1.0])
-    return Ground(data_to_world(layer) @ to_indices, tuple(layer.units), layer.name)
 
 
 def world_to_index(layer: Layer, position: Any, viewer_units: Any) -> tuple[int, int, int] | None:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,9 +36,6 @@ LAYOUT = "lay out cells"
 GROUP = "group of cells"
 FILE = "write cells"
 
-# A UMAP takes a minute: it is laid out once for each population and space.
-_umaps: WeakKeyDictionary[Population, dict[str, Projection]] = WeakKeyDictionary()
-
 
 # ------------------------------------------------------------------------------- where the cells come from
 
@@ -51,7 +47,7 @@ def open_map(session: Session) -> None:
 
 def _open_bundled(session: Session, model: IntegratedCell) -> None:
     lay_out(session)  # landmarks have their places before any cell has
-    if session.population is not None or session.tasks.running(SLOT) is not None:
+    if session.map.population is not None or session.tasks.running(SLOT) is not None:
         return
     source = session.model_source
 
@@ -61,7 +57,7 @@ def _open_bundled(session: Session, model: IntegratedCell) -> None:
         return bundled_population(source, model)
 
     def take(found: Population | None) -> None:
-        if session.model is model and session.population is None:
+        if session.model is model and session.map.population is None:
             show(session, found)
 
     session.tasks.start(SLOT, "Opening the model's cells", work, on_done=take)
@@ -115,11 +111,11 @@ def _population_at(source: Path, model: IntegratedCell, task: Task, left_out: di
 
 def show(session: Session, population: Population | None) -> None:
     """Take another population to look at; what was selected in the last one is forgotten."""
-    session.projection = None  # it is of the last population's cells
+    session.map.projection, session.map.umaps = None, {}  # they are of the last population's cells
     columns = [] if population is None else colourable(population.table)
-    colour = session.map_view.colour
-    session.map_view = MapView(colour=colour if colour in columns or not columns else columns[0])
-    session.population = population
+    colour = session.map.view.colour
+    session.map.view = MapView(colour=colour if colour in columns or not columns else columns[0])
+    session.map.population = population
     lay_out(session)
 
 
@@ -128,18 +124,18 @@ def show(session: Session, population: Population | None) -> None:
 
 def look(session: Session, **changes: Any) -> None:
     """Look at the population another way: the fields of :class:`~.map_view.MapView` that change."""
-    if "space" in changes and changes["space"] != session.map_view.space:
+    if "space" in changes and changes["space"] != session.map.view.space:
         changes.setdefault("axes", (0, 1))
-    before, after = session.map_view, replace(session.map_view, **changes)
+    before, after = session.map.view, replace(session.map.view, **changes)
     moved = (before.space, before.layout, before.axes) != (after.space, after.layout, after.axes)
-    session.map_view = replace(after, part=None) if moved else after  # the part was of the last plane
+    session.map.view = replace(after, part=None) if moved else after  # the part was of the last plane
     if moved:
         lay_out(session)
 
 
 def keep_part(session: Session, part: tuple[float, float, float, float]) -> None:
     """Keep which part of the plane is seen, for the map's next dock; not of a plane that is being replaced."""
-    if session.projection is not None and session.tasks.running(LAYOUT) is None:
+    if session.map.projection is not None and session.tasks.running(LAYOUT) is None:
         look(session, part=part)
 
 
@@ -149,7 +145,7 @@ def axes_of(session: Session) -> LatentAxes | None:
         return None
     _, z = _shown(session)
     try:
-        return axes_in(session.map_view.space, session.model.latent, z)
+        return axes_in(session.map.view.space, session.model.latent, z)
     except ValueError:
         return None
 
@@ -159,35 +155,34 @@ def lay_out(session: Session) -> None:
     session.tasks.cancel(LAYOUT)
     axes = axes_of(session)
     if axes is None or len(axes) < 2:
-        session.projection = None
+        session.map.projection = None
         return
-    view = session.map_view
+    view = session.map.view
     cells, z = _shown(session)
-    if view.layout == UMAP and session.population is not None:
-        _lay_out_by_umap(session, session.population, view.space, cells, z)
+    if view.layout == UMAP and session.map.population is not None:
+        _lay_out_by_umap(session, view.space, cells, z)
         return
     last = len(axes) - 1
     chosen = (min(view.axes[0], last), min(view.axes[1], last))
-    session.projection = on_axes(view.space, axes, chosen, cells, z)
+    session.map.projection = on_axes(view.space, axes, chosen, cells, z)
 
 
 def _lay_out_by_umap(
     session: Session,
-    population: Population,
     space: str,
     cells: NDArray[np.int64],
     z: NDArray[np.float32],
 ) -> None:
-    known = _umaps.setdefault(population, {})
+    known = session.map.umaps
     if space in known:
-        session.projection = known[space]
+        session.map.projection = known[space]
         return
 
     def work(task: Task) -> Projection:
         return by_umap(space, cells, z, cancel=task.token, progress=task.progress)
 
     def take(projection: Projection) -> None:
-        known[space] = session.projection = projection
+        known[space] = session.map.projection = projection
 
     def back(error: Exception) -> bool:
         tell("Laying cells out by UMAP", error)
@@ -198,14 +193,14 @@ def _lay_out_by_umap(
 
 
 def _shown(session: Session) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    if session.population is None:
+    if session.map.population is None:
         return np.empty(0, np.int64), np.empty((0, 0), np.float32)
-    return positions_in(session.population, session.map_view.space)
+    return positions_in(session.map.population, session.map.view.space)
 
 
 def place_of(session: Session, position: Position | None) -> tuple[float, float] | None:
     """Where in the plane a position lies; None where there is no plane, or no such position."""
-    projection, model = session.projection, session.model
+    projection, model = session.map.projection, session.model
     if projection is None or position is None or model is None:
         return None
     space = projection.space
@@ -234,16 +229,16 @@ def select(session: Session, cells: Sequence[int] | NDArray[np.int64]) -> None:
 
 def selected(session: Session) -> NDArray[np.int64]:
     """The selected cells."""
-    return np.array(session.map_view.selection, np.int64)
+    return np.array(session.map.view.selection, np.int64)
 
 
 def select_class(session: Session, value: object) -> None:
     """Select the shown cells of which the colouring column says ``value``; None: says nothing."""
-    if session.population is None or session.projection is None:
+    if session.map.population is None or session.map.projection is None:
         return
-    said = session.population.table[session.map_view.colour].iloc[session.projection.cells]
+    said = session.map.population.table[session.map.view.colour].iloc[session.map.projection.cells]
     found = said.isna() if value is None else said == value
-    select(session, session.projection.cells[found.to_numpy(bool)])
+    select(session, session.map.projection.cells[found.to_numpy(bool)])
 
 
 def find(session: Session, name: str) -> int:
@@ -256,8 +251,8 @@ def find(session: Session, name: str) -> int:
     """
     from napari_integrated_cell.latent.population import CELL_ID
 
-    if session.population is not None:
-        found = np.flatnonzero((session.population.table[CELL_ID] == name.strip()).to_numpy(bool))
+    if session.map.population is not None:
+        found = np.flatnonzero((session.map.population.table[CELL_ID] == name.strip()).to_numpy(bool))
         if len(found):
             return int(found[0])
     raise ValueError(
@@ -271,12 +266,12 @@ def go_to_cell(session: Session, cell: int) -> None:
 
     population = _population(session)
     select(session, [cell])
-    session.go_to(position_of(population, cell, session.map_view.space))
+    session.scene.go_to(position_of(population, cell, session.map.view.space))
 
 
 def go_to_landmark(session: Session, landmark: Landmark) -> None:
     """Go to the cell that stands for a stage."""
-    session.go_to(Position(landmark.z_ref, name=landmark.stage))
+    session.scene.go_to(Position(landmark.z_ref, name=landmark.stage))
 
 
 def go_to_mean(session: Session) -> None:
@@ -289,7 +284,7 @@ def go_to_mean(session: Session) -> None:
     """
     from napari_integrated_cell.latent.groups import mean_position
 
-    session.go_to(mean_position(_population(session), selected(session), session.map_view.space))
+    session.scene.go_to(mean_position(_population(session), selected(session), session.map.view.space))
 
 
 def go_to_medoid(session: Session) -> None:
@@ -302,13 +297,13 @@ def go_to_medoid(session: Session) -> None:
     """
     from napari_integrated_cell.latent.groups import medoid_cell, position_of
 
-    population, cells, space = _population(session), selected(session), session.map_view.space
+    population, cells, space = _population(session), selected(session), session.map.view.space
     if not len(cells):
         raise ValueError("No cell is selected: draw a line around some with the lasso, or click one.")
 
     def arrive(cell: int) -> None:
-        if session.population is population:
-            session.go_to(position_of(population, cell, space))
+        if session.map.population is population:
+            session.scene.go_to(position_of(population, cell, space))
 
     session.tasks.start(
         GROUP,
@@ -344,6 +339,6 @@ def save_selected(session: Session, path: str | Path) -> None:
 
 
 def _population(session: Session) -> Population:
-    if session.population is None:
+    if session.map.population is None:
         raise ValueError("There are no cells on the map: open some first.")
-    return session.population
+    return session.map.population

@@ -108,7 +108,7 @@ class MapControls:
 
     def offer(self, session: Session) -> None:
         """Offer what the session's model and cells have, and choose what it has chosen."""
-        view, population = session.map_view, session.population
+        view, population = session.map.view, session.map.population
         structures = () if population is None else population.structures
         labels = {s.name: s.label for s in STRUCTURES}
         spaces = {SHAPE: "Shape, z^r"} | {name: f"{labels.get(name, name)}, z^s" for name in structures}

@@ -90,8 +90,8 @@ class MapWidget(Dock):
         controls.layout_kind.activated.connect(
             lambda i: actions.look(session, layout=controls.layout_kind.itemData(i))
         )
-        controls.x.activated.connect(lambda i: actions.look(session, axes=(i, session.map_view.axes[1])))
-        controls.y.activated.connect(lambda i: actions.look(session, axes=(session.map_view.axes[0], i)))
+        controls.x.activated.connect(lambda i: actions.look(session, axes=(i, session.map.view.axes[1])))
+        controls.y.activated.connect(lambda i: actions.look(session, axes=(session.map.view.axes[0], i)))
         controls.colour.activated.connect(lambda i: actions.look(session, colour=controls.colour.itemData(i)))
         controls.lasso.toggled.connect(self._lasso)
         controls.fit.clicked.connect(lambda _: self.scatter.fit())
@@ -121,12 +121,12 @@ class MapWidget(Dock):
         hold.callback(lambda: actions.keep_part(session, self.scatter.view.part))
         self._hear(
             (session.events.model, self._model_changed),
-            (session.events.population, self._draw_all),
-            (session.events.projection, self._draw_points),
-            (session.events.map_view, self._draw_view),
-            (session.events.position, self._draw_marks),
-            (session.events.start, self._draw_marks),
-            (session.events.integration, self._draw_marks),
+            (session.map.events.population, self._draw_all),
+            (session.map.events.projection, self._draw_points),
+            (session.map.events.view, self._draw_view),
+            (session.scene.events.position, self._draw_marks),
+            (session.scene.events.start, self._draw_marks),
+            (session.integrate.events.integration, self._draw_marks),
             (session.tasks.changed, self._draw_state),
             (self._viewer.events.theme, self._draw_theme),
         )
@@ -143,14 +143,14 @@ class MapWidget(Dock):
         self._draw_state()
 
     def _draw_points(self) -> None:
-        projection = self._session.projection
+        projection = self._session.map.projection
         self.controls.offer(self._session)
         if projection is None:
             self.scatter.show_points(np.empty((0, 2), np.float32), ("", ""))
         else:
             self._draw_marks()
             self.scatter.show_points(projection.points, projection.titles)
-            part = self._session.map_view.part
+            part = self._session.map.view.part
             if part is not None:
                 self.scatter.see(part)
         self._draw_colours()
@@ -163,13 +163,13 @@ class MapWidget(Dock):
 
     def _draw_colours(self) -> None:
         session = self._session
-        projection, population = session.projection, session.population
-        by = (population, session.map_view.colour)
+        projection, population = session.map.projection, session.map.population
+        by = (population, session.map.view.colour)
         if population is None:
             self._colouring, self._coloured_by = None, by
             self.legend.show_colouring(Colouring(np.empty((0, 3), np.uint8)))
         elif self._coloured_by != by or self._colouring is None:
-            self._colouring, self._coloured_by = coloured(population.table, session.map_view.colour), by
+            self._colouring, self._coloured_by = coloured(population.table, session.map.view.colour), by
             self.legend.show_colouring(self._colouring)
         chosen = actions.selected(session)
         if projection is not None and population is not None and self._colouring is not None:
@@ -183,7 +183,7 @@ class MapWidget(Dock):
         session = self._session
         self._marks: list[Mark] = []
         self._landmarks = []
-        model, projection = session.model, session.projection
+        model, projection = session.model, session.map.projection
         if model is not None and projection is not None:
             if projection.space == SHAPE:
                 for landmark in model.landmarks:
@@ -195,9 +195,9 @@ class MapWidget(Dock):
                 where = actions.place_of(session, position)
                 if where is not None:
                     self._add(Mark(*where, "ring", self._ink, text))
-            here = actions.place_of(session, session.position)
+            here = actions.place_of(session, session.scene.position)
             if here is not None:
-                name = session.position.name if session.position else ""
+                name = session.scene.position.name if session.scene.position else ""
                 text = f"You are here{f': {name}' if name else ''}"
                 self._add(Mark(*here, "cross", self._ink, text, held=True))
         self.scatter.show_marks(self._marks)
@@ -205,9 +205,9 @@ class MapWidget(Dock):
     def _rings(self) -> list[tuple[Position, str]]:
         """The active cell, as it was integrated last, and where the user set out if that is elsewhere."""
         session = self._session
-        start, integration = session.start, session.integration
+        start, integration = session.scene.start, session.integrate.integration
         rings: list[tuple[Position, str]] = []
-        if integration is not None and session.map_view.space == SHAPE:  # of its structures no z^s is known
+        if integration is not None and session.map.view.space == SHAPE:  # of its structures no z^s is known
             rings.append((Position(integration.z_ref), f"The active cell: {integration.cell.name}"))
         if start is not None and not any(start == position for position, _ in rings):
             rings.append((start, f"You set out here: {start.name or 'a position'}"))
@@ -227,15 +227,15 @@ class MapWidget(Dock):
             message = f"{running.what}…"
         elif session.model is None:
             message = "No model is open."
-        elif session.population is None:
+        elif session.map.population is None:
             message = _HOW
-        elif session.projection is None or not len(session.projection.cells):
+        elif session.map.projection is None or not len(session.map.projection.cells):
             message = "No cell has a position in this space."
         else:
             message = ""
-        has_points = session.projection is not None and len(session.projection.cells) > 0
+        has_points = session.map.projection is not None and len(session.map.projection.cells) > 0
         self.scatter.say("" if has_points else message)
-        self.controls.tell_state(session.population, message)
+        self.controls.tell_state(session.map.population, message)
 
     def _draw_theme(self, event: object = None) -> None:
         theme = get_theme(self._viewer.theme)
@@ -261,16 +261,16 @@ class MapWidget(Dock):
 
     def _cell(self, point: int) -> int:
         """Which cell of the population a point is."""
-        projection = self._session.projection
+        projection = self._session.map.projection
         return int(projection.cells[point]) if projection is not None else -1
 
     def _about(self, point: int) -> str:
         """What is known of a point's cell, in a line."""
         session = self._session
-        if point < 0 or session.population is None or session.projection is None:
+        if point < 0 or session.map.population is None or session.map.projection is None:
             return ""
-        known = session.population.table.iloc[self._cell(point)]
-        column = session.map_view.colour
+        known = session.map.population.table.iloc[self._cell(point)]
+        column = session.map.view.colour
         words = [f"Cell {known['cell_id']}"]
         words += [str(known[c]) for c in ("stage", "structure") if c in known and known[c] == known[c]]
         if column in known and column not in ("stage", "structure"):
@@ -283,8 +283,8 @@ class MapWidget(Dock):
         self.scatter.lasso = on
 
     def _select_inside(self, corners: np.ndarray) -> None:
-        if self._session.projection is not None:
-            actions.select(self._session, actions.cells_inside(self._session.projection, corners))
+        if self._session.map.projection is not None:
+            actions.select(self._session, actions.cells_inside(self._session.map.projection, corners))
 
     def _go_to_mark(self, index: int) -> None:
         landmark = self._landmarks[index]

@@ -12,7 +12,7 @@ from napari.utils.colormaps import Colormap
 from numpy.typing import NDArray
 
 from napari_integrated_cell.plugin.layers.place import ORIGIN
-from napari_integrated_cell.plugin.layers.volumes import MARK, mark_of
+from napari_integrated_cell.plugin.layers.marks import MARK, mark_of
 from napari_integrated_cell.vocabulary import colour_of
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def open_cell(viewer: ViewerModel, session: Session, cell: int) -> None:
     ValueError
         If its images are not at hand.
     """
-    population = session.population
+    population = session.map.population
     reason = why_closed(population)
     if reason or population is None:
         raise ValueError(reason)
@@ -70,8 +70,8 @@ def open_cell(viewer: ViewerModel, session: Session, cell: int) -> None:
         return read_cell(population, cell)
 
     def take(opened: OpenedCell) -> None:
-        if opened.posed and session.population is population:
-            session.place = ORIGIN
+        if opened.posed and session.map.population is population:
+            session.scene.place = ORIGIN
         show_cell(viewer, opened)
 
     name = population.table["cell_id"].iloc[cell]

@@ -1,17 +1,25 @@
-"""How the user looks at a population: what the session keeps of the map. No widgets."""
+"""State of the dock "Cell map"."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import operator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
+
+from psygnal import SignalGroupDescriptor
 
 from napari_integrated_cell.latent.projection import SHAPE
+
+if TYPE_CHECKING:
+    from napari_integrated_cell.latent.population import Population
+    from napari_integrated_cell.latent.projection import Projection
 
 PRINCIPAL, UMAP = "principal axes", "UMAP"
 
 
 @dataclass(frozen=True)
 class MapView:
-    """What the map shows, and how.
+    """How the map shows the population, and which of its cells are selected.
 
     Attributes
     ----------
@@ -20,11 +28,11 @@ class MapView:
     layout : {"principal axes", "UMAP"}
         How cells are laid out in the plane.
     axes : tuple of int
-        Which two of the principal axes.
+        The two principal axes of the plane.
     colour : str
-        The column that colours the cells.
+        The column of the cells' table that gives their colours.
     selection : tuple of int
-        Which cells of the population are selected.
+        The selected cells of the population.
     part : tuple of float, optional
         The part of the plane that was seen when the dock was closed: left, bottom, right, top. None: all of it.
     """
@@ -35,3 +43,37 @@ class MapView:
     colour: str = "stage"
     selection: tuple[int, ...] = ()
     part: tuple[float, float, float, float] | None = None
+
+
+@dataclass(eq=False)
+class MapState:
+    """The cells on the map, and how they are shown. ``events`` has a signal for each field.
+
+    Attributes
+    ----------
+    population : Population or None
+        Cells in the latent spaces.
+    projection : Projection or None
+        The population in the plane of the map.
+    view : MapView
+        How the population is shown, and which of its cells are selected.
+    umaps : dict of str to Projection
+        The population's UMAP layouts so far, by space. A layout takes a minute. It has no signal.
+    """
+
+    events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor(
+        equality_operators=dict.fromkeys(("population", "projection"), operator.is_)
+    )
+
+    population: Population | None = None
+    projection: Projection | None = None
+    view: MapView = field(default_factory=MapView)
+
+    def __post_init__(self) -> None:
+        self.umaps: dict[str, Projection] = {}
+
+    def leave_model(self) -> None:
+        """Drop what belongs to the model that the user leaves."""
+        self.umaps = {}
+        self.population = self.projection = None
+        self.view = MapView()

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +34,8 @@ _QUICK = 0.1  # seconds: while the hand moves, what takes longer waits until it 
 _DRAW = 1  # ms after which a picture has been drawn: paint events are posted, and come before any timer
 _FRESH = 4  # ms in which the hand may say something newer than what it said before the drawing
 
-_scenes: dict[Session, Scene] = {}
+# The scenes that some dock holds, by their session's key.
+_scenes: WeakValueDictionary[str, Scene] = WeakValueDictionary()
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,8 +110,8 @@ class Scene:
         return not waiting and self._whole and self._asked is self._decoded
 
     def _events(self) -> tuple[Any, ...]:
-        events = self._session.events
-        return events.position, events.start, events.shown, events.exploration, events.model
+        scene = self._session.scene.events
+        return scene.position, scene.start, scene.shown, scene.difference, self._session.events.model
 
     def hold(self) -> Callable[[], None]:
         """Follow the position until the function that is returned is called."""
@@ -117,7 +119,7 @@ class Scene:
         if self._holders == 1:
             for event in self._events():
                 event.connect(self._changed)
-            self._session.events.place.connect(self.layers.place)
+            self._session.scene.events.place.connect(self.layers.place)
             self.layers.open()
             self.layers.place()
             self._changed()
@@ -135,12 +137,12 @@ class Scene:
     def _close(self) -> None:
         for event in self._events():
             event.disconnect(self._changed)
-        self._session.events.place.disconnect(self.layers.place)
+        self._session.scene.events.place.disconnect(self.layers.place)
         self.layers.close()
         for timer in (self._rest, self._drawing, self._late):
             timer.stop()
         self._session.tasks.cancel(SLOT)
-        _scenes.pop(self._session, None)  # it knows the window, which must not live on through it
+        _scenes.pop(self._session.key, None)
 
     # ---------------------------------------------------------------- decoding
 
@@ -149,15 +151,15 @@ class Scene:
         session = self._session
         asked = (
             session.model,
-            session.position,
-            session.start,
-            session.shown,
-            session.exploration.difference,
+            session.scene.position,
+            session.scene.start,
+            session.scene.shown,
+            session.scene.difference,
         )
         if all(a is b for a, b in zip(asked, self._asked, strict=False)) and self._asked:
             return
         self._asked = asked
-        if session.position is None:
+        if session.scene.position is None:
             return
         if session.model is None:
             if session.tasks.running("model") is None:
@@ -179,7 +181,7 @@ class Scene:
         compared = self.layers.compared(model)
         if compared and compared not in channels:
             channels = [*channels, compared]
-        line = session.line if session.position is position else None
+        line = session.scene.line if session.scene.position is position else None
         every = channels
         if moving and self._seconds > _QUICK and not (line and self._key_frames.reach(model, line, channels)):
             # A slow model keeps up with its reference channels alone; the rest follows when the hand rests.
@@ -264,9 +266,10 @@ def _timer(interval: int, then: Callable[[], None]) -> QTimer:
 
 def scene_of(viewer: ViewerModel, session: Session) -> Scene:
     """The scene of a session; whoever wants it followed holds it."""
-    if session not in _scenes:
-        _scenes[session] = Scene(viewer, session)
-    return _scenes[session]
+    scene = _scenes.get(session.key)
+    if scene is None:
+        scene = _scenes[session.key] = Scene(viewer, session)
+    return scene
 
 
 def fixed_limits(model: IntegratedCell, position: Position, channels: list[str]) -> dict[str, Limits]:

@@ -10,17 +10,10 @@ import numpy as np
 from napari.utils.colormaps import Colormap
 from numpy.typing import NDArray
 
-from napari_integrated_cell.plugin.explore.actions import change
-from napari_integrated_cell.plugin.layers.results import bring_into_view, result_layers
-from napari_integrated_cell.plugin.layers.volumes import MARK
+from napari_integrated_cell.plugin.layers.display import bring_into_view, channel_colormap, label_of
+from napari_integrated_cell.plugin.layers.marks import MARK, result_layers
 from napari_integrated_cell.plugin.scene.drawing import draw_again
-from napari_integrated_cell.vocabulary import (
-    REFERENCE_NAMES,
-    REFERENCES,
-    STRUCTURE_NAMES,
-    STRUCTURES,
-    colour_of,
-)
+from napari_integrated_cell.vocabulary import REFERENCE_NAMES, STRUCTURE_NAMES
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -40,7 +33,7 @@ _LESS, _MORE = "#2b8cff", "#ff9d2b"  # told apart by the colour-blind, and black
 class SceneLayers:
     """A scene's layers in a viewer, found by what they carry, never by name.
 
-    Eye and tick box are one: a layer that is hidden or removed leaves ``session.shown``.
+    Eye and tick box are one: a layer that is hidden or removed leaves ``session.scene.shown``.
     """
 
     def __init__(self, viewer: ViewerModel, session: Session) -> None:
@@ -59,8 +52,8 @@ class SceneLayers:
         """Listen to what the user does to the layers."""
         for event, hear in (
             (self._viewer.layers.events.removed, self._removed),
-            (self._session.events.shown, self._hide),
-            (self._session.events.exploration, self._hide),
+            (self._session.scene.events.shown, self._hide),
+            (self._session.scene.events.difference, self._hide),
         ):
             event.connect(hear)
             self._hold.callback(event.disconnect, hear)
@@ -77,11 +70,11 @@ class SceneLayers:
 
     def wanted(self, model: IntegratedCell) -> list[str]:
         """The channels shown that the model knows."""
-        return [c for c in channels_of(model) if c in self._session.shown]
+        return [c for c in channels_of(model) if c in self._session.scene.shown]
 
     def compared(self, model: IntegratedCell) -> str:
         """The channel whose difference to the start is shown; empty where none is."""
-        channel = self._session.exploration.difference
+        channel = self._session.scene.difference
         return channel if channel in channels_of(model) else ""
 
     # ---------------------------------------------------------------- drawing
@@ -119,7 +112,7 @@ class SceneLayers:
 
     def place(self) -> None:
         """Move the layers to where the session says that the box lies."""
-        place = self._session.place
+        place = self._session.scene.place
         for layer in self.by_channel.values():
             layer.affine, layer.units, layer.axis_labels = place.affine, place.units, place.axis_labels
             bring_into_view(self._viewer, layer)
@@ -148,7 +141,7 @@ class SceneLayers:
         return layer
 
     def _add(self, channel: str, volume: Floats, limits: tuple[float, float], model: IntegratedCell) -> Image:
-        place = self._session.place
+        place = self._session.scene.place
         layer = self._viewer.add_image(
             np.array(volume),
             name=f"{label_of(channel)} · latent explorer",
@@ -178,14 +171,14 @@ class SceneLayers:
     def _eye(self, event: Any) -> None:
         if self._drawing:
             return
-        mark, shown = event.source.metadata[MARK], self._session.shown
+        mark, shown = event.source.metadata[MARK], self._session.scene.shown
         channel = mark["structure"]
         if channel == DIFFERENCE:
-            change(self._session, difference=mark.get("compares", "") if event.source.visible else "")
+            self._session.scene.difference = mark.get("compares", "") if event.source.visible else ""
         elif event.source.visible:
-            self._session.shown = (*(c for c in shown if c != channel), channel)
+            self._session.scene.shown = (*(c for c in shown if c != channel), channel)
         else:
-            self._session.shown = tuple(c for c in shown if c != channel)
+            self._session.scene.shown = tuple(c for c in shown if c != channel)
 
     def _removed(self, event: Any) -> None:
         mark = event.value.metadata.get(MARK, {})
@@ -195,18 +188,18 @@ class SceneLayers:
         channel = mark["structure"]
         self._ours.pop(channel, None)
         if channel == DIFFERENCE:
-            change(self._session, difference="")
+            self._session.scene.difference = ""
         else:
-            self._session.shown = tuple(c for c in self._session.shown if c != channel)
+            self._session.scene.shown = tuple(c for c in self._session.scene.shown if c != channel)
 
     def _hide(self, *_: Any) -> None:
         """Hide at once what is not shown any more; what is newly shown comes with its volume."""
         with self._our_own_doing():
             for channel, layer in self.by_channel.items():
                 if channel == DIFFERENCE:
-                    if layer.visible and not self._session.exploration.difference:
+                    if layer.visible and not self._session.scene.difference:
                         layer.visible = False
-                elif layer.visible and channel not in self._session.shown:
+                elif layer.visible and channel not in self._session.scene.shown:
                     layer.visible = False
 
     @contextmanager
@@ -216,12 +209,6 @@ class SceneLayers:
             yield
         finally:
             self._drawing = before
-
-
-def label_of(channel: str) -> str:
-    """How a reference channel or structure is shown."""
-    labels = {**{r.name: r.label for r in REFERENCES}, **{s.name: s.label for s in STRUCTURES}}
-    return labels.get(channel, channel)
 
 
 def channels_of(model: IntegratedCell | None) -> tuple[str, ...]:
@@ -238,4 +225,4 @@ def _made_by(model: IntegratedCell) -> dict[str, Any]:
 def _colormap(channel: str) -> Colormap:
     if channel == DIFFERENCE:
         return Colormap([_LESS, "#000000", _MORE], name="difference (integrated cell)")
-    return Colormap(["#000000", colour_of(channel)], name=f"{label_of(channel)} (integrated cell)")
+    return channel_colormap(channel)

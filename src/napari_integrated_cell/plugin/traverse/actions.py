@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.utils.notifications import show_warning
 
-from napari_integrated_cell.plugin.layers.results import contrast_limits
+from napari_integrated_cell.latent.position import Position
+from napari_integrated_cell.plugin.layers.display import contrast_limits
 from napari_integrated_cell.plugin.traverse.frames import MB, Frames
 from napari_integrated_cell.plugin.traverse.layers import ShownWalk
-from napari_integrated_cell.plugin.traverse.state import (
-    CELL,
+from napari_integrated_cell.plugin.traverse.plan import (
     planned_place,
     planned_stops,
     planned_structures,
     planned_walk,
 )
+from napari_integrated_cell.plugin.traverse.state import CELL
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -49,7 +50,7 @@ def make_walk(viewer: ViewerModel, session: Session) -> Task:
 
     One that is still being made is stopped.
     """
-    plan = session.walk_plan
+    plan = session.traverse.plan
     model_source, device = session.model_source, session.device
 
     def work(task: Task) -> Made:
@@ -71,16 +72,41 @@ def make_walk(viewer: ViewerModel, session: Session) -> Task:
             return
         if session.model is None and session.device == device:
             session.model = made.traversal.model
-        if session.walk is not None:
-            session.walk.end()
-        shown = ShownWalk(viewer, session, made.traversal, made.frames, made.place)
-        session.walk = shown
+        if session.traverse.walk is not None:
+            session.traverse.walk.end()
+        shown = ShownWalk(viewer, session.tasks, session.key, made.traversal, made.frames, made.place)
+        follow_walk(session, shown)
+        session.traverse.walk = shown
         shown.show(made.limits)
         warnings = dict.fromkeys(w for stop in made.traversal.walk.stops for w in stop.warnings)
         if warnings:
             show_warning(" ".join(warnings))
 
     return session.tasks.start(SLOT, "Making the walk", work, on_done=done, bar=True)
+
+
+def follow_walk(session: Session, shown: ShownWalk) -> None:
+    """Move the session's position along with the playhead, and drop the walk when its layers are removed."""
+    scene, walk, source = session.scene, shown.traversal.walk, session.model_source
+    last: list[Position | None] = [None]
+
+    def moved(frame: int) -> None:
+        if shown.filmed or session.model_source != source:
+            return
+        here, position = (
+            scene.position,
+            Position(walk.z_ref[frame].astype(np.float32), name=walk.title(frame)),
+        )
+        if here != position:  # undo returns to a position of the user, never to one of the walk
+            scene.go_to(position, remember=here != last[0])
+        last[0] = scene.position
+
+    def removed() -> None:
+        if session.traverse.walk is shown:
+            session.traverse.walk = None
+
+    shown.moved.connect(moved)
+    shown.removed.connect(removed)
 
 
 def stop(session: Session) -> None:
@@ -110,19 +136,19 @@ def decode_stops(frames: Frames, cancel: CancelToken, progress: Progress) -> Lim
 
 def fit_plan(session: Session) -> None:
     """Plan with the stages that the model has landmarks of; what fits stays."""
-    plan, model = session.walk_plan, session.model
+    plan, model = session.traverse.plan, session.model
     stages = [] if model is None else [mark.stage for mark in model.landmarks]
     if len(stages) < 2:
         return
     start = plan.start if plan.start in (CELL, *stages) else stages[0]
     end = plan.end if plan.end in stages and plan.end != start else stages[-1]
     if (start, end) != (plan.start, plan.end):
-        session.walk_plan = replace(plan, start=start, end=end, through=None)
+        session.traverse.plan = replace(plan, start=start, end=end, through=None)
 
 
 def preview_path(session: Session, on_done: Any, on_error: Any) -> Task:
     """Work out the planned walk along each path, without decoding it; hands over a dict of walks by path."""
-    plan = session.walk_plan
+    plan = session.traverse.plan
 
     def work(task: Task) -> dict[str, Walk]:
         from napari_integrated_cell.walk.paths import PATHS

@@ -12,8 +12,8 @@ from napari_integrated_cell.plugin.traverse import actions, export
 from napari_integrated_cell.plugin.traverse.frames import MB, memory_said
 from napari_integrated_cell.plugin.traverse.keeper import WalkKeeper
 from napari_integrated_cell.plugin.traverse.path_plot import PathPlot
+from napari_integrated_cell.plugin.traverse.plan import planned_structures
 from napari_integrated_cell.plugin.traverse.planner import WalkPlanner
-from napari_integrated_cell.plugin.traverse.state import planned_structures
 from napari_integrated_cell.plugin.widgets.checklist import StructureChecklist
 from napari_integrated_cell.plugin.widgets.column import Column, titled
 from napari_integrated_cell.plugin.widgets.dock import Dock
@@ -99,11 +99,11 @@ class TraverseWidget(Dock):
         hold = self._hold
         session = self._session
         self._hear(
-            (session.events.walk_plan, self._draw_plan),
-            (session.events.walk, self._walk_changed),
+            (session.traverse.events.plan, self._draw_plan),
+            (session.traverse.events.walk, self._walk_changed),
             (session.events.model, self._model_changed),
             (session.events.model_source, self._source_changed),
-            (session.events.cell, self._draw_plan),
+            (session.integrate.events.cell, self._draw_plan),
             (session.tasks.changed, self._draw_running),
             (self._viewer.events.theme, self._theme_changed),
         )
@@ -126,7 +126,7 @@ class TraverseWidget(Dock):
         self.plot.use_theme(self._viewer.theme)
 
     def _walk_changed(self) -> None:
-        self._watch(self._session.walk)
+        self._watch(self._session.traverse.walk)
         self.keeper.draw()
 
     def _watch(self, shown: ShownWalk | None) -> None:
@@ -145,7 +145,7 @@ class TraverseWidget(Dock):
     # ---------------------------------------------------------------- drawing the session
 
     def _draw_plan(self) -> None:
-        session, plan, model = self._session, self._session.walk_plan, self._session.model
+        session, plan, model = self._session, self._session.traverse.plan, self._session.model
         self.budget.blockSignals(True)
         self.budget.setValue(plan.budget)
         self.budget.blockSignals(False)
@@ -166,7 +166,7 @@ class TraverseWidget(Dock):
             actions.preview_path(self._session, self._show_paths, self._say_error)
 
     def _show_paths(self, walks: dict[str, Walk]) -> None:
-        session, plan, model = self._session, self._session.walk_plan, self._session.model
+        session, plan, model = self._session, self._session.traverse.plan, self._session.model
         if model is None:
             return
         self._walks = walks
@@ -187,8 +187,8 @@ class TraverseWidget(Dock):
 
     def _draw_playhead(self, frame: int | None = None) -> None:
         """The playhead in the plot, where the plot shows the walk that is shown."""
-        shown, planned = self._session.walk, self._walks.get(self._session.walk_plan.path)
-        same = shown is not None and planned is not None and planned.same_way(shown.traversal.walk)
+        shown, planned = self._session.traverse.walk, self._walks.get(self._session.traverse.plan.path)
+        same = shown is not None and planned is not None and planned.same_positions(shown.traversal.walk)
         self.plot.show_playhead(shown.playhead if shown is not None and same else None)
 
     def _draw_running(self, slot: str = actions.SLOT) -> None:
@@ -207,4 +207,4 @@ class TraverseWidget(Dock):
         actions.make_walk(self._viewer, self._session)
 
     def _plan(self, **changed: Any) -> None:
-        self._session.walk_plan = replace(self._session.walk_plan, **changed)
+        self._session.traverse.plan = replace(self._session.traverse.plan, **changed)

@@ -46,7 +46,7 @@ def export_canvas(session: Session, path: Path) -> Task:
     ending = ending_of(path)
     if ending not in FILMS:
         raise ValueError(f"{path.name!r} is no film: end its name in {' or '.join(FILMS)}.")
-    traversal, fps = shown.traversal, session.walk_plan.fps
+    traversal, fps = shown.traversal, session.traverse.plan.fps
     camera = Camera(shown)
 
     def work(task: Task) -> Path:
@@ -74,7 +74,7 @@ def export_decoded(session: Session, path: Path) -> Task:
 
     shown = _shown(session)
     traversal = sheet_of(shown.traversal) if ending_of(path) in SHEETS else shown.traversal
-    fps = session.walk_plan.fps
+    fps = session.traverse.plan.fps
 
     def work(task: Task) -> Path:
         return write_walk(traversal, path, fps=fps, cancel=task.token, progress=task.progress)
@@ -116,14 +116,14 @@ class Camera:
     def open(self) -> None:
         """Be ready, on the main thread."""
         self._before = self._shown.playhead
-        self._shown.following = False
+        self._shown.filmed = True
         self._shown.arrived.connect(self._arrived)
 
     def close(self) -> None:
         """Go back to where the walk was, on the main thread."""
         self._waiting_for = None
         self._shown.arrived.disconnect(self._arrived)
-        self._shown.following = True
+        self._shown.filmed = False
         if not self._shown.ended:
             self._shown.go_to(self._before)
 
@@ -180,9 +180,9 @@ class Camera:
 
 
 def _shown(session: Session) -> ShownWalk:
-    if session.walk is None:
+    if session.traverse.walk is None:
         raise ValueError("There is no walk to keep: make one first.")
-    return session.walk
+    return session.traverse.walk
 
 
 def _start(

@@ -78,15 +78,15 @@ class WalkKeeper(QGroupBox):
     def draw(self) -> None:
         """Show the session's state."""
         running = self._session.tasks.running(export.SLOT) is not None
-        self.save.setEnabled(self._session.walk is not None and not running)
+        self.save.setEnabled(self._session.traverse.walk is not None and not running)
         self.cancel.setEnabled(running)
-        kept_as = self._session.walk_plan.kept_as
+        kept_as = self._session.traverse.plan.kept_as
         self.kind.blockSignals(True)
         self.kind.setCurrentIndex(self.kind.findData(kept_as))
         self.kind.blockSignals(False)
         self.fps.setEnabled(kept_as in ("canvas", "film"))
         self.fps.blockSignals(True)
-        self.fps.setValue(self._session.walk_plan.fps)
+        self.fps.setValue(self._session.traverse.plan.fps)
         self.fps.blockSignals(False)
 
     def keep(self) -> None:
@@ -104,7 +104,7 @@ class WalkKeeper(QGroupBox):
     def _ask(self, kind: str) -> Path | None:
         """A file to write; None when the user thinks better of it."""
         endings = KINDS[kind][1]
-        shown = self._session.walk
+        shown = self._session.traverse.walk
         stops = () if shown is None else shown.traversal.walk.stops
         name = f"{stops[0].name} to {stops[-1].name}" if stops else "walk"
         first = next(iter(endings.values()))
@@ -116,5 +116,5 @@ class WalkKeeper(QGroupBox):
         return Path(path)
 
     def _plan(self, **changed: Any) -> None:
-        self._session.walk_plan = replace(self._session.walk_plan, **changed)
+        self._session.traverse.plan = replace(self._session.traverse.plan, **changed)
         self.draw()

@@ -5,29 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 import numpy as np
 from napari.layers import Image
-from napari.utils.colormaps import Colormap
 from psygnal import Signal
 
-from napari_integrated_cell.latent.position import Position
+from napari_integrated_cell.plugin.layers.display import bring_into_view, channel_colormap, label_of
+from napari_integrated_cell.plugin.layers.marks import MARK, mark_of
 from napari_integrated_cell.plugin.layers.opacity import (
     follow_display,
     opacities,
     opacity_in,
     untouched_opacity,
 )
-from napari_integrated_cell.plugin.layers.results import bring_into_view
-from napari_integrated_cell.plugin.layers.volumes import MARK, mark_of
 from napari_integrated_cell.plugin.traverse.frames import Frames, WalkImage
-from napari_integrated_cell.vocabulary import REFERENCES, colour_of, structure
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
     from napari_integrated_cell.plugin.layers.place import Place
-    from napari_integrated_cell.plugin.session import Session
+    from napari_integrated_cell.plugin.tasks import Tasks
     from napari_integrated_cell.walk.traversal import Traversal
 
 AHEAD = "walk frames"
@@ -39,48 +37,55 @@ _FAINT = 0.45  # of the reference channels, which the structures are seen throug
 
 
 class ShownWalk:
-    """A walk that is shown: knows where the playhead is, and has its frames decoded.
+    """A walk in the window: it knows its playhead, and has the frames around it decoded.
 
     Parameters
     ----------
-    viewer, session
-        Where it is shown, and whose position follows the playhead.
+    viewer : napari.components.ViewerModel
+    tasks : Tasks
+        Where frames are decoded.
+    key : str
+        The session's key, which marks the layers.
     traversal : Traversal
         The walk.
     frames : Frames
         Its frames.
     place : Place
-        Where the box lies.
+        Where the model's box lies.
 
     Attributes
     ----------
     moved : Signal
-        Emitted with the frame the playhead has come to.
+        Emitted with the frame at the playhead, when the playhead moves.
     arrived : Signal
-        Emitted with a frame that has been decoded.
-    following : bool
-        Whether the session's position follows the playhead.
+        Emitted with each frame that was decoded.
+    removed : Signal
+        Emitted when the last layer of the walk was removed.
+    filmed : bool
+        Whether an export moves the playhead.
     """
 
     moved = Signal(int)
     arrived = Signal(int)
+    removed = Signal()
 
     def __init__(
-        self,
-        viewer: ViewerModel,
-        session: Session,
-        traversal: Traversal,
-        frames: Frames,
-        place: Place,
+        self, viewer: ViewerModel, tasks: Tasks, key: str, traversal: Traversal, frames: Frames, place: Place
     ) -> None:
-        self.viewer, self.session = viewer, session
+        self._viewer = ref(viewer)  # the session keeps the walk, and must not keep the window
+        self._tasks, self._key = tasks, key
         self.traversal, self.frames, self.place = traversal, frames, place
-        self.following = True
+        self.filmed = False
         self.ended = False
-        self._source = session.model_source
         self._frame: int | None = None
-        self._position: Position | None = None
         self._hold = ExitStack()
+
+    @property
+    def viewer(self) -> ViewerModel:
+        """The viewer that shows the walk."""
+        viewer = self._viewer()
+        assert viewer is not None
+        return viewer
 
     @property
     def layers(self) -> list[Image]:
@@ -96,7 +101,7 @@ class ShownWalk:
 
     def show(self, limits: Limits) -> None:
         """Show the walk from its first frame: in the layers of the walk before it, as far as there are any."""
-        before = walk_layers(self.viewer, self.session.key)
+        before = walk_layers(self.viewer, self._key)
         channels = self.traversal.channels
         for name in before.keys() - set(channels):
             self.viewer.layers.remove(before[name])
@@ -123,12 +128,12 @@ class ShownWalk:
         if not self.ended:
             self.ended = True
             self._hold.close()
-            self.session.tasks.cancel(AHEAD)
+            self._tasks.cancel(AHEAD)
             self.frames.clear()
 
     def decode(self) -> None:
         """See to it that the frames around the playhead are being decoded."""
-        tasks = self.session.tasks
+        tasks = self._tasks
         if self.ended or self.frames.missing() is None or tasks.running(AHEAD) is not None:
             return
         tasks.start(
@@ -163,17 +168,7 @@ class ShownWalk:
         self.frames.move(frame)
         self._say()
         self.decode()
-        if self.following and self.session.model_source == self._source:
-            self._go_along(frame)
         self.moved.emit(frame)
-
-    def _go_along(self, frame: int) -> None:
-        """Take the session's position along; only where the walk leaves another position is that one remembered."""
-        here, walk = self.session.position, self.traversal.walk
-        position = Position(walk.z_ref[frame].astype(np.float32), name=walk.title(frame))
-        if here != position:
-            self.session.go_to(position, remember=here != self._position)
-        self._position = self.session.position
 
     def _say(self) -> None:
         frame = self.playhead
@@ -185,8 +180,7 @@ class ShownWalk:
     def _layer_removed(self, event: Any = None) -> None:
         if not self.layers:
             self.end()
-            if self.session.walk is self:
-                self.session.walk = None
+            self.removed.emit()
 
     def _show_channel(
         self, channel: int, name: str, limits: tuple[float, float], layer: Image | None
@@ -198,7 +192,7 @@ class ShownWalk:
         units = ("pixel", *self.place.units)
         opacity = self._opacity(name)
         mark = {
-            "walk": self.session.key,
+            "walk": self._key,
             "channel": name,
             "contrast_limits": list(limits),
             "opacity": opacity,
@@ -210,8 +204,8 @@ class ShownWalk:
         if layer is None:
             self.viewer.add_image(
                 data,
-                name=f"{_label(name)} · walk",
-                colormap=Colormap(["#000000", colour_of(name)], name=f"{_label(name)} (integrated cell)"),
+                name=f"{label_of(name)} · walk",
+                colormap=channel_colormap(name),
                 blending="additive",
                 interpolation2d="linear",  # the model's voxels are coarser than a microscope's
                 contrast_limits=limits,
@@ -254,14 +248,6 @@ def walk_layers(viewer: ViewerModel, key: str) -> dict[str, Image]:
 def _frames_of(layer: Any) -> Frames | None:
     data = getattr(layer, "data", None)
     return data.frames if isinstance(data, WalkImage) else None
-
-
-def _label(name: str) -> str:
-    """How a channel is shown."""
-    for reference in REFERENCES:
-        if reference.name == name:
-            return reference.label
-    return structure(name).label
 
 
 def _text_overlay(viewer: ViewerModel) -> Any:

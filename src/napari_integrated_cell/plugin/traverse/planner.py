@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QComboBox, QFormLayout, QGroupBox, QHBoxLayout, QSpinBox, QWidget
 
+from napari_integrated_cell.plugin.traverse.plan import stages_on_offer, stages_on_the_way
 from napari_integrated_cell.plugin.traverse.stage_strip import StageStrip
-from napari_integrated_cell.plugin.traverse.state import CELL, stages_on_offer, stages_on_the_way
+from napari_integrated_cell.plugin.traverse.state import CELL
 from napari_integrated_cell.vocabulary import stage
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class WalkPlanner(QGroupBox):
         self.easing.activated.connect(lambda _: self._plan(easing=self.easing.currentData()))
         self.path.activated.connect(lambda _: self._plan(path=self.path.currentData()))
         self._hold = ExitStack()
-        for event in (session.events.walk_plan, session.events.model, session.events.cell):
+        for event in (session.traverse.events.plan, session.events.model, session.integrate.events.cell):
             event.connect(self.draw)
             self._hold.callback(event.disconnect, self.draw)
         self.draw()
@@ -74,9 +75,11 @@ class WalkPlanner(QGroupBox):
 
     def draw(self) -> None:
         """Show the session's state."""
-        session, plan, model = self._session, self._session.walk_plan, self._session.model
+        session, plan, model = self._session, self._session.traverse.plan, self._session.model
         stages = [] if model is None else [mark.stage for mark in model.landmarks]
-        cell = "Active cell" if session.cell is None else f"Active cell: {session.cell.name}"
+        cell = (
+            "Active cell" if session.integrate.cell is None else f"Active cell: {session.integrate.cell.name}"
+        )
         labels = {name: stage(name).label for name in dict.fromkeys([*stages, plan.start, plan.end]) if name}
         _fill(self.start, {CELL: cell, **labels}, plan.start)
         _fill(self.end, labels, plan.end)
@@ -90,17 +93,17 @@ class WalkPlanner(QGroupBox):
         self._draw_way()
 
     def _draw_way(self) -> None:
-        plan, model = self._session.walk_plan, self._session.model
+        plan, model = self._session.traverse.plan, self._session.model
         if model is None:
             return
         start = [] if plan.start == CELL else [plan.start]
         self.strip.show_way([*start, *stages_on_the_way(plan, model), plan.end], stages_on_offer(plan, model))
 
     def _plan(self, **changed: Any) -> None:
-        self._session.walk_plan = replace(self._session.walk_plan, **changed)
+        self._session.traverse.plan = replace(self._session.traverse.plan, **changed)
 
     def _toggle_stage(self, name: str) -> None:
-        model, plan = self._session.model, self._session.walk_plan
+        model, plan = self._session.model, self._session.traverse.plan
         if model is None:
             return
         through = stages_on_the_way(plan, model)

@@ -9,7 +9,7 @@ import numpy as np
 from napari.utils.notifications import show_warning
 
 from napari_integrated_cell.plugin.layers.place import Place, place_over
-from napari_integrated_cell.plugin.variation.state import CELL, DRAW, Doubt, Varied
+from napari_integrated_cell.plugin.variation.state import CELL, DRAW, VariationRequest, VariedShape
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari_integrated_cell.cell import Cell
     from napari_integrated_cell.latent.position import Position
     from napari_integrated_cell.model.integrated_cell import IntegratedCell
-    from napari_integrated_cell.plugin.layers.volumes import Ground
+    from napari_integrated_cell.plugin.layers.place import ImageFrame
     from napari_integrated_cell.plugin.session import Session
     from napari_integrated_cell.plugin.tasks import Task
 
@@ -31,7 +31,7 @@ _MEMBRANE = 0.25  # of a decoded membrane's brightest, where the cell ends
 
 def change(session: Session, **settings: Any) -> None:
     """Ask for something else."""
-    session.doubt = replace(session.doubt, **settings)
+    session.variation.request = replace(session.variation.request, **settings)
 
 
 def measure(session: Session) -> Task:
@@ -44,8 +44,8 @@ def measure(session: Session) -> Task:
     ValueError
         If no structure is chosen, or there is no cell, or no position.
     """
-    doubt, before, kept = session.doubt, session.varied, session.variations
-    if doubt.structures == ():
+    request, before, kept = session.variation.request, session.variation.shape, session.variation.found
+    if request.structures == ():
         raise ValueError("No structure is ticked: tick at least one.")
     posed = _subject(session)
 
@@ -57,13 +57,13 @@ def measure(session: Session) -> Task:
         task.token.raise_if_cancelled()
         task.progress(0, 0, "encoding the cell")
         varied = posed(model)
-        names = [n for n in model.config.structures if doubt.structures is None or n in doubt.structures]
+        names = [n for n in model.config.structures if request.structures is None or n in request.structures]
         if not names:
             raise ValueError(
                 f"The model {model.name!r} knows none of the ticked structures: it knows "
                 f"{', '.join(model.config.structures)}."
             )
-        known = {n: v for n, v in kept.items() if v.n == doubt.n} if varied.is_of(before) else {}
+        known = {n: v for n, v in kept.items() if v.n == request.n} if varied.is_of(before) else {}
         task.give((varied, known))
         left = [name for name in names if name not in known]
         if left:
@@ -71,7 +71,7 @@ def measure(session: Session) -> Task:
                 model,
                 varied.z_ref,
                 left,
-                doubt.n,
+                request.n,
                 varied.seed,
                 mask=varied.compared_in,
                 progress=task.progress,
@@ -82,10 +82,10 @@ def measure(session: Session) -> Task:
     def take(part: Any) -> None:
         if isinstance(part, tuple):
             varied, known = part
-            session.model, session.varied, session.variations = varied.model, varied, known
+            session.model, session.variation.shape, session.variation.found = varied.model, varied, known
         else:
-            session.variations = {**session.variations, part.structure: part}
-            if session.doubt.looked_at not in session.variations:
+            session.variation.found = {**session.variation.found, part.structure: part}
+            if session.variation.request.looked_at not in session.variation.found:
                 change(session, looked_at=part.structure, draw=0)
 
     def model_changed() -> None:
@@ -109,34 +109,37 @@ def stop(session: Session) -> None:
 
 def subject_name(session: Session) -> str:
     """What the user calls the shape that would be measured; empty where there is none."""
-    if session.doubt.subject == CELL:
-        cell = _cell(session)
+    if session.variation.request.subject == CELL:
+        cell = session.integrate.active_cell
         return "" if cell is None else cell.name or "the active cell"
-    if session.position is None:
+    if session.scene.position is None:
         return ""
-    return session.position.name or "the position of the sliders"
+    return session.scene.position.name or "the position of the sliders"
 
 
 def look_at(session: Session, structure: str) -> None:
     """Look at another structure's mean, deviation and draws."""
-    if structure in session.variations and structure != session.doubt.looked_at:
+    if structure in session.variation.found and structure != session.variation.request.looked_at:
         change(session, looked_at=structure)
 
 
-def scrub(session: Session, show: Callable[[Varied, str, int, NDArray[np.float32]], None]) -> None:
+def scrub(session: Session, show: Callable[[VariedShape, str, int, NDArray[np.float32]], None]) -> None:
     """Make the draw that is looked at, and hand it to ``show``; while one is made, only the latest waits."""
-    doubt, varied = session.doubt, session.varied
-    found = session.variations.get(doubt.looked_at)
-    if varied is None or found is None or DRAW not in doubt.shown or session.tasks.running(SCRUB):
+    request, varied = session.variation.request, session.variation.shape
+    found = session.variation.found.get(request.looked_at)
+    if varied is None or found is None or DRAW not in request.shown or session.tasks.running(SCRUB):
         return
-    wanted = (doubt.looked_at, min(doubt.draw, found.n - 1))
+    wanted = (request.looked_at, min(request.draw, found.n - 1))
 
     def done(volume: NDArray[np.float32]) -> None:
         show(varied, *wanted, volume)
 
     def end() -> None:
-        now: Doubt = session.doubt
-        if varied is session.varied and (now.looked_at, now.draw) != (doubt.looked_at, doubt.draw):
+        now: VariationRequest = session.variation.request
+        if varied is session.variation.shape and (now.looked_at, now.draw) != (
+            request.looked_at,
+            request.draw,
+        ):
             scrub(session, show)
 
     session.tasks.start(
@@ -151,20 +154,14 @@ def scrub(session: Session, show: Callable[[Varied, str, int, NDArray[np.float32
 # ------------------------------------------------------------------------------------------------ whose shape
 
 
-def _cell(session: Session) -> Cell | None:
-    if session.cell is None and session.integration is not None:
-        return session.integration.cell
-    return session.cell
-
-
-def _subject(session: Session) -> Callable[[IntegratedCell], Varied]:
+def _subject(session: Session) -> Callable[[IntegratedCell], VariedShape]:
     """How the chosen shape is found, given a model. Slow: to be called in a task."""
-    if session.doubt.subject == CELL:
-        cell, ground = _cell(session), session.ground
+    if session.variation.request.subject == CELL:
+        cell, frame = session.integrate.active_cell, session.integrate.image_frame
         if cell is None:
             raise ValueError("There is no active cell: choose one in the dock 'Integrate structures' first.")
-        return lambda model: of_cell(cell, ground, model)
-    position, place = session.position, session.place
+        return lambda model: of_cell(cell, frame, model)
+    position, place = session.scene.position, session.scene.place
     if position is None:
         raise ValueError(
             "There is no position in the latent space: set out from one in the dock 'Latent explorer' first."
@@ -172,18 +169,19 @@ def _subject(session: Session) -> Callable[[IntegratedCell], Varied]:
     return lambda model: of_position(position, place, model, subject_name(session))
 
 
-def of_cell(cell: Cell, ground: Ground | None, model: IntegratedCell) -> Varied:
+def of_cell(cell: Cell, frame: ImageFrame | None, model: IntegratedCell) -> VariedShape:
     """A cell, posed and encoded; draws are compared inside it."""
     from napari_integrated_cell.imaging.pose import pose_of, posed_mask, posed_references
     from napari_integrated_cell.integration import model_box
 
     pose = pose_of(cell, model_box(model.config))
     z_ref = model.encode(posed_references(cell, pose)[None])[0]
-    place = Place(pose.layer_affine) if ground is None else place_over(pose, ground)
-    return Varied(cell.name or "the active cell", model, z_ref, posed_mask(cell, pose), True, place)
+    return VariedShape(
+        cell.name or "the active cell", model, z_ref, posed_mask(cell, pose), True, place_over(pose, frame)
+    )
 
 
-def of_position(position: Position, place: Place, model: IntegratedCell, name: str) -> Varied:
+def of_position(position: Position, place: Place, model: IntegratedCell, name: str) -> VariedShape:
     """A position's shape; draws are compared in what the decoded membrane encloses."""
     from napari_integrated_cell.latent.axis_effects import enclosed
 
@@ -191,4 +189,4 @@ def of_position(position: Position, place: Place, model: IntegratedCell, name: s
     decoded = model.decode_reference(position.z_ref[None])[0]
     membrane = decoded[model.config.references.index("membrane")]
     inside = enclosed(membrane >= _MEMBRANE * membrane.max()).astype(np.float32)
-    return Varied(name, model, position.z_ref, inside, False, place)
+    return VariedShape(name, model, position.z_ref, inside, False, place)

@@ -41,7 +41,7 @@ class VariationWidget(Dock):
         self._build()
         self._connect()
         self._theme_changed()
-        self._draw_doubt()
+        self._draw_request()
         self._draw_running()
 
     # ---------------------------------------------------------------- what the user sees
@@ -102,12 +102,12 @@ class VariationWidget(Dock):
 
         hold = self._hold
         self._hear(
-            (session.events.doubt, self._draw_doubt),
-            (session.events.variations, self._draw_found),
-            (session.events.model, self._draw_doubt),
-            (session.events.cell, self._draw_doubt),
-            (session.events.integration, self._draw_doubt),
-            (session.events.position, self._draw_subject),
+            (session.variation.events.request, self._draw_request),
+            (session.variation.events.found, self._draw_found),
+            (session.events.model, self._draw_request),
+            (session.integrate.events.cell, self._draw_request),
+            (session.integrate.events.integration, self._draw_request),
+            (session.scene.events.position, self._draw_subject),
             (session.tasks.changed, self._draw_running),
             (self._viewer.events.theme, self._theme_changed),
         )
@@ -121,27 +121,23 @@ class VariationWidget(Dock):
 
     # ---------------------------------------------------------------- drawing the session
 
-    def _draw_doubt(self) -> None:
-        session, doubt = self._session, self._session.doubt
+    def _draw_request(self) -> None:
+        session, request = self._session, self._session.variation.request
         self._draw_subject()
         with QSignalBlocker(self.n):
-            self.n.setValue(doubt.n)
+            self.n.setValue(request.n)
         known = None if session.model is None else session.model.config.structures
         with QSignalBlocker(self.structures):
             self.structures.offer(known)
-            if self._ticked() != doubt.structures:
-                self.structures.tick(doubt.structures)
+            if self._ticked() != request.structures:
+                self.structures.tick(request.structures)
         self._draw_found()
 
     def _draw_subject(self) -> None:
         """The shapes there are to choose from; those there are not say what to do."""
         session = self._session
-        cell = (
-            session.cell
-            if session.cell is not None or session.integration is None
-            else session.integration.cell
-        )
-        position = session.position
+        cell = session.integrate.active_cell
+        position = session.scene.position
         words = {
             CELL: "the active cell (none yet)" if cell is None else cell.name or "the active cell",
             POSITION: "the sliders' position"
@@ -153,11 +149,11 @@ class VariationWidget(Dock):
                     self.subject.addItem("", key)
             for row, text in enumerate(words.values()):
                 self.subject.setItemText(row, text)
-            self.subject.setCurrentIndex([*words].index(session.doubt.subject))
+            self.subject.setCurrentIndex([*words].index(session.variation.request.subject))
 
     def _draw_found(self) -> None:
-        session, doubt = self._session, self._session.doubt
-        found, model = session.variations, session.model
+        session, request = self._session, self._session.variation.request
+        found, model = session.variation.found, session.model
         asked = self.structures.ticked
         rows = [
             name
@@ -166,24 +162,24 @@ class VariationWidget(Dock):
         ]
         reference, why_not = self._reference()
         self.chart.setVisible(bool(rows))
-        self.chart.show_scores(found, rows, doubt.looked_at, reference)
+        self.chart.show_scores(found, rows, request.looked_at, reference)
         self.chart.words.setText("<br>".join(filter(None, (self._said(), why_not, legend(reference)))))
-        self.scrubber.show_state(doubt, found)
+        self.scrubber.show_state(request, found)
 
     def _reference(self) -> tuple[VariationReference | None, str]:
         """The model's reference scores as far as they compare with what was found, and why where they do not."""
-        model, found = self._session.model, self._session.variations
+        model, found = self._session.model, self._session.variation.found
         if model is None:
             return None, ""
         reference = getattr(model, "variation", None)
         if reference is None:
             return None, "This model has no reference scores: nothing to compare with."
-        why_not = next((reference.why_not_comparable(v) for v in found.values()), "")
+        why_not = next((reference.why_not_comparable(v.n, v.ridge) for v in found.values()), "")
         return (None, why_not) if why_not else (reference, "")
 
     def _said(self) -> str:
         """What the bars are of."""
-        varied, found = self._session.varied, self._session.variations
+        varied, found = self._session.variation.shape, self._session.variation.found
         if varied is None or not found:
             return ""
         n = next(iter(found.values())).n
@@ -213,7 +209,7 @@ class VariationWidget(Dock):
 
     def _scrub(self, draw: int) -> None:
         """Show a draw: whoever scrubs wants to see it."""
-        self._ask(draw=draw, shown=self._session.doubt.shown | {DRAW})
+        self._ask(draw=draw, shown=self._session.variation.request.shown | {DRAW})
 
     def _ticked(self) -> tuple[str, ...] | None:
         """The ticked structures; None for all, also of another model."""

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_integrated_cell.plugin.variation.state import DEVIATION, DRAW, MEAN, Doubt
+from napari_integrated_cell.plugin.variation.state import DEVIATION, DRAW, MEAN, VariationRequest
 from napari_integrated_cell.plugin.widgets.checklist import swatch
 from napari_integrated_cell.vocabulary import colour_of, structure
 
@@ -28,7 +28,7 @@ _FIGURES = {
     MEAN: ("&Mean", "The mean of all draws, voxel by voxel: where the structure is on average."),
     DEVIATION: (
         "Standard &deviation",
-        "The standard deviation of the draws, voxel by voxel: where the model is in doubt.",
+        "The standard deviation of the draws, voxel by voxel: where the model is in request.",
     ),
     DRAW: (
         "&Single draw",
@@ -83,25 +83,25 @@ class DrawScrubber(QWidget):
         self.slider.valueChanged.connect(self.draw_chosen.emit)
         self.number.valueChanged.connect(self.draw_chosen.emit)
 
-    def show_state(self, doubt: Doubt, found: Mapping[str, StructureVariation]) -> None:
+    def show_state(self, request: VariationRequest, found: Mapping[str, StructureVariation]) -> None:
         """Draw what is looked at, of what there is."""
-        looked_at = found.get(doubt.looked_at)
+        looked_at = found.get(request.looked_at)
         with QSignalBlocker(self.structure):
             names = [self.structure.itemData(row) for row in range(self.structure.count())]
             if names != [*found]:
                 self.structure.clear()
                 for name in found:
                     self.structure.addItem(swatch(colour_of(name)), structure(name).label, name)
-            self.structure.setCurrentIndex([*found].index(doubt.looked_at) if looked_at else -1)
+            self.structure.setCurrentIndex([*found].index(request.looked_at) if looked_at else -1)
         self.setEnabled(looked_at is not None)
         for figure, box in self.figures.items():
             with QSignalBlocker(box):
-                box.setChecked(figure in doubt.shown)
+                box.setChecked(figure in request.shown)
         last = looked_at.n - 1 if looked_at is not None else 0
         for chooser in (self.slider, self.number):
             with QSignalBlocker(chooser):
                 chooser.setRange(0, last)
-                chooser.setValue(min(doubt.draw, last))
+                chooser.setValue(min(request.draw, last))
 
     def _ticked(self) -> frozenset[str]:
         return frozenset(figure for figure, box in self.figures.items() if box.isChecked())

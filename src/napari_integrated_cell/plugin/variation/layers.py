@@ -11,10 +11,10 @@ from napari.layers import Image
 from napari.utils.colormaps import Colormap
 from numpy.typing import NDArray
 
-from napari_integrated_cell.plugin.layers.results import bring_into_view, contrast_limits, structure_colormap
-from napari_integrated_cell.plugin.layers.volumes import MARK, mark_of
+from napari_integrated_cell.plugin.layers.display import bring_into_view, channel_colormap, contrast_limits
+from napari_integrated_cell.plugin.layers.marks import MARK, mark_of
 from napari_integrated_cell.plugin.variation.actions import change, scrub
-from napari_integrated_cell.plugin.variation.state import DEVIATION, DRAW, MEAN, Doubt, Varied
+from napari_integrated_cell.plugin.variation.state import DEVIATION, DRAW, MEAN, VariationRequest, VariedShape
 from napari_integrated_cell.vocabulary import structure as structure_named
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class VariationLayers:
     """The layers of one session's variations, found by what they carry, never by name.
 
     A structure's mean and deviation have a layer each, which stays, hidden, when another structure is looked at;
-    all draws share one. Eye and tick box are one: a layer that is hidden or removed leaves ``session.doubt.shown``.
+    all draws share one. A layer that is hidden or removed leaves ``session.variation.request.shown``.
     """
 
     def __init__(self, viewer: ViewerModel, session: Session) -> None:
@@ -41,10 +41,10 @@ class VariationLayers:
 
     def open(self) -> None:
         """Show what is there, and from now on what comes."""
-        events = self._session.events
+        events = self._session.variation.events
         for event, hear in (
-            (events.variations, self.draw),
-            (events.doubt, self._doubt_changed),
+            (events.found, self.draw),
+            (events.request, self._request_changed),
             (self._viewer.layers.events.removed, self._removed),
         ):
             event.connect(hear)
@@ -64,33 +64,37 @@ class VariationLayers:
     def draw(self, *_: Any) -> None:
         """Show the structure that is looked at as the session has it."""
         session = self._session
-        doubt, varied = session.doubt, session.varied
-        found = session.variations.get(doubt.looked_at)
+        request, varied = session.variation.request, session.variation.shape
+        found = session.variation.found.get(request.looked_at)
         with self._our_own_doing():
             for layer in self._layers():
                 figure, structure = mark_of(layer)["figure"], mark_of(layer)["structure"]
                 ours = figure == DRAW or layer is self.layer(figure, structure)
-                if ours and structure == doubt.looked_at and layer.visible != (figure in doubt.shown):
-                    layer.visible = figure in doubt.shown
+                if ours and structure == request.looked_at and layer.visible != (figure in request.shown):
+                    layer.visible = figure in request.shown
             if found is None or varied is None:
                 return
             for figure in (MEAN, DEVIATION):
-                if figure in doubt.shown:
+                if figure in request.shown:
                     self._show_figure(varied, found, figure)
         scrub(session, self.show_draw)
 
-    def show_draw(self, varied: Varied, structure: str, index: int, volume: Volume) -> None:
+    def show_draw(self, varied: VariedShape, structure: str, index: int, volume: Volume) -> None:
         """Show one draw, in the layer of the one before."""
         session = self._session
-        found = session.variations.get(structure)
-        if varied is not session.varied or found is None or DRAW not in session.doubt.shown:
+        found = session.variation.found.get(structure)
+        if (
+            varied is not session.variation.shape
+            or found is None
+            or DRAW not in session.variation.request.shown
+        ):
             return
         # The same for all draws, so that change means change.
         top = max(float(np.percentile(varied.as_shown(found.mean + 2 * found.deviation), 99.9)), 1e-3)
         with self._our_own_doing():
             self._show(varied, found, DRAW, f"draw {index}", varied.as_shown(volume), (0.0, top), draw=index)
 
-    def _show_figure(self, varied: Varied, found: StructureVariation, figure: str) -> None:
+    def _show_figure(self, varied: VariedShape, found: StructureVariation, figure: str) -> None:
         volume = varied.as_shown(found.mean if figure == MEAN else found.deviation)
         layer = self.layer(figure, found.structure)
         if (
@@ -106,7 +110,7 @@ class VariationLayers:
 
     def _show(
         self,
-        varied: Varied,
+        varied: VariedShape,
         found: StructureVariation,
         figure: str,
         words: str,
@@ -162,7 +166,7 @@ class VariationLayers:
 
     # ---------------------------------------------------------------- what the user does
 
-    def _doubt_changed(self, now: Doubt, before: Doubt) -> None:
+    def _request_changed(self, now: VariationRequest, before: VariationRequest) -> None:
         if now.looked_at != before.looked_at and before.looked_at:
             with self._our_own_doing():
                 for figure in (MEAN, DEVIATION):
@@ -177,7 +181,7 @@ class VariationLayers:
         self._hold.callback(layer.events.visible.disconnect, self._eye)
 
     def _eye(self, event: Any) -> None:
-        layer, shown = event.source, self._session.doubt.shown
+        layer, shown = event.source, self._session.variation.request.shown
         if not self._drawing and self._is_looked_at(layer):
             figure = mark_of(layer)["figure"]
             change(self._session, shown=shown | {figure} if layer.visible else shown - {figure})
@@ -186,13 +190,13 @@ class VariationLayers:
         if self._is_looked_at(event.value):
             figure = mark_of(event.value)["figure"]
             if self.layer(figure, mark_of(event.value)["structure"]) is None:
-                change(self._session, shown=self._session.doubt.shown - {figure})
+                change(self._session, shown=self._session.variation.request.shown - {figure})
 
     def _is_looked_at(self, layer: Any) -> bool:
         mark = mark_of(layer)
-        return mark.get("structure") == self._session.doubt.looked_at and mark.get("run") == self._run(
-            mark.get("figure", "")
-        )
+        return mark.get("structure") == self._session.variation.request.looked_at and mark.get(
+            "run"
+        ) == self._run(mark.get("figure", ""))
 
     def _is(self, layer: Image, figure: str, structure: str) -> bool:
         mark = mark_of(layer)
@@ -200,7 +204,7 @@ class VariationLayers:
 
     def _run(self, figure: str) -> str:
         """What marks the layers of one figure in the shape varied last; those of draws are of any shape."""
-        varied = self._session.varied
+        varied = self._session.variation.shape
         whose = "" if varied is None or figure == DRAW else varied.name
         return f"{self._session.key}/variation/{figure}/{whose}"
 
@@ -224,7 +228,7 @@ class VariationLayers:
 def _colormap(structure: str, figure: str) -> Colormap:
     """The structure's colour; for a deviation, up to white, to be told apart from the mean."""
     if figure != DEVIATION:
-        return structure_colormap(structure)
+        return channel_colormap(structure)
     entry = structure_named(structure)
     colours = ["#000000", entry.colour, "#ffffff"]
     return Colormap(colours, name=f"{entry.label} deviation (integrated cell)")

@@ -1,13 +1,15 @@
-"""What the user wants to know of how much structures vary: in which shape, of which structures, how exactly."""
+"""State of the dock "Structure variation"."""
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from psygnal import SignalGroupDescriptor
 
 if TYPE_CHECKING:
     from napari_integrated_cell.model.integrated_cell import IntegratedCell
@@ -15,28 +17,28 @@ if TYPE_CHECKING:
     from napari_integrated_cell.variation.structure_variation import Draws, StructureVariation
 
 CELL, POSITION = "cell", "position"
-"""Whose shape: the active cell's, or that of the position in the latent space."""
+"""The shape to draw structures in: that of the active cell, or that of the position in the latent space."""
 
 MEAN, DEVIATION, DRAW = "mean", "deviation", "draw"
-"""What is shown of one structure."""
+"""What the layers show of a structure."""
 
 
 @dataclass(frozen=True)
-class Doubt:
-    """What to measure, and what of it to look at.
+class VariationRequest:
+    """What to measure, and what of it to show.
 
     Attributes
     ----------
     subject : {"cell", "position"}
-        Whose shape structures are drawn in.
+        The shape to draw structures in.
     structures : tuple of str, or None
-        Which; None for all that the model knows.
+        The structures to draw; None for all that the model knows.
     n : int
-        Draws of each.
+        Draws of each structure.
     looked_at : str
-        The structure that is shown; empty before there is one.
+        The structure that is shown; empty before the first is measured.
     draw : int
-        Which of its draws.
+        The number of its draw that is shown.
     shown : frozenset of str
         What is shown of it: any of ``"mean"``, ``"deviation"`` and ``"draw"``.
     """
@@ -50,22 +52,22 @@ class Doubt:
 
 
 @dataclass(frozen=True, eq=False)
-class Varied:
+class VariedShape:
     """The shape that structures were drawn in, and where it lies.
 
     Attributes
     ----------
     name : str
-        What the user calls it.
+        Its name in the window.
     model : IntegratedCell
     z_ref : array of float32, (n_ref,)
     compared_in : array of float32, (Z, Y, X)
-        The cell in the model's box, where draws are compared.
+        The cell in the model's box. Draws are compared inside it.
     masked : bool
-        Whether what is shown is masked by it: a segmented cell's outline is known, a decoded cell's is not.
+        Whether the layers are masked by it: the outline of a segmented cell is known, that of a decoded cell is not.
     place : Place
     seed : int
-        Of the draws.
+        Random seed of the draws.
     """
 
     name: str
@@ -77,17 +79,17 @@ class Varied:
     seed: int = 0
 
     def draws_of(self, structure: str) -> Draws:
-        """The draws of one structure, to be made again one by one."""
+        """Return the draws of one structure, each of which can be decoded again."""
         from napari_integrated_cell.variation.structure_variation import Draws
 
         return Draws(self.model, self.z_ref, structure, self.seed)
 
     def as_shown(self, volume: NDArray[np.float32]) -> NDArray[np.float32]:
-        """A volume (Z, Y, X) as it is shown."""
+        """Return a volume (Z, Y, X) as its layer shows it."""
         return volume * self.compared_in if self.masked else volume
 
-    def is_of(self, other: Varied | None) -> bool:
-        """Whether draws in the other's shape are these."""
+    def is_of(self, other: VariedShape | None) -> bool:
+        """Return whether draws in the other shape are the same as draws in this one."""
         return (
             other is not None
             and self.model is other.model
@@ -97,5 +99,30 @@ class Varied:
         )
 
 
-Found = Mapping[str, "StructureVariation"]
-"""Variations by structure."""
+@dataclass(eq=False)
+class VariationState:
+    """What to measure and what was measured. ``events`` has a signal for each field.
+
+    Attributes
+    ----------
+    request : VariationRequest
+        What to measure, and what of it to show.
+    shape : VariedShape or None
+        The shape that structures were drawn in last.
+    found : mapping of str to StructureVariation
+        What Algorithm 4 found for this shape, by structure.
+    """
+
+    events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor(
+        equality_operators=dict.fromkeys(("shape", "found"), operator.is_)
+    )
+
+    request: VariationRequest = field(default_factory=VariationRequest)
+    shape: VariedShape | None = None
+    found: Mapping[str, StructureVariation] = field(default_factory=dict)
+
+    def leave_model(self) -> None:
+        """Drop what belongs to the model that the user leaves."""
+        self.shape = None
+        if self.found:
+            self.found = {}

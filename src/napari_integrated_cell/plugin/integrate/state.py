@@ -1,0 +1,46 @@
+"""State of the dock "Integrate structures"."""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from psygnal import SignalGroupDescriptor
+
+if TYPE_CHECKING:
+    from napari_integrated_cell.cell import Cell
+    from napari_integrated_cell.integration import Integration
+    from napari_integrated_cell.plugin.layers.place import ImageFrame
+
+
+@dataclass(eq=False)
+class IntegrateState:
+    """The active cell and what was predicted for it. ``events`` has a signal for each field.
+
+    Attributes
+    ----------
+    cell : Cell or None
+        The active cell.
+    image_frame : ImageFrame or None
+        Where the image of the active cell lies in the window. None if the cell comes from no layer.
+    integration : Integration or None
+        The last integrated cell, with its pose and its structures.
+    """
+
+    events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor(
+        equality_operators=dict.fromkeys(("cell", "image_frame", "integration"), operator.is_)
+    )
+
+    cell: Cell | None = None
+    image_frame: ImageFrame | None = None
+    integration: Integration | None = None
+
+    def leave_model(self) -> None:
+        """Drop what belongs to the model that the user leaves."""
+        self.integration = None
+
+    @property
+    def active_cell(self) -> Cell | None:
+        """The active cell, or the cell that was integrated last if none is active."""
+        return self.integration.cell if self.cell is None and self.integration is not None else self.cell
