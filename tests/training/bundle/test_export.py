@@ -134,7 +134,7 @@ def test_the_card_shows_them(exported) -> None:
     assert "cityblock distance" in text
     for mark in model.landmarks:
         assert f"| {mark.cell_id} | {mark.n_held_out} | {mark.n_cells} | {mark.note} |" in text
-    assert "Without a cell, and so without a landmark: Prophase 2, " in text
+    assert "Stages without cells have no landmark: Prophase 2, " in text
     assert "| z^r, cell and nuclear shape | 25 | 4 |" in text
     for name, space in model.latent.z_struct.items():
         assert f"| z^s, {name} | {space.n} | 3 |" in text

@@ -134,4 +134,4 @@ def test_the_card_states_what_is_reached_and_what_is_not():
     text = model_card("demo", "A model.", card)
     assert "Trained on simulated cells only" in text
     assert "**not reached**" in text
-    assert "real cells were not at hand" in text
+    assert "not scored on real cells" in text

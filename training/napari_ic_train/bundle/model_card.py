@@ -1,4 +1,4 @@
-"""The model card: what a bundle is, what it was trained on, and what was measured, in words and tables."""
+"""Write the model card: what a bundle is, what it was trained on, and how it scores."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from napari_integrated_cell.vocabulary import STAGE_NAMES, stage
 
 @dataclass(frozen=True)
 class Target:
-    """A figure that the demo model should reach.
+    """A score that the demo model should reach.
 
     Attributes
     ----------
     what : str
-        What is measured, in words.
+        Description of the score.
     group, key : str
-        Where the figure stands in the metrics, e.g. ``metrics["simulated"]["label_accuracy"]``.
+        Place of the score in the metrics, e.g. ``metrics["simulated"]["label_accuracy"]``.
     least : float
-        The figure wanted.
+        The wanted minimum.
     """
 
     what: str
@@ -34,32 +34,32 @@ class Target:
 
 
 TARGETS: tuple[Target, ...] = (
-    Target("label accuracy, unseen simulated cells", "simulated", "label_accuracy", 0.90),
+    Target("label accuracy, new simulated cells", "simulated", "label_accuracy", 0.90),
     Target(
         "Pearson correlation of predicted and expected localisation inside the cell, mean over structures, "
-        "unseen simulated cells",
+        "new simulated cells",
         "simulated",
         "localisation_pearson",
         0.70,
     ),
     Target(
-        "share of a structure's predicted intensity inside the cell dilated by 0.5 µm, least structure, real cells",
+        "share of predicted intensity inside the cell dilated by 0.5 µm, structure with the lowest share, real cells",
         "real",
         "inside_cell_least_structure_mean",
         0.95,
     ),
     Target(
-        "the same of what the decoder gives, before predictions are masked by the cell",
+        "the same for the decoder's output, before masking by the cell",
         "real",
         "inside_cell_unmasked_least_structure_mean",
         0.95,
     ),
     Target("share of fibrillarin inside the nucleus, real cells", "real", "fibrillarin_in_nucleus", 0.80),
-    Target("the same of fibrillarin, before masking", "real", "fibrillarin_in_nucleus_unmasked", 0.80),
+    Target("the same for fibrillarin, before masking", "real", "fibrillarin_in_nucleus_unmasked", 0.80),
     Target(
         "share of lamin B1 within 1 µm of the nuclear surface, real cells", "real", "lamin_at_surface", 0.70
     ),
-    Target("the same of lamin B1, before masking", "real", "lamin_at_surface_unmasked", 0.70),
+    Target("the same for lamin B1, before masking", "real", "lamin_at_surface_unmasked", 0.70),
     Target("share of TOM20 outside the nucleus, real cells", "real", "tom20_outside_nucleus", 0.85),
 )
 
@@ -80,11 +80,11 @@ REPORTED: Mapping[str, float | None] = {
     "observed features within the draws' 90% interval": None,
     "order of variability, Spearman against the simulator, interphase": 0.70,
 }
-"""The headline figures of an evaluation report that go on the card, and what is wanted of the demo model."""
+"""Headline values of an evaluation report that the card shows, with the wanted minimum for the demo model."""
 
 
 def verdicts(metrics: Mapping[str, Any]) -> list[tuple[str, float, float | None, bool | None]]:
-    """Each target with the figure wanted, the figure measured and whether it is reached; None if not measured."""
+    """Return each target with the wanted value, the measured value and whether it is reached; None if not measured."""
     rows: list[tuple[str, float, float | None, bool | None]] = []
     for target in TARGETS:
         measured = metrics.get(target.group, {}).get(target.key)
@@ -94,7 +94,7 @@ def verdicts(metrics: Mapping[str, Any]) -> list[tuple[str, float, float | None,
     real = metrics.get("real", {})
     if "tom20_pearson" in real:
         uniform, predicted = real["cytoplasm_pearson"], real["tom20_pearson"]
-        what = "correlation of TOM20 with the real TOMM20 mask inside the cell, against a uniform cytoplasm's"
+        what = "correlation of TOM20 with the real TOMM20 mask inside the cell (wanted: that of a uniform cytoplasm)"
         rows.append((what, uniform, predicted, predicted > uniform))
     return rows
 
@@ -107,33 +107,33 @@ def model_card(
     latent: LatentStatistics | None = None,
     landmarks: Sequence[Landmark] = (),
 ) -> str:
-    """The card as Markdown.
+    """Return the card as Markdown.
 
     Parameters
     ----------
     name, description : str
-        The model's name and what it is for, in a sentence or two.
+        Name of the model, and its purpose in one or two sentences.
     card : mapping
         The bundle's ``provenance``, ``licence``, ``preprocessing``, ``metrics`` and ``simulated``, and how its
         ``weights`` are stored if that is known.
     latent : LatentStatistics, optional
-        How the training cells lie in the latent spaces.
+        Distributions of the training cells in the latent spaces.
     landmarks : sequence of Landmark
-        The cells that stand for the stages of the cell cycle.
+        Cells that represent the stages of the cell cycle.
     """
     metrics = card["metrics"]
     lines = [f"# {name}", "", description, ""]
     if card["simulated"]:
         lines += [
-            "**Trained on simulated cells only.** Its predictions show what the simulator's rules say of a cell "
-            "of this shape. Do not draw biological conclusions from them.",
+            "**Trained on simulated cells only.** The predictions follow the rules of the simulator. Do not draw "
+            "biological conclusions from them.",
             "",
         ]
-    lines += ["## Where it comes from", ""]
+    lines += ["## Provenance", ""]
     lines += [f"- {key}: {value}" for key, value in card["provenance"].items()]
     lines += [f"- licence: {card['licence']}", *_weights(card.get("weights"))]
-    lines += ["", "## What was measured", ""]
-    lines += ["| figure | wanted | measured | |", "| --- | --- | --- | --- |"]
+    lines += ["", "## Scores", ""]
+    lines += ["| score | wanted | measured | |", "| --- | --- | --- | --- |"]
     for what, least, measured, reached in verdicts(metrics):
         shown = "not measured" if measured is None else f"{measured:.3f}"
         word = {True: "reached", False: "**not reached**", None: ""}[reached]
@@ -151,8 +151,9 @@ def card_text(model: IntegratedCell, card: Mapping[str, Any]) -> str:
     """Return the card of a bundle's model as Markdown."""
     kind = "simulated cells" if card["simulated"] else "segmented cells"
     description = (
-        f"Predicts where {', '.join(model.config.structures)} most probably lie in a cell, from its membrane and "
-        f'DNA. The two-phase conditional adversarial autoencoder of "Building a 3D Integrated Cell", fitted on {kind}.'
+        "Predicts the most probable localisation of structures in a cell from its membrane and DNA. The structures "
+        f"are {', '.join(model.config.structures)}. The model is the two-phase conditional adversarial autoencoder of "
+        f'"Building a 3D Integrated Cell", trained on {kind}.'
     )
     return model_card(model.name, description, card, latent=model.latent, landmarks=model.landmarks)
 
@@ -165,8 +166,8 @@ def _weights(stored: Mapping[str, Any] | None) -> list[str]:
         mean, largest = stored["mean_absolute_difference"], stored["max_absolute_difference"]
         which = "held-out" if stored["held_out"] else "training"
         line += (
-            f"; against float32, decoded images (values from 0 to 1) of {stored['cells']} {which} cells differ by "
-            f"{mean:.1e} in the mean and {largest:.1e} at most"
+            f"; compared with float32, decoded images (values from 0 to 1) of {stored['cells']} {which} cells differ "
+            f"by {mean:.1e} on average and by {largest:.1e} at most"
         )
     return [line]
 
@@ -190,7 +191,7 @@ def _on_held_out_cells(held_out: Mapping[str, Any] | None, kind: str) -> list[st
 def _on_simulated_cells(simulated: Mapping[str, Any] | None) -> list[str]:
     if not simulated:
         return []
-    lines = ["", f"### By structure, on {simulated['n_cells']} unseen simulated cells", ""]
+    lines = ["", f"### By structure, on {simulated['n_cells']} new simulated cells", ""]
     lines += ["| structure | recall | localisation Pearson |", "| --- | --- | --- |"]
     for structure, r in simulated["localisation_pearson_by_structure"].items():
         lines.append(f"| {structure} | {simulated['label_recall'][structure]:.2f} | {r:.2f} |")
@@ -199,15 +200,15 @@ def _on_simulated_cells(simulated: Mapping[str, Any] | None) -> list[str]:
 
 
 def _on_real_cells(real: Mapping[str, Any] | None) -> list[str]:
-    """The predictions as they are given, and as the decoder left them where that was measured too."""
+    """Describe the masked predictions, and the decoder's output before masking if it was measured."""
     if not real:
-        return ["", "The real cells were not at hand when this card was written."]
+        return ["", "The model was not scored on real cells."]
     unmasked = real.get("inside_cell_unmasked_mean")
     lines = [
         "",
         f"### Share of predicted intensity inside the cell, on {real['n_cells']} real cells",
         "",
-        f"| structure | mean over cells | least cell |{' before masking, mean over cells |' if unmasked else ''}",
+        f"| structure | mean over cells | minimum |{' before masking, mean over cells |' if unmasked else ''}",
         f"| --- | --- | --- |{' --- |' if unmasked else ''}",
     ]
     for structure, mean in real["inside_cell_mean"].items():
@@ -216,7 +217,7 @@ def _on_real_cells(real: Mapping[str, Any] | None) -> list[str]:
     if unmasked:
         lines += [
             "",
-            "Predictions are masked by the cell; the last column is what the networks give before that.",
+            "Predictions are masked by the cell. The last column is the output of the networks before masking.",
         ]
     return lines
 
@@ -226,9 +227,9 @@ def _reported(report: Mapping[str, Any] | None) -> list[str]:
         return []
     lines = [
         "",
-        f"### By the evaluation report, on {report['held_out_cells']} unseen cells of {report['store']}",
+        f"### From the evaluation report, on {report['held_out_cells']} held-out cells of {report['store']}",
         "",
-        "| figure | wanted | measured | 95 % of samples of cells | |",
+        "| score | wanted | measured | 95 % confidence interval | |",
         "| --- | --- | --- | --- | --- |",
     ]
     for name, wanted in REPORTED.items():
@@ -247,7 +248,8 @@ def _landmarks(landmarks: Sequence[Landmark]) -> list[str]:
         "",
         "## Landmarks of the cell cycle",
         "",
-        f"Per stage the medoid of the held-out cells in the reference latent space ({landmarks[0].metric} distance).",
+        "The landmark of a stage is the medoid of its held-out cells in the reference latent space "
+        f"({landmarks[0].metric} distance).",
         "",
         "| stage | cell | held-out cells | all cells | |",
         "| --- | --- | --- | --- | --- |",
@@ -258,7 +260,7 @@ def _landmarks(landmarks: Sequence[Landmark]) -> list[str]:
     found = {mark.stage for mark in landmarks}
     absent = [stage(name).label for name in STAGE_NAMES if name not in found]
     if absent:
-        lines += ["", f"Without a cell, and so without a landmark: {', '.join(absent)}."]
+        lines += ["", f"Stages without cells have no landmark: {', '.join(absent)}."]
     return lines
 
 
@@ -271,9 +273,9 @@ def _latent_spaces(latent: LatentStatistics | None) -> list[str]:
         "",
         "## Latent spaces",
         "",
-        "How the training cells lie in them. The prior has mean 0 and variance 1 in every dimension.",
+        "Distribution of the training cells. The prior has mean 0 and variance 1 in every dimension.",
         "",
-        "| space | cells | dimensions | distance of the mean from 0 | mean variance | first axis explains "
+        "| space | cells | dimensions | distance of the mean from 0 | mean variance | variance of the first axis "
         "| axes for 90 % of the variance |",
         "| --- | --- | --- | --- | --- | --- | --- |",
         *(_latent_space(name, distribution) for name, distribution in spaces.items()),

@@ -1,4 +1,4 @@
-"""``napari-ic-train evaluate``: the paper's experiments, and those past them, as one report."""
+"""``napari-ic-train evaluate``: run the experiments on bundles and write a report."""
 
 from __future__ import annotations
 
@@ -16,39 +16,44 @@ def evaluate(
         list[str],
         typer.Argument(
             metavar="BUNDLE...",
-            help="Paths of bundles, or names that `napari-ic models` lists; several are set side by side.",
+            help="Paths of bundles, or names that `napari-ic models` lists. The report compares several bundles.",
         ),
     ],
-    data: Annotated[Path, typer.Option("--data", help="A prepared store, with held-out cells.")],
-    out: Annotated[Path, typer.Option("--out", help="The report's folder; one begun there goes on.")],
+    data: Annotated[Path, typer.Option("--data", help="Prepared store with held-out cells.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the report. A stopped report goes on.")],
     only: Annotated[
-        list[str] | None, typer.Option("--only", help="Perform this experiment alone; may be given again.")
+        list[str] | None, typer.Option("--only", help="Run this experiment only. Repeat it for several.")
     ] = None,
     cells: Annotated[
         int | None,
-        typer.Option("--cells", min=1, help="Cells of each side of the split at most; all when left out."),
+        typer.Option(
+            "--cells", min=1, help="Maximum number of training cells, and of held-out cells; all if left out."
+        ),
     ] = None,
     draws: Annotated[
-        int, typer.Option("--draws", min=2, help="Draws per cell and structure, where an experiment draws.")
+        int, typer.Option("--draws", min=2, help="Number of draws of each structure in each cell.")
     ] = 100,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same report.")] = 0,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, help="Random seed. The same seed gives the same report.")
+    ] = 0,
     run: Annotated[
         Path | None,
         typer.Option(
-            "--run", help="The bundle's run, for its curves; looked for beside the bundle if left out."
+            "--run",
+            help="Run folder of the bundle, for the training curves; `run` beside the bundle if left out.",
         ),
     ] = None,
-    batch: Annotated[int, typer.Option("--batch", min=1, help="Cells computed at once.")] = 16,
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Number of cells in a batch.")] = 16,
     write_card: Annotated[
-        bool, typer.Option("--write-card", help="Write the headline figures into the bundles' model cards.")
+        bool, typer.Option("--write-card", help="Write the headline values into the model cards.")
     ] = False,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Perform the experiments of section 3.4 and those past them on bundles, into one HTML report.
+    """Run the experiments of section 3.4 and additional ones on bundles, and write one HTML report.
 
-    What was done before is read back, if bundle, store, settings and the experiment are still the same: a report
-    that was stopped goes on with the same command.
+    Finished experiments are read from the report's folder if the bundle, the store, the settings and the version are
+    the same. To continue a stopped report, repeat the command.
     """
     with one_line_errors(PROGRAM), progress_bar() as move:
         from importlib.util import find_spec
@@ -56,14 +61,18 @@ def evaluate(
         from napari_ic_train.data.store import CellStore
         from napari_ic_train.evaluation.evaluated import Settings
         from napari_ic_train.evaluation.report import PAGE
-        from napari_ic_train.evaluation.report import evaluate as performed
+        from napari_ic_train.evaluation.report import evaluate as run_experiments
         from napari_ic_train.run.watching import missing
 
         if find_spec("matplotlib") is None:
             raise ImportError(missing("matplotlib"))
+        if run is not None and len(bundles) > 1:
+            raise ValueError(
+                "--run is for one bundle, and several are given: leave out --run, or give one bundle."
+            )
         settings = Settings(tuple(only or ()), cells, draws, seed, device, batch)
         store = CellStore(data)
-        found = performed(bundles, store, out, settings, run=run, progress=move)
+        found = run_experiments(bundles, store, out, settings, run=run, progress=move)
         if write_card:
             from napari_ic_train.evaluation.card_scores import report_in_card
 
@@ -75,7 +84,10 @@ def evaluate(
         figures: dict[str, Any] = {}
         for section in bundle.sections:
             if section.findings is None:
-                lines.append(f"{bundle.name}: {section.experiment.name} was not done. {section.missing}")
+                hint = (
+                    " Give it with --run." if section.experiment.name == "training-curves" and not run else ""
+                )
+                lines.append(f"{bundle.name}: {section.experiment.name} did not run. {section.missing}{hint}")
                 continue
             for name, value in section.findings.headline.items():
                 number = value if isinstance(value, int | float) else value.value
