@@ -1,4 +1,4 @@
-"""What is shipped: scripts, manifest, versions, and what importing the package costs."""
+"""The package as it is installed: scripts, manifest, versions, dependencies, and the cost of importing it."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parents[1]
 NAME = "napari-integrated-cell"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+CI = (ROOT / ".github" / "workflows" / "ci.yml").read_text("utf-8")
 SOURCES = sorted(p for folder in ("src", "training") for p in (ROOT / folder).rglob("*.py"))
 LARGEST_FILE = 2 * 2**20
 
@@ -128,6 +129,40 @@ def test_readme_links_lead_somewhere() -> None:
         text = (ROOT / page).read_text("utf-8")
         targets = [t for t in re.findall(r"\]\(([^)#\s]+)\)", text) if "://" not in t]
         assert [t for t in targets if not (ROOT / t).exists()] == []
+
+
+def test_every_address_is_in_one_repository() -> None:
+    source = PROJECT["urls"]["Source"]
+    assert set(PROJECT["urls"]) == {"Homepage", "Documentation", "Source", "Issues", "Changelog"}
+    assert all(url == source or url.startswith(f"{source}/") for url in PROJECT["urls"].values())
+    assert f"repository-code: {source}\n" in (ROOT / "CITATION.cff").read_text("utf-8")
+
+
+def test_the_same_python_versions_are_named_everywhere() -> None:
+    def minor(text: str) -> list[int]:
+        return [int(v) for v in re.findall(r"\b3\.(\d+)", text)]
+
+    tested = minor(re.findall(r"python: \[(.*)\]", CI)[0])
+    first, last = tested[0], tested[-1]
+    assert tested == list(range(first, last + 1))
+    assert minor(" ".join(c for c in PROJECT["classifiers"] if c.startswith("Programming"))) == tested
+    assert minor(PROJECT["requires-python"]) == [first]
+    readme, set_up = (ROOT / p for p in ("README.md", "scripts/set-up"))
+    assert minor(re.findall(r"Python (3\.\d+ to 3\.\d+)", readme.read_text("utf-8"))[0]) == [first, last]
+    assert f"(3, {first}) <= sys.version_info < (3, {last + 1})" in set_up.read_text("utf-8")
+
+
+def test_the_same_systems_are_named_everywhere() -> None:
+    systems = {"Linux": "Ubuntu", "MacOS": "macOS", "Windows": "Windows"}
+    named = {c.split(" :: ")[-1] for c in PROJECT["classifiers"] if c.startswith("Operating System")}
+    assert named == set(systems)
+    assert set(re.findall(r"\b(ubuntu|macos|windows)-\d", CI)) == {s.lower() for s in systems.values()}
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert all(re.search(rf"\b{system}\b", readme) for system in systems.values())
+    # The versions that the README names are those that are tested.
+    for system in ("Ubuntu 24.04", "macOS 14"):
+        assert system in readme
+        assert system.lower().replace(" ", "-") in CI
 
 
 def test_no_large_file_is_tracked() -> None:
