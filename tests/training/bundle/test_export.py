@@ -173,8 +173,8 @@ def test_rounded_weights_come_with_the_difference_they_make(
     assert said["mean_absolute_difference"] == pytest.approx(together.mean(), rel=1e-3)
     assert said["max_absolute_difference"] == pytest.approx(together.max(), rel=1e-3)
     text = read_model_card(path)
-    assert f"stored as {dtype}; against float32" in text
-    assert f"{together.mean():.1e} in the mean and {together.max():.1e} at most" in text
+    assert f"stored as {dtype}; compared with float32" in text
+    assert f"{together.mean():.1e} on average and by {together.max():.1e} at most" in text
 
 
 def test_a_model_as_stored_is_what_the_bundle_gives_back(run, tmp_path) -> None:
