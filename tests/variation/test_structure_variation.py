@@ -326,10 +326,10 @@ def test_cancelling_stops_between_slabs_and_harms_nothing():
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"n": 1}, "two at least"),
+        ({"n": 1}, "two or more"),
         ({"structure": "mitochondriom"}, "TOM20"),
         ({"mask": np.ones((2, 2, 2))}, "pose it first"),
-        ({"mask": np.zeros((16, 24, 32))}, "no two voxels"),
+        ({"mask": np.zeros((16, 24, 32))}, "fewer than two voxels"),
         ({"ridge": -1.0}, "ridge"),
         ({"seed": -1}, "seed"),
         ({"batch_size": 0}, "batch size"),

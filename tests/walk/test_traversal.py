@@ -130,7 +130,7 @@ def test_a_stage_without_landmark_is_refused_with_those_there_are(model) -> None
     with pytest.raises(ValueError, match="the stages are interphase"):
         stop_at_stage(model, "metafase")
     bare = IntegratedCell.untrained(CONFIG)
-    with pytest.raises(ValueError, match="has no landmarks, so there is no metaphase to walk to"):
+    with pytest.raises(ValueError, match="has no landmarks, and so no metaphase"):
         stop_at_stage(bare, "metaphase")
 
 
@@ -450,7 +450,7 @@ def test_a_folder_of_other_things_is_not_replaced(traversal, tmp_path) -> None:
 
 
 def test_bad_places_endings_and_speeds_are_refused(traversal, tmp_path) -> None:
-    with pytest.raises(ValueError, match=r"'walk.avi' says no format: end it in \.mp4"):
+    with pytest.raises(ValueError, match=r"'walk.avi' has no known format: end it in \.mp4"):
         write_walk(traversal, tmp_path / "walk.avi")
     with pytest.raises(FileNotFoundError, match="nowhere does not exist"):
         write_walk(traversal, tmp_path / "nowhere" / "walk.mp4")

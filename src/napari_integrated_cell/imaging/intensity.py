@@ -23,7 +23,7 @@ def most_populous(image: NDArray[Any]) -> float:
     """
     values = np.asarray(image).ravel()
     if values.size == 0:
-        raise ValueError("The image has no voxels: give an image with at least one.")
+        raise ValueError("The image is empty: give an image with at least one voxel.")
     if values.dtype == bool:
         return float(values.mean() > 0.5)
     if np.issubdtype(values.dtype, np.integer):
@@ -82,7 +82,7 @@ def normalise(image: NDArray[Any], mask: Mask | None = None) -> Floats:
     if mask is not None:
         if np.shape(mask) != above.shape:
             raise ValueError(
-                f"The mask has shape {np.shape(mask)} but the image {above.shape}: give both on the same grid."
+                f"The mask has shape {np.shape(mask)} but the image {above.shape}: give both on one grid."
             )
         above *= mask
     return scaled_to_one(above)

@@ -145,7 +145,9 @@ def _read(path: Path, scene: int | str, time: int) -> OpenedImage:
     if not 0 <= time < dims.T:
         raise _UnsupportedImage(f"{path.name} has no time point {time}: it has {dims.T}, counted from 0.")
     if dims.Z < 2:
-        raise _UnsupportedImage(f"{path.name} is a flat picture: give a Z stack.")
+        raise _UnsupportedImage(
+            f"{path.name} is a flat picture, and a cell needs a Z stack: export all planes."
+        )
     if dims.T == 1:
         # Not lazily: dask would open the file again for every chunk, which is slow for small files.
         data = container.get_image_data("CZYX", T=0)

@@ -80,7 +80,7 @@ def cell_from_labels(
     for what, image in {"nucleus labels": nuclei, **images}.items():
         if cells.ndim != 3 or image.shape != cells.shape:
             raise ValueError(
-                f"The cell labels have shape {cells.shape} but the {what} {image.shape}: give both on the same "
+                f"The cell labels have shape {cells.shape} but the {what} {image.shape}: give both on one "
                 "(Z, Y, X) grid."
             )
     in_cell = cells == label
@@ -205,7 +205,7 @@ def _stains(membrane: NDArray[Any], dna: NDArray[Any]) -> tuple[NDArray[Any], ND
     membrane, dna = np.asarray(membrane), np.asarray(dna)
     if membrane.ndim != 3 or membrane.shape != dna.shape:
         raise ValueError(
-            f"The membrane has shape {membrane.shape} and the DNA {dna.shape}: give both as volumes on the same "
+            f"The membrane has shape {membrane.shape} and the DNA {dna.shape}: give both as volumes on one "
             "(Z, Y, X) grid."
         )
     return membrane, dna

@@ -1,7 +1,7 @@
-"""A set of named files with their checksums, as a folder or a .zip: how a bundle lies on disk.
+"""Named files with checksums, as a folder or a .zip: the container of a bundle.
 
-Nothing is ever unpacked: files are read by names the program knows, so an archive cannot write anywhere.
-Needs no torch.
+Nothing is unpacked. Files are read by names that the program knows, so an archive cannot write anywhere. Importing
+this module imports no torch.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, Ru
 
 
 class Archive:
-    """A folder or .zip opened for reading.
+    """A folder or .zip that is open for reading.
 
     Parameters
     ----------
     path : Path
-        What to call it in errors.
+        Its path, for error messages.
     size, read : callable
-        Give a file's number of bytes (KeyError if there is no such file), and its bytes.
+        Functions from a file's name to its number of bytes (KeyError if there is no such file) and to its content.
     """
 
     def __init__(self, path: Path, size: Callable[[str], int], read: Callable[[str], bytes]) -> None:
@@ -38,7 +38,7 @@ class Archive:
         self._read = read
 
     def unverified(self, name: str, limit: int = 1 << 24) -> bytes:
-        """The bytes of a file of at most ``limit`` bytes, unchecked.
+        """Read a file of at most ``limit`` bytes without checking its checksum.
 
         Raises
         ------
@@ -58,7 +58,7 @@ class Archive:
         raise ValueError(f"{name} of {self.path} has {size} bytes where at most {limit} are expected.")
 
     def holds(self, name: str) -> bool:
-        """Whether there is such a file, or a checksum is kept for one: a file that got lost is not overlooked."""
+        """Return whether there is such a file or a checksum for it, so that a missing file is an error later."""
         try:
             self._size(name)
         except KeyError:
@@ -66,12 +66,12 @@ class Archive:
         return True
 
     def verify(self, name: str, content: bytes) -> None:
-        """Hold ``content`` against the checksum kept for the file ``name``.
+        """Compare ``content`` with the checksum of the file ``name``.
 
         Raises
         ------
         ValueError
-            If it differs, or no checksum is kept.
+            If it differs, or there is no checksum.
         """
         checksums = _checksums(self.unverified(CHECKSUMS))
         if name not in checksums:
@@ -80,7 +80,7 @@ class Archive:
             raise ValueError(f"{name} of {self.path} is damaged (its checksum differs): get the model again.")
 
     def read(self, name: str, limit: int = 1 << 24) -> bytes:
-        """The bytes of a file of at most ``limit`` bytes, held against its checksum.
+        """Read a file of at most ``limit`` bytes and compare it with its checksum.
 
         Raises
         ------
@@ -94,14 +94,14 @@ class Archive:
 
 @contextmanager
 def open_archive(path: Path, manifest: str = MANIFEST) -> Iterator[Archive]:
-    """The bundle at ``path``, a folder or a .zip (also a .zip made of the folder as a whole).
+    """Open the bundle at ``path``: a folder, a .zip, or a .zip that contains the folder.
 
-    It is known by its file ``manifest``.
+    The file ``manifest`` identifies a bundle.
 
     Raises
     ------
     ValueError
-        If there is nothing at ``path``, or nothing that could be a bundle.
+        If there is nothing at ``path``, or it is not a bundle.
     """
     if path.is_dir():
         yield _folder(path, manifest)
@@ -145,21 +145,21 @@ def _zip(path: Path, file: zipfile.ZipFile, manifest: str) -> Archive:
 
 
 def write(path: Path, files: Iterable[tuple[str, bytes]]) -> None:
-    """Write ``files`` and their checksums to ``path``, a .zip if it ends so and else a folder.
+    """Write ``files`` and their checksums to ``path``, a .zip if the name ends with it, else a folder.
 
-    Everything is written aside first and takes its place at once: what stood there before stays whole until
-    then. The same files give the same .zip, byte for byte.
+    Everything is written under a temporary name and renamed at the end; until then, an existing bundle is unchanged.
+    The same files give the same .zip, byte for byte.
 
     Raises
     ------
     ValueError
-        If ``path`` cannot be written, or is a folder that holds something other than a bundle.
+        If ``path`` cannot be written, or is a folder with files that do not belong to a bundle.
     """
     is_zip = path.suffix.lower() == ".zip"
     if is_zip and path.is_dir():
         raise ValueError(f"{path} is a folder: give the .zip another name.")
-    if path.is_dir() and _others(path):
-        raise ValueError(f"{path} is a folder with other things in it: choose another place for the model.")
+    if path.is_dir() and _other_files(path):
+        raise ValueError(f"{path} is a folder with other files in it: choose another place for the model.")
     aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -172,13 +172,13 @@ def write(path: Path, files: Iterable[tuple[str, bytes]]) -> None:
 
 
 def _checksums(content: bytes) -> dict[str, str]:
-    """Digests by file name."""
+    """Return digests by file name."""
     lines = content.decode("utf-8", errors="replace").splitlines()
     return {file: digest for digest, _, file in (line.partition("  ") for line in lines)}
 
 
-def _others(folder: Path) -> list[str]:
-    """What lies in a folder besides the bundle it holds, hidden files aside: nothing that may be replaced."""
+def _other_files(folder: Path) -> list[str]:
+    """Return the files in a folder that do not belong to a bundle, without hidden files."""
     own = {CHECKSUMS}
     if (folder / CHECKSUMS).is_file():
         own |= _checksums((folder / CHECKSUMS).read_bytes()).keys()
@@ -211,7 +211,7 @@ def _write_zip(path: Path, files: Iterable[tuple[str, bytes]]) -> None:
 
 
 def _replace(new: Path, path: Path) -> None:
-    """Put ``new`` in the place of ``path``; a folder in the way steps aside until ``new`` stands."""
+    """Move ``new`` to ``path``. An existing folder is renamed first, and deleted once ``new`` is there."""
     if not path.is_dir():
         os.replace(new, path)
         return

@@ -1,8 +1,8 @@
-"""What the networks of Tables S1-S8 are built of: a step down, a step up, and the trunks they add up to.
+"""Building blocks of the networks of Tables S1-S8: down- and up-convolutions, encoder and decoder trunks.
 
-A convolution marked with an arrow has kernel 4, stride 2, padding 1 and a bias. Down, n voxels become
-floor(n / 2); up, the lost voxel of an odd level comes back through ``output_padding``. In the paper's box Y
-goes 96, 48, 24, 12, 6, 3, 1 and, in the decoder, 1, 3, 6, ..., 96.
+A convolution with an arrow in the tables has kernel 4, stride 2, padding 1 and a bias. Downwards, n voxels become
+floor(n / 2). Upwards, ``output_padding`` restores the lost voxel of an odd grid. In the paper's box Y is 96, 48, 24,
+12, 6, 3, 1 in the encoder and 1, 3, 6, ..., 96 in the decoder.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from napari_integrated_cell.model.config import Grid, ModelConfig, n_voxels
 LEAK = 0.2
 
 _TAPS = torch.tensor([[3, 1], [2, 0]])
-"""Of a kernel of 4 with stride 2: what the voxels before and after lend to an even voxel, and to an odd one."""
+"""Kernel entries (of a kernel of 4 with stride 2) of the two neighbours of an even voxel, and of an odd voxel."""
 
 
 def down(n_in: int, n_out: int, activation: nn.Module, *, norm: bool = True) -> nn.Sequential:
-    """CONV ↓, BNORM, activation."""
+    """Return CONV ↓, BNORM, activation."""
     layers: list[tuple[str, nn.Module]] = [("conv", nn.Conv3d(n_in, n_out, 4, 2, 1))]
     if norm:
         layers.append(("norm", nn.BatchNorm3d(n_out)))
@@ -32,18 +32,19 @@ def down(n_in: int, n_out: int, activation: nn.Module, *, norm: bool = True) -> 
 
 
 def up(n_in: int, n_out: int, grid: Grid, target: Grid) -> nn.ConvTranspose3d:
-    """CONV ↑ from ``grid`` to ``target``, one voxel longer where ``target`` is odd."""
+    """Return CONV ↑ from ``grid`` to ``target``, one voxel longer along axes where ``target`` is odd."""
     z, y, x = (big - 2 * small for small, big in zip(grid, target, strict=True))
     return nn.ConvTranspose3d(n_in, n_out, 4, 2, 1, output_padding=(z, y, x))
 
 
 def up_by_sub_pixels(step: nn.ConvTranspose3d, x: Tensor, channels: slice = slice(None)) -> Tensor:
-    """What :func:`up`'s ``step`` makes of ``x`` (N, n_in, Z, Y, X), or some channels of that, without holes.
+    """Return what the convolution ``step`` of :func:`up` makes of ``x`` (N, n_in, Z, Y, X), for some output channels.
 
-    Each voxel of ``x`` becomes 2 x 2 x 2, each of which sums over 2 x 2 x 2 neighbours with taps of its own: one
-    convolution of kernel 2 and stride 1 makes the eight as channels, which are then put in their places (sub-pixel
-    convolution, Shi et al., 2016). To few channels a CPU does that several times faster; the sums are the same in
-    another order. Returns (N, channels, 2 Z, 2 Y, 2 X), one voxel longer where the step has an output padding.
+    Each voxel of ``x`` becomes 2 x 2 x 2 voxels, and each of these is a sum over 2 x 2 x 2 neighbours with its own
+    kernel entries. One convolution of kernel 2 and stride 1 computes the eight voxels as channels, which are then
+    moved to their places (sub-pixel convolution, Shi et al., 2016). For few channels this is several times faster on
+    a CPU. The sums are the same, in another order. Returns (N, channels, 2 Z, 2 Y, 2 X), one voxel longer where the
+    step has an output padding.
     """
     kernel, bias = step.weight[:, channels], step.bias
     n_in, n_out = kernel.shape[:2]
@@ -63,9 +64,9 @@ def up_by_sub_pixels(step: nn.ConvTranspose3d, x: Tensor, channels: slice = slic
 
 
 def _convolved(x: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
-    """The convolution of stride 1 and padding 1, by oneDNN wherever it is.
+    """Convolve with stride 1 and padding 1, with oneDNN if it is available.
 
-    Left to choose, PyTorch gives a small image that comes alone to a kernel that takes five times as long.
+    By itself PyTorch runs a single small image on a kernel that takes five times as long.
     """
     if len(x) == 1 and x.dtype == torch.float32 and torch.backends.mkldnn.is_available():
         ones = (1, 1, 1)
@@ -74,7 +75,7 @@ def _convolved(x: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
 
 
 class EncoderTrunk(nn.Module):
-    """Down-blocks shared by Enc^r and Enc^{r,s}; ``n_features`` values per image are left for the heads."""
+    """Down-blocks of Enc^r and Enc^{r,s}, with ``n_features`` output values per image for the heads."""
 
     def __init__(self, config: ModelConfig, n_channels: int, widths: Sequence[int]) -> None:
         super().__init__()
@@ -83,12 +84,12 @@ class EncoderTrunk(nn.Module):
         self.n_features = widths[-1] * n_voxels(config.grids(len(widths))[-1])
 
     def features(self, x: Tensor) -> Tensor:
-        """Images (N, C, Z, Y, X) to flat features (N, n_features)."""
+        """Return the flat features (N, n_features) of images (N, C, Z, Y, X)."""
         return self.blocks(x).flatten(1)
 
 
 class DecoderTrunk(nn.Module):
-    """FC, BNORM, PRELU, then up-blocks to the box: what Dec^r and Dec^{r,s} share."""
+    """FC, BNORM, PRELU, then up-blocks to the box: the common part of Dec^r and Dec^{r,s}."""
 
     def __init__(self, config: ModelConfig, n_latent: int, n_channels: int) -> None:
         super().__init__()
@@ -113,7 +114,7 @@ class DecoderTrunk(nn.Module):
         self.image = up(widths[-1], n_channels, grids[-2], grids[-1])
 
     def image_logits(self, latent: Tensor, channels: slice = slice(None)) -> Tensor:
-        """Latent positions (N, n_latent) to images (N, n_channels, Z, Y, X), or some channels, before the sigmoid."""
+        """Decode latent positions (N, n_latent) to (N, n_channels, Z, Y, X), or some channels, before the sigmoid."""
         smallest = self.project(latent).unflatten(1, (-1, *self.grid))
         features = self.blocks(self.activation(self.norm(smallest)))
         if features.device.type == "cpu" and not torch.is_grad_enabled():

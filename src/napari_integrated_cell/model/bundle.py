@@ -1,8 +1,7 @@
-"""A model on disk: ``model.json``, ``weights/<network>.safetensors``, ``MODEL_CARD.md`` and checksums.
+"""Save and load models: ``model.json``, ``weights/<network>.safetensors``, ``MODEL_CARD.md`` and checksums.
 
-Where they are known, ``latent/statistics.*``, ``landmarks.json``, ``landmarks/thumbnails/*.png``,
-``variation.json`` and ``cells.parquet`` lie beside. Weights are safetensors and nothing else is code either:
-opening a bundle runs none from it.
+If they are known, a bundle also contains ``latent/statistics.*``, ``landmarks.json``, ``landmarks/thumbnails/*.png``,
+``variation.json`` and ``cells.parquet``. Weights are safetensors: loading a bundle executes no code from it.
 """
 
 from __future__ import annotations
@@ -67,21 +66,21 @@ def save_bundle(
     model_card_markdown: str,
     dtype: str | torch.dtype = "float32",
 ) -> Path:
-    """Write a model as a folder, or as a .zip if ``path`` ends so, in place of a bundle that stood there.
+    """Save a model as a folder, or as a .zip if ``path`` ends with it. An existing bundle is replaced.
 
     Parameters
     ----------
     model : IntegratedCell
-        What to write, with its latent statistics, landmarks and reference scores if it has any.
+        The model. Its latent statistics, landmarks and reference scores are saved too, if it has any.
     path : path
-        Where to; parent folders are made.
+        Destination. Parent folders are created.
     card : mapping
-        The fields of :class:`~.catalogue.Card`, and any others.
+        Fields of :class:`~.catalogue.Card`, and any others.
     model_card_markdown : str
         The text of ``MODEL_CARD.md``.
     dtype : {"float32", "bfloat16", "float16"}
-        How matrices and kernels are stored; biases and statistics stay float32, and everything is float32
-        again once loaded.
+        Type of the stored matrices and kernels. Biases and statistics are stored as float32. Everything is float32
+        after loading.
 
     Returns
     -------
@@ -91,7 +90,7 @@ def save_bundle(
     Raises
     ------
     ValueError
-        If the card is not valid, the dtype another, or ``path`` cannot be written.
+        If the card or the dtype is not valid, or ``path`` cannot be written.
     """
     kind = _dtype(dtype)
     manifest = Manifest(name=model.name, config=model.config, card=checked_card(dict(card), model.config))
@@ -113,12 +112,12 @@ def save_bundle(
 
 
 def load_model(model: str | Path = "demo", device: str = "auto") -> IntegratedCell:
-    """Open a model by name (``"demo"``; see :func:`~.catalogue.list_models`) or path, onto a device.
+    """Load a model by name (``"demo"``; see :func:`~.catalogue.list_models`) or path, onto a device.
 
     Raises
     ------
     ValueError
-        If there is no such model or device, or the bundle is broken, foreign or of a newer version.
+        If there is no such model or device, or the bundle is damaged, not a model, or of a newer version.
     """
     target = choose_device(device)
     with archive.open_archive(locate(model)) as bundle:
@@ -149,12 +148,12 @@ def load_model(model: str | Path = "demo", device: str = "auto") -> IntegratedCe
 
 
 def as_stored(model: IntegratedCell, dtype: str | torch.dtype) -> IntegratedCell:
-    """The model that a bundle with weights of ``dtype`` would give back, the given one left as it is.
+    """Return a copy of the model with weights rounded to ``dtype``, as after saving and loading.
 
     Raises
     ------
     ValueError
-        If the weights cannot be stored so.
+        If the weights cannot be stored as ``dtype``.
     """
     kind = _dtype(dtype)
     stored = IntegratedCell(
@@ -182,12 +181,12 @@ def as_stored(model: IntegratedCell, dtype: str | torch.dtype) -> IntegratedCell
 
 
 def update_card(path: str | Path, *, card: Mapping[str, Any], model_card_markdown: str) -> None:
-    """Give the bundle at ``path`` another card, everything else kept byte for byte.
+    """Replace the card of the bundle at ``path``. All other files stay the same, byte for byte.
 
     Raises
     ------
     ValueError
-        If there is no whole bundle at ``path``, the card is not valid, or ``path`` cannot be written.
+        If there is no complete bundle at ``path``, the card is not valid, or ``path`` cannot be written.
     """
     with archive.open_archive(Path(path)) as bundle:
         old = manifest_of(bundle)
@@ -226,12 +225,12 @@ def _json(manifest: Manifest) -> bytes:
 
 
 def _tensors(network: nn.Module) -> dict[str, Tensor]:
-    """Parameters and running statistics by name; what batch normalisation counted is of no further use."""
+    """Return parameters and running statistics by name, without batch normalisation's counters."""
     return {name: t for name, t in network.state_dict().items() if t.is_floating_point()}
 
 
 def _stored(network: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
-    """Matrices and kernels as ``dtype``; covariances are statistics, too, and leave half precision's range."""
+    """Return matrices and kernels as ``dtype``, the rest as float32. Covariances can exceed half precision's range."""
     statistics = {name for name, _ in network.named_buffers()}
     return {
         name: tensor.detach()
@@ -242,7 +241,7 @@ def _stored(network: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
 
 
 def _fill(network: nn.Module, bundle: archive.Archive, file: str) -> None:
-    """Give a network on the meta device the weights in ``file``, once they are exactly those it needs."""
+    """Give a network on the meta device the weights in ``file``, after checking names, shapes and values."""
     wanted = _tensors(network)
     header = 1 << 20
     content = bundle.read(file, limit=header + 4 * sum(tensor.numel() for tensor in wanted.values()))

@@ -1,4 +1,4 @@
-"""Which models there are and what each says of itself. Needs no torch: a list of models costs no start-up."""
+"""List the installed models and read their cards. Importing this module imports no torch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PACKAGED_MODELS = Path(__file__).resolve().parents[1] / "models"
 
 
 class Card(BaseModel):
-    """What is known about a model; further fields may be added.
+    """What is known about a model. Further fields are allowed.
 
     Parameters
     ----------
@@ -27,9 +27,9 @@ class Card(BaseModel):
     licence : str
         Licence of the weights, e.g. ``"BSD-3-Clause"``.
     provenance, metrics, preprocessing : dict
-        What it was trained on and how; what it reached; how its images were prepared.
+        Training data and procedure; results; preparation of the images.
     stages : tuple of str
-        Mitotic stages among its training cells.
+        Mitotic stages among the training cells.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
@@ -43,7 +43,7 @@ class Card(BaseModel):
 
 
 class Manifest(BaseModel):
-    """What ``model.json`` holds: the architecture (box, voxel size, structures in order) and the card."""
+    """Content of ``model.json``: the architecture (box, voxel size, structures in order) and the card."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -54,7 +54,7 @@ class Manifest(BaseModel):
 
 
 def checked_card(card: dict[str, Any], config: ModelConfig) -> Card:
-    """``card`` as a :class:`Card`; its ``structures``, if it names any, must be the model's.
+    """Return ``card`` as a :class:`Card`. If it names ``structures``, they must be the model's.
 
     Raises
     ------
@@ -75,12 +75,12 @@ def checked_card(card: dict[str, Any], config: ModelConfig) -> Card:
 
 
 def models_folder() -> Path:
-    """Where the user keeps models of their own, each a folder or a .zip."""
+    """Return the folder of the user's own models, each a folder or a .zip."""
     return user_data_path("napari-integrated-cell", appauthor=False) / "models"
 
 
 def list_models() -> list[tuple[str, Path]]:
-    """Names and places of the packaged models, ``"demo"`` first, and of those in :func:`models_folder`."""
+    """Return names and paths of the packaged models, ``"demo"`` first, and of those in :func:`models_folder`."""
     found: dict[str, Path] = {}
     for folder in (PACKAGED_MODELS, models_folder()):
         for path in sorted(folder.iterdir()) if folder.is_dir() else []:
@@ -92,12 +92,12 @@ def list_models() -> list[tuple[str, Path]]:
 
 
 def locate(model: str | Path) -> Path:
-    """Where a model is: one :func:`list_models` names, or a path.
+    """Return the path of a model from :func:`list_models`, or of a bundle at a path.
 
     Raises
     ------
     ValueError
-        If there is no such model; the message lists the names there are.
+        If there is no such model. The message lists the known names.
     """
     known = dict(list_models())
     if isinstance(model, str) and model in known:
@@ -106,7 +106,7 @@ def locate(model: str | Path) -> Path:
     if path.exists():
         return path
     if model == "demo":
-        raise ValueError("The demo model is not part of this installation: `make demo-model` trains it.")
+        raise ValueError("The demo model is not part of this installation: train it with `make demo-model`.")
     names = ", ".join(known) or "none installed"
     raise ValueError(
         f"There is no model {str(model)!r}: give a name ({names}) or the path of a bundle's folder or .zip."
@@ -114,31 +114,31 @@ def locate(model: str | Path) -> Path:
 
 
 def read_manifest(model: str | Path) -> Manifest:
-    """What a model says of itself, without its weights.
+    """Read a model's configuration and card, without its weights.
 
     Raises
     ------
     ValueError
-        If there is no such model, or it is broken, foreign or of a newer version.
+        If there is no such model, or it is damaged, not a model, or of a newer version.
     """
     with open_archive(locate(model)) as archive:
         return manifest_of(archive)
 
 
 def read_model_card(model: str | Path) -> str:
-    """A model's ``MODEL_CARD.md``.
+    """Read a model's ``MODEL_CARD.md``.
 
     Raises
     ------
     ValueError
-        If there is no such model, or it is broken.
+        If there is no such model, or it is damaged.
     """
     with open_archive(locate(model)) as archive:
         return archive.read(MODEL_CARD).decode("utf-8", errors="replace")
 
 
 def manifest_of(archive: Archive) -> Manifest:
-    """The checked ``model.json`` of an opened bundle; see :func:`read_manifest`."""
+    """Return the checked ``model.json`` of an open bundle; see :func:`read_manifest`."""
     content = archive.unverified(MANIFEST)
     try:
         fields = json.loads(content)

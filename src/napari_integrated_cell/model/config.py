@@ -1,9 +1,10 @@
-"""What a model is made of: its box, its vocabulary and the widths of its eight networks. Needs no torch."""
+"""Configuration of a model: its box, its channels and the widths of its eight networks. Imports no torch."""
 
 from __future__ import annotations
 
 import math
-from typing import Literal, Self
+from collections.abc import Mapping
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
@@ -13,65 +14,83 @@ Grid = tuple[int, int, int]
 Widths = tuple[PositiveInt, ...]
 
 
-class ModelConfig(BaseModel):
-    r"""Architecture of an integrated cell; the defaults are the paper's text and Tables S1-S8.
+def without_deleted_fields(fields: Any, deleted: Mapping[str, Any]) -> Any:
+    """Return configuration fields without those that version 0.1 had and later versions do not.
 
-    A level halves the grid: a convolution of kernel 4, stride 2 and padding 1 turns n voxels into
-    floor(n / 2). Widths are listed in the order in which data meets them.
+    Parameters
+    ----------
+    fields : mapping of str to object, or any other object, which is returned as it is
+    deleted : mapping of str to object
+        The deleted fields and the values that version 0.1 wrote for them by default.
+
+    Raises
+    ------
+    ValueError
+        If a deleted field has another value.
+    """
+    if not isinstance(fields, Mapping):
+        return fields
+    for name, default in deleted.items():
+        if fields.get(name, default) != default:
+            raise ValueError(
+                f"version 0.1 had the option '{name}: {fields[name]}' and later versions do not: use version 0.1 for it"
+            )
+    return {name: value for name, value in fields.items() if name not in deleted}
+
+
+class ModelConfig(BaseModel):
+    r"""Architecture of an integrated cell. The defaults are those of the paper's text and Tables S1-S8.
+
+    A level halves the grid: a convolution of kernel 4, stride 2 and padding 1 turns n voxels into floor(n / 2).
+    Widths are listed in the order of computation.
 
     Parameters
     ----------
     name : str
-        What to call the configuration.
+        Name of the configuration.
     box : tuple of int
-        Grid (Z, Y, X) of every image the model sees; the cell's long axis lies along X (section 3.1).
+        Grid (Z, Y, X) of every image of the model. The cell's long axis lies along X (section 3.1).
     voxel_size : float
-        Edge of the box's cubic voxels in µm (section 3.1).
+        Edge of the cubic voxels in µm (section 3.1).
     references, structures : tuple of str
-        Names of the reference channels r and of the K labelled structures, in the order of the channels and
-        of the one-hot label y.
+        Names of the reference channels r and of the K labelled structures, in the order of the channels and of the
+        one-hot label y.
     n_ref, n_struct : int
         \|Z^r\| and \|Z^s\| (section 3.2).
     enc_ref_widths, enc_cond_widths : tuple of int
         Channels after each down-block of Enc^r (Table S1) and Enc^{r,s} (Table S5).
     dec_widths : tuple of int
         Channels on the smallest grid ("1024 FC") and after each up-block but the last of Dec^r and Dec^{r,s}
-        (Tables S2, S6); the last up-block ends in the image's channels, so the decoder has as many levels as
-        widths are listed.
+        (Tables S2, S6). The last up-block has the image's channels, so the decoder has one level per width.
     latent_norm : bool
-        Whether Enc^r ends in a batch normalisation without parameters of its own, so that every dimension of z^r
-        has its prior's mean and width from the first step on and EncD^r has only their joint distribution left
-        to teach. The tables have none.
+        Whether Enc^r ends in a batch normalisation without parameters. Every dimension of z^r then has the prior's
+        mean and variance from the first step, and EncD^r only has to match the joint distribution. Not in the tables.
     struct_norm : bool
-        Whether z^s is brought to its prior's mean and covariance among the cells of each structure: see
-        :class:`~.standardising.WhitenedByStructure`. The tables have none.
-    struct_given_ref : bool
-        Whether z^s is freed, before it is whitened, from what z^r says of it along straight lines: the prior of z^s
-        is the same whatever z^r is. Needs ``struct_norm``. The tables have none.
+        Whether z^s is transformed to the prior's mean and covariance among the cells of each structure: see
+        :class:`~.standardising.WhitenedByStructure`. Not in the tables.
     label_scale : float
-        Factor of the one-hot label y at the entrance of Dec^{r,s}. With the tables' 1, a label is one input of
-        deviation 0.3 among \|Z^r\| of deviation 1, and the decoder takes thousands of steps to heed it.
+        Factor on the one-hot label y before it enters Dec^{r,s}. With 1, as in the tables, each label input has a
+        standard deviation of 0.3 beside \|Z^r\| inputs with 1, and the decoder ignores it for thousands of steps.
     enc_d_norm : bool
-        Whether EncD has batch normalisation (Tables S3, S7: yes). It judges drawn and observed codes in a batch
-        each, and the norm brings both to one mean and width: a posterior several times wider than its prior then
-        goes unpunished unless training is long.
+        Whether EncD has batch normalisation (Tables S3, S7: yes). EncD gets drawn and observed codes in separate
+        batches, which the normalisation brings to one mean and variance. In short training, a posterior several
+        times wider than the prior is then not penalised.
     enc_d_widths : tuple of int
         Units of the hidden layers of EncD^r and EncD^s (Tables S3, S7).
     dec_d_widths : tuple of int
         Channels after each down-block of DecD^r and DecD^{r,s} (Tables S4, S8).
     dec_d_head : {"conv", "linear"}
-        How DecD ends: in one more strided convolution whose remaining positions are averaged (the tables), or
-        in a linear layer over all that remains (the published code).
+        Last layer of DecD: one more strided convolution whose remaining positions are averaged (the tables), or a
+        linear layer on all remaining features (the published code).
     dec_d_ref_first_norm, dec_d_cond_first_norm : bool
-        Whether the first block of DecD^r, of DecD^{r,s} has batch normalisation (Table S4: no; S8: yes).
+        Whether the first block of DecD^r and of DecD^{r,s} has batch normalisation (Table S4: no; S8: yes).
     dec_d_noise : float
-        Standard deviation of the white noise added to what DecD sees while training (section 3.2).
+        Standard deviation of the white noise on DecD's input in training (section 3.2).
 
     Raises
     ------
     ValueError
-        For a box that does not survive the levels asked for, for repeated or clashing names, and for
-        ``struct_given_ref`` without ``struct_norm``.
+        If the box is too small for the levels, or a name is repeated or clashes with another.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -89,7 +108,6 @@ class ModelConfig(BaseModel):
     enc_d_widths: Widths = (1024, 1024, 512)
     latent_norm: bool = False
     struct_norm: bool = False
-    struct_given_ref: bool = False
     label_scale: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     enc_d_norm: bool = True
     dec_d_widths: Widths = (64, 128, 256, 512, 512)
@@ -109,9 +127,14 @@ class ModelConfig(BaseModel):
         return len(self.structures)
 
     def grids(self, levels: int) -> tuple[Grid, ...]:
-        """The box and its grid (Z, Y, X) after each of ``levels`` halvings, rounding down."""
+        """Return the box and its grid (Z, Y, X) after each of ``levels`` halvings, rounded down."""
         z, y, x = self.box
         return tuple((z >> level, y >> level, x >> level) for level in range(levels + 1))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _open_version_0_1(cls, fields: Any) -> Any:
+        return without_deleted_fields(fields, {"struct_given_ref": False})
 
     @model_validator(mode="after")
     def _check_names(self) -> Self:
@@ -126,12 +149,6 @@ class ModelConfig(BaseModel):
             raise ValueError(
                 f"structures repeats the reference channel {sorted(both)[0]!r}: give it another name."
             )
-        return self
-
-    @model_validator(mode="after")
-    def _check_struct_given_ref(self) -> Self:
-        if self.struct_given_ref and not self.struct_norm:
-            raise ValueError("struct_given_ref frees z^s before it is whitened: set struct_norm as well.")
         return self
 
     @model_validator(mode="after")
@@ -150,9 +167,9 @@ class ModelConfig(BaseModel):
 
 
 PRESETS: dict[str, ModelConfig] = {
-    # Tables S1-S8 to the letter.
+    # Tables S1-S8.
     "paper": ModelConfig(name="paper"),
-    # The published code: six blocks in both phases and a linear end to DecD.
+    # The published code: six blocks in both phases and a linear last layer of DecD.
     "paper-code": ModelConfig(
         name="paper-code",
         enc_ref_widths=(64, 128, 256, 512, 1024, 1024),
@@ -160,7 +177,7 @@ PRESETS: dict[str, ModelConfig] = {
         dec_d_head="linear",
         dec_d_cond_first_norm=False,
     ),
-    # The bundled model: the paper's box, 15.2 instead of 20.3 µm high, in voxels of twice the edge.
+    # The bundled model: voxels of twice the edge, and a box of 15.2 instead of 20.3 µm along Z.
     "demo": ModelConfig(
         name="demo",
         box=(24, 48, 64),
@@ -177,7 +194,7 @@ PRESETS: dict[str, ModelConfig] = {
         dec_d_widths=(8, 16, 32, 64),
         dec_d_head="linear",
     ),
-    # Small enough that a training step takes milliseconds: for tests.
+    # For tests: a training step takes milliseconds.
     "tiny": ModelConfig(
         name="tiny",
         box=(16, 24, 32),
@@ -195,12 +212,12 @@ PRESETS: dict[str, ModelConfig] = {
 
 
 def preset(name: str) -> ModelConfig:
-    """The configuration called ``name``: ``"paper"``, ``"paper-code"``, ``"demo"`` or ``"tiny"``.
+    """Return the configuration called ``"paper"``, ``"paper-code"``, ``"demo"`` or ``"tiny"``.
 
     Raises
     ------
     ValueError
-        If there is no such preset; the message lists those there are.
+        If there is no such preset. The message lists the presets.
     """
     if name not in PRESETS:
         raise ValueError(f"No preset is called {name!r}; there are {', '.join(PRESETS)}.")
@@ -208,7 +225,7 @@ def preset(name: str) -> ModelConfig:
 
 
 def one_sentence(error: ValidationError) -> str:
-    """What pydantic found wrong, in one line: ``"box.0: Input should be greater than 0; ..."``."""
+    """Return pydantic's errors in one line: ``"box.0: Input should be greater than 0; ..."``."""
     found = []
     for entry in error.errors():
         where = ".".join(str(part) for part in entry["loc"])

@@ -1,4 +1,4 @@
-"""By what a model's latent positions are known as its own: a digest of its weights."""
+"""Fingerprint of a model: a digest of its weights. It shows which latent positions belong to which model."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 
 def fingerprint(model: IntegratedCell) -> str:
-    """SHA-256 of a model's weights and running statistics in float32, the same on every device.
+    """Return the SHA-256 of a model's weights and running statistics in float32, the same on every device.
 
-    A model exported in half precision has other weights, and another fingerprint, than the run it came from.
+    A bundle with half-precision weights has a different fingerprint from the run that it was exported from.
     """
     digest = hashlib.sha256()
     for network, module in model.networks.items():

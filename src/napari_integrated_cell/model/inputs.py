@@ -1,4 +1,4 @@
-"""What a model accepts: images, latent positions and names become tensors and indices, or a clear error."""
+"""Check a model's inputs, and convert images, latent positions and names to tensors and indices."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from torch import Tensor
 from napari_integrated_cell import vocabulary
 from napari_integrated_cell.model.config import ModelConfig
 
-# Images are asked for in [0, 1]; resampling may overstep it by a rounding error.
+# Images must be in [0, 1]. Resampling may exceed that by a rounding error.
 TOLERANCE = 1e-3
 
 
 def images(x: ArrayLike | Tensor, channels: Sequence[str], config: ModelConfig) -> Tensor:
-    """Images (N, C, Z, Y, X) in the model's box as a float32 tensor.
+    """Return images (N, C, Z, Y, X) in the model's box as a float32 tensor.
 
     Raises
     ------
@@ -40,12 +40,12 @@ def images(x: ArrayLike | Tensor, channels: Sequence[str], config: ModelConfig) 
 
 
 def latent(z: ArrayLike | Tensor, size: int, what: str, *, n: int | None = None) -> Tensor:
-    """Latent positions (N, size), of ``n`` cells where that is given, as a float32 tensor.
+    """Return latent positions (N, size), optionally of exactly ``n`` cells, as a float32 tensor.
 
     Raises
     ------
     ValueError
-        If the shape is another, or a value is NaN or infinite.
+        If the shape is wrong, or a value is NaN or infinite.
     """
     tensor = _finite(z, f"{what} holds")
     if tensor.ndim != 2 or len(tensor) == 0 or tensor.shape[1] != size:
@@ -56,12 +56,12 @@ def latent(z: ArrayLike | Tensor, size: int, what: str, *, n: int | None = None)
 
 
 def structure_index(structure: str, config: ModelConfig) -> int:
-    """Which of the model's structures is meant, by its name or one the vocabulary knows it by.
+    """Return the index of a structure in the model, by its name or a name that the vocabulary knows.
 
     Raises
     ------
     ValueError
-        If the model has no such structure; the message lists those it has.
+        If the model has no such structure. The message lists its structures.
     """
     known = config.structures
     try:
@@ -71,12 +71,12 @@ def structure_index(structure: str, config: ModelConfig) -> int:
 
 
 def structure_names(structures: str | Iterable[str] | None, config: ModelConfig) -> list[str]:
-    """The structures asked for (None: all) as the model names them, each once, in the order asked for.
+    """Return the model's names of the given structures (None: all), each once, in the given order.
 
     Raises
     ------
     ValueError
-        If none was asked for, or the model has no such structure.
+        If the list is empty, or the model has no such structure.
     """
     if structures is None:
         return list(config.structures)
@@ -87,7 +87,7 @@ def structure_names(structures: str | Iterable[str] | None, config: ModelConfig)
 
 
 def _finite(values: ArrayLike | Tensor, what: str) -> Tensor:
-    """A float32 tensor; an array is copied, so that read-only ones serve as well."""
+    """Return a float32 tensor of finite values. Arrays are copied, because they may be read-only."""
     if isinstance(values, Tensor):
         tensor = values.detach().to(torch.float32)
     else:

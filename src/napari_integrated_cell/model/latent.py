@@ -1,7 +1,4 @@
-"""What is known of a model's latent spaces: how its training cells lie in them, and one landmark per stage.
-
-This module does not import torch.
-"""
+"""Statistics of a model's latent spaces, and one landmark per stage. Importing this module imports no torch."""
 
 from __future__ import annotations
 
@@ -17,31 +14,31 @@ from numpy.typing import ArrayLike
 from napari_integrated_cell.arrays import Floats
 
 FEW_CELLS = 3
-"""With fewer cells than these a medoid is one of two equals, or the only cell there is."""
+"""With fewer cells a medoid is one of two equal candidates, or the only cell."""
 
 METRICS = ("cityblock", "euclidean", "cosine", "chebyshev")
-# The paper's landmarks were chosen by it (its text names no distance), and in a hundred dimensions
-# one deviant coordinate sways a sum of absolute differences less than a sum of squares.
+# The paper names no distance, but its landmarks follow from this one. In a hundred dimensions one outlying coordinate
+# changes a sum of absolute differences less than a sum of squares.
 METRIC = "cityblock"
 
 
 @dataclass(frozen=True, eq=False)
 class LatentDistribution:
-    """How cells lie in a latent space of ``d`` dimensions.
+    """Distribution of cells in a latent space of ``d`` dimensions.
 
     Attributes
     ----------
     n : int
-        Cells measured.
+        Number of cells.
     mean : array (d,)
-        Their centre.
+        Mean of the cells.
     covariance : array (d, d)
-        Their sample covariance. With fewer cells than dimensions it is singular.
+        Sample covariance of the cells. With fewer cells than dimensions it is singular.
     axes : array (d, d)
-        The principal axes, one a row, of unit length, by falling variance. An axis has two directions: the
-        one kept has its largest entry positive, so that the same cells give the same axes everywhere.
+        Principal axes as unit vectors in rows, by decreasing variance. Of an axis's two directions, the one whose
+        largest entry is positive is kept, so that the same cells give the same axes on every machine.
     variances : array (d,)
-        The variance along each axis.
+        Variance along each axis.
     """
 
     n: int
@@ -52,11 +49,11 @@ class LatentDistribution:
 
     @classmethod
     def of_moments(cls, n: int, mean: ArrayLike, covariance: ArrayLike) -> Self:
-        """The distribution of ``n`` cells with a mean (d,) and a covariance (d, d), and its principal axes."""
+        """Compute the distribution of ``n`` cells from a mean (d,) and a covariance (d, d)."""
         matrix = np.asarray(covariance, np.float64)
         variances, columns = np.linalg.eigh(matrix)
         variances, axes = variances[::-1].clip(0), columns.T[::-1]
-        # Entries that are equal but for rounding must not decide by their rounding: the first of them does.
+        # Of entries that are equal up to rounding errors, the first decides the sign.
         size = np.abs(axes)
         first = (size > 0.999 * size.max(1, keepdims=True)).argmax(1)
         axes = axes * np.where(np.take_along_axis(axes, first[:, None], 1) < 0, -1, 1)
@@ -65,22 +62,22 @@ class LatentDistribution:
 
     @property
     def explained(self) -> Floats:
-        """Share of the whole variance along each axis, (d,); zeros where nothing varies."""
+        """Share of the total variance along each axis, (d,); zeros if nothing varies."""
         total = float(self.variances.sum(dtype=np.float64))
         return self.variances / np.float32(total) if total > 0 else np.zeros_like(self.variances)
 
 
 @dataclass(frozen=True, eq=False)
 class LatentStatistics:
-    """How the training cells lie in a model's latent spaces, each cell in its pose, as the encoders' means.
+    """Distributions of the posed training cells in a model's latent spaces, encoded as means.
 
     Attributes
     ----------
     z_ref : LatentDistribution
-        Of z^r = Enc^r(x^r) (equation 1), over all training cells.
+        z^r = Enc^r(x^r) (equation 1) of all training cells.
     z_struct : mapping of str to LatentDistribution
-        Of z^s of Enc^{r,s} (equation 7), over the training cells of each structure; a structure with fewer
-        than two is left out.
+        z^s of Enc^{r,s} (equation 7) of the training cells of each structure. Structures with fewer than two cells
+        are left out.
     """
 
     z_ref: LatentDistribution
@@ -89,25 +86,25 @@ class LatentStatistics:
 
 @dataclass(frozen=True, eq=False)
 class Landmark:
-    """The cell that stands for a stage of the cell cycle: the medoid of its cells' z^r (section 3.4.6).
+    """Representative cell of a stage of the cell cycle: the medoid of the stage's z^r (section 3.4.6).
 
     Attributes
     ----------
     stage : str
         The stage's name in the vocabulary.
     cell_id : str
-        Which cell it is.
+        The cell's id.
     z_ref : array (n_ref,)
-        Its z^r.
+        The cell's z^r.
     metric : str
-        The distance of which its sum to the others' z^r is least.
+        Distance whose sum to the other cells' z^r is smallest.
     among : {"held-out", "all"}
-        Whether the medoid is that of the stage's held-out cells, or of all its cells, training cells too,
-        because too few were held out.
+        Whether the medoid is among the stage's held-out cells, or among all its cells, because too few were held
+        out.
     n_held_out, n_cells : int
-        Held-out cells of the stage, and all its cells.
+        Number of the stage's held-out cells, and of all its cells.
     thumbnail, decoded_thumbnail : bytes
-        Small PNG pictures of its reference image, posed, and of Dec^r(z^r); empty where none is kept.
+        Small PNG pictures of the posed reference image and of Dec^r(z^r); may be empty.
     """
 
     stage: str
@@ -122,7 +119,7 @@ class Landmark:
 
     @property
     def note(self) -> str:
-        """A sentence on how far to trust it; empty where there is nothing to say."""
+        """A sentence on the landmark's reliability; may be empty."""
         if self.among == "held-out":
             return ""
         chosen = f"Only {self.n_held_out} held out: chosen among all {self.n_cells}, training cells too"
@@ -130,9 +127,9 @@ class Landmark:
 
 
 def medoid(embeddings: ArrayLike, metric: str = METRIC) -> int:
-    """Which point's distances to all points have the least sum; the first one where several have.
+    """Return the index of the point with the smallest sum of distances to all points, the first if there are several.
 
-    Memory stays bounded: distances are computed some rows at a time.
+    Distances are computed for some rows at a time, to limit memory.
 
     Parameters
     ----------
@@ -150,7 +147,7 @@ def medoid(embeddings: ArrayLike, metric: str = METRIC) -> int:
     points = np.asarray(embeddings, np.float64)
     if len(points) == 0:
         raise ValueError("There is no medoid of no points: give one or more.")
-    # A bundle is opened without ever asking for a medoid, and scikit-learn takes a second to import.
+    # Imported here: it takes a second, and most programs need no medoid.
     from sklearn.metrics import pairwise_distances_chunked
 
     sums = pairwise_distances_chunked(points, metric=metric, reduce_func=lambda rows, start: rows.sum(1))
@@ -158,7 +155,7 @@ def medoid(embeddings: ArrayLike, metric: str = METRIC) -> int:
 
 
 def checked_metric(metric: str) -> str:
-    """``metric``, or a ValueError that lists the metrics there are."""
+    """Return ``metric``, or raise a ValueError that lists the metrics."""
     if metric not in METRICS:
         raise ValueError(f"There is no metric {metric!r}: choose {', '.join(METRICS)}.")
     return metric

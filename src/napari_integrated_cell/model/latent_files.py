@@ -1,4 +1,4 @@
-"""Latent statistics and landmarks as the files of a bundle: safetensors, JSON and PNG. Needs no torch."""
+"""Read and write latent statistics and landmarks in a bundle: safetensors, JSON and PNG. Imports no torch."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ CELLS = "cells.parquet"  # embedded cells, written and read by napari_integrated
 T = TypeVar("T", bound=BaseModel)
 
 ARRAYS = tuple(f.name for f in fields(LatentDistribution) if f.name != "n")
-LARGEST_THUMBNAIL = 1024  # pixels a side
+LARGEST_THUMBNAIL = 1024  # pixels per side
 _LARGEST = float(np.finfo(np.float32).max)
 
 
 def thumbnail_names(stage: str) -> tuple[str, str]:
-    """The files of a landmark's reference image and of its decoded image."""
+    """Return the file names of a landmark's reference image and of its decoded image."""
     return f"landmarks/thumbnails/{stage}.png", f"landmarks/thumbnails/{stage}-decoded.png"
 
 
@@ -45,11 +45,11 @@ OPTIONAL_FILES: tuple[str, ...] = (
     VARIATION,
     *(name for stage in STAGE_NAMES for name in thumbnail_names(stage)),
 )
-"""All a bundle may hold of this; one of an older version holds none of it."""
+"""Files that a bundle may contain. Bundles of older versions have none of them."""
 
 
 def statistics_files(latent: LatentStatistics) -> Iterator[tuple[str, bytes]]:
-    """Means, covariances, axes and variances in one file, and how many cells they are of in another."""
+    """Yield the file of means, covariances, axes and variances, and the file of cell counts."""
     spaces = {"z_ref": latent.z_ref} | {_space(name): d for name, d in latent.z_struct.items()}
     tensors = {f"{name}/{key}": getattr(d, key) for name, d in spaces.items() for key in ARRAYS}
     yield STATISTICS, save(tensors)
@@ -58,7 +58,7 @@ def statistics_files(latent: LatentStatistics) -> Iterator[tuple[str, bytes]]:
 
 
 def landmark_files(landmarks: tuple[Landmark, ...]) -> Iterator[tuple[str, bytes]]:
-    """The list in the order of the stages, and each landmark's pictures."""
+    """Yield each landmark's pictures, and the list of landmarks in the order of the stages."""
     entries = []
     for landmark in landmarks:
         entry = {name: getattr(landmark, name) for name in _Entry.model_fields if name != "z_ref"}
@@ -71,12 +71,12 @@ def landmark_files(landmarks: tuple[Landmark, ...]) -> Iterator[tuple[str, bytes
 
 
 def read_statistics(archive: Archive, config: ModelConfig) -> LatentStatistics | None:
-    """The statistics that an opened bundle holds, if it holds any.
+    """Return the statistics in an open bundle, or None if it has none.
 
     Raises
     ------
     ValueError
-        If they are damaged or not those of the model.
+        If they are damaged or do not fit the model.
     """
     if not (archive.holds(STATISTICS) or archive.holds(COUNTS)):
         return None
@@ -104,12 +104,12 @@ def read_statistics(archive: Archive, config: ModelConfig) -> LatentStatistics |
 
 
 def read_landmarks(archive: Archive, config: ModelConfig) -> tuple[Landmark, ...]:
-    """The landmarks that an opened bundle holds, in the order of the stages; none if it holds none.
+    """Return the landmarks in an open bundle, in the order of the stages; empty if it has none.
 
     Raises
     ------
     ValueError
-        If they are damaged or not those of the model.
+        If they are damaged or do not fit the model.
     """
     if not archive.holds(LANDMARKS):
         return ()
@@ -200,7 +200,7 @@ def _distribution(
 
 
 def _picture(archive: Archive, name: str) -> bytes:
-    """A picture, if it is there, once it is a small PNG: nothing else is handed to whoever draws it."""
+    """Return a picture's bytes after checking that it is a small PNG; empty if there is no such file."""
     if not archive.holds(name):
         return b""
     content = archive.read(name, limit=1 << 21)

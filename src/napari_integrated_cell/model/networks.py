@@ -1,14 +1,13 @@
 """The eight networks of Tables S1-S8, for any box, depth and width.
 
-Where the tables leave a freedom, this is what is done (and see :mod:`.blocks` for the convolutions):
+Choices where the tables leave something open (see :mod:`.blocks` for the convolutions):
 
-- "1024 FC" at the head of a decoder is 1024 channels on the smallest grid ((1, 1, 2) in the paper's box).
-- The final "1 CONV" or "K+1 CONV" of DecD leaves several positions ((1, 1, 2) in the paper's box): their
-  logits are averaged. With ``dec_d_head="linear"`` a linear layer over all that is left ends it, as in the
-  published code.
-- "SIGMOID" and "SOFTMAX" are taken where they are used: encoders and discriminators return logits, so that
-  cross entropies are stable; decoders return the sigmoid, and ``.logits`` what stands before it.
-- A PReLU has one slope; a LeakyReLU leaks 0.2.
+- "1024 FC" at the head of a decoder means 1024 channels on the smallest grid ((1, 1, 2) in the paper's box).
+- The final "1 CONV" or "K+1 CONV" of DecD leaves several positions ((1, 1, 2) in the paper's box), whose logits are
+  averaged. With ``dec_d_head="linear"`` the last layer is linear on all features, as in the published code.
+- Encoders and discriminators return logits, for stable cross entropies; "SIGMOID" and "SOFTMAX" are computed where
+  they are used. Decoders return the sigmoid, and their ``logits`` method the values before it.
+- A PReLU has one slope. A LeakyReLU has slope 0.2.
 """
 
 from __future__ import annotations
@@ -28,10 +27,7 @@ from napari_integrated_cell.model.standardising import WhitenedByStructure, stan
 
 
 class ConditionalCode(NamedTuple):
-    """What Enc^{r,s} returns (equation 7): y (N, K), z^r (N, n_ref) and z^s (N, n_struct).
-
-    The paper's ŷ is ``y_logits.softmax(1)``.
-    """
+    """Output of Enc^{r,s} (equation 7): y (N, K), z^r (N, n_ref) and z^s (N, n_struct)."""
 
     y_logits: Tensor
     z_ref: Tensor
@@ -39,10 +35,10 @@ class ConditionalCode(NamedTuple):
 
 
 class ReferenceEncoder(EncoderTrunk):
-    """Enc^r (equation 1, Table S1): reference images (N, R, Z, Y, X) to z^r (N, n_ref).
+    """Enc^r (equation 1, Table S1): from reference images (N, R, Z, Y, X) to z^r (N, n_ref).
 
-    With ``config.latent_norm`` z^r is standardised: over the batch in training, by the running mean and variance
-    after.
+    With ``config.latent_norm`` z^r is standardised by the batch's mean and variance in training, by the running ones
+    otherwise.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -51,16 +47,15 @@ class ReferenceEncoder(EncoderTrunk):
         self.standardise = standardised(config.n_ref) if config.latent_norm else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Latent position z^r (N, n_ref) of reference images (N, R, Z, Y, X)."""
+        """Return z^r (N, n_ref) of reference images (N, R, Z, Y, X)."""
         z_ref = self.z_ref(self.features(x))
         return z_ref if self.standardise is None else self.standardise(z_ref)
 
 
 class ConditionalEncoder(EncoderTrunk):
-    """Enc^{r,s} (equation 7, Table S5): images (N, R + 1, Z, Y, X), structure last, to ŷ, ẑ^r, z^s.
+    """Enc^{r,s} (equation 7, Table S5): from images (N, R + 1, Z, Y, X), structure last, to ŷ, ẑ^r, z^s.
 
-    With ``config.struct_norm`` z^s is whitened among the cells of each structure, by ŷ; with
-    ``config.struct_given_ref`` once it is freed from what z^r says of it.
+    With ``config.struct_norm`` z^s is whitened among the cells of each structure, weighted by ŷ.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -68,43 +63,38 @@ class ConditionalEncoder(EncoderTrunk):
         self.y = nn.Linear(self.n_features, config.n_structures)
         self.z_ref = nn.Linear(self.n_features, config.n_ref)
         self.z_struct = nn.Linear(self.n_features, config.n_struct)
-        n_given = config.n_ref if config.struct_given_ref else 0
         self.standardise = (
-            WhitenedByStructure(config.n_structures, config.n_struct, n_given) if config.struct_norm else None
+            WhitenedByStructure(config.n_structures, config.n_struct) if config.struct_norm else None
         )
 
-    def forward(self, x: Tensor, z_ref: Tensor | None = None) -> ConditionalCode:
-        """Label logits and both latent positions of images (N, R + 1, Z, Y, X).
-
-        Where z^s is freed from z^r, that is ``z_ref`` (N, n_ref) where it is known, and else ẑ^r.
-        """
+    def forward(self, x: Tensor) -> ConditionalCode:
+        """Return label logits and both latent positions of images (N, R + 1, Z, Y, X)."""
         features = self.features(x)
         code = ConditionalCode(self.y(features), self.z_ref(features), self.z_struct(features))
         if self.standardise is None:
             return code
-        given = (code.z_ref if z_ref is None else z_ref) if self.standardise.n_given else None
-        return code._replace(z_struct=self.standardise(code.z_struct, code.y_logits.softmax(1), given))
+        return code._replace(z_struct=self.standardise(code.z_struct, code.y_logits.softmax(1)))
 
 
 class ReferenceDecoder(DecoderTrunk):
-    """Dec^r (equation 2, Table S2): z^r (N, n_ref) to reference images (N, R, Z, Y, X) in (0, 1)."""
+    """Dec^r (equation 2, Table S2): from z^r (N, n_ref) to reference images (N, R, Z, Y, X) in (0, 1)."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config, config.n_ref, config.n_references)
 
     def logits(self, z_ref: Tensor) -> Tensor:
-        """Image before the sigmoid, (N, R, Z, Y, X): give it to a cross entropy on logits."""
+        """Return images before the sigmoid, (N, R, Z, Y, X), for a cross entropy on logits."""
         return self.image_logits(z_ref)
 
     def forward(self, z_ref: Tensor) -> Tensor:
-        """Reference images x̂^r (N, R, Z, Y, X) in (0, 1)."""
+        """Return reference images x̂^r (N, R, Z, Y, X) in (0, 1)."""
         return self.logits(z_ref).sigmoid()
 
 
 class ConditionalDecoder(DecoderTrunk):
-    """Dec^{r,s} (equation 12, Table S6): y, z^r, z^s to images (N, R + 1, Z, Y, X) in (0, 1), structure last.
+    """Dec^{r,s} (equation 12, Table S6): from y, z^r, z^s to images (N, R + 1, Z, Y, X) in (0, 1), structure last.
 
-    ``y`` (N, K) is a one-hot label or the probabilities ŷ, which enters times ``config.label_scale``.
+    ``y`` (N, K) is a one-hot label or the probabilities ŷ. It is multiplied by ``config.label_scale``.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -113,26 +103,23 @@ class ConditionalDecoder(DecoderTrunk):
         self.label_scale = config.label_scale
 
     def logits(self, y: Tensor, z_ref: Tensor, z_struct: Tensor, channels: slice = slice(None)) -> Tensor:
-        """Image before the sigmoid, (N, R + 1, Z, Y, X): give it to a cross entropy on logits.
+        """Return images before the sigmoid, (N, R + 1, Z, Y, X), for a cross entropy on logits.
 
-        With ``channels`` some of its channels, which takes less time than all.
+        ``channels`` selects some of the channels, which is faster.
         """
         return self.image_logits(torch.cat((self.label_scale * y, z_ref, z_struct), dim=1), channels)
 
     def structure(self, y: Tensor, z_ref: Tensor, z_struct: Tensor) -> Tensor:
-        """x̂^s alone, (N, Z, Y, X) in (0, 1): the last channel of :meth:`forward`."""
+        """Return x̂^s alone, (N, Z, Y, X) in (0, 1): the last channel of :meth:`forward`."""
         return self.logits(y, z_ref, z_struct, slice(-1, None))[:, 0].sigmoid()
 
     def forward(self, y: Tensor, z_ref: Tensor, z_struct: Tensor) -> Tensor:
-        """Images x̂^{r,s} (N, R + 1, Z, Y, X) in (0, 1)."""
+        """Return images x̂^{r,s} (N, R + 1, Z, Y, X) in (0, 1)."""
         return self.logits(y, z_ref, z_struct).sigmoid()
 
 
 class EncodingDiscriminator(nn.Module):
-    """EncD^r and EncD^s (Tables S3, S7): latent positions (N, n_latent) to logits (N, n_out).
-
-    ``n_out`` is 1 in phase 1 (equation 5) and K + 1 in phase 2, "generated" last (equation 11).
-    """
+    """EncD^r and EncD^s (Tables S3, S7): from latent positions (N, n_latent) to logits (N, n_out)."""
 
     def __init__(self, config: ModelConfig, n_latent: int, n_out: int) -> None:
         super().__init__()
@@ -146,17 +133,16 @@ class EncodingDiscriminator(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], n_out))
 
     def forward(self, z: Tensor) -> Tensor:
-        """Logits (N, n_out)."""
+        """Return logits (N, n_out)."""
         return self.layers(z)
 
 
 class DecodingDiscriminator(nn.Module):
-    """DecD^r and DecD^{r,s} (Tables S4, S8): images (N, n_channels, Z, Y, X) to logits (N, n_out).
+    """DecD^r and DecD^{r,s} (Tables S4, S8): from images (N, n_channels, Z, Y, X) to logits (N, n_out).
 
-    ``n_channels`` is R in phase 1 and R + 1 in phase 2; ``n_out`` is 1 in phase 1 (equation 6) and K + 1 in
-    phase 2, "generated" last (equation 14). In training mode white noise of deviation ``noise_sigma`` is
-    added to the images first (section 3.2); ``white_noise`` draws it in their shape, and whoever trains may set
-    another source, so that a run can be repeated.
+    ``n_channels`` is R in phase 1 and R + 1 in phase 2. ``n_out`` is 1 in phase 1 (equation 6) and K + 1 in phase 2,
+    "generated" last (equation 14). In training, white noise of standard deviation ``noise_sigma`` is added to the
+    images (section 3.2). ``white_noise`` draws it in the images' shape; a trainer can replace it, to repeat a run.
     """
 
     def __init__(self, config: ModelConfig, n_channels: int, n_out: int) -> None:
@@ -179,7 +165,7 @@ class DecodingDiscriminator(nn.Module):
             self.head = nn.Linear(widths[-1] * n_voxels(config.grids(len(widths))[-1]), n_out)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (N, n_out)."""
+        """Return logits (N, n_out)."""
         if self.training and self.noise_sigma > 0:
             x = x + self.noise_sigma * self.white_noise(x)
         features = self.blocks(x)
@@ -207,7 +193,7 @@ class ConditionalNetworks(NamedTuple):
 
 
 def reference_networks(config: ModelConfig) -> ReferenceNetworks:
-    """Enc^r, Dec^r, EncD^r and DecD^r with the framework's weights; see :func:`initialise`."""
+    """Return Enc^r, Dec^r, EncD^r and DecD^r with PyTorch's initial weights; see :func:`initialise`."""
     return ReferenceNetworks(
         ReferenceEncoder(config),
         ReferenceDecoder(config),
@@ -217,7 +203,7 @@ def reference_networks(config: ModelConfig) -> ReferenceNetworks:
 
 
 def conditional_networks(config: ModelConfig) -> ConditionalNetworks:
-    """Enc^{r,s}, Dec^{r,s}, EncD^s and DecD^{r,s} with the framework's weights; see :func:`initialise`."""
+    """Return Enc^{r,s}, Dec^{r,s}, EncD^s and DecD^{r,s} with PyTorch's initial weights; see :func:`initialise`."""
     n_out = config.n_structures + 1
     return ConditionalNetworks(
         ConditionalEncoder(config),
@@ -229,11 +215,11 @@ def conditional_networks(config: ModelConfig) -> ConditionalNetworks:
 
 @torch.no_grad()
 def initialise(network: nn.Module, generator: torch.Generator) -> None:
-    """Draw a network's first weights, in place, all from ``generator``.
+    """Draw a network's initial weights in place from ``generator``.
 
-    Convolutions N(0, 0.02) with bias 0, batch normalisation weight N(1, 0.02) with bias 0 (Radford et al.,
-    2015); linear layers uniform within 1 / sqrt(inputs), the framework's default; PReLU 0.25. Draws are made
-    on the generator's device, so a CPU generator gives the same weights on every device.
+    Convolutions: N(0, 0.02) with bias 0. Batch normalisation: weight N(1, 0.02) with bias 0 (Radford et al., 2015).
+    Linear layers: uniform within 1 / sqrt(inputs), PyTorch's default. PReLU: 0.25. The draws are made on the
+    generator's device, so a CPU generator gives the same weights on every device.
     """
 
     def draw(parameter: Tensor) -> Tensor:
@@ -258,14 +244,14 @@ def initialise(network: nn.Module, generator: torch.Generator) -> None:
 
 
 def describe(config: ModelConfig) -> dict[str, dict[str, Any]]:
-    """Layers, output shapes and parameter counts of all eight networks, without allocating a weight.
+    """Return layers, output shapes and parameter counts of all eight networks, without allocating weights.
 
     Returns
     -------
     dict
-        Per network (``enc_ref``, ``dec_ref``, ``enc_d_ref``, ``dec_d_ref``, ``enc_cond``, ``dec_cond``,
-        ``enc_d_cond``, ``dec_d_cond``): ``parameters``, their number, and ``layers`` in the order of
-        computation: each one's ``name``, ``type``, ``output_shape`` (without batch axis) and ``parameters``.
+        For each network (``enc_ref``, ``dec_ref``, ``enc_d_ref``, ``dec_d_ref``, ``enc_cond``, ``dec_cond``,
+        ``enc_d_cond``, ``dec_d_cond``): ``parameters``, their number, and ``layers`` in the order of computation,
+        each with ``name``, ``type``, ``output_shape`` (without batch axis) and ``parameters``.
     """
     n_ref, n_struct, n_references = config.n_ref, config.n_struct, config.n_references
     with torch.device("meta"):
@@ -292,7 +278,7 @@ def describe(config: ModelConfig) -> dict[str, dict[str, Any]]:
 
 @contextmanager
 def _recorded(network: nn.Module) -> Iterator[list[dict[str, Any]]]:
-    """A list that fills with a line per leaf layer as ``network`` computes."""
+    """Yield a list that gets one entry per leaf layer when ``network`` computes."""
     layers: list[dict[str, Any]] = []
 
     def record(name: str, module: nn.Module, output: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""How much each structure varies in cells at large, in interphase and in mitosis: what one cell is held against.
+"""Reference scores of how much each structure varies in many cells, in interphase and in mitosis.
 
 Importing this module imports no torch.
 """
@@ -20,7 +20,7 @@ from napari_integrated_cell.model.config import ModelConfig, one_sentence
 from napari_integrated_cell.vocabulary import STAGE_NAMES
 
 VARIATION = "variation.json"
-"""The file of a bundle that holds it; one of an older version has none."""
+"""The bundle's file with the reference scores. Bundles of older versions have none."""
 
 GROUPS = ("interphase", "mitosis")
 
@@ -28,28 +28,28 @@ ComparedIn = Literal["cell", "box"]
 
 
 def group_of(stage: str) -> str:
-    """``"interphase"`` or ``"mitosis"``, the group of a stage of the vocabulary."""
+    """Return ``"interphase"`` or ``"mitosis"``, the group of a stage."""
     return GROUPS[0] if stage == STAGE_NAMES[0] else GROUPS[1]
 
 
 @dataclass(frozen=True, eq=False)
 class VariationReference:
-    """Scores of Algorithm 4 in cells that the model was not trained on, by structure and group.
+    """Scores of Algorithm 4 in cells outside the training data, by structure and group.
 
     Attributes
     ----------
     n : int
-        Draws of each structure in each cell: only scores of as many draws compare with these.
+        Number of draws of each structure in each cell. Only scores from the same number of draws can be compared.
     seed : int
-        Of the draws.
+        Random seed of the draws.
     ridge : float
-        Added to the diagonal of ρ.
+        Number that was added to the diagonal of ρ.
     compared_in : {"cell", "box"}
         Where draws were compared: inside the cell, or in the model's whole box.
     cells : mapping of str to tuple of str
-        The cells' ids by group, ``"interphase"`` and ``"mitosis"``; a group without cells is left out.
+        The cells' ids by group, ``"interphase"`` and ``"mitosis"``. Groups without cells are left out.
     scores : mapping of str to mapping of str to array of float64
-        By structure and group, one of each cell in the order of ``cells``.
+        Scores by structure and group, one per cell in the order of ``cells``.
     """
 
     n: int
@@ -101,7 +101,7 @@ class VariationReference:
         return ""
 
     def to_json(self) -> bytes:
-        """The file :data:`VARIATION`."""
+        """Return the content of the file :data:`VARIATION`."""
         content = {
             "n": self.n,
             "seed": self.seed,
@@ -117,12 +117,12 @@ class VariationReference:
 
 
 def read_variation(archive: Archive, config: ModelConfig) -> VariationReference | None:
-    """The reference scores that an opened bundle holds, if it holds any.
+    """Return the reference scores in an open bundle, or None if it has none.
 
     Raises
     ------
     ValueError
-        If they are damaged or not those of the model.
+        If they are damaged or do not fit the model.
     """
     if not archive.holds(VARIATION):
         return None

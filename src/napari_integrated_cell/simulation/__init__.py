@@ -1,6 +1,6 @@
-"""Simulated hiPSC-like cells with known truth: shapes, stages, structures, optics, data sets.
+"""Simulated hiPSC-like cells with known ground truth: shapes, stages, structures, optics, datasets.
 
-Nothing here is real data. Every name, file and piece of metadata says *simulated*.
+Nothing here is real data. Every name, file and metadata entry says *simulated*.
 """
 
 from napari_integrated_cell.simulation.cells import (

@@ -1,4 +1,4 @@
-"""What a structure can know of the cell it lives in: distances, sides, the centrosome's place."""
+"""Geometry of a simulated cell that structures depend on: distances, sides, position of the centrosome."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from napari_integrated_cell.simulation.geometry import CellShape, gradient, metr
 from napari_integrated_cell.simulation.grid import Grid
 from napari_integrated_cell.simulation.mitosis import STAGE_SHAPES, StageShape, frame_along
 
-_FEELING = 0.6
-"""Voxel in µm of the grid on which walkers feel their way; the same whatever grid the cell is rendered on."""
+_WALK_VOXEL = 0.6
+"""Voxel size in µm of the grid on which random walks look up distances, whatever grid the cell is rendered on."""
 
 
 class DistanceFields:
@@ -27,7 +27,7 @@ class DistanceFields:
 
     @cached_property
     def inside(self) -> Floats:
-        """1 inside the cell and 0 outside, soft over a tenth of a micrometre."""
+        """1 inside the cell and 0 outside, with a soft edge of 0.1 µm."""
         return soft(-self.cell)
 
     @cached_property
@@ -41,24 +41,24 @@ class DistanceFields:
         return soft(-self.chromatin)
 
     def shell(self, distance: Floats, width: float) -> Floats:
-        """:func:`bell`, with the same area but no thinner than this grid's voxels can show."""
+        """Return :func:`bell` with the same area, but not thinner than the grid's voxels can show."""
         shown = float(np.hypot(width, 0.4 * np.mean(self.grid.voxel_size)))
         return bell(distance, shown) * np.float32(width / shown)
 
 
 def soft(distance: Floats, width: float = 0.12) -> Floats:
-    """A step from 0 to 1 where ``distance`` (µm) turns positive, ``width`` to either side."""
+    """Return a step from 0 to 1 where ``distance`` (µm) becomes positive, over ``width`` to either side."""
     return np.clip(distance * np.float32(0.5 / width) + np.float32(0.5), 0, 1)
 
 
 def bell(distance: Floats, width: float) -> Floats:
-    """exp(-distance² / 2 width²)."""
+    """Return exp(-distance² / 2 width²)."""
     return np.exp(distance * distance * np.float32(-0.5 / width**2))
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What lies around some points (N, 3): depth in the cell, distance from the chromatin (µm), normals."""
+    """Depth in the cell, distance from the chromatin (µm) and surface normals at points (N, 3)."""
 
     depth: Doubles
     chromatin: Doubles
@@ -67,11 +67,11 @@ class Surroundings:
 
 
 class Anatomy:
-    """The cell as things inside it feel it, at any point; independent of the grid it will be rendered on."""
+    """Lookup of a shape's distances and normals at any point, independent of the grid of rendering."""
 
     def __init__(self, shape: CellShape) -> None:
         self.shape = shape
-        self.grid = shape.grid((_FEELING,) * 3, 1.2)
+        self.grid = shape.grid((_WALK_VOXEL,) * 3, 1.2)
         self.fields = DistanceFields(shape, self.grid)
         cell_slope = gradient(self.fields.cell, self.grid)
         chromatin_slope = gradient(self.fields.chromatin, self.grid)
@@ -81,21 +81,21 @@ class Anatomy:
 
     @property
     def stage(self) -> StageShape:
-        """What the stage does to the cell."""
+        """Effects of the stage on the cell."""
         return STAGE_SHAPES[self.shape.stage]
 
     @property
     def intact(self) -> bool:
-        """Whether the nuclear envelope of a single nucleus stands."""
+        """Whether the cell has a single nucleus with an intact envelope."""
         return self.shape.stage in ("interphase", "prophase-1", "prophase-2")
 
     @property
     def has_nucleoli(self) -> bool:
-        """Whether nucleoli, or the bodies they reform from, can be seen."""
+        """Whether the cell has nucleoli or prenucleolar bodies."""
         return self.intact or self.shape.stage == "telophase-cytokinesis"
 
     def surroundings(self, points: Doubles) -> Surroundings:
-        """What lies around ``points`` (N, 3) in µm."""
+        """Return depth, distance and normals at ``points`` (N, 3) in µm."""
         o, v = np.asarray(self.grid.origin), np.asarray(self.grid.voxel_size)
         index = np.clip(np.rint((points - o) / v).astype(int), 0, np.asarray(self.grid.shape) - 1)
         here = self._table[:, index[:, 0], index[:, 1], index[:, 2]].T.astype(float)
@@ -109,7 +109,7 @@ class Anatomy:
         )
 
     def scatter(self, rng: np.random.Generator, weights: Floats, count: int) -> Doubles:
-        """``count`` points (N, 3) drawn in proportion to ``weights`` (Z, Y, X) on :attr:`grid`."""
+        """Draw ``count`` points (N, 3) with density proportional to ``weights`` (Z, Y, X) on :attr:`grid`."""
         total = np.cumsum(np.maximum(weights, 0).ravel().astype(float))
         if not total[-1] > 0:
             return np.zeros((0, 3))
@@ -120,7 +120,7 @@ class Anatomy:
 
     @cached_property
     def cytoplasm_side(self) -> float:
-        """Direction in the plane, from the nucleus, in which most of the cytoplasm lies (radians)."""
+        """Direction in the plane (radians) from the nucleus to most of the cytoplasm."""
         grid, f = self.grid, self.fields
         cytoplasm = grid.points((f.cell < -0.5) & (f.chromatin > 0.3))
         away = cytoplasm.mean(0) - grid.points(f.chromatin < 0).mean(0)
@@ -128,7 +128,7 @@ class Anatomy:
 
     @cached_property
     def _juxtanuclear(self) -> tuple[Doubles, Doubles]:
-        """Where a centrosome can be, and how well each place suits."""
+        """Possible places of a centrosome, and the score of each."""
         f = self.fields
         where = (f.chromatin > 0.6) & (f.chromatin < 2.4) & (f.cell < -0.9)
         if not where.any():
@@ -138,7 +138,7 @@ class Anatomy:
         return points, np.minimum(-f.cell[where], 2.5) - height - np.abs(f.chromatin[where] - 1.2)
 
     def centrosome(self, rng: np.random.Generator, spread: float = 0.3, side: float | None = None) -> Doubles:
-        """A centrosome's place (3,) beside the nucleus, on the cytoplasm's side or ``side`` (radians)."""
+        """Draw a centrosome's place (3,) beside the nucleus, on the cytoplasm's side or on ``side`` (radians)."""
         toward = (self.cytoplasm_side if side is None else side) + rng.normal(0, spread)
         points, suits = self._juxtanuclear
         relative = points - self.shape.centre
@@ -147,7 +147,7 @@ class Anatomy:
         return points[np.argmax(score)] + rng.uniform(-0.3, 0.3, 3)
 
     def poles(self, rng: np.random.Generator) -> Doubles:
-        """The two poles (2, 3) of the spindle, inside the cell."""
+        """Draw the two poles (2, 3) of the spindle, inside the cell."""
         axis = frame_along(*self.shape.spindle)[0]
         wanted = 5.4 + 0.85 * self.shape.half_distance if self.shape.half_distance else 5.4
         if self.shape.stage == "telophase-cytokinesis":
@@ -170,41 +170,48 @@ class Anatomy:
         step: float = 0.35,
         wander: float = 0.2,
         flatten: float = 1.0,
-        shy: float = 0.4,
-        clear: float = 0.3,
+        surface_margin: float = 0.4,
+        chromatin_margin: float = 0.3,
     ) -> tuple[Doubles, Mask]:
-        """Paths (steps, N, 3) that slide along the surface and around the nucleus, and which points lie free.
+        """Draw random walks that turn along the cell's surface and around the nucleus.
 
         Parameters
         ----------
         rng : numpy.random.Generator
-            Draws the wandering.
+            Source of the random turns.
         starts, directions : array (N, 3)
-            Where and whither, µm.
+            First points in µm, and first directions.
         steps, step : int, float
-            How many steps of how many µm.
+            Number of steps, and their length in µm.
         wander : float
-            Change of direction at a step, as standard deviation of the unit vector's entries.
+            Standard deviation of the change of the direction's entries at each step.
         flatten : float
-            Factor on the wandering in Z.
-        shy, clear : float
-            Depth below the surface and distance from the chromatin (µm) at which a path turns along it.
+            Factor on the change in Z.
+        surface_margin, chromatin_margin : float
+            Depth below the surface and distance from the chromatin (µm) at which a walk turns along it.
+
+        Returns
+        -------
+        path : array (steps, N, 3)
+            Points in µm.
+        free : array of bool (steps, N)
+            Whether each point lies in the cytoplasm.
         """
         position, heading = starts.copy(), _unit(directions)
         path, free = [], []
         for _ in range(steps):
-            felt = self.surroundings(position)
+            around = self.surroundings(position)
             heading = heading + wander * rng.normal(size=heading.shape) * np.array([flatten, 1, 1])
             for distance, keep, normal in (
-                (felt.depth, shy, -felt.outward),
-                (felt.chromatin, clear, felt.away),
+                (around.depth, surface_margin, -around.outward),
+                (around.chromatin, chromatin_margin, around.away),
             ):
                 inward = (heading * normal).sum(1)
                 turn = (distance < keep) & (inward < 0)
                 heading = np.where(turn[:, None], heading + (0.08 - inward)[:, None] * normal, heading)
             heading = _unit(heading)
             path.append(position)
-            free.append((felt.depth > 0.1) & (felt.chromatin > 0.05))
+            free.append((around.depth > 0.1) & (around.chromatin > 0.05))
             position = position + step * heading
         return np.array(path), np.array(free)
 
@@ -214,5 +221,5 @@ def _unit(vectors: Doubles) -> Doubles:
 
 
 def thicken(rng: np.random.Generator, points: Doubles, radius: float) -> Doubles:
-    """Doubles (N, 3) blurred by ``radius`` µm: a line of them becomes a rod."""
+    """Return points (N, 3) with noise of ``radius`` µm: a line of points becomes a rod."""
     return points + rng.normal(0, radius, points.shape)

@@ -1,4 +1,4 @@
-"""One simulated cell: shape, stains, structures, masks and the truth behind them."""
+"""Simulate one cell: shape, stains, structures, masks and ground truth."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ DEFAULT_STAGE_WEIGHTS: dict[str, float] = {
     "interphase": 0.60,
     **{name: 0.40 / (len(STAGE_NAMES) - 1) for name in STAGE_NAMES[1:]},
 }
-"""How often each stage is drawn: mitosis far above its real few per cent, so that all eight are seen."""
+"""Probability of each stage. Mitosis is far more frequent than the real few per cent, so that all stages occur."""
 
-# Independent streams of random numbers for the parts of one cell, so that asking for one more structure, for
-# another voxel size or for no noise changes nothing else.
+# Independent random streams for the parts of a cell: one more structure, another voxel size or no noise changes
+# nothing else.
 _SHAPE, _STAINS, _CAMERA, _STAGE, _EXPRESSION = 0, 1, 2, 3, 4
 _STRUCTURES = 16
 
 
 @dataclass(frozen=True)
 class Truth:
-    """What a simulated cell really is.
+    """Ground truth of a simulated cell.
 
     Attributes
     ----------
     stage : str
         One of the eight stages.
     structures : tuple of str
-        The structures that were drawn.
+        Structures that were drawn.
     parameters : mapping of str to float
-        The generator's own parameters of the shape.
+        Parameters of the shape.
     """
 
     stage: str
@@ -59,20 +59,20 @@ class Truth:
 
 @dataclass(frozen=True, eq=False)
 class SimulatedCell:
-    """A simulated cell, its shape (renderable on any grid) and the truth behind it.
+    """A simulated cell with its shape (which any grid can show) and its ground truth.
 
     Attributes
     ----------
     cell : Cell
         Channels and masks.
     shape : CellShape
-        Its shape.
+        The cell's shape.
     truth : Truth
         Stage, structures, parameters.
     grid : Grid
-        Where its voxels lie in the shape's own space.
+        The cell's voxels in the shape's coordinates.
     noise_free : mapping of str to array, each (Z, Y, X) float32
-        The channels before photons and camera, with maximum 1.
+        The channels without photon and camera noise, with maximum 1.
     """
 
     cell: Cell
@@ -82,29 +82,31 @@ class SimulatedCell:
     noise_free: Mapping[str, Floats]
 
     def expected_localisation(self, structure: str, *, draws: int = 64, seed: int = 0) -> Floats:
-        """:func:`expected_localisation` of this cell on its own grid."""
+        """Return :func:`expected_localisation` of this cell on its own grid."""
         return _expected(self.shape, structure, self.grid, draws, seed, SPINNING_DISC)
 
 
 def random_generator(seed: int, *stream: int) -> np.random.Generator:
-    """The stream of random numbers that belongs to one part of the cell of ``seed``."""
+    """Return the random generator of one part of the cell with ``seed``."""
     if seed < 0:
         raise ValueError(f"The seed {seed} is negative: give a whole number from 0 upwards.")
     return np.random.default_rng([seed, *stream])
 
 
 def draw_stage(rng: np.random.Generator, weights: Mapping[str, float] | None = None) -> str:
-    """A stage drawn by ``weights`` (by :data:`DEFAULT_STAGE_WEIGHTS` where none are given)."""
+    """Draw a stage by ``weights``, by default :data:`DEFAULT_STAGE_WEIGHTS`."""
     weights = DEFAULT_STAGE_WEIGHTS if weights is None else weights
     names = [vocabulary.stage(name).name for name in weights]
     odds = np.array(list(weights.values()), float)
     if len(odds) == 0 or not np.isfinite(odds).all() or (odds < 0).any() or odds.sum() <= 0:
-        raise ValueError(f"The stage weights {dict(weights)} must be numbers from 0 upwards, not all zero.")
+        raise ValueError(
+            f"The stage weights {dict(weights)} are not valid: give numbers from 0 upwards, not all of them zero."
+        )
     return str(rng.choice(names, p=odds / odds.sum()))
 
 
 def wanted_structures(structure: str | Iterable[str] | None) -> tuple[str, ...]:
-    """Structure names in the vocabulary's spelling: none, one or several; ``"all"`` for the eleven."""
+    """Return structure names in the vocabulary's spelling: none, one, several, or the eleven for ``"all"``."""
     if structure is None:
         return ()
     if isinstance(structure, str):
@@ -113,12 +115,12 @@ def wanted_structures(structure: str | Iterable[str] | None) -> tuple[str, ...]:
 
 
 def voxels(voxel_size: float | Iterable[float]) -> tuple[float, float, float]:
-    """``voxel_size`` as (Z, Y, X) in µm; one number means cubic voxels."""
+    """Return ``voxel_size`` as (Z, Y, X) in µm. One number means cubic voxels."""
     return checked_voxel_size((voxel_size,) * 3 if isinstance(voxel_size, int | float) else voxel_size)
 
 
 def simulate_shape(seed: int, stage: str = "interphase") -> CellShape:
-    """The shape alone of the cell that :func:`simulate_cell` makes of ``seed`` and ``stage``."""
+    """Return only the shape of the cell that :func:`simulate_cell` makes from ``seed`` and ``stage``."""
     stage = vocabulary.stage(stage).name
     return draw_shape(random_generator(seed, _SHAPE, STAGE_NAMES.index(stage)), stage)
 
@@ -133,35 +135,35 @@ def simulate_cell(
     margin: float | tuple[float, float, float] = 1.5,
     psf: PointSpread = SPINNING_DISC,
 ) -> SimulatedCell:
-    """One simulated hiPSC-like cell.
+    """Simulate one hiPSC-like cell.
 
     Parameters
     ----------
     seed : int
-        The same seed and stage give the same cell, on any voxel grid.
+        Random seed. The same seed and stage give the same cell on any voxel grid.
     stage : str or None
         One of the eight stages of section 3.4.5; None draws one.
     structure : str, iterable of str or None
         Structures to image beside membrane and DNA; ``"all"`` for the eleven.
     voxel_size : float or (Z, Y, X)
-        µm.
+        Voxel size in µm.
     noise : bool
-        With it, channels are uint16 camera counts, unmasked, with the neighbours' membranes; without it they
-        are float32, noise-free, with maximum 1.
+        If True, channels are uint16 camera counts, unmasked, with the neighbours' membranes. If False, they are
+        float32 without noise, with maximum 1.
     margin : float or (Z, Y, X)
-        Room in µm around the cell.
+        Margin in µm around the cell.
     psf : PointSpread
         The microscope's blur.
 
     Returns
     -------
     SimulatedCell
-        Its ``cell`` carries the channels and true masks, (Z, Y, X) each.
+        Its ``cell`` has the channels and the true masks, (Z, Y, X) each.
 
     Raises
     ------
     ValueError
-        For an unknown stage or structure, a bad voxel size or a negative seed.
+        For an unknown stage or structure, an invalid voxel size or a negative seed.
     """
     stage = draw_stage(random_generator(seed, _STAGE)) if stage is None else vocabulary.stage(stage).name
     names, spacing = wanted_structures(structure), voxels(voxel_size)
@@ -199,7 +201,7 @@ def simulate_cell(
 
 
 def scaled(image: Floats) -> Floats:
-    """``image`` divided by its maximum."""
+    """Divide ``image`` by its maximum."""
     return image / np.float32(max(float(image.max(initial=0)), 1e-12))
 
 
@@ -211,7 +213,7 @@ def structure_draws(
     seed: int = 0,
     psf: PointSpread = SPINNING_DISC,
 ) -> Iterator[Floats]:
-    """Noise-free images (Z, Y, X) with maximum 1 of independent draws of one structure in one shape."""
+    """Yield independent noise-free draws (Z, Y, X) of one structure in one shape, each with maximum 1."""
     name = vocabulary.structure(structure).name
     anatomy, fields = Anatomy(shape), DistanceFields(shape, grid)
     for draw in range(draws):
@@ -229,25 +231,30 @@ def expected_localisation(
     seed: int = 0,
     psf: PointSpread = SPINNING_DISC,
 ) -> Floats:
-    """Where a structure is to be expected in a cell of ``shape``: the mean of independent noise-free draws.
+    """Return the mean of independent noise-free draws of a structure in a cell of ``shape``.
 
     Parameters
     ----------
     shape : CellShape
-        From :attr:`SimulatedCell.shape`.
+        A shape, e.g. :attr:`SimulatedCell.shape`.
     structure : str
-        Its name.
+        The structure's name.
     voxel_size, margin
-        As for :func:`simulate_cell`: the same values give the same grid.
+        As for :func:`simulate_cell`. The same values give the same grid.
     draws, seed : int
-        How many draws, of which stream.
+        Number of draws, and their random seed.
     psf : PointSpread
         The microscope's blur.
 
     Returns
     -------
     array, (Z, Y, X) float32 in [0, 1]
-        Each draw is scaled to a maximum of 1 before the mean is taken, as each image of the data set is.
+        Each draw is scaled to a maximum of 1 before averaging, like each image of the dataset.
+
+    Raises
+    ------
+    ValueError
+        For fewer than one draw, an unknown structure, an invalid voxel size or a negative seed.
     """
     return _expected(shape, structure, shape.grid(voxels(voxel_size), margin), draws, seed, psf)
 
@@ -256,7 +263,7 @@ def _expected(
     shape: CellShape, structure: str, grid: Grid, draws: int, seed: int, psf: PointSpread
 ) -> Floats:
     if draws < 1:
-        raise ValueError(f"An expectation over {draws} draws is undefined: ask for one at least.")
+        raise ValueError(f"An expectation over {draws} draws is undefined: ask for one or more.")
     total = np.zeros(grid.shape, np.float32)
     for image in structure_draws(shape, structure, grid, draws, seed, psf):
         total += image

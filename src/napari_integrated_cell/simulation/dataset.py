@@ -1,4 +1,4 @@
-"""Simulated cells on disk in the public single-cell data set's layout: metadata.csv, crop_raw, crop_seg."""
+"""Write simulated cells in the layout of the public single-cell dataset: metadata.csv, crop_raw, crop_seg."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from napari_integrated_cell.vocabulary import STRUCTURE_NAMES
 RAW_CHANNELS = ("dna", "membrane", "structure")
 CELLS_PER_FIELD, FIELDS_PER_WELL, WELLS_PER_PLATE = 6, 4, 12
 STRUCTURE_THRESHOLD = 0.3
-"""Where, of its noise-free 99.5th percentile in the cell, a structure's true segmentation begins."""
+"""Threshold of a structure's true segmentation, relative to the noise-free 99.5th percentile in the cell."""
 
 _Rows: TypeAlias = tuple[dict[str, Any], dict[str, Any]]
-"""One cell in ``metadata.csv``, and in ``truth.csv``."""
+"""One cell's row in ``metadata.csv``, and its row in ``truth.csv``."""
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """Everything that decides what cell ``index`` of a data set is; kept beside it as ``simulated.json``."""
+    """Settings that determine every cell of a dataset; stored beside it as ``simulated.json``."""
 
     seed: int
     voxel_size: tuple[float, float, float]
@@ -73,32 +73,32 @@ def write_dataset(
     progress: Progress | None = None,
     cancel: CancelToken | None = None,
 ) -> Path:
-    """Write ``n_cells`` simulated cells in the public data set's layout; go on where an earlier call stopped.
+    """Write ``n_cells`` simulated cells in the public dataset's layout, or continue an interrupted call.
 
-    Cell ``i`` depends on ``seed`` and ``i`` alone: neither on the number of workers nor of cells.
+    Cell ``i`` depends only on ``seed`` and ``i``, not on the number of workers or cells.
 
     Parameters
     ----------
     out : path
         Folder to write to: ``metadata.csv``, ``truth.csv``, ``crop_raw/``, ``crop_seg/``.
     n_cells : int
-        How many cells the data set shall hold.
+        Number of cells in the dataset.
     seed : int
-        Decides everything.
+        Random seed of the dataset.
     voxel_size : float or (Z, Y, X)
-        µm; the public data set has 0.108333.
+        Voxel size in µm; 0.108333 in the public dataset.
     structures : names or None
-        One for each cell, in turn; None takes all eleven.
+        Structures that cells show in turn, one each; None means all eleven.
     stage_weights : mapping of stage to weight, or None
-        How often each stage is drawn (default :data:`DEFAULT_STAGE_WEIGHTS`).
+        Probability of each stage; by default :data:`DEFAULT_STAGE_WEIGHTS`.
     margin : float
-        Room in µm around each cell.
+        Margin in µm around each cell.
     workers : int
-        Processes.
+        Number of processes.
     progress : callable (done, total, what), optional
-        Told after every cell.
-    cancel : object with ``raise_if_cancelled()``, optional
-        Asked between cells; what is complete stays and is not made again.
+        Called after every cell.
+    cancel : CancelToken, optional
+        Checked between cells. Complete cells stay, and the next call continues after them.
 
     Returns
     -------
@@ -108,7 +108,9 @@ def write_dataset(
     Raises
     ------
     ValueError
-        If a number is out of range, a name unknown, or the folder holds a data set of other settings.
+        If a number is out of range, a name is unknown, or the folder has a dataset with other settings.
+    Cancelled
+        If ``cancel`` was set.
     """
     if n_cells < 1 or workers < 1:
         raise ValueError(
@@ -127,13 +129,13 @@ def write_dataset(
         float(margin),
     )
     folder = Path(out)
-    _claim(folder, plan)
+    _check_settings(folder, plan)
     missing = [i for i in range(n_cells) if not all((folder / p).is_file() for p in plan.paths(i))]
     done = n_cells - len(missing)
     if progress:
         progress(done, n_cells, "simulating cells")
     rows: dict[int, _Rows] = {}
-    for index, row in _written(folder, plan, missing, workers):
+    for index, row in _write_cells(folder, plan, missing, workers):
         rows[index] = row
         done += 1
         if progress:
@@ -145,8 +147,8 @@ def write_dataset(
     return _write_csv(folder / "metadata.csv", list(listed))
 
 
-def _claim(folder: Path, plan: _Plan) -> None:
-    """Make the folders and note the settings, or check them against those of an earlier run."""
+def _check_settings(folder: Path, plan: _Plan) -> None:
+    """Create the folders and store the settings, or compare them with those of an earlier call."""
     settings = json.dumps({"simulated": True, **asdict(plan)}, indent=2)
     note = folder / "simulated.json"
     if note.is_file():
@@ -166,8 +168,8 @@ def _claim(folder: Path, plan: _Plan) -> None:
         ) from error
 
 
-def _written(folder: Path, plan: _Plan, indices: list[int], workers: int) -> Iterator[tuple[int, _Rows]]:
-    """Write the cells of ``indices``, yielding each with its rows when it is complete."""
+def _write_cells(folder: Path, plan: _Plan, indices: list[int], workers: int) -> Iterator[tuple[int, _Rows]]:
+    """Write the cells of ``indices``, and yield the rows of each when it is complete."""
     if workers == 1 or len(indices) < 2:
         for index in indices:
             yield _write_cell(folder, plan, index)
@@ -208,7 +210,7 @@ def _write_cell(folder: Path, plan: _Plan, index: int) -> tuple[int, _Rows]:
 
 
 def _rows(plan: _Plan, index: int) -> _Rows:
-    """The manifest's row and the truth's row of one cell; both follow from the plan."""
+    """Return the rows of one cell in the manifest and in the ground truth. Both follow from the settings."""
     name, stage, seed = plan.structure(index), plan.stage(index), plan.cell_seed(index)
     shape = simulate_shape(seed, stage)
     nz, ny, nx = shape.grid(plan.voxel_size, plan.margin).shape

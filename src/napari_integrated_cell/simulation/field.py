@@ -1,4 +1,4 @@
-"""A packed patch of simulated cells: neighbours share their sides, as in a real colony."""
+"""Simulate a packed field of cells, where neighbours share their sides as in a real colony."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from napari_integrated_cell.simulation.structures import draw_structure
 from napari_integrated_cell.vocabulary import STAGE_NAMES, STRUCTURE_NAMES
 
 _SPACING = 18.0
-"""Mean distance in µm of neighbours' centres."""
+"""Mean distance in µm between neighbours' centres."""
 
 _PIVOT = 4.4
-"""Height in µm at which the shared sides pivot."""
+"""Height in µm about which the shared sides lean."""
 
 _LAYOUT, _CELLS, _CAMERA = 100, 101, 102
 
@@ -42,13 +42,13 @@ class SimulatedField:
     channels : dict of str to array, each (Z, Y, X)
         ``"membrane"``, ``"dna"`` and the structures: uint16 camera counts, or float32 without noise.
     cell_labels, nucleus_labels : array of uint8, (Z, Y, X)
-        0 background, 1 to n the cells; the nucleus or chromatin of a cell carries its label.
+        0 is background, 1 to n are the cells. A cell's nucleus or chromatin has the cell's label.
     voxel_size : (Z, Y, X)
-        µm.
+        Voxel size in µm.
     stages : tuple of str
-        Stage of cells 1 to n.
+        Stages of cells 1 to n.
     name : str
-        Says that it is simulated.
+        A name that says *simulated*.
     """
 
     channels: dict[str, NDArray[np.generic]]
@@ -69,22 +69,22 @@ def simulate_field(
     margin: float = 2.0,
     psf: PointSpread = SPINNING_DISC,
 ) -> SimulatedField:
-    """A patch of ``n_cells`` touching cells, one of them mitotic where there are three or more.
+    """Simulate a patch of ``n_cells`` touching cells. If there are at least three, one is mitotic.
 
     Parameters
     ----------
     seed : int
-        Decides everything.
+        Random seed.
     n_cells : int
-        1 to 40.
+        Number of cells, 1 to 40.
     voxel_size : float or (Z, Y, X)
-        µm.
+        Voxel size in µm.
     structure : str, iterable of str or None
         Structures to image beside membrane and DNA.
     noise : bool
-        Camera counts, or noise-free images with maximum 1.
+        Whether images are camera counts, or noise-free with maximum 1.
     margin : float
-        Room in µm around the patch.
+        Margin in µm around the patch.
     psf : PointSpread
         The microscope's blur.
 
@@ -95,7 +95,7 @@ def simulate_field(
     Raises
     ------
     ValueError
-        For a number of cells out of range, an unknown structure, a bad voxel size or a negative seed.
+        For a number of cells out of range, an unknown structure, an invalid voxel size or a negative seed.
     """
     if not 1 <= n_cells <= 40:
         raise ValueError(f"A field of {n_cells} cells cannot be simulated: ask for 1 to 40.")
@@ -134,7 +134,7 @@ def simulate_field(
 
 
 def _drawn(name: str, anatomy: Anatomy, fields: DistanceFields, seed: int, index: int) -> Floats:
-    """One channel of one cell before the microscope sees it."""
+    """Draw one channel of one cell, without the microscope's blur."""
 
     def rng(part: str) -> np.random.Generator:
         stream = STRUCTURE_NAMES.index(part) if part in STRUCTURE_NAMES else len(STRUCTURE_NAMES)
@@ -148,7 +148,7 @@ def _drawn(name: str, anatomy: Anatomy, fields: DistanceFields, seed: int, index
 
 
 def _patch(rng: np.random.Generator, n_cells: int) -> tuple[list[CellShape], Doubles]:
-    """Shapes of ``n_cells`` neighbours and their centres (N, 2) in µm, in the plane."""
+    """Draw shapes of ``n_cells`` neighbours, and their centres (N, 2) in µm in the plane."""
     centres = _scattered(rng, n_cells)
     sides = _shared_sides(rng, centres)
     stages = ["interphase"] * n_cells
@@ -175,7 +175,7 @@ def _patch(rng: np.random.Generator, n_cells: int) -> tuple[list[CellShape], Dou
 
 
 def _scattered(rng: np.random.Generator, n_cells: int) -> Doubles:
-    """Centres (N, 2) of a jittered, stretched lattice, from the middle outwards: more than are asked for."""
+    """Return centres (N, 2) of a stretched lattice with jitter, sorted from the middle; more than ``n_cells``."""
     reach = int(np.ceil(np.sqrt(n_cells))) + 3
     i, j = np.meshgrid(np.arange(-reach, reach + 1), np.arange(-reach, reach + 1))
     lattice = np.c_[(j * np.sqrt(0.75)).ravel(), (i + 0.5 * (j % 2)).ravel()] * _SPACING
@@ -188,7 +188,7 @@ def _scattered(rng: np.random.Generator, n_cells: int) -> Doubles:
 
 
 def _shared_sides(rng: np.random.Generator, centres: Doubles) -> list[list[tuple[float, ...]]]:
-    """Per centre its sides (angle, distance, bend, lean, foot): one cell's bulge is its neighbour's dent."""
+    """Return the sides (angle, distance, bend, lean, foot) of each cell. A cell's bulge is its neighbour's dent."""
     sides: list[list[tuple[float, ...]]] = [[] for _ in centres]
     pairs = {
         tuple(sorted(p))

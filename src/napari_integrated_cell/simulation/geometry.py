@@ -1,4 +1,4 @@
-"""The shape of a cell and its chromatin as implicit functions: the same cell on any voxel grid."""
+"""Shape of a cell and its chromatin as implicit functions, which give the same cell on any voxel grid."""
 
 from __future__ import annotations
 
@@ -12,20 +12,19 @@ from napari_integrated_cell.simulation.grid import Grid, Waves, blend_max
 from napari_integrated_cell.simulation.mitosis import Body
 
 REACH = 1.9
-"""How far, in mean radii, a corner of a cell can reach out."""
+"""Largest distance of a cell's corner from its centre, in mean radii."""
 
 _COARSE = 0.7
-"""Voxel in µm on which volumes are set and walkers feel their way."""
+"""Voxel size in µm of the grid on which volumes are measured."""
 
 
 @dataclass(frozen=True, eq=False)
 class Outline:
-    """The sides of a cell: facets pressed by its neighbours, each bent, leaning and with a foot.
+    """The sides of a cell: flat facets between it and its neighbours, each with a bend, a lean and a foot.
 
-    Each facet is n·p = distance - bend t² + lean (z - pivot) + foot exp(-z / 1.5 µm), with n at ``angles``
-    from the cell's long axis, t along the facet (up to ``spans``). All arrays are (F,), all lengths in µm.
-    ``reach`` limits the corners along and across the long axis, ``bow`` curves that axis, ``crease`` rounds
-    the corners.
+    Each facet is n·p = distance - bend t² + lean (z - pivot) + foot exp(-z / 1.5 µm), with n at ``angles`` from the
+    cell's long axis and t along the facet (up to ``spans``). All arrays are (F,), all lengths in µm. ``reach`` limits
+    the corners along and across the long axis, ``bow`` curves that axis, ``crease`` rounds the corners.
     """
 
     angles: Doubles
@@ -40,7 +39,7 @@ class Outline:
     pivot: float
 
     def scaled(self, s: float) -> Outline:
-        """The outline enlarged in the plane by the factor ``s``."""
+        """Return the outline enlarged in the plane by the factor ``s``."""
         return replace(
             self,
             distances=self.distances * s,
@@ -51,13 +50,13 @@ class Outline:
         )
 
     def turned(self, angle: float) -> Outline:
-        """The outline turned by ``angle`` (radians)."""
+        """Return the outline rotated by ``angle`` (radians)."""
         return replace(self, angles=self.angles + angle)
 
 
 @dataclass(frozen=True, eq=False)
 class CellShape:
-    """One simulated cell's shape, on no grid: Z from the substrate up, Y and X in the plane, in µm.
+    """Shape of one simulated cell, independent of any grid: Z upwards from the substrate, Y and X in the plane, in µm.
 
     Attributes
     ----------
@@ -68,15 +67,15 @@ class CellShape:
     outline : Outline
         The sides.
     height, dome, slope : float, float, (float, float)
-        The apical surface: height in µm at the centre, its fall towards the edges, its slope along (u, v).
+        The apical surface: height in µm at the centre, drop towards the edges, slope along (u, v).
     lift, rim : float
-        How far the basal edge rounds up, and the width over which sides and apex merge, in µm.
+        Height to which the basal edge is rounded, and width over which sides and apex merge, in µm.
     roughness : tuple of (amplitude µm, Waves)
-        Unevenness of the surface.
+        Roughness of the surface.
     furrow : (depth, width)
-        Cleavage furrow across the spindle axis, µm.
+        Cleavage furrow across the spindle axis, in µm.
     bodies, level, clearance, chromatin_roughness
-        The chromatin: bodies, their size, cytoplasm kept around them (µm), and their unevenness.
+        The chromatin: bodies, their size, smallest distance from the surface (µm), and their roughness.
     spindle : (angle, tilt)
         Axis of the spindle, radians.
     half_distance : float
@@ -104,9 +103,9 @@ class CellShape:
     centre: Doubles = field(default_factory=lambda: np.zeros(3))
 
     def surfaces(self, grid: Grid) -> tuple[Floats, Floats, Floats, Floats]:
-        """Values (Z, Y, X) in about µm, negative inside, of sides, apex and whole cell; and the ridges.
+        """Return sides, apex and whole cell in about µm, negative inside, and the ridges; each (Z, Y, X).
 
-        The last is the gap between the two nearest facets: 0 where two neighbours of the cell meet.
+        The ridge is the gap between the two nearest facets. It is 0 where two neighbours of the cell meet.
         """
         z, y, x = grid.axes
         c, s = np.float32(np.cos(self.axis)), np.float32(np.sin(self.axis))
@@ -152,13 +151,13 @@ class CellShape:
         return sides.astype(np.float32), np.broadcast_to(top, grid.shape).astype(np.float32), cell, ridge
 
     def chromatin(self, grid: Grid, cell: Floats) -> Floats:
-        """Signed distance (Z, Y, X) to the chromatin, negative inside, given the cell's on the same grid."""
+        """Return the signed distance (Z, Y, X) to the chromatin, negative inside, from the cell's on the same grid."""
         radius = self.chromatin_radius(grid)
         value = metric(radius - np.float32(self.level), grid, 0.02)
         return blend_max(value, cell + np.float32(self.clearance), 0.8).astype(np.float32)
 
     def parameters(self) -> dict[str, float]:
-        """The shape's own parameters as plain numbers: lengths in µm, angles in degrees."""
+        """Return the shape's parameters as numbers: lengths in µm, angles in degrees."""
         return {
             "axis": float(np.degrees(self.axis) % 180),
             "reach_along": self.outline.reach[0] / REACH,
@@ -178,7 +177,7 @@ class CellShape:
         }
 
     def chromatin_radius(self, grid: Grid) -> Floats:
-        """Distance (Z, Y, X) from the chromatin's bodies in their own unit: below :attr:`level` inside."""
+        """Return the distance (Z, Y, X) from the chromatin's bodies in their own unit: below :attr:`level` inside."""
         z, y, x = grid.axes
         radius = self.bodies[0].radius(z, y, x)
         for body in self.bodies[1:]:
@@ -188,8 +187,8 @@ class CellShape:
 
     @cached_property
     def bounds(self) -> tuple[Doubles, Doubles]:
-        """Lowest and highest Z, Y, X of the cell in µm, to within a coarse voxel."""
-        grid = self.generous_grid()
+        """Lowest and highest Z, Y, X of the cell in µm, to the precision of a coarse voxel."""
+        grid = self.coarse_grid()
         points = np.argwhere(self.surfaces(grid)[2] < 0)
         v, o = np.asarray(grid.voxel_size), np.asarray(grid.origin)
         return points.min(0) * v + o - v / 2, points.max(0) * v + o + v / 2
@@ -197,7 +196,7 @@ class CellShape:
     def grid(
         self, voxel_size: tuple[float, float, float], margin: float | tuple[float, float, float] = 1.5
     ) -> Grid:
-        """The grid of ``voxel_size`` (µm) that holds the cell with ``margin`` (µm) around it."""
+        """Return the grid of ``voxel_size`` (µm) that contains the cell with ``margin`` (µm) around it."""
         low, high = self.bounds
         m = np.broadcast_to(np.asarray(margin, float), (3,))
         return Grid.covering(low - m, high + m, voxel_size)
@@ -205,21 +204,21 @@ class CellShape:
     @cached_property
     def volume(self) -> float:
         """Volume in µm³, measured on a coarse grid."""
-        grid = self.generous_grid()
+        grid = self.coarse_grid()
         return float((self.surfaces(grid)[2] < 0).sum() * grid.voxel_volume)
 
-    def generous_grid(self) -> Grid:
-        """A coarse grid that certainly holds the cell, for measuring it."""
+    def coarse_grid(self) -> Grid:
+        """Return a coarse grid that is certain to contain the cell, to measure it."""
         r = max(self.outline.reach) + 1.5
         return Grid.covering((-0.7, -r, -r), (self.height + 3.5, r, r), (_COARSE,) * 3)
 
 
 def gradient(value: Floats, grid: Grid) -> Floats:
-    """Gradient (3, Z, Y, X) per µm of a value on a grid."""
+    """Return the gradient (3, Z, Y, X) per µm of a value on a grid."""
     return np.array(np.gradient(value, *grid.voxel_size), np.float32)
 
 
 def metric(value: Floats, grid: Grid, floor: float = 0.4) -> Floats:
-    """``value`` divided by the length of its gradient: a distance in µm near the zero level."""
+    """Divide ``value`` by the length of its gradient, which gives a distance in µm near the zero level."""
     squares = np.square(gradient(value, grid)).sum(axis=0)
     return (value / np.sqrt(np.maximum(squares, np.float32(floor * floor)))).astype(np.float32)

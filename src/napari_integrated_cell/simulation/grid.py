@@ -1,4 +1,4 @@
-"""Where things are rendered: voxel grids, random textures that no grid changes, and splatted points."""
+"""Voxel grids, random textures that do not depend on the grid, and rendering of points."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from napari_integrated_cell.arrays import Doubles, Floats, Mask
 
 @dataclass(frozen=True)
 class Grid:
-    """A voxel grid in the simulated cell's own space.
+    """A voxel grid in the simulated cell's coordinates.
 
     Attributes
     ----------
@@ -34,7 +34,7 @@ class Grid:
     def covering(
         cls, low: Sequence[float], high: Sequence[float], voxel_size: Sequence[float], margin: float = 0.0
     ) -> Grid:
-        """The smallest grid whose voxels cover the box from ``low`` to ``high`` (µm) plus ``margin``."""
+        """Return the smallest grid whose voxels cover the box from ``low`` to ``high`` (µm) plus ``margin``."""
         v = np.asarray(voxel_size, float)
         first = np.floor((np.asarray(low, float) - margin) / v).astype(int)
         last = np.ceil((np.asarray(high, float) + margin) / v).astype(int)
@@ -60,13 +60,13 @@ class Grid:
         return float(np.prod(self.voxel_size))
 
     def points(self, where: Mask) -> Doubles:
-        """Centres (N, 3) in µm of the voxels that ``where`` (Z, Y, X) selects."""
+        """Return the centres (N, 3) in µm of the voxels that ``where`` (Z, Y, X) selects."""
         return np.argwhere(where) * np.asarray(self.voxel_size) + np.asarray(self.origin)
 
     def around(
         self, centre: Sequence[float] | NDArray[np.floating], radius: float
     ) -> tuple[slice, slice, slice]:
-        """The part of the grid within ``radius`` µm of ``centre`` along every axis."""
+        """Return the part of the grid within ``radius`` µm of ``centre`` along every axis."""
         z, y, x = (
             slice(max(int(np.ceil((c - radius - o) / v)), 0), max(int(np.floor((c + radius - o) / v)) + 1, 0))
             for c, o, v in zip(centre, self.origin, self.voxel_size, strict=True)
@@ -74,7 +74,7 @@ class Grid:
         return z, y, x
 
     def splat(self, points: NDArray[np.floating], weights: NDArray[np.floating] | float = 1.0) -> Floats:
-        """Density (Z, Y, X) per µm³ of weighted points (N, 3) in µm, each spread over eight voxels."""
+        """Return the density (Z, Y, X) per µm³ of weighted points (N, 3) in µm, each spread over eight voxels."""
         points = np.reshape(points, (-1, 3))
         w = np.broadcast_to(np.asarray(weights, float).reshape(-1), (len(points),))
         where = (points - np.asarray(self.origin)) / np.asarray(self.voxel_size)
@@ -98,14 +98,14 @@ class Grid:
 
 
 class Waves:
-    """A smooth random field of zero mean and unit variance: a sum of plane waves.
+    """A smooth random field with mean 0 and variance 1: a sum of plane waves.
 
-    It is a function of position, so the same field can be seen on any grid.
+    It is a function of position, so it is the same field on any grid.
 
     Parameters
     ----------
     rng : numpy.random.Generator
-        Draws directions, lengths and phases.
+        Source of directions, lengths and phases.
     wavelength : float
         Typical wavelength in µm.
     count : int
@@ -121,7 +121,7 @@ class Waves:
         self._scale = np.sqrt(2 / count)
 
     def on(self, grid: Grid) -> Floats:
-        """The field (Z, Y, X) on a grid: products of one-dimensional waves, so one matrix product."""
+        """Return the field (Z, Y, X) on a grid, as one matrix product of one-dimensional waves."""
         z, y, x = grid.axes
         zy = np.exp(1j * (z.reshape(-1, 1, 1) * self._k[:, 0] + y.reshape(1, -1, 1) * self._k[:, 1]))
         xs = np.exp(1j * (x.reshape(-1, 1) * self._k[:, 2] + self._phase)) * self._scale
@@ -130,12 +130,12 @@ class Waves:
         return (left.reshape(-1, left.shape[-1]) @ right.T).reshape(grid.shape)
 
     def at(self, points: NDArray[np.floating]) -> Doubles:
-        """The field (N,) at points (N, 3) in µm."""
+        """Return the field (N,) at points (N, 3) in µm."""
         return np.cos(points @ self._k.T + self._phase).sum(axis=1) * self._scale
 
 
 def blend_max(a: NDArray[np.floating], b: NDArray[np.floating], k: float) -> NDArray[np.floating]:
-    """Maximum of two distances, the crease rounded over a width ``k`` (µm) and never below the maximum."""
+    """Return the maximum of two distances, with the crease rounded upwards over a width ``k`` (µm)."""
     if k < 1e-6:
         return np.maximum(a, b)
     crease = np.maximum(k - np.abs(a - b), 0)

@@ -1,4 +1,4 @@
-"""The eight stages of section 3.4.5: how a cell rounds up and what its chromatin does."""
+"""The eight stages of section 3.4.5: roundness of the cell, and state of its chromatin."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from napari_integrated_cell.vocabulary import STAGE_NAMES
 
 @dataclass(frozen=True)
 class StageShape:
-    """What a stage does to the shape of a cell.
+    """Effects of a stage on the shape of a cell.
 
     Attributes
     ----------
     roundness : float
-        0 for a spread interphase cell, 1 for a sphere-like mitotic one.
+        0 for a spread interphase cell, 1 for a sphere-like mitotic cell.
     volume, height : float
-        Factors on the interphase population's cell volume and height.
+        Factors on the cell volume and height of interphase.
     chromatin : float
-        Mean volume of the chromatin over that of the cell.
+        Mean volume of the chromatin relative to the cell's.
     condensation : float
         0 for interphase chromatin, 1 for metaphase chromosomes.
     envelope : float
-        How much of the nuclear envelope stands.
+        Share of the nuclear envelope that is intact.
     """
 
     roundness: float
@@ -54,24 +54,24 @@ SPINDLE_STAGES = ("prometaphase-1", "prometaphase-2", "metaphase", "anaphase")
 
 @dataclass(frozen=True, eq=False)
 class Body:
-    """A rounded body of chromatin: an ellipsoid, plate, ring or rosette, up to one overall size.
+    """A rounded body of chromatin: an ellipsoid, plate, ring or rosette, up to a factor of size.
 
     Attributes
     ----------
     centre : array (3,)
         Z, Y, X in µm.
     frame : array (3, 3)
-        Rows: the body's own axes (first: the normal of a plate or ring) as Z, Y, X unit vectors.
+        The body's axes as rows of Z, Y, X unit vectors. The first is the normal of a plate or ring.
     semi_axes : array (3,)
         Relative half lengths along these axes.
     boxiness : float
-        0 an ellipsoid, 1 a body with flatter sides.
+        0 for an ellipsoid, 1 for a body with flatter sides.
     hole : float
-        Radius, relative to the body's, of the circle that a ring follows; 0 for none.
+        Radius of a ring's central circle, relative to the body's; 0 for no hole.
     bend : float
-        How far a plate's rim bends along its normal (anaphase plates curve round their poles).
+        Bend of a plate's rim along its normal (anaphase plates curve around their poles).
     petals : tuple of (count, amplitude, phase)
-        Lobes around the normal: a rosette.
+        Lobes around the normal, for a rosette.
     """
 
     centre: Doubles
@@ -85,7 +85,7 @@ class Body:
     def radius(
         self, z: NDArray[np.floating], y: NDArray[np.floating], x: NDArray[np.floating]
     ) -> NDArray[np.floating]:
-        """Distance from the centre in mean semi-axes: its level sets are the body's surfaces."""
+        """Return the distance from the centre in mean semi-axes. Its level sets are the body's surfaces."""
         cz, cy, cx = (np.float32(c) for c in self.centre)
         frame = (self.frame / self.semi_axes[:, None]).astype(np.float32)
         n, u, v = (f[0] * (z - cz) + f[1] * (y - cy) + f[2] * (x - cx) for f in frame)
@@ -109,7 +109,7 @@ class Body:
 
 
 def frame_along(angle: float, tilt: float = 0.0) -> Doubles:
-    """Axes (3, 3), the first along ``angle`` in the plane (radians from X to Y), lifted by ``tilt``."""
+    """Return axes (3, 3), the first at ``angle`` in the plane (radians from X to Y), lifted by ``tilt``."""
     c, s, ct, st = np.cos(angle), np.sin(angle), np.cos(tilt), np.sin(tilt)
     return np.array([[st, ct * s, ct * c], [0.0, c, -s], [ct, -st * s, -st * c]])
 
@@ -121,20 +121,20 @@ def chromatin_bodies(
     spindle: tuple[float, float],
     nucleus: tuple[float, float, float],
 ) -> tuple[list[Body], float]:
-    """The chromatin of a stage as bodies, and half the distance of the two sets in µm (0 before anaphase).
+    """Draw a stage's chromatin as bodies, and half the distance in µm of its two sets (0 before anaphase).
 
     Parameters
     ----------
     stage : str
         One of :data:`napari_integrated_cell.vocabulary.STAGE_NAMES`.
     rng : numpy.random.Generator
-        Draws the residual differences.
+        Source of random variation.
     centre : array (3,)
         Centre of the nucleus or of the spindle, Z, Y, X in µm.
     spindle : (angle, tilt)
         Spindle axis in radians.
     nucleus : (angle, elongation, flatness)
-        Orientation in the plane, long over short axis, and height over the mean of the two.
+        Orientation in the plane, ratio of long to short axis, and ratio of height to their mean.
     """
     angle, elongation, flatness = nucleus
     axis = frame_along(*spindle)

@@ -1,4 +1,4 @@
-"""What the microscope makes of it: stains, point-spread, photons, camera."""
+"""Simulate imaging: stains, point-spread, photons, camera."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Camera:
     Attributes
     ----------
     offset : float
-        Counts of a voxel without light.
+        Counts in a voxel without light.
     read_noise : float
         Standard deviation in counts.
     """
@@ -31,7 +31,7 @@ class Camera:
     read_noise: float = 2.2
 
     def expose(self, image: Floats, photons: float, rng: np.random.Generator) -> NDArray[np.uint16]:
-        """Counts (Z, Y, X) of an image whose brightest voxel sends ``photons`` photons."""
+        """Return counts (Z, Y, X) of an image whose brightest voxel emits ``photons`` photons."""
         top = float(image.max(initial=0))
         counts = self.read_noise * rng.standard_normal(image.shape, np.float32)
         counts += np.float32(self.offset)
@@ -43,7 +43,7 @@ class Camera:
 
 
 def membrane_stain(fields: DistanceFields, rng: np.random.Generator, *, neighbours: bool = True) -> Floats:
-    """A membrane dye before the microscope: the surface, a haze inside, and the neighbours' membranes."""
+    """Return a membrane stain before the microscope: the surface, haze inside, and the neighbours' membranes."""
     grid = fields.grid
     uneven = np.clip(1 + 0.12 * Waves(rng, 5.0, 24).on(grid), 0.3, None)
     stain = fields.shell(fields.cell, 0.085) * uneven  # 0.2 µm of membrane
@@ -60,7 +60,7 @@ def membrane_stain(fields: DistanceFields, rng: np.random.Generator, *, neighbou
 def dna_stain(
     anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator, bodies: np.random.Generator
 ) -> Floats:
-    """A DNA dye before the microscope: chromatin with darker nucleoli (drawn from ``bodies``), a haze."""
+    """Return a DNA stain before the microscope: chromatin with darker nucleoli (drawn from ``bodies``), and haze."""
     condensed = anatomy.stage.condensation
     texture = Waves(rng, 2.6 - 1.2 * condensed).on(fields.grid)
     strength = 0.13 + 0.35 * condensed * (1 - condensed) * 2

@@ -1,4 +1,4 @@
-"""Random cells whose sizes and proportions follow real hiPS cells."""
+"""Draw random cells with the sizes and proportions of real hiPS cells."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from napari_integrated_cell.simulation.grid import Waves
 from napari_integrated_cell.simulation.mitosis import STAGE_SHAPES, StageShape, chromatin_bodies
 
 JUST_DIVIDED = 0.12
-"""Share of a daughter that has only just divided among interphase cells; two of thirteen in a real field."""
+"""Share of interphase cells that have just divided; two of thirteen in a real field."""
 
-# A daughter's chromatin is still dense, its nucleus small and thick, and the cell not yet spread: in the real field two
-# neighbours have nuclei of 224 and 239 µm³, half of the others', in cells of 1665 and 1841 µm³.
+# A daughter has dense chromatin and a small, thick nucleus, and is not yet spread. In the real field two neighbours
+# have nuclei of 224 and 239 µm³, half of the others', in cells of 1665 and 1841 µm³.
 _DAUGHTER = StageShape(0.60, 0.79, 1.00, 0.145, 0.25, 1.0)
 
 
@@ -25,7 +25,7 @@ def _truncated(rng: np.random.Generator, mean: float, sd: float, low: float, hig
 
 
 def _outline(rng: np.random.Generator, elongation: float, roundness: float, pivot: float) -> Outline:
-    """An outline of unit mean radius whose leaning sides pivot at height ``pivot`` (µm)."""
+    """Draw an outline of mean radius 1 whose sides lean about the height ``pivot`` (µm)."""
     count = int(rng.choice((4, 5, 6), p=(0.25, 0.45, 0.30))) + int(roundness > 0.6)
     free = 1 - 0.55 * roundness
     spacing = 2 * np.pi / count
@@ -33,7 +33,7 @@ def _outline(rng: np.random.Generator, elongation: float, roundness: float, pivo
     a, b = np.sqrt(elongation), 1 / np.sqrt(elongation)
     support = np.hypot(a * np.cos(angles), b * np.sin(angles))
     spans = 1.3 * np.hypot(a * np.sin(angles), b * np.cos(angles))
-    roundest = support**3 / 2  # the bend of the ellipse itself there (a b = 1)
+    roundest = support**3 / 2  # bend of the ellipse at this angle (a b = 1)
     bend = np.clip(free * rng.normal(-0.40, 0.5, count) + roundness * 0.15, -1.1, 0.9)
     return Outline(
         angles=angles,
@@ -50,12 +50,12 @@ def _outline(rng: np.random.Generator, elongation: float, roundness: float, pivo
 
 
 def draw_shape(rng: np.random.Generator, stage: str, outline: Outline | None = None) -> CellShape:
-    """A random cell of ``stage``, turned at random in the plane.
+    """Draw a random cell of ``stage``, with a random orientation in the plane.
 
-    The interphase population follows real hiPS cells: volume 1600-3050 µm³ (mean about 2150), height 7-11 µm,
-    long axis 25-43 µm, nucleus 0.28 of the cell, but for a share of :data:`JUST_DIVIDED` smaller, rounder daughters
-    whose nucleus is 0.12 to 0.2 of it; mitotic cells round up and hold condensed chromatin. With an ``outline``
-    (angles from X) its sides and so its volume are given, as in a packed field, which has no daughters.
+    Interphase follows real hiPS cells: volume 1600-3050 µm³ (mean about 2150), height 7-11 µm, long axis 25-43 µm,
+    nucleus 0.28 of the cell. A share of :data:`JUST_DIVIDED` are smaller, rounder daughters whose nucleus is 0.12 to
+    0.2 of the cell. Mitotic cells are round and have condensed chromatin. An ``outline`` (angles from X) fixes the
+    sides and so the volume, as in a packed field, which has no daughters.
     """
     daughter = stage == "interphase" and outline is None and _one_in(rng, JUST_DIVIDED)
     of_stage = _DAUGHTER if daughter else STAGE_SHAPES[stage]
@@ -101,13 +101,13 @@ def draw_shape(rng: np.random.Generator, stage: str, outline: Outline | None = N
 
 
 def _one_in(rng: np.random.Generator, share: float) -> bool:
-    """True for that share of generators, without drawing from this one: cells of other seeds stay what they are."""
+    """Return True with probability ``share``, without drawing from ``rng``: other cells of a seed do not change."""
     aside = np.random.default_rng(rng.bit_generator.seed_seq.spawn(1)[0])  # type: ignore[attr-defined]
     return bool(aside.random() < share)
 
 
 def _elongation(rng: np.random.Generator, stage: str, roundness: float) -> float:
-    """Long over short axis of a cell's outline."""
+    """Draw the ratio of long to short axis of a cell's outline."""
     if stage == "anaphase":
         return float(rng.uniform(1.2, 1.45))
     if stage == "telophase-cytokinesis":
@@ -117,13 +117,13 @@ def _elongation(rng: np.random.Generator, stage: str, roundness: float) -> float
 
 
 def _longest(outline: Outline) -> float:
-    """Direction across which the facets stand farthest apart, roughly the outline's long axis."""
+    """Return the direction in which the facets are farthest apart, roughly the outline's long axis."""
     stretch = (outline.distances * np.exp(2j * outline.angles)).sum()
     return float(np.angle(stretch) / 2)
 
 
 def _with_volume(shape: CellShape, volume: float) -> CellShape:
-    """``shape`` enlarged in the plane until its volume (µm³) is right."""
+    """Enlarge ``shape`` in the plane until it has the volume (µm³)."""
     for _ in range(3):
         shape = replace(shape, outline=shape.outline.scaled(float(np.sqrt(volume / shape.volume))))
     return shape
@@ -132,11 +132,11 @@ def _with_volume(shape: CellShape, volume: float) -> CellShape:
 def _with_chromatin(
     shape: CellShape, rng: np.random.Generator, volume: float, flatness: tuple[float, float]
 ) -> CellShape:
-    """``shape`` with its chromatin placed where there is room for it, of ``volume`` µm³.
+    """Add chromatin of ``volume`` µm³ to ``shape``, where there is enough room.
 
-    ``flatness`` is the range of a nucleus's height over its mean axis in the plane, in a cell 8.7 µm high.
+    ``flatness`` is the range of the ratio of a nucleus's height to its mean axis in the plane, for a cell 8.7 µm high.
     """
-    grid = shape.generous_grid()
+    grid = shape.coarse_grid()
     sides, _, cell, _ = shape.surfaces(grid)
     inside = cell < 0
     points = grid.points(inside)
@@ -144,7 +144,7 @@ def _with_chromatin(
     spread = np.linalg.eigvalsh(np.cov(points[:, 1:].T))
     elongation = float(np.sqrt(spread[1] / spread[0]))
     interphase_like = STAGE_SHAPES[shape.stage].envelope > 0.8 and shape.stage != "telophase-cytokinesis"
-    # The roomiest place: depth below the sides, and not too far from the centroid.
+    # Choose a place deep below the sides, and not too far from the centroid.
     depth = -sides[int(0.45 * shape.height / grid.voxel_size[0]) + 1]
     _, y, x = grid.axes
     away = ((y[0] - centroid[1]) ** 2 + (x[0] - centroid[2]) ** 2) / max(spread[1], 1.0)
@@ -164,7 +164,7 @@ def _with_chromatin(
         centre = np.array([level, *centroid[1:]])
     bodies, half = chromatin_bodies(shape.stage, rng, centre, shape.spindle, nucleus)
     shape = replace(shape, bodies=tuple(bodies), half_distance=half, centre=centre)
-    # The level of the bodies' radius that encloses the volume wanted, of what is far enough from the surface.
+    # Choose the level of the bodies' radius that encloses the volume, among voxels far enough from the surface.
     radius = shape.chromatin_radius(grid)[metric(cell, grid) < -(shape.clearance + 0.15)]
     wanted = min(max(round(volume / grid.voxel_volume), 1), len(radius) - 1)
     return replace(shape, level=float(np.partition(radius, wanted)[wanted]))

@@ -1,4 +1,4 @@
-"""How much of a structure's localisation the shape leaves open: known truth about the generator."""
+"""Ground truth of how much a structure varies for a given shape in the simulator."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ VARIABILITY = MappingProxyType(
         "desmoplakin": 10,
     }
 )
-"""Rank of the residual variability of each structure in interphase, 0 for the one that shape decides best."""
+"""Rank of each structure's residual variability in interphase; 0 for the structure that shape determines best."""
 
 MITOTIC_SHIFT = MappingProxyType(
     {"lamin-B1": 1, "fibrillarin": 1, "ST6GAL1": 1, "TOM20": 1, "alpha-tubulin": -1}
@@ -41,21 +41,21 @@ def residual_variability(
     draws: int = 32,
     seed: int = 0,
 ) -> float:
-    """One minus the mean Pearson correlation, inside the cell, of independent draws in one shape.
+    """Return one minus the mean Pearson correlation, inside the cell, of independent draws in one shape.
 
-    0 where the shape decides everything, 1 where draws have nothing in common. Algorithm 4 looks at the same
-    correlations through their determinant.
+    It is 0 if the shape determines everything, 1 if draws are uncorrelated. Algorithm 4 uses the determinant of the
+    same correlations.
 
     Parameters
     ----------
     shape : CellShape
-        The cell.
+        The cell's shape.
     structure : str
-        Its name.
+        The structure's name.
     voxel_size : float or (Z, Y, X)
-        µm.
+        Voxel size in µm.
     draws, seed : int
-        How many noise-free draws, of which stream.
+        Number of noise-free draws, and their random seed.
 
     Returns
     -------
@@ -67,7 +67,7 @@ def residual_variability(
         For fewer than two draws or an unknown structure.
     """
     if draws < 2:
-        raise ValueError(f"{draws} draw cannot vary: ask for two at least.")
+        raise ValueError(f"{draws} draw cannot vary: ask for two or more.")
     grid = shape.grid(voxels(voxel_size))
     inside = shape.surfaces(grid)[2] < 0
     images = [image[inside] for image in structure_draws(shape, structure, grid, draws, seed)]

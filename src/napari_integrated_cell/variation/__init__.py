@@ -1,1 +1,1 @@
-"""How much a structure varies in one cell shape: Algorithm 4 and the correlations it needs."""
+"""How much each structure varies for a given cell shape (Algorithm 4)."""

@@ -1,6 +1,6 @@
-"""Pearson correlations between many volumes, and their mean and spread, with only a few in memory.
+"""Correlations, mean and standard deviation of many volumes, with only a few in memory.
 
-Needs no torch.
+Importing this module imports no torch.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from napari_integrated_cell.model.runtime import CancelToken
 
 SLAB_BYTES = 64 * 1024**2
-"""Of the spool, so much is held at a time, as float64."""
+"""Largest part of the temporary file that is held in memory at a time, as float64."""
 
-# A volume whose spread is no larger than the rounding of its mean has no spread.
+# A volume whose relative standard deviation is below this rounding error is constant.
 _FLAT = 1e-12
 
 
 def correlation_matrix(volumes: ArrayLike) -> Doubles:
-    """ρ, the Pearson correlations over voxels between every two of n volumes held in memory.
+    """Return ρ, the Pearson correlations over voxels between every two of n volumes in memory.
 
     Parameters
     ----------
     volumes : array (n, ...)
-        At least one volume of at least two voxels.
+        At least one volume with at least two voxels.
 
     Returns
     -------
@@ -40,7 +40,7 @@ def correlation_matrix(volumes: ArrayLike) -> Doubles:
     Raises
     ------
     ValueError
-        If there is no volume, if one is the same everywhere, or if one holds NaN or infinite values.
+        If there is no volume, a volume is constant, or a volume holds NaN or infinite values.
     """
     array = np.asarray(volumes)
     if array.ndim < 2 or len(array) == 0:
@@ -52,21 +52,21 @@ def correlation_matrix(volumes: ArrayLike) -> Doubles:
 
 
 class CorrelationStream:
-    """:func:`correlation_matrix` of volumes that come one after another and never lie in memory together.
+    """:func:`correlation_matrix` of volumes that arrive one after another and do not fit into memory together.
 
-    Every correlation needs two volumes at once, so each volume is written, as float32 as it comes, to a spool:
-    an unnamed file in the system's folder for temporary files (the environment's ``TMPDIR``), which vanishes
-    with the process however it ends. ρ is then the sum over slabs of voxels, each read once for all volumes.
-    Decoding again instead, for each pair of blocks, costs n / 2b times the decoding with blocks of b. A spool of
-    float16 would be half as large, but its rounding is noise added to every volume, which a nearly singular ρ
-    shows: of 1000 draws of one structure it moved the score by 0.08.
+    Every correlation needs two volumes at once. Each volume is therefore written as float32 to a temporary file
+    without a name, in the system's temporary folder (environment variable ``TMPDIR``), which disappears when the
+    process ends. ρ is the sum over slabs of voxels, and each slab is read once for all volumes.
+
+    To decode volumes again for each pair of blocks of b takes n / 2b times the decoding. Storing float16 would halve
+    the file, but its rounding errors show in a nearly singular ρ: they change the score of 1000 draws by 0.08.
 
     Parameters
     ----------
     mask : array of bool, optional
-        Of a volume's shape: the voxels over which to correlate; all if left out.
+        Voxels to correlate over, in a volume's shape; all voxels by default.
     slab_bytes : int
-        How much memory a slab may take.
+        Memory limit of a slab.
 
     Examples
     --------
@@ -96,18 +96,20 @@ class CorrelationStream:
         return len(self._means)
 
     def add(self, block: NDArray[Any]) -> None:
-        """Take some more volumes, (m, Z, Y, X).
+        """Add volumes (m, Z, Y, X).
 
         Raises
         ------
         ValueError
-            If they are of another size than those before.
+            If they have another size than earlier volumes.
         OSError
             If the disk is full.
         """
         flat = block.reshape(len(block), -1) if self._mask is None else block[:, self._mask]
         if len(self) and flat.shape[1] != self._n_voxels:
-            raise ValueError(f"A volume of {flat.shape[1]} voxels follows volumes of {self._n_voxels}.")
+            raise ValueError(
+                f"A volume of {flat.shape[1]} voxels follows volumes of {self._n_voxels}: give all the same size."
+            )
         self._n_voxels = flat.shape[1]
         self._means.extend(flat.mean(axis=1, dtype=np.float64))
         self._spool.seek(0, 2)
@@ -117,19 +119,19 @@ class CorrelationStream:
         except OSError as error:
             needed = flat.shape[1] * 4 / 1e6
             raise OSError(
-                f"Draws could not be kept in {tempfile.gettempdir()} ({error.strerror or error}), at {needed:.1f} MB "
-                "each: make room, set TMPDIR to a folder on a larger disk, or ask for fewer draws."
+                f"Draws of {needed:.1f} MB each could not be written to {tempfile.gettempdir()} "
+                f"({error.strerror or error}): free some space, set TMPDIR to a larger disk, or ask for fewer draws."
             ) from error
 
     def matrix(self, cancel: CancelToken | None = None) -> Doubles:
-        """ρ of all volumes so far, (n, n).
+        """Return ρ of all volumes so far, (n, n).
 
         Raises
         ------
         ValueError
             As :func:`correlation_matrix`.
         Cancelled
-            If ``cancel`` is set between two slabs.
+            If ``cancel`` was set. It is checked between slabs.
         """
         n = len(self)
         if n == 0:
@@ -146,7 +148,7 @@ class CorrelationStream:
         return _normalised(gram, means, self._n_voxels)
 
     def _slab(self, start: int, width: int) -> Doubles:
-        """Voxels ``start`` to ``start + width`` of every volume, (n, width)."""
+        """Return voxels ``start`` to ``start + width`` of every volume, (n, width)."""
         slab = np.empty((len(self), width))
         for i, row in enumerate(slab):
             self._spool.seek(4 * (i * self._n_voxels + start))
@@ -155,9 +157,9 @@ class CorrelationStream:
 
 
 class Moments:
-    """Mean and standard deviation of volumes that come in blocks, by the pairwise update of Chan et al. (1983).
+    """Mean and standard deviation of volumes that arrive in blocks, by the pairwise update of Chan et al. (1983).
 
-    Unlike sums of squares it does not cancel where the mean is far from zero; with blocks of one it is Welford's.
+    Unlike sums of squares it loses no digits if the mean is far from zero. Blocks of one give Welford's algorithm.
     """
 
     def __init__(self) -> None:
@@ -166,7 +168,7 @@ class Moments:
         self._squares: Doubles = np.zeros(())
 
     def add(self, block: NDArray[Any]) -> None:
-        """Take some more volumes, (m, ...)."""
+        """Add volumes, (m, ...)."""
         m = len(block)
         mean = block.mean(axis=0, dtype=np.float64)
         squares = np.square(block - mean).sum(axis=0)
@@ -183,20 +185,22 @@ class Moments:
 
     @property
     def deviation(self) -> Floats:
-        """Standard deviation of each voxel: the root of the mean squared distance from the mean."""
+        """Standard deviation of each voxel, with division by n."""
         return np.sqrt(self._squares / self.n).astype(np.float32)
 
 
 def _normalised(gram: Doubles, means: Doubles, n_voxels: int) -> Doubles:
-    """Products of centred volumes, scaled to correlations."""
+    """Scale products of centred volumes to correlations."""
     norms = np.sqrt(gram.diagonal())
     if not np.isfinite(norms).all():
-        raise ValueError(f"Volume {int(np.argmin(np.isfinite(norms)))} holds NaN or infinite values.")
+        raise ValueError(
+            f"Volume {int(np.argmin(np.isfinite(norms)))} holds NaN or infinite values: leave it out."
+        )
     flat = norms <= _FLAT * np.abs(means) * np.sqrt(n_voxels)
     if flat.any():
         raise ValueError(
-            f"Volume {int(flat.argmax())} is the same in every voxel, and so correlates with nothing: leave it "
-            "out, or choose a larger mask."
+            f"Volume {int(flat.argmax())} is the same in every voxel and has no correlation: leave it out, or "
+            "choose a larger mask."
         )
     rho = gram / np.outer(norms, norms)
     rho = (rho + rho.T) / 2

@@ -1,4 +1,4 @@
-"""How much of a structure's localisation the cell's shape leaves open (section 3.4.5, Algorithm 4).
+"""Measure how much a structure's localisation varies for a given cell shape (section 3.4.5, Algorithm 4).
 
 Importing this module imports no torch.
 """
@@ -21,60 +21,60 @@ if TYPE_CHECKING:
 
 
 RIDGE = 1e-9
-"""Added to ρ where a model's draws are compared; see :func:`structure_variation`."""
+"""Default ridge that is added to the diagonal of ρ; see :func:`structure_variation`."""
 
 
 def variation_score(volumes: ArrayLike, ridge: float = 0.0) -> float:
-    """-log|ρ + ridge·I| / n of n volumes: what Algorithm 4 returns, in float64.
+    """Return -log|ρ + ridge·I| / n of n volumes, the result of Algorithm 4, in float64.
 
-    ρ is the n x n matrix of Pearson correlations between the volumes. The score is 0 where they have nothing
-    in common, and grows as they become alike: **a larger score is less variation**.
+    ρ is the n x n matrix of Pearson correlations between the volumes. The score is 0 for uncorrelated volumes and
+    grows as they become alike: **a larger score means less variation**.
 
-    Where the paper's text and its printed algorithm differ, or leave something open:
+    Choices where the paper's text and its printed algorithm differ, or leave something open:
 
-    - section 3.4.5 and Figure S7 speak of the (negative) log-determinant, Algorithm 4 divides it by n: divided
-      here, so that it is a mean over draws;
-    - the inner loop is printed as "for each j in j + 1 to n": every pair i < j is meant; ρ is symmetric with
-      ones on its diagonal;
-    - z̃^s is nowhere drawn in Algorithm 4: :func:`structure_variation` draws it from the prior N(0, I);
-    - the logarithm is natural, and correlations are over all voxels that are given;
-    - a singular ρ is not spoken of: hence the ridge, which is the paper's at 0.
+    - Section 3.4.5 and Figure S7 use the (negative) log-determinant, and Algorithm 4 divides it by n. Here it is
+      divided, so that it is a mean over draws.
+    - The inner loop is printed as "for each j in j + 1 to n". Here it runs over every pair i < j; ρ is symmetric with
+      ones on its diagonal.
+    - Algorithm 4 does not draw z̃^s. :func:`structure_variation` draws it from the prior N(0, I).
+    - The logarithm is natural, and correlations are over all given voxels.
+    - The paper does not mention a singular ρ. A ridge of 0 is the paper's formula.
 
     Parameters
     ----------
     volumes : array (n, Z, Y, X)
-        Or of any shape (n, ...).
+        Volumes of any shape (n, ...).
     ridge : float
-        Added to the diagonal of ρ. Equal volumes have a determinant of 0 without.
+        Number that is added to the diagonal of ρ. Without it, equal volumes have a determinant of 0.
 
     Returns
     -------
     float
-        ``inf`` where the matrix is singular to the precision of float64.
+        ``inf`` if the matrix is singular to the precision of float64.
 
     Raises
     ------
     ValueError
-        If a volume is the same everywhere or not finite, or the ridge is negative.
+        If a volume is constant or not finite, or the ridge is negative.
     """
     return Variation.of(correlation_matrix(volumes), ridge).score
 
 
 @dataclass(frozen=True)
 class Variation:
-    """What a correlation matrix says of how much n draws vary.
+    """Variation of n draws, as computed from their correlation matrix.
 
     Attributes
     ----------
     score : float
-        -log|ρ + ridge·I| / n; a larger score is less variation.
+        -log|ρ + ridge·I| / n; a larger score means less variation.
     n : int
-        Draws.
+        Number of draws.
     ridge : float
-        What was added to the diagonal of ρ.
+        Number that was added to the diagonal of ρ.
     effective_rank : float
-        exp of the entropy of the eigenvalues of ρ over n (Roy and Vetterli 2007), without the ridge: 1 where all
-        draws are the same, n where they have nothing in common.
+        exp of the entropy of the eigenvalues of ρ / n (Roy and Vetterli 2007), without the ridge: 1 if all draws are
+        equal, n if they are uncorrelated.
     """
 
     score: float
@@ -84,20 +84,20 @@ class Variation:
 
     @classmethod
     def of(cls, correlation: Doubles, ridge: float = 0.0) -> Self:
-        """The variation that a correlation matrix (n, n) shows."""
+        """Compute the variation from a correlation matrix (n, n)."""
         return cls(*_measured(correlation, ridge))
 
 
 @dataclass(frozen=True)
 class StructureVariation(Variation):
-    """The variation of one structure in one cell, and where in the cell it is.
+    """Variation of one structure in one cell, and its place in the cell.
 
     Attributes
     ----------
     structure : str
-        The model's name of it.
+        The structure's name in the model.
     mean, deviation : array of float32, (Z, Y, X)
-        Of each voxel over the draws, in the model's box; the deviation is the root of the mean square.
+        Mean and standard deviation (with division by n) of each voxel over the draws, in the model's box.
     """
 
     structure: str
@@ -107,19 +107,20 @@ class StructureVariation(Variation):
 
 @dataclass(frozen=True, eq=False)
 class Draws:
-    """Draws of one structure in one cell: x̃^s of Dec^{r,s}(z^r, y, z̃^s) with z̃^s ~ N(0, I), made when asked for.
+    """Draws of one structure in one cell: x̃^s of Dec^{r,s}(z^r, y, z̃^s) with z̃^s ~ N(0, I), decoded on request.
 
-    Draw ``i`` depends on ``seed``, the structure and ``i`` alone, and is that of
+    Draw ``i`` depends only on ``seed``, the structure and ``i``. It equals draw ``i`` of
     ``model.sample(n, structure, z_ref=z_ref, seed=seed)``.
 
     Attributes
     ----------
     model : IntegratedCell
     z_ref : array (n_ref,)
-        The cell's place in the latent space of shapes.
+        The cell's z^r.
     structure : str
-        A name that the model knows.
+        A structure of the model.
     seed : int
+        Random seed.
     """
 
     model: IntegratedCell
@@ -137,19 +138,19 @@ class Draws:
         object.__setattr__(self, "structure", name)
 
     def z_struct(self, n: int) -> Floats:
-        """The first ``n`` draws of z^s, (n, n_struct)."""
+        """Return the first ``n`` draws of z^s, (n, n_struct)."""
         if self.seed < 0:
             raise ValueError(f"The seed {self.seed} is negative: give a whole number from 0 upwards.")
         return self.model.draw_z_struct(n, self.structure, self.seed)
 
     def draw(self, i: int) -> Floats:
-        """Draw ``i``, from 0 upwards, (Z, Y, X) in the model's box."""
+        """Return draw ``i`` (Z, Y, X) in the model's box, counted from 0."""
         if i < 0:
-            raise ValueError(f"There is no draw {i}: they are counted from 0.")
+            raise ValueError(f"There is no draw {i}: give a number from 0 upwards.")
         return self._decoded(self.z_struct(i + 1)[i:], None)[0]
 
     def blocks(self, n: int, size: int = 8, cancel: CancelToken | None = None) -> Iterator[Floats]:
-        """The first ``n`` draws, ``size`` at a time: (m, Z, Y, X) each."""
+        """Yield the first ``n`` draws in blocks of ``size``: (m, Z, Y, X) each."""
         z_struct = self.z_struct(n)
         for start in range(0, n, size):
             yield self._decoded(z_struct[start : start + size], cancel)
@@ -174,12 +175,12 @@ def structure_variation(
     progress: Progress | None = None,
     cancel: CancelToken | None = None,
 ) -> StructureVariation:
-    """How much one structure varies in one cell, as the model has it (Algorithm 4).
+    """Measure how much one structure varies in one cell, according to the model (Algorithm 4).
 
-    ``n`` draws of z̃^s ~ N(0, I) are decoded in the cell's shape, compared by :func:`variation_score`, and their
-    mean and standard deviation kept. They are worked through in a stream (see
-    :class:`~napari_integrated_cell.variation.correlation.CorrelationStream`): beside the matrix itself, memory does
-    not grow with ``n``.
+    ``n`` draws of z̃^s ~ N(0, I) are decoded with the cell's z^r and compared by :func:`variation_score`; their mean
+    and standard deviation are kept. Draws are streamed
+    (:class:`~napari_integrated_cell.variation.correlation.CorrelationStream`): apart from the matrix, memory does not
+    grow with ``n``.
 
     Parameters
     ----------
@@ -187,27 +188,27 @@ def structure_variation(
     z_ref : array (n_ref,) or (1, n_ref)
         z^r = Enc^r(x^r) of the cell.
     structure : str
-        A name that the model knows.
+        A structure of the model.
     n : int
-        Draws, two or more; 1000 in the paper. Scores of different ``n`` cannot be compared: draws crowd, and |ρ|
-        with them, once there are more of them than dimensions they vary in.
+        Number of draws, at least two; 1000 in the paper. Only scores with the same ``n`` can be compared: with more
+        draws than dimensions in which they vary, the determinant of ρ shrinks with every further draw.
     seed : int
-        The same seed gives the same draws (:class:`Draws`).
+        Random seed of the draws (:class:`Draws`).
     mask : array (Z, Y, X), optional
-        Voxels of the box to compare the draws in (above 0.5, of a soft mask); all if left out, which is the
-        algorithm to the letter. Then draws agree in being dark where the cell is not, and a structure that fills
-        the cell agrees in the cell's outline: of the simulator's own draws fibrillarin, which disperses in
-        mitosis, seems to vary less there, while inside the cell it varies more, as it does.
+        Voxels of the box in which draws are compared (above 0.5 in a soft mask). By default all voxels, as printed
+        in Algorithm 4: all draws are then dark outside the cell, which makes them more alike. In the simulator's
+        own draws fibrillarin, which disperses in mitosis, then seems to vary less in mitosis. Inside the cell it
+        varies more, which is correct.
     ridge : float
-        Added to the diagonal of ρ; the paper has none. The default is too small to be seen in the score of draws
-        that differ (0.003 or less, of 1000 draws of the demo model), and where they do not, as those of a model
-        whose z^s says nothing, keeps it finite: -log(ridge) / n for each dimension that is missing.
+        Number that is added to the diagonal of ρ; 0 in the paper. The default changes the score of different draws
+        by 0.003 at most (1000 draws of the demo model). If draws are equal, because the model ignores z^s, the
+        score stays finite: -log(ridge) / n for each missing dimension.
     batch_size : int
-        Draws decoded at once.
+        Number of draws that are decoded at once.
     progress : callable, optional
         Called as ``progress(done, n, what)`` after each batch.
     cancel : CancelToken, optional
-        Looked at before each batch, and while the draws are compared.
+        Checked before each batch, and while the draws are compared.
 
     Returns
     -------
@@ -216,13 +217,12 @@ def structure_variation(
     Raises
     ------
     ValueError
-        For fewer than two draws, an unknown structure, a bad mask or ridge, or draws that are the same in every
-        voxel.
+        For fewer than two draws, an unknown structure, an invalid mask or ridge, or a constant draw.
     Cancelled
-        When ``cancel`` is set in the middle.
+        If ``cancel`` was set.
     """
     if n < 2:
-        raise ValueError(f"{n} draws cannot vary: ask for two at least.")
+        raise ValueError(f"{n} draws cannot vary: ask for two or more.")
     if batch_size < 1:
         raise ValueError(f"The batch size is {batch_size}: give 1 or more.")
     _check_ridge(ridge)
@@ -252,9 +252,9 @@ def structure_variations(
     cancel: CancelToken | None = None,
     on_structure: Callable[[StructureVariation], None] | None = None,
 ) -> dict[str, StructureVariation]:
-    """:func:`structure_variation` of several structures of one cell, by name; of all if none are named.
+    """Measure :func:`structure_variation` of several structures of one cell, by default of all; a dict by name.
 
-    ``progress`` counts the draws of all of them; ``on_structure`` receives each as soon as it is measured.
+    ``progress`` counts the draws of all structures. ``on_structure`` receives each result as soon as it is measured.
     """
     from napari_integrated_cell.model.inputs import structure_names
 
@@ -282,13 +282,13 @@ def _check_ridge(ridge: float) -> None:
 
 
 def _measured(correlation: Doubles, ridge: float) -> tuple[float, int, float, float]:
-    """Score, n, ridge and effective rank: the fields of :class:`Variation`."""
+    """Return score, n, ridge and effective rank: the fields of :class:`Variation`."""
     _check_ridge(ridge)
     n = len(correlation)
     eigenvalues = np.linalg.eigvalsh(correlation).clip(0)
     share = eigenvalues[eigenvalues > 0] / eigenvalues.sum()
     effective_rank = float(np.exp(-(share * np.log(share)).sum()))
-    # Rounded entries of ρ move its eigenvalues by up to n times the rounding: what is smaller may be zero.
+    # Rounding errors in ρ change its eigenvalues by up to n times eps: a smaller one may be zero.
     if eigenvalues[0] + ridge <= n * np.finfo(np.float64).eps:
         return float("inf"), n, ridge, effective_rank
     _, log_determinant = np.linalg.slogdet(correlation + ridge * np.eye(n))
@@ -296,7 +296,7 @@ def _measured(correlation: Doubles, ridge: float) -> tuple[float, int, float, fl
 
 
 def _inside(mask: ArrayLike | None, box: tuple[int, int, int]) -> Mask | None:
-    """The mask as the voxels to compare, or None for all of the box."""
+    """Return the mask as the voxels to compare, or None for the whole box."""
     if mask is None:
         return None
     inside = np.asarray(mask) > 0.5
@@ -305,5 +305,5 @@ def _inside(mask: ArrayLike | None, box: tuple[int, int, int]) -> Mask | None:
             f"The mask has shape {inside.shape} but the model's box is {tuple(box)}: pose it first."
         )
     if inside.sum() < 2:
-        raise ValueError("The mask holds no two voxels: draws cannot be compared in it.")
+        raise ValueError("The mask has fewer than two voxels: give a larger one.")
     return inside

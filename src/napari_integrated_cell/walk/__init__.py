@@ -1,1 +1,1 @@
-"""Walks through the latent space of cell shape: paths, decoded frames, films and files."""
+"""Traversals of the latent space of cell shape: paths, decoded frames, movies and files."""

@@ -1,4 +1,4 @@
-"""A walk on disk: a film, a series of volumes or a contact sheet, by the ending of the file's name."""
+"""Write a traversal as a movie, a series of volumes or a contact sheet, depending on the file's extension."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ SHEETS = (".png", ".svg")
 
 FPS = 10.0
 
-# A GIF stands in a web page, and hardly compresses: so it is less than half as large as in a film's tiles.
+# GIF compresses badly: with smaller tiles and fewer colours the file is less than half as large.
 GIF_TILE = 128
 GIF_COLOURS = 128
 
 
 def ending_of(path: Path) -> str:
-    """What kind of file a name asks for, once it can be put there.
+    """Return the extension of a file's name, after checking that the file can be written.
 
     Raises
     ------
     ValueError
-        If the name has none of :data:`ENDINGS`.
+        If the extension is not one of :data:`ENDINGS`.
     OSError
-        If its folder does not exist, or a folder has its name.
+        If the file's folder does not exist, or the path is a folder.
     """
     ending = next((e for e in ENDINGS if path.name.lower().endswith(e)), None)
     if ending is None:
-        raise ValueError(f"{path.name!r} says no format: end it in {', '.join(ENDINGS)}.")
+        raise ValueError(f"{path.name!r} has no known format: end it in {', '.join(ENDINGS)}.")
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"The folder {path.parent} does not exist: make it first or choose another.")
+        raise FileNotFoundError(f"The folder {path.parent} does not exist: create it or choose another.")
     if path.is_dir() and ending != ".ome.zarr":
         raise IsADirectoryError(f"{path} is a folder: give the name of a file in it.")
     return ending
@@ -59,36 +59,40 @@ def write_walk(
     cancel: CancelToken | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Decode a walk frame by frame into a file; one volume of each channel is in memory at a time.
+    """Decode a traversal frame by frame into a file, with one volume of each channel in memory at a time.
 
-    The file is written aside and renamed when it is complete: an error, an interrupt or ``cancel`` leaves neither
-    a part of it nor harm to one that was there.
+    The file appears when it is complete. After an error, an interrupt or ``cancel``, an existing file is unchanged.
 
     Parameters
     ----------
     traversal : Traversal
-        The walk and what to decode.
+        The walk and the structures to decode.
     path : path
-        Ends in ``.mp4`` or ``.gif`` for a film, ``.ome.tiff`` or ``.ome.zarr`` for the volumes as ``uint16``
-        (65535 stands for 1), ``.png`` or ``.svg`` for the contact sheet.
+        ``.mp4`` or ``.gif`` for a movie, ``.ome.tiff`` or ``.ome.zarr`` for volumes as ``uint16`` (65535 means 1),
+        ``.png`` or ``.svg`` for the contact sheet.
     fps : float
-        Frames a second, of a film.
+        Frames per second of a movie.
     cancel, progress
-        Looked at and called between frames.
+        Checked and called between frames.
+
+    Returns
+    -------
+    Path
+        ``path``.
 
     Raises
     ------
     ValueError
-        For another ending, or a speed that is not positive.
+        For another extension, or an ``fps`` that is not in (0, 100].
     OSError
         If the folder is missing or cannot be written, or the disk is full.
     Cancelled
-        When ``cancel`` is set in the middle.
+        If ``cancel`` was set.
     """
     path = Path(path)
     ending = ending_of(path)
     if not 0 < fps <= 100:
-        raise ValueError(f"{fps:g} frames a second make no film: give a number from 0.1 to 100.")
+        raise ValueError(f"A movie cannot have {fps:g} frames per second: give a number from 0.1 to 100.")
     if ending == ".mp4":
         pictures = film(traversal, cancel, progress)
         return write_mp4(
@@ -110,7 +114,7 @@ def film(
     *,
     tile_width: int = 192,
 ) -> Iterator[Rgb]:
-    """The pictures of a film, drawn as their frames are decoded, in tiles about so many pixels wide."""
+    """Draw the pictures of a movie while its frames are decoded, with tiles of about ``tile_width`` pixels."""
     brightest = traversal.brightest(cancel=cancel, progress=progress)
     walk, n_ref = traversal.walk, len(traversal.model.config.references)
     last = len(walk) - 1
@@ -135,7 +139,7 @@ def _series(traversal: Traversal, cancel: CancelToken | None, progress: Progress
         brightest=tuple(max(1, int(value)) for value in brightest),
         voxel_size=traversal.voxel_size,
         name=title_of(traversal),
-        description=f"{traversal.description} 65535 stands for an intensity of 1.",
+        description=f"{traversal.description} 65535 means an intensity of 1.",
     )
 
 

@@ -1,6 +1,6 @@
-"""Ways from one latent position to another: linear in radial coordinates, along a great circle, straight.
+"""Paths between two latent positions: linear in radial coordinates, along a great circle, or straight.
 
-Section 3.4.6 walks from stage to stage "linearly in radial coordinates". Needs no torch.
+Section 3.4.6 interpolates from stage to stage "linearly in radial coordinates". Importing this module imports no torch.
 """
 
 from __future__ import annotations
@@ -17,58 +17,55 @@ Between = Callable[[ArrayLike, ArrayLike, ArrayLike], Doubles]
 
 
 def radial_path(start: ArrayLike, end: ArrayLike, n: int) -> Doubles:
-    """``n`` positions from ``start`` to ``end``, linear in radial coordinates (section 3.4.6).
+    """Return ``n`` positions from ``start`` to ``end``, linear in radial coordinates (section 3.4.6).
 
-    The radius and every angle of the hyperspherical coordinates change evenly, the last angle, which is the
-    only one that goes all the way round, by its shorter way. So no position is nearer to the origin than the
-    nearer end: a walk stays where a normal prior has its cells. Time and memory are O(n D).
+    The radius and every angle of the hyperspherical coordinates change at a constant rate. The last angle, the only
+    one with a full circle, takes the shorter direction. No position is nearer to the origin than the nearer end, so
+    the path stays where a normal prior has its cells. Time and memory are O(n D).
 
-    An end with nothing but zeros from some coordinate on lies on a pole, where the angles from there on are
-    undefined: it takes the other end's, so that nothing turns which need not. The origin is such an end:
-    from there the way is straight.
+    If all coordinates of an end are zero from some coordinate on, its remaining angles are undefined: they are set to
+    those of the other end, so nothing rotates without need. From the origin the path is therefore straight.
 
     Parameters
     ----------
     start, end : array (D,)
-        The ends, of any length. With one dimension there is no angle: the path is the straight one.
+        The ends. For D = 1 there is no angle, and the path is straight.
     n : int
-        Positions, two or more.
+        Number of positions, at least two.
 
     Returns
     -------
     array of float64 (n, D)
-        The first is ``start`` and the last ``end``, exactly.
+        The first is exactly ``start`` and the last exactly ``end``.
 
     Raises
     ------
     ValueError
-        If the ends are not two vectors of one length and finite, or ``n`` is less than two.
+        If the ends are not two finite vectors of one length, or ``n`` is less than two.
     """
     return radial_between(start, end, _evenly(n))
 
 
 def great_circle_path(start: ArrayLike, end: ArrayLike, n: int) -> Doubles:
-    """``n`` positions from ``start`` to ``end``: the direction along a great circle, the length evenly.
+    """Return ``n`` positions whose direction follows a great circle and whose length changes at a constant rate.
 
-    Unlike :func:`radial_path` it does not depend on the order of the coordinates. Opposite ends have no one
-    great circle between them: the one nearest the coordinate axis along which they have least is taken. An
-    end at the origin has no direction and takes the other's. Parameters and errors as for
-    :func:`radial_path`.
+    Unlike :func:`radial_path` it does not depend on the order of the coordinates. Opposite ends have no unique great
+    circle: the one nearest the coordinate axis with their smallest entry is chosen. An end at the origin has no
+    direction and gets the other's. Parameters and errors are those of :func:`radial_path`.
     """
     return great_circle_between(start, end, _evenly(n))
 
 
 def straight_path(start: ArrayLike, end: ArrayLike, n: int) -> Doubles:
-    """``n`` positions on the straight line from ``start`` to ``end``.
+    """Return ``n`` positions on the straight line from ``start`` to ``end``.
 
-    It cuts inside the shell where a normal prior has its cells. Parameters and errors as for
-    :func:`radial_path`.
+    It passes inside the shell where a normal prior has its cells. Parameters and errors as for :func:`radial_path`.
     """
     return straight_between(start, end, _evenly(n))
 
 
 def radial_between(start: ArrayLike, end: ArrayLike, at: ArrayLike) -> Doubles:
-    """:func:`radial_path` at the shares ``at`` (n,) of the way, each in [0, 1]: (n, D)."""
+    """Return the points of :func:`radial_path` at the fractions ``at`` (n,) of the path, each in [0, 1]: (n, D)."""
     a, b, share = _checked(start, end, at)
     if a.size == 1:
         return straight_between(a, b, share)
@@ -76,7 +73,7 @@ def radial_between(start: ArrayLike, end: ArrayLike, at: ArrayLike) -> Doubles:
     angles_a, angles_b = (
         np.where(np.isnan(one), other, one) for one, other in ((angles_a, angles_b), (angles_b, angles_a))
     )
-    turn = np.nan_to_num(angles_b - angles_a)  # undefined at both ends: any angle does, and 0 stands for it
+    turn = np.nan_to_num(angles_b - angles_a)  # an angle that is undefined at both ends is set to 0
     if abs(turn[-1]) > np.pi:
         turn[-1] -= np.copysign(2 * np.pi, turn[-1])
     angles = np.nan_to_num(angles_a) + share[:, None] * turn
@@ -90,7 +87,7 @@ def radial_between(start: ArrayLike, end: ArrayLike, at: ArrayLike) -> Doubles:
 
 
 def great_circle_between(start: ArrayLike, end: ArrayLike, at: ArrayLike) -> Doubles:
-    """:func:`great_circle_path` at the shares ``at`` (n,) of the way, each in [0, 1]: (n, D)."""
+    """Return the points of :func:`great_circle_path` at the fractions ``at`` (n,), each in [0, 1]: (n, D)."""
     a, b, share = _checked(start, end, at)
     if a.size == 1:
         return straight_between(a, b, share)
@@ -98,12 +95,14 @@ def great_circle_between(start: ArrayLike, end: ArrayLike, at: ArrayLike) -> Dou
     if r_a == 0 or r_b == 0:
         return straight_between(a, b, share)
     u, v = a / r_a, b / r_b
-    # By arctan2 of chords and not by arccos, which loses half the digits of small and of straight angles.
+    # arctan2 of chords: arccos loses half of the digits for angles near 0 and 180 degrees.
     angle = 2 * np.arctan2(_norm(v - u), _norm(v + u))
     across = _perpendicular(v, u)
-    if _norm(across) < 1e-14:  # rounding is all that is left: parallel, where it is not used, or opposite
+    if (
+        _norm(across) < 1e-14
+    ):  # rounding errors only: the ends are opposite (or parallel, where any direction serves)
         across = _perpendicular(np.eye(1, u.size, int(np.abs(u).argmin()))[0], u)
-    across = _perpendicular(across / _norm(across), u)  # again, for the first time leaves rounding along u
+    across = _perpendicular(across / _norm(across), u)  # again, to remove rounding errors along u
     across /= _norm(across)
     phase = share * angle
     direction = np.cos(phase)[:, None] * u + np.sin(phase)[:, None] * across
@@ -111,7 +110,7 @@ def great_circle_between(start: ArrayLike, end: ArrayLike, at: ArrayLike) -> Dou
 
 
 def straight_between(start: ArrayLike, end: ArrayLike, at: ArrayLike) -> Doubles:
-    """:func:`straight_path` at the shares ``at`` (n,) of the way, each in [0, 1]: (n, D)."""
+    """Return the points of :func:`straight_path` at the fractions ``at`` (n,) of the path, each in [0, 1]: (n, D)."""
     a, b, share = _checked(start, end, at)
     return _with_ends(np.outer(1 - share, a) + np.outer(share, b), a, b, share)
 
@@ -119,41 +118,41 @@ def straight_between(start: ArrayLike, end: ArrayLike, at: ArrayLike) -> Doubles
 PATHS: Mapping[str, Between] = MappingProxyType(
     {"radial": radial_between, "great-circle": great_circle_between, "straight": straight_between}
 )
-"""The ways by name: functions of start (D,), end (D,) and shares (n,), which give (n, D)."""
+"""Paths by name: functions from start (D,), end (D,) and fractions (n,) to positions (n, D)."""
 
 
 def _radial(x: Doubles) -> tuple[float, Doubles]:
-    """Radius and angles (D - 1,) of a vector; NaN for an angle that nothing determines.
+    """Return radius and angles (D - 1,) of a vector, with NaN for undefined angles.
 
-    φ_i = atan2(|x_{i+1} … x_D|, x_i) in [0, π], and the last one atan2(x_D, x_{D-1}) in (-π, π]. Lengths of
-    all tails at once, by hypot from the last coordinate on, which neither overflows nor underflows.
+    φ_i = atan2(|x_{i+1} … x_D|, x_i) in [0, π], and the last one is atan2(x_D, x_{D-1}) in (-π, π]. The lengths of all
+    tails are accumulated by hypot from the last coordinate on, which neither overflows nor underflows.
     """
     tails = np.hypot.accumulate(np.abs(x[::-1]))[::-1]
     angles = np.arctan2(tails[1:], x[:-1])
-    angles[-1] = np.arctan2(x[-1] + 0.0, x[-2])  # + 0.0 makes a negative zero positive: atan2 heeds its sign
+    angles[-1] = np.arctan2(x[-1] + 0.0, x[-2])  # + 0.0 makes a negative zero positive: atan2 uses its sign
     angles[tails[:-1] == 0] = np.nan
     return float(tails[0]), angles
 
 
 def _norm(x: Doubles) -> float:
-    """The length of a vector, also of one whose squares overflow or underflow."""
+    """Return the length of a vector, also if its squares overflow or underflow."""
     largest = float(np.abs(x).max())
     return largest * float(np.linalg.norm(x / largest)) if largest > 0 else 0.0
 
 
 def _perpendicular(x: Doubles, unit: Doubles) -> Doubles:
-    """What of ``x`` is at right angles to a unit vector."""
+    """Return the part of ``x`` that is perpendicular to a unit vector."""
     return x - (x @ unit) * unit
 
 
 def _evenly(n: int) -> Doubles:
     if n < 2:
-        raise ValueError(f"A path of {n} positions has not both its ends: ask for 2 or more.")
+        raise ValueError(f"A path cannot have {n} positions: ask for 2 or more.")
     return np.linspace(0, 1, n)
 
 
 def _with_ends(path: Doubles, start: Doubles, end: Doubles, share: Doubles) -> Doubles:
-    """The path with its ends as they were given, not as sines and cosines have rounded them."""
+    """Set the path's ends to the given values, without rounding errors."""
     path[share == 0] = start
     path[share == 1] = end
     return path
@@ -163,10 +162,12 @@ def _checked(start: ArrayLike, end: ArrayLike, at: ArrayLike) -> tuple[Doubles, 
     a, b, share = (np.asarray(values, np.float64) for values in (start, end, at))
     if a.ndim != 1 or a.shape != b.shape or a.size == 0:
         raise ValueError(
-            f"A path joins two vectors of one length, but these have shapes {a.shape} and {b.shape}."
+            f"The ends of a path have shapes {a.shape} and {b.shape}: give two vectors of one length."
         )
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
         raise ValueError("The ends of a path hold NaN or infinite values: replace them first.")
     if share.ndim != 1 or not ((share >= 0) & (share <= 1)).all():
-        raise ValueError("Shares of a path are numbers from 0 to 1.")
+        raise ValueError(
+            "The fractions of a path are not all between 0 and 1: give a vector of such numbers."
+        )
     return a, b, share

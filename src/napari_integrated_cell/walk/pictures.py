@@ -1,4 +1,4 @@
-"""A walk as flat pictures: the frames of a film, and the contact sheet of Figure S9."""
+"""Draw a traversal as flat pictures: the frames of a movie, and the contact sheet of Figure S9."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ _GREY = "#a0a0a0"
 
 
 def tiles_of(frame: Floats, channels: Sequence[str], n_ref: int, brightest: Floats) -> dict[str, Rgb]:
-    """The reference channels of a frame (C, Z, Y, X), then each structure over them, from above and from the side.
+    """Draw tiles of a frame: one of the reference channels, and one per structure, seen from above and from the side.
 
     Parameters
     ----------
     frame : array (C, Z, Y, X)
         Values in [0, 1].
     channels : sequence of str
-        Their names: ``n_ref`` reference channels, then the structures.
+        Names of ``n_ref`` reference channels, then of the structures.
     brightest : array (C,)
-        What to show at full brightness, the same for every frame.
+        Value of each channel that is shown at full brightness, the same for every frame.
 
     Returns
     -------
@@ -47,7 +47,7 @@ def tiles_of(frame: Floats, channels: Sequence[str], n_ref: int, brightest: Floa
     """
     volumes = dict(zip(channels, frame, strict=True))
     references = {name: volumes[name] for name in channels[:n_ref]}
-    # `tile` shows a channel at its own maximum; relative to the walk's maximum it is so much dimmer.
+    # `tile` scales a channel to its own maximum. Scale it down to the maximum of the whole walk.
     level = {
         name: float(volume.max()) / max(float(most), 1e-6)
         for (name, volume), most in zip(volumes.items(), brightest, strict=True)
@@ -66,25 +66,29 @@ def film_picture(
     stops: Sequence[float],
     tile_width: int = 192,
 ) -> Rgb:
-    """One picture of a film: its title, named tiles, a line on which ``share`` of the walk is gone, and a note.
+    """Draw one picture of a movie: title, named tiles, a line with the progress of the walk, and a note.
 
     Parameters
     ----------
     tiles : mapping of str to array
-        As :func:`tiles_of` gives them.
+        Tiles from :func:`tiles_of`.
     title, note : str
-        Above and beneath. Say here what is simulated.
+        Text above and below the tiles. State here if cells are simulated.
     share : float
-        How much of the walk is gone, in [0, 1].
+        Position of the frame in the walk, in [0, 1].
     stops : sequence of float
-        Where its stops are, in [0, 1].
+        Positions of the stops in the walk, in [0, 1].
     tile_width : int
-        About how many pixels wide a tile is drawn; a voxel is drawn by a whole number of them.
+        Approximate width of a tile in pixels. A voxel is a whole number of pixels wide.
+
+    Returns
+    -------
+    array of uint8, (rows, columns, 3)
     """
     rows, columns = next(iter(tiles.values())).shape[:2]
     scale = max(1, round(tile_width / columns))
     width, height = columns * scale + _MARGIN, rows * scale + _LINE + _MARGIN
-    across = min(_COLUMNS, max(2, len(tiles)))  # two at least, for the words
+    across = min(_COLUMNS, max(2, len(tiles)))  # at least two, to have room for the text
     down = -(-len(tiles) // across)
     size = (across * width + _MARGIN, down * height + 5 * _LINE)
     canvas = Image.new("RGB", size, "black")
@@ -107,18 +111,18 @@ def film_picture(
 
 @dataclass(frozen=True, eq=False)
 class ContactSheet:
-    """Rows of time points, columns of structures (Figure S9).
+    """A sheet with a row per time point and a column per structure (Figure S9).
 
     Attributes
     ----------
     title, note : str
-        Above it all.
+        Text above the rows.
     rows : tuple of str
-        What each time point is called.
+        Name of each time point.
     columns : tuple of str
-        Channel names, the first being all reference channels.
+        Channel names. The first column shows all reference channels.
     tiles : tuple of tuple of array
-        One tile for each row and column.
+        One tile per row and column, (Y + 1 + Z, X, 3) uint8.
     """
 
     title: str
@@ -129,18 +133,18 @@ class ContactSheet:
 
     @property
     def scale(self) -> int:
-        """Pixels a voxel."""
+        """Pixels per voxel."""
         return max(1, round(128 / self.tiles[0][0].shape[1]))
 
     def layout(self) -> tuple[int, int, int, int, int]:
-        """Width and height of a tile, the left and upper edge of the first, and the whole width."""
+        """Return width and height of a tile, left and top edge of the first tile, and width of the sheet, in pixels."""
         height, width = (n * self.scale for n in self.tiles[0][0].shape[:2])
         left = 2 * _MARGIN + max(round(_length(text, 13)) for row in self.rows for text in _lines(row))
         whole = max(left + len(self.columns) * (width + _MARGIN), 480)
         return width, height, left, (3 + len(_wrapped(self.note, whole - 2 * _MARGIN))) * _LINE, whole
 
     def to_rgb(self) -> Rgb:
-        """The sheet as a picture."""
+        """Return the sheet as a picture (rows, columns, 3)."""
         width, height, left, top, whole = self.layout()
         canvas = Image.new("RGB", (whole, top + len(self.rows) * (height + _MARGIN)), "black")
         draw = ImageDraw.Draw(canvas)
@@ -159,7 +163,7 @@ class ContactSheet:
         return np.asarray(canvas)
 
     def to_svg(self) -> bytes:
-        """The sheet as SVG: words are text, tiles are PNG at one pixel a voxel."""
+        """Return the sheet as SVG, with text as text and tiles as PNG with one pixel per voxel."""
         width, height, left, top, whole = self.layout()
         size = {"width": str(whole), "height": str(top + len(self.rows) * (height + _MARGIN))}
         root = ElementTree.Element(
@@ -205,7 +209,7 @@ class ContactSheet:
 def contact_sheet(
     traversal: Traversal, *, cancel: CancelToken | None = None, progress: Progress | None = None
 ) -> ContactSheet:
-    """Every frame of a walk in one sheet, decoded one at a time; its tiles are kept, its volumes are not."""
+    """Decode a traversal one frame at a time into a contact sheet. Only the tiles are kept in memory."""
     brightest = traversal.brightest(cancel=cancel, progress=progress)
     n_ref = len(traversal.model.config.references)
     tiles = [
@@ -222,25 +226,25 @@ def contact_sheet(
 
 
 def title_of(traversal: Traversal) -> str:
-    """From where to where."""
+    """Return the names of the first and last stop as a title."""
     stops = traversal.walk.stops
     return f"{stops[0].label} to {stops[-1].label}"
 
 
 def note_of(traversal: Traversal) -> str:
-    """What everyone who sees a picture of the walk has to know."""
+    """Return a sentence on how the pictures were made: the model, its training cells and the path."""
     path = f"{traversal.walk.path} path"
     return f"Predicted by the model {traversal.model.name!r}, trained on {traversal.trained_on}. {path.capitalize()}."
 
 
 def _lines(row: str) -> list[str]:
-    """A row's name in two lines where it names two stops."""
+    """Split a row's name into two lines if it names two stops."""
     first, between, second = row.partition(" to ")
     return [first + between.rstrip(), f"    {second}"] if between else [row]
 
 
 def _wrapped(text: str, width: float) -> list[str]:
-    """``text`` in lines of so many pixels."""
+    """Wrap ``text`` into lines of at most ``width`` pixels."""
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
@@ -256,7 +260,7 @@ def _length(text: str, size: int) -> float:
 
 
 def _label(name: str) -> str:
-    """How the paper prints a structure, for a medium that has its letters."""
+    """Return a structure's name as the paper prints it, for media that can show Greek letters."""
     try:
         return structure(name).label
     except ValueError:

@@ -1,7 +1,7 @@
-"""A walk through the reference latent space, from stage to stage or from a cell, decoded frame by frame.
+"""Decode a walk through the latent space of cell shape frame by frame, between stages or cells.
 
-Section 3.4.6 and Figure S9: landmarks of the stages are joined by paths that are linear in radial coordinates,
-and every structure is decoded at each position from the centre of its own latent space.
+As in section 3.4.6 and Figure S9, paths that are linear in radial coordinates connect the landmarks of the stages.
+Every structure is decoded at each position with z^s at its prior's mode.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ if TYPE_CHECKING:
 
 EASINGS = ("linear", "smooth")
 STEPS = 10
-"""Frames from one stop to the next where nobody says how many: the ten points a segment of the paper's walk."""
+"""Default number of frames from one stop to the next: ten, as in the paper."""
 
 
 @dataclass(frozen=True, eq=False)
 class Stop:
-    """A position that a walk goes through.
+    """A position that a walk passes through.
 
     Attributes
     ----------
     name : str
-        A stage's name in the vocabulary, or a cell's own.
+        A stage's name in the vocabulary, or a cell's name.
     label : str
-        How it is shown.
+        Name for people.
     z_ref : array (n_ref,)
-        Where it is.
+        Its z^r.
     warnings : tuple of str
-        What is to be said of it: of a landmark with few cells, of a cell's uncertain pose.
+        Warnings about a landmark of few cells, or about a cell's uncertain pose.
     """
 
     name: str
@@ -54,20 +54,20 @@ class Stop:
 
 
 def stop_at_stage(model: IntegratedCell, name: str) -> Stop:
-    """The landmark of a stage.
+    """Return the landmark of a stage as a stop.
 
     Raises
     ------
     ValueError
-        If there is no such stage, or the model has no landmark of it; the message lists those it has.
+        If there is no such stage, or the model has no landmark of it. The message lists its landmarks.
     """
     wanted, marks = stage(name), _landmarks(model)
     if wanted.name not in marks:
         raise ValueError(
             f"The model {model.name!r} has no landmark of {wanted.name}; it has {', '.join(marks)}."
             if marks
-            else f"The model {model.name!r} has no landmarks, so there is no {wanted.name} to walk to: "
-            "choose a model whose training cells were annotated with stages."
+            else f"The model {model.name!r} has no landmarks, and so no {wanted.name}: choose a model whose training "
+            "cells were annotated with stages."
         )
     mark = marks[wanted.name]
     note = (f"{wanted.name}: {mark.note}",) if mark.note else ()
@@ -75,14 +75,14 @@ def stop_at_stage(model: IntegratedCell, name: str) -> Stop:
 
 
 def stop_at_cell(model: IntegratedCell, cell: Cell) -> Stop:
-    """A cell in its place: posed into the model's box and encoded, z^r = Enc^r(x^r) (equation 1)."""
+    """Pose and encode a cell, z^r = Enc^r(x^r) (equation 1), and return it as a stop."""
     pose = pose_of(cell, model_box(model.config))
     z_ref = model.encode(posed_references(cell, pose)[None])[0]
     return Stop(cell.name, cell.name, z_ref, tuple(f"{cell.name}: {warning}" for warning in pose.warnings))
 
 
 def stages_between(model: IntegratedCell, start: str, end: str) -> list[str]:
-    """The stages with a landmark that lie between two stages, in the order in which a walk meets them."""
+    """Return the stages with a landmark between two stages, in the order from ``start`` to ``end``."""
     first, last = (STAGE_NAMES.index(stage(name).name) for name in (start, end))
     low, high = sorted((first, last))
     between = [name for name in STAGE_NAMES[low + 1 : high] if name in _landmarks(model)]
@@ -91,18 +91,18 @@ def stages_between(model: IntegratedCell, start: str, end: str) -> list[str]:
 
 @dataclass(frozen=True, eq=False)
 class Walk:
-    """Positions from stop to stop, the stops among them.
+    """Positions from stop to stop, including the stops.
 
     Attributes
     ----------
     stops : tuple of Stop
-        Two or more.
+        At least two stops.
     at : tuple of int
-        The frame that shows each stop.
+        Frame of each stop.
     z_ref : array of float64 (T, n_ref)
-        The position of every frame.
+        Position of every frame.
     path, easing : str
-        How it goes from stop to stop.
+        Names of the path and the easing between stops.
     """
 
     stops: tuple[Stop, ...]
@@ -116,12 +116,12 @@ class Walk:
 
     @property
     def norm(self) -> Doubles:
-        """|z^r| of every frame, (T,)."""
+        """Length of z^r in every frame, (T,)."""
         return np.linalg.norm(self.z_ref, axis=1)
 
     @property
     def turned(self) -> Doubles:
-        """How far z^r has turned since the first frame, added up from frame to frame, in degrees, (T,)."""
+        """Angle in degrees by which z^r has turned since the first frame, summed over frames, (T,)."""
         lengths = np.maximum(self.norm, np.finfo(float).tiny)[:, None]
         direction = self.z_ref / lengths
         step, sum_ = direction[1:] - direction[:-1], direction[1:] + direction[:-1]
@@ -129,11 +129,11 @@ class Walk:
         return np.degrees(np.concatenate([[0.0], np.cumsum(turns)]))
 
     def same_positions(self, other: Walk) -> bool:
-        """Whether another walk has the same position at every frame."""
+        """Return whether another walk has the same position in every frame."""
         return np.array_equal(self.z_ref, other.z_ref)
 
     def title(self, frame: int) -> str:
-        """Where a frame is: at a stop, or between two."""
+        """Return a frame's stop, or the two stops that it lies between."""
         if frame in self.at:
             return self.stops[self.at.index(frame)].label
         after = int(np.searchsorted(self.at, frame))
@@ -143,34 +143,39 @@ class Walk:
 def walk(
     stops: Sequence[Stop], frames: int | None = None, *, path: str = "radial", easing: str = "linear"
 ) -> Walk:
-    """The walk through ``stops`` in so many frames, shared out evenly between them.
+    """Return the walk through ``stops``, with the same number of frames between any two stops.
 
     Parameters
     ----------
     stops : sequence of Stop
-        Two or more, no two neighbours in one place.
+        At least two stops. Neighbours must have different positions.
     frames : int, optional
-        Altogether, both ends and all stops among them; ten from each stop to the next if left out.
+        Total number of frames, including the stops; by default ten from each stop to the next.
     path : {"radial", "great-circle", "straight"}
-        Linear in radial coordinates as in section 3.4.6, or another of :data:`~.model.paths.PATHS`.
+        Linear in radial coordinates as in section 3.4.6, or another of :data:`~.paths.PATHS`.
     easing : {"linear", "smooth"}
-        An even pace, or one that slows down at every stop.
+        Constant speed, or slower at every stop.
+
+    Returns
+    -------
+    Walk
 
     Raises
     ------
     ValueError
-        If the stops are too few or do not move, the frames too few for the stops, or the path or easing
-        unknown.
+        If there are too few stops or frames, two neighbouring stops are equal, or the path or easing is unknown.
     """
     if path not in PATHS:
         raise ValueError(f"There is no path {path!r}: choose {', '.join(PATHS)}.")
     if easing not in EASINGS:
         raise ValueError(f"There is no easing {easing!r}: choose {', '.join(EASINGS)}.")
     if len(stops) < 2:
-        raise ValueError("A walk needs two stops or more.")
+        raise ValueError("A walk needs two stops or more: add a stop.")
     for one, other in pairwise(stops):
         if np.array_equal(one.z_ref, other.z_ref):
-            raise ValueError(f"The walk stands still: {one.name} and {other.name} are one position.")
+            raise ValueError(
+                f"The walk stands still: {one.name} and {other.name} are one position, so leave out one of them."
+            )
     count = STEPS * (len(stops) - 1) + 1 if frames is None else frames
     if count < len(stops):
         listed = ", ".join(stop.name for stop in stops)
@@ -186,23 +191,30 @@ def walk(
 
 
 class Traversal:
-    """A walk as a sequence of volumes: frame ``t`` is decoded when it is asked for, and not kept.
+    """A walk as a sequence of volumes. Frame ``t`` is decoded on access and not kept in memory.
 
-    Reads like an array of ``shape`` (T, C, Z, Y, X) along its first axis, at the memory of one frame.
+    It can be indexed and iterated like an array of ``shape`` (T, C, Z, Y, X) along its first axis.
 
     Parameters
     ----------
     model : IntegratedCell
         The model, on the device to use.
     walk : Walk
-        Through the model's latent space.
+        A walk in the model's latent space.
     structures : iterable of str, optional
-        By name; all of the model's if left out, none but the reference channels if empty.
+        Names of structures; all of the model's by default. If empty, only the reference channels are decoded.
 
     Attributes
     ----------
     channels : tuple of str
         The reference channels, then the structures.
+    shape : tuple of int
+        (T, C, Z, Y, X).
+
+    Raises
+    ------
+    ValueError
+        If the model has no such structure.
     """
 
     def __init__(self, model: IntegratedCell, walk: Walk, structures: Iterable[str] | None = None) -> None:
@@ -217,12 +229,12 @@ class Traversal:
 
     @property
     def voxel_size(self) -> tuple[float, float, float]:
-        """(Z, Y, X) in µm."""
+        """Voxel size (Z, Y, X) in µm."""
         return (self.model.config.voxel_size,) * 3
 
     @property
     def frame_bytes(self) -> int:
-        """The memory of one decoded frame."""
+        """Memory of one decoded frame in bytes."""
         return int(np.prod(self.shape[1:])) * self.dtype.itemsize
 
     @property
@@ -232,7 +244,7 @@ class Traversal:
 
     @property
     def description(self) -> str:
-        """What a file that holds the walk has to say of itself."""
+        """Text for the metadata of a file: stops, model, path and easing."""
         ends, middle = (self.walk.stops[0], self.walk.stops[-1]), self.walk.stops[1:-1]
         through = f" through {', '.join(stop.name for stop in middle)}" if middle else ""
         frames = ", ".join(f"{t} {stop.name}" for t, stop in zip(self.walk.at, self.walk.stops, strict=True))
@@ -246,13 +258,13 @@ class Traversal:
         return len(self.walk)
 
     def __getitem__(self, frame: int) -> Floats:
-        """Frame (C, Z, Y, X): Dec^r(z^r), and each x̂^s of Dec^{r,s}(z^r, y, argmax p(z^s)) (Algorithm 3)."""
+        """Decode frame (C, Z, Y, X): Dec^r(z^r), and each x̂^s of Dec^{r,s}(z^r, y, argmax p(z^s)) (Algorithm 3)."""
         return self.decoded(frame)
 
     def decoded(self, frame: int, cancel: CancelToken | None = None) -> Floats:
-        """A frame, as by indexing; ``cancel`` is looked at between batches of structures."""
+        """Decode a frame (C, Z, Y, X). ``cancel`` is checked between batches of structures."""
         if not -len(self) <= frame < len(self):
-            raise IndexError(f"There is no frame {frame}: the walk has {len(self)}.")
+            raise IndexError(f"There is no frame {frame}: the walk has {len(self)} frames.")
         position = self.walk.z_ref[frame][None]
         volumes = np.empty(self.shape[1:], np.float32)
         n_ref = len(self.model.config.references)
@@ -274,7 +286,7 @@ class Traversal:
         progress: Progress | None = None,
         what: str = "Decoding frames",
     ) -> Iterator[Floats]:
-        """Frames one at a time: all, or those of ``at``. ``progress(done, total, what)`` is told of each."""
+        """Yield all frames, or those in ``at``; ``progress(done, total, what)`` is called after each."""
         wanted = range(len(self)) if at is None else at
         for done, frame in enumerate(wanted, 1):
             if cancel is not None:
@@ -284,10 +296,7 @@ class Traversal:
                 progress(done, len(wanted), what)
 
     def brightest(self, *, cancel: CancelToken | None = None, progress: Progress | None = None) -> Floats:
-        """Each channel's greatest value at the stops, (C,).
-
-        Shown with one contrast throughout, what changes from frame to frame has changed in the cell.
-        """
+        """Return each channel's maximum over the stops, (C,), for one contrast in all frames."""
         stops = self.frames(self.walk.at, cancel=cancel, progress=progress, what="Choosing the contrast")
         return np.max([frame.max(axis=(1, 2, 3)) for frame in stops], axis=0)
 

@@ -1,4 +1,4 @@
-"""The eleven structures, each by a rule of its own, given a shape."""
+"""The eleven structures, each with its own rule for a given shape."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ assert tuple(RULES) == STRUCTURE_NAMES
 
 
 def draw_structure(name: str, anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator) -> Floats:
-    """One random draw (Z, Y, X) of a structure's density in the cell, before the microscope sees it.
+    """Draw a structure's density (Z, Y, X) in the cell, without the microscope's blur.
 
     Raises
     ------

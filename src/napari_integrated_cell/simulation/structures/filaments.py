@@ -11,7 +11,7 @@ from napari_integrated_cell.simulation.mitosis import frame_along
 
 
 def alpha_tubulin(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator) -> Floats:
-    """Filaments from the centrosome, bending along the cortex; the spindle; the midbody."""
+    """Draw filaments from the centrosome along the cortex, the spindle, or the midbody, depending on the stage."""
     stage = anatomy.shape.stage
     if stage in ("prometaphase-1", "prometaphase-2", "metaphase", "anaphase"):
         return _spindle(anatomy, fields, rng)
@@ -37,12 +37,20 @@ def _aster(
     count: int,
     length: float,
 ) -> Floats:
-    """Filaments radiating from ``centre``, of exponential length with mean ``length`` µm."""
+    """Draw filaments from ``centre`` in all directions, of exponential length with mean ``length`` µm."""
     steps, step = 54, 0.45
     starts = centre + rng.normal(0, 0.25, (count, 3))
     heading = rng.normal(size=(count, 3)) * np.array([0.5, 1, 1])
     path, free = anatomy.walk(
-        rng, starts, heading, steps, step=step, wander=0.09, flatten=0.6, shy=0.8, clear=0.35
+        rng,
+        starts,
+        heading,
+        steps,
+        step=step,
+        wander=0.09,
+        flatten=0.6,
+        surface_margin=0.8,
+        chromatin_margin=0.35,
     )
     lasts = rng.exponential(length, count) + 2.0
     free &= np.arange(steps)[:, None] * step < lasts
@@ -51,12 +59,12 @@ def _aster(
 
 
 def _crowded(points: Doubles, pole: Doubles, radius: float) -> Doubles:
-    """Weights (N,) that keep filaments crowding at a pole from outshining the rest."""
+    """Return weights (N,) that keep dense filaments at a pole from being much brighter than the rest."""
     return 0.12 + 0.88 * np.minimum(np.linalg.norm(points - pole, axis=1) / radius, 1)
 
 
 def _fibres(rng: np.random.Generator, start: Doubles, end: Doubles, bow: float, count: int = 24) -> Doubles:
-    """Points (N * count, 3) along arcs from ``start`` to ``end`` (N, 3) that bow away from their mean."""
+    """Return points (N * count, 3) along arcs from ``start`` to ``end`` (N, 3), which curve away from their mean."""
     t = np.linspace(0, 1, count)[:, None, None]
     line = (1 - t) * start + t * end
     middle = (start.mean(0) + end.mean(0)) / 2
@@ -67,7 +75,7 @@ def _fibres(rng: np.random.Generator, start: Doubles, end: Doubles, bow: float, 
 
 
 def _spindle(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator) -> Floats:
-    """Two poles, fibres from each to the chromosomes, short asters; stereotyped by the spindle's axis."""
+    """Draw two poles, fibres from each to the chromosomes, and short asters, along the spindle's axis."""
     shape = anatomy.shape
     poles = anatomy.poles(rng)
     normal, across, up = frame_along(*shape.spindle)
@@ -94,14 +102,14 @@ def _spindle(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator)
 
 
 def _midbody(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator) -> Floats:
-    """A tight bundle through the furrow, and loose asters of the daughters."""
+    """Draw a dense bundle through the furrow, and loose asters of the daughters."""
     shape = anatomy.shape
     normal, across, up = frame_along(*shape.spindle)
     n = 60
     angle, radius = rng.uniform(0, 2 * np.pi, n), rng.uniform(0.3, 1.0, n)
     ring = radius[:, None] * (np.cos(angle)[:, None] * across + np.sin(angle)[:, None] * up)
     half = rng.uniform(0.55, 0.75) * shape.half_distance * normal
-    # The furrow's own middle: deepest where the neck is thickest.
+    # Centre of the furrow: the deepest point of the neck.
     z = np.linspace(0.5, shape.height, 24)
     neck = np.stack([z, np.full(24, shape.centre[1]), np.full(24, shape.centre[2])], axis=1)
     centre = neck[np.argmax(anatomy.surroundings(neck).depth)]
@@ -113,7 +121,7 @@ def _midbody(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator)
 
 
 def _furrow(anatomy: Anatomy, fields: DistanceFields, width: float) -> Floats:
-    """1 in the plane of the cleavage furrow, falling off over ``width`` µm."""
+    """Return 1 in the plane of the cleavage furrow, decreasing over ``width`` µm."""
     z, y, x = fields.grid.axes
     normal = frame_along(*anatomy.shape.spindle)[0]
     c = anatomy.shape.centre
@@ -122,7 +130,7 @@ def _furrow(anatomy: Anatomy, fields: DistanceFields, width: float) -> Floats:
 
 
 def _contractile(anatomy: Anatomy, fields: DistanceFields, depth: float = 0.35) -> Floats:
-    """The contractile ring in cytokinesis, nothing before."""
+    """Draw the contractile ring in cytokinesis, nothing in other stages."""
     if anatomy.shape.stage != "telophase-cytokinesis":
         return np.zeros(fields.grid.shape, np.float32)
     return _furrow(anatomy, fields, 0.8) * fields.shell(fields.cell + depth, 0.35)
@@ -131,7 +139,7 @@ def _contractile(anatomy: Anatomy, fields: DistanceFields, depth: float = 0.35) 
 def _bundles(
     anatomy: Anatomy, rng: np.random.Generator, count: int, level: float, spread: float
 ) -> tuple[Doubles, Doubles]:
-    """Basal bundles loosely along the long axis: starts (N, 3) and unit directions (N, 3)."""
+    """Draw basal bundles, roughly along the long axis: starts (N, 3) and unit directions (N, 3)."""
     f = anatomy.fields
     z = anatomy.grid.axes[0]
     near_base = bell(z - np.float32(level), 0.4) * soft(-f.cell - 0.25)
@@ -145,7 +153,7 @@ def _bundles(
 def _lines(
     anatomy: Anatomy, rng: np.random.Generator, starts: Doubles, heading: Doubles, length: float
 ) -> Doubles:
-    """Points (S, N, 3) along straight bundles both ways from their starts, and NaN outside the cell."""
+    """Return points (S, N, 3) along straight bundles in both directions from their starts, NaN outside the cell."""
     reach = rng.uniform(0.5, 1.3, len(starts)) * length / 2
     t = np.arange(-length * 0.65, length * 0.65, 0.2)[:, None]
     points = starts + t[..., None] * heading
@@ -154,7 +162,7 @@ def _lines(
 
 
 def beta_actin(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator) -> Floats:
-    """The cortex, brightest at cell-cell contacts, and basal stress fibres; the contractile ring."""
+    """Draw the cortex, brightest at cell-cell contacts, basal stress fibres, and the contractile ring."""
     r = anatomy.stage.roundness
     texture = np.maximum(1 + 0.22 * Waves(rng, 2.5).on(fields.grid), 0.1)
     cortex = fields.shell(fields.cell + 0.18, 0.22) * texture
@@ -169,7 +177,7 @@ def beta_actin(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generato
 
 
 def alpha_actinin(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator) -> Floats:
-    """Periodic puncta along basal bundles, and a beaded line at cell-cell contacts."""
+    """Draw periodic puncta along basal bundles, and a line of spots at cell-cell contacts."""
     r = anatomy.stage.roundness
     beads = np.clip(Waves(rng, 1.6, 40).on(fields.grid), 0, 2)
     contact = fields.shell(fields.cell + 0.15, 0.25) * bell(np.minimum(np.abs(fields.sides), 3), 0.5)
@@ -186,7 +194,7 @@ def alpha_actinin(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Gener
 
 
 def myosin_iib(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator) -> Floats:
-    """An apical actomyosin ring and cap, and basal arcs that run along the cell's edges."""
+    """Draw an apical ring and cap, and basal arcs along the cell's edges."""
     r = anatomy.stage.roundness
     z = fields.grid.axes[0]
     grain = np.clip(0.8 + 0.7 * Waves(rng, 1.5, 40).on(fields.grid), 0, None)

@@ -10,7 +10,7 @@ from napari_integrated_cell.simulation.grid import Waves
 
 
 def desmoplakin(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator) -> Floats:
-    """Puncta on the lateral membrane around mid-height."""
+    """Draw puncta on the lateral membrane around mid-height."""
     f = anatomy.fields
     r = anatomy.stage.roundness
     z = anatomy.grid.axes[0]
@@ -19,15 +19,15 @@ def desmoplakin(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generat
     clusters = np.clip(1 + 0.6 * Waves(rng, 5.0).on(anatomy.grid), 0.05, None)
     places = anatomy.scatter(rng, middle * lateral * clusters, int(rng.integers(45, 80) * (1 - 0.4 * r)))
     for _ in range(2):  # onto the membrane
-        felt = anatomy.surroundings(places)
-        places = places + (felt.depth - 0.05)[:, None] * felt.outward
+        around = anatomy.surroundings(places)
+        places = places + (around.depth - 0.05)[:, None] * around.outward
     weight = np.repeat(rng.lognormal(0, 0.45, len(places)), 6) / 6
     spots = fields.grid.splat(thicken(rng, np.repeat(places, 6, axis=0), 0.12), weight)
     return 0.35 * spots + 0.012 * fields.cytoplasm
 
 
 def zo1(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator) -> Floats:
-    """A thin belt along the edge where the sides meet the apex."""
+    """Draw a thin belt along the edge between the sides and the apex."""
     uneven = np.clip(1 + 0.30 * Waves(rng, 4.0).on(fields.grid), 0.1, None)
     edge = bell(fields.sides - fields.top - np.float32(0.4), 0.55)
     belt = (

@@ -10,7 +10,7 @@ from napari_integrated_cell.simulation.grid import Waves
 
 
 def fibrillarin(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator) -> Floats:
-    """Two to five nucleoli, well inside the nucleus; dispersed, partly onto chromosomes, in mitosis."""
+    """Draw two to five nucleoli inside the nucleus; in mitosis, dispersed protein and a coat on chromosomes."""
     stage = anatomy.shape.stage
     if anatomy.has_nucleoli:
         spots, radii = nucleoli(anatomy, rng)
@@ -18,7 +18,7 @@ def fibrillarin(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generat
         inside, outside = (0.20, 0.07) if stage == "telophase-cytokinesis" else (0.31 - 0.25 * fading, 0.002)
         density = blobs(fields, rng, spots, radii) * np.float32(fading) + np.float32(inside)
         return density * fields.nucleus + np.float32(outside) * fields.cytoplasm
-    # Open mitosis: diffuse, a patchy coat on the chromosomes, and foci that come from the nucleoli.
+    # Open mitosis: diffuse protein, a patchy coat on the chromosomes, and foci that remain from the nucleoli.
     texture: Floats = 1 + np.float32(0.3) * Waves(rng, 4.0).on(fields.grid)
     patches = np.clip(0.25 + 0.75 * Waves(rng, 4.5).on(fields.grid), 0, None)
     coat = fields.shell(fields.chromatin, 0.4) * patches
@@ -33,7 +33,7 @@ def fibrillarin(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generat
 
 
 def nucleoli(anatomy: Anatomy, rng: np.random.Generator) -> tuple[Doubles, Doubles]:
-    """Centres (N, 3) and radii (N,) in µm of the nucleoli, or of a daughter's prenucleolar bodies."""
+    """Draw centres (N, 3) and radii (N,) in µm of nucleoli, or of a daughter's prenucleolar bodies."""
     if anatomy.intact:
         spots = _apart(rng, _deep(anatomy, rng, 1.2, 60), int(rng.integers(2, 6)))
         return spots, rng.uniform(1.4, 1.9, len(spots)) * (4 / (3 + len(spots)))
@@ -42,14 +42,14 @@ def nucleoli(anatomy: Anatomy, rng: np.random.Generator) -> tuple[Doubles, Doubl
 
 
 def _deep(anatomy: Anatomy, rng: np.random.Generator, depth: float, count: int) -> Doubles:
-    """Candidate places inside the chromatin, the deeper the likelier."""
+    """Draw places inside the chromatin, deeper ones with higher probability."""
     below = -anatomy.fields.chromatin
     depth = min(depth, 0.7 * float(below.max()))
     return anatomy.scatter(rng, np.clip(below - depth, 0, 2.5) ** 2, count)
 
 
 def _apart(rng: np.random.Generator, candidates: Doubles, count: int) -> Doubles:
-    """``count`` of the candidates that keep apart from each other."""
+    """Choose ``count`` of the candidates that are far from each other."""
     chosen = candidates[:1]
     for _ in range(count - 1):
         gap = np.linalg.norm(candidates[:, None] - chosen[None], axis=-1).min(1)
@@ -58,7 +58,7 @@ def _apart(rng: np.random.Generator, candidates: Doubles, count: int) -> Doubles
 
 
 def blobs(fields: DistanceFields, rng: np.random.Generator, spots: Doubles, radii: Doubles) -> Floats:
-    """Lobed bodies around ``spots``, 1 inside."""
+    """Draw lobed bodies around ``spots``, with value 1 inside."""
     z, y, x = fields.grid.axes
     density = np.zeros(fields.grid.shape, np.float32)
     for spot, radius in zip(spots, radii, strict=True):
@@ -73,7 +73,7 @@ def blobs(fields: DistanceFields, rng: np.random.Generator, spots: Doubles, radi
 
 
 def lamin_b1(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator) -> Floats:
-    """A shell at the nuclear surface, here and there folded in; diffuse while the envelope is down."""
+    """Draw a shell at the nuclear surface with a few folds; diffuse protein while there is no envelope."""
     stage = anatomy.shape.stage
     patches = 1 + 0.14 * Waves(rng, 3.5).on(fields.grid)
     if stage in ("prometaphase-1", "prometaphase-2", "metaphase", "anaphase"):
@@ -91,7 +91,7 @@ def lamin_b1(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator)
 
 
 def _fold(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator) -> Floats:
-    """A short crease of the envelope reaching in from its upper or lower face."""
+    """Draw a short fold of the envelope at its upper or lower face."""
     _, y, x = fields.grid.axes
     angle = rng.uniform(0, np.pi)
     centre = anatomy.shape.centre[1:] + rng.normal(0, 2.0, 2)

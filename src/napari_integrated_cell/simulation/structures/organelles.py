@@ -11,7 +11,7 @@ from napari_integrated_cell.simulation.mitosis import SPINDLE_STAGES
 
 
 def st6gal1(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator) -> Floats:
-    """One ribbon beside the nucleus, around the centrosome; scattered puncta in mitosis."""
+    """Draw one ribbon beside the nucleus, around the centrosome; scattered puncta in mitosis."""
     stage = anatomy.shape.stage
     haze = 0.02 * fields.cytoplasm
     if stage in SPINDLE_STAGES:
@@ -33,7 +33,7 @@ def st6gal1(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator) 
 
 
 def _puncta(rng: np.random.Generator, places: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:
-    """Doubles and weights of spots of unequal brightness, eight points a spot."""
+    """Return points and weights of spots of random brightness, eight points per spot."""
     weight = np.repeat(rng.lognormal(0, 0.4, len(places)), 8) / 8
     return thicken(rng, np.repeat(places, 8, axis=0), radius), weight
 
@@ -46,25 +46,33 @@ def _ribbon(
     strands: int,
     steps: int,
 ) -> Floats:
-    """Stacks that wind around ``centre`` and hug the nucleus."""
+    """Draw stacks that wind around ``centre``, close to the nucleus."""
     starts = centre + rng.normal(0, 0.55, (strands, 3))
-    felt = anatomy.surroundings(starts)
-    tangent = np.cross(felt.away, rng.normal(size=(strands, 3)))
+    around = anatomy.surroundings(starts)
+    tangent = np.cross(around.away, rng.normal(size=(strands, 3)))
     path, free = anatomy.walk(
-        rng, starts, tangent, steps, step=0.28, wander=0.4, flatten=0.6, shy=0.7, clear=0.6
+        rng,
+        starts,
+        tangent,
+        steps,
+        step=0.28,
+        wander=0.4,
+        flatten=0.6,
+        surface_margin=0.7,
+        chromatin_margin=0.6,
     )
     points = np.repeat(path[free], 4, axis=0)
     return fields.grid.splat(thicken(rng, points, 0.2), 0.28 / 4)
 
 
 def sec61_beta(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator) -> Floats:
-    """A reticulum, densest at the nuclear envelope and thinning outwards, with the envelope itself."""
+    """Draw a network that is densest at the nuclear envelope, and the envelope itself."""
     net = np.zeros(fields.grid.shape, np.float32)
     for wavelength in (2.2, 3.0):
         net += bell(Waves(rng, wavelength, 40).on(fields.grid), 0.35)
     outside = np.maximum(fields.chromatin, 0)
     if anatomy.shape.stage in SPINDLE_STAGES:
-        # Pushed out of the spindle into cisternae that wrap it and line the cortex.
+        # The spindle excludes it: cisternae lie around the spindle and along the cortex.
         wraps = np.clip((outside - 0.6) / 1.2, 0, 1)
         return (
             fields.cytoplasm * wraps * (0.30 + 0.45 * net) * soft(-fields.cell - 0.2, 0.3)
@@ -77,14 +85,14 @@ def sec61_beta(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generato
 
 
 def tom20(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator) -> Floats:
-    """Short tubules in the cytoplasm, denser around the nucleus; fragments in mitosis."""
+    """Draw short tubules in the cytoplasm, denser around the nucleus; fragments in mitosis."""
     f = anatomy.fields
     room = np.clip(-f.cell - 0.3, 0, 1.8) * soft(f.chromatin - 0.35, 0.3)
     mitotic = anatomy.shape.stage in SPINDLE_STAGES
     if mitotic:
         weights, count, steps = room * np.clip(f.chromatin - 0.5, 0, 2), int(rng.integers(170, 250)), 5
     else:
-        # Nearer the nucleus, and more where the cytoplasm has most room (the centrosome's side).
+        # Near the nucleus, and where the cytoplasm is widest (the centrosome's side).
         near = np.exp(-np.maximum(f.chromatin, 0) / np.float32(rng.uniform(2.8, 4.0)))
         weights, count, steps = room * (0.06 + near), int(rng.integers(190, 270)), 12
         if anatomy.shape.stage == "telophase-cytokinesis":
@@ -93,7 +101,9 @@ def tom20(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator) ->
     patchy = 1 + (0.6 if mitotic else 0.25) * Waves(rng, 11.0).at(starts)
     starts = starts[rng.uniform(0, 1.6, len(starts)) < patchy]
     heading = rng.normal(size=starts.shape) * np.array([0.35, 1, 1])
-    path, free = anatomy.walk(rng, starts, heading, steps, wander=0.3, flatten=0.4, shy=0.7, clear=0.35)
+    path, free = anatomy.walk(
+        rng, starts, heading, steps, wander=0.3, flatten=0.4, surface_margin=0.7, chromatin_margin=0.35
+    )
     bright = np.broadcast_to(rng.uniform(0.7, 1.2, (1, len(starts))), free.shape)[free]
     points = thicken(rng, np.repeat(path[free], 3, axis=0), 0.15)
     points[:, :] += rng.uniform(-0.15, 0.15, points.shape)
