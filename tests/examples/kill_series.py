@@ -23,8 +23,8 @@ import torch._dynamo  # which every optimiser wants: better once here than in ea
 from toy_training import MODEL, ToyCells, toy_config
 
 from napari_ic_train.config import PhaseConfig
-from napari_ic_train.fit import checkpoint
 from napari_ic_train.fit.trainer import fit_conditional, fit_reference
+from napari_ic_train.run import checkpoint
 from napari_integrated_cell.model.networks import ReferenceEncoder, initialise
 
 EPOCHS = 26

@@ -66,7 +66,7 @@ def gradient_of(networks: Four, which: int, loss: Callable[[Four], Tensor]) -> l
     return [parameter.grad for parameter in own[which].parameters()]
 
 
-class Draws(NamedTuple):
+class IterationDraws(NamedTuple):
     """What one iteration of Algorithm 1 or 2 draws, in the order in which it is documented to be drawn."""
 
     order: Tensor | None
@@ -75,7 +75,9 @@ class Draws(NamedTuple):
     noise: list[Tensor]
 
 
-def algorithm_1(networks: Four, x: Tensor, draws: Draws, gammas: tuple[float, float], scaling: str) -> list:
+def algorithm_1(
+    networks: Four, x: Tensor, draws: IterationDraws, gammas: tuple[float, float], scaling: str
+) -> list:
     """The four gradients of one iteration of Algorithm 1, in the order enc, dec, enc_d, dec_d."""
     gamma_enc, gamma_dec = gammas
     half = 0.5 if scaling == "paper-code" else 1.0
@@ -110,7 +112,7 @@ def algorithm_1(networks: Four, x: Tensor, draws: Draws, gammas: tuple[float, fl
 def algorithm_2(
     networks: Four,
     batch: tuple[Tensor, Tensor, Tensor],
-    draws: Draws,
+    draws: IterationDraws,
     gammas: tuple[float, float],
     scaling: str,
     generated: str,

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import csv
 import sys
 from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from napari_ic_train.config import PhaseConfig, TrainingConfig
 from napari_ic_train.fit.trainer import fit_conditional, fit_reference
+from napari_ic_train.run.checkpoint import checkpoints
 from napari_integrated_cell.model.config import ModelConfig
+from napari_integrated_cell.model.runtime import CancelToken
 
 MODEL = ModelConfig(
     name="toy",
@@ -57,6 +61,44 @@ class ToyCells:
 
     def references(self, indices: np.ndarray) -> Tensor:
         return self.images(indices)[:, :-1]
+
+
+class Cut(ToyCells):
+    """Cells that set a token, or fail, when they are read for the n-th time."""
+
+    def __init__(self, at: int, token: CancelToken | None = None) -> None:
+        super().__init__()
+        self.left, self.token = at, token
+
+    def images(self, indices: np.ndarray) -> Tensor:
+        self.left -= 1
+        if self.left == 0:
+            if self.token is None:
+                raise OSError("the store is gone")
+            self.token.cancel()
+        return super().images(indices)
+
+
+def rows(run: Path, phase: str) -> list[dict[str, str]]:
+    with (run / phase / "losses.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def untimed(run: Path, phase: str) -> list[dict[str, str]]:
+    timed = ("seconds", "cells_per_second", "memory_gb")
+    return [{k: v for k, v in row.items() if k not in timed} for row in rows(run, phase)]
+
+
+def last_tensors(run: Path, phase: str) -> dict[str, Tensor]:
+    return load_file(checkpoints(run / phase)[-1])
+
+
+def assert_same_run(a: Path, b: Path, phase: str) -> None:
+    ours, theirs = last_tensors(a, phase), last_tensors(b, phase)
+    assert ours.keys() == theirs.keys()
+    different = [name for name in ours if not torch.equal(ours[name], theirs[name])]
+    assert not different
+    assert untimed(a, phase) == untimed(b, phase)
 
 
 if __name__ == "__main__":  # a run that a test may kill

@@ -89,8 +89,8 @@ def test_every_wrong_field_is_named_at_once() -> None:
 
 
 def test_fields_that_do_not_go_together_are_told_without_showing_all_the_others() -> None:
-    model = toy_config().model.model_dump() | {"struct_given_ref": True}
-    with pytest.raises(ValueError, match=r"wrong: 'model': struct_given_ref .* set struct_norm as well\.$"):
+    model = toy_config().model.model_dump() | {"structures": ["dna"]}
+    with pytest.raises(ValueError, match=r"wrong: 'model': structures repeats .* give it another name\.$"):
         validated({"model": model})
 
 

@@ -1,4 +1,4 @@
-"""What a training run is: one validated model, the same for the command line, YAML and the run's folder."""
+"""Configuration of a training run: one validated model for the command line, YAML files and run folders."""
 
 from __future__ import annotations
 
@@ -7,42 +7,42 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from napari_ic_train.fit.losses import LossScaling
-from napari_integrated_cell.model.config import ModelConfig
+from napari_integrated_cell.model.config import ModelConfig, without_deleted_fields
 from napari_integrated_cell.model.config import preset as model_preset
 
 PRESET_FOLDER = Path(__file__).parent / "presets"
 
+LossScaling = Literal["paper", "paper-code"]
+"""``"paper"``: the sums that Algorithms 1 and 2 print; ``"paper-code"``: half of them, as in the published code."""
+
 Generated = Literal["paper", "paper-code"]
 """Which images phase 2 calls generated; see `conditional_phase`."""
 
-
 Sampling = Literal["plain", "balanced"]
-"""Which cells an epoch of phase 2 is made of; see `TrainingConfig`."""
+"""How phase 2 chooses the cells of an epoch; see `TrainingConfig`."""
 
 
 class PhaseConfig(BaseModel):
-    """How long one phase trains.
+    """Length of one phase, and its own values of some fields of `TrainingConfig`.
 
     Attributes
     ----------
     epochs : int
         Passes over the training cells (section 3.3: 150).
     max_minutes : float, optional
-        Stop when this time is up, within an epoch too, which then counts as one; what changes over the phase (learning
-        rates that decay, a share that grows) comes to its end by then. A run that a clock ends is not reproducible;
-        the presets leave it out.
+        Stop after this time, also in the middle of an epoch, which then counts as one. Learning rates that decay and
+        a share that grows reach their last value by then. Such a run cannot be repeated exactly; no preset sets it.
     gamma_enc : float, optional
-        Weight of EncD's signal in this phase, if not that of both. z^s has far less to tell of an image than
-        z^r: an EncD that is loud enough for one can drown the other.
+        Weight of EncD's signal in this phase; left out, that of both phases. z^s holds far less information about an
+        image than z^r does, so the weight that suits one phase can be too large for the other.
     reconstruction_weight : float, optional
-        Weight of L_x in this phase, if not that of both. In phase 1 the image is all that there is to learn; in
-        phase 2 the encoder hears it beside the label and z^r, which are easier.
+        Weight of L_x in this phase; left out, that of both phases. In phase 1 the image is the only target; in phase
+        2 the encoder also learns the label and z^r, which are easier.
     augment_flips : bool, optional
-        Whether this phase flips cells, if not as both. A decoder that meets a shape z^r with one cell's structure
-        alone learns that cell by heart, and has no need of z^s; flips give every structure four times the shapes.
+        Whether this phase flips cells; left out, as in both phases. If a decoder sees each shape z^r with one
+        structure only, it memorises that cell and ignores z^s. Flips give each structure four times the shapes.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -54,97 +54,93 @@ class PhaseConfig(BaseModel):
     augment_flips: bool | None = None
 
     def ended(self, epoch: int, seconds: float) -> bool:
-        """Whether a phase that has done so many epochs in so many seconds has run its course."""
+        """Return whether a phase is finished after this many epochs and seconds."""
         return self.done(epoch, seconds) >= 1
 
     def done(self, epoch: float, seconds: float) -> float:
-        """How much of the phase lies behind, 0 to 1, by its epochs or by its clock, whichever is further on."""
+        """Return the finished share of the phase, 0 to 1: by its epochs or by its time, the larger of the two."""
         by_clock = 0.0 if self.max_minutes is None else seconds / (60 * self.max_minutes)
         return min(1.0, max(epoch / self.epochs, by_clock))
 
 
 class TrainingConfig(BaseModel):
-    """One training run: the model, both phases and what they share (section 3.3).
+    """Configuration of one training run: the model, both phases and what they share (section 3.3).
 
     Attributes
     ----------
     model : ModelConfig
-        The networks. In YAML: a preset's name, or a mapping of fields, which may start from ``preset: NAME``.
+        The networks. In YAML: the name of a preset, or a mapping of fields, which may start from ``preset: NAME``.
     reference, conditional : PhaseConfig
         Phase 1 (Algorithm 1) and phase 2 (Algorithm 2).
     seed : int
-        Of initial weights, order of cells, draws from the priors and noise.
+        Random seed of the initial weights, the order of cells, the draws from the priors and the noise.
     batch_size : int
-        Cells per batch at most; an epoch is cut into batches of equal size, give or take one cell.
+        Largest number of cells in a batch. All batches of an epoch have the same size, give or take one cell.
     learning_rate : float
-        Adam's, of encoders, decoders and decoding discriminators.
+        Adam's learning rate of encoders, decoders and decoding discriminators.
     encoding_discriminator_learning_rate : float
-        Adam's, of EncD^r and EncD^s.
+        Adam's learning rate of EncD^r and EncD^s.
     betas : tuple of float
-        Adam's (the paper gives none; its code has these).
+        Adam's betas. The paper gives none; these are its code's.
     gamma_enc, gamma_dec : float
         Weights γ of the discriminators' signals in the encoder's and the decoder's loss (equations 15-18).
     reconstruction_weight : float
         Weight of L_x in the encoder's and the decoder's loss; 1 in the paper.
     loss_scaling : {"paper", "paper-code"}
-        The algorithms' sums, or the published code's halves of them.
+        The sums of the algorithms, or half of them as in the published code.
     generated : {"paper", "paper-code"}
         Which images phase 2 calls generated: Algorithm 2's, or the published code's.
     decoding_discriminator_every : int
-        DecD takes part in every so many batches. The paper's 1 spends two thirds of a step on DecD and on images
-        generated for it, of which γ_Dec = 1e-5 lets the decoder hear little.
+        DecD takes part in one of this many batches. With the paper's 1, two thirds of a step's time go to DecD and to
+        images generated for it, and γ_Dec = 1e-5 makes its signal in the decoder's loss small.
     structure_channel_weight : float
-        Weight of the structure's channel in L_x of phase 2 against that of one reference channel; 1 in the paper.
-        Structures are faint and sparse: unweighted, membrane and DNA make up nine tenths of the loss.
-    light_weights : {"none", "inverse", "dimmed"}
-        Weight of a cell's structure channel in L_x of phase 2: 1 as in the paper; by the inverse of how much light
-        its structure has, with a mean over structures of 1; or so for bright structures alone, which are dimmed to
-        the structures' median light. A structure's part in the loss goes with its light, and a few nucleoli are
-        drowned by a cell full of membranes.
+        Weight of the structure's channel in L_x of phase 2, relative to one reference channel; 1 in the paper.
+        Structures are faint and sparse: unweighted, membrane and DNA are nine tenths of the loss.
+    light_weights : {"none", "inverse"}
+        Further weight of a cell's structure channel in L_x of phase 2: 1 as in the paper, or the inverse of the mean
+        intensity of its structure, scaled to a mean of 1 over structures. Unweighted, bright structures dominate L_x.
     mode_share : float
-        Share of the cells that phase 2 decodes with z^s at the prior's mode instead of their own. Structures are
-        integrated there (Algorithm 3), where the paper's decoder meets no cell: draws from a prior of many
-        dimensions keep away from its mode. With some cells there it learns their mean. 0 in the paper.
+        Share of cells that phase 2 decodes at z^s = 0, the mode of the prior, instead of at their own z^s. Structures
+        are integrated there (Algorithm 3), but with the paper's 0 the decoder sees no cell there: draws from a prior
+        of many dimensions are far from its mode. With a share of cells the decoder learns their mean at z^s = 0.
     mode_share_grows : bool
-        Whether that share grows over the phase, in proportion from 0 to its value: what z^s = 0 asks for keeps a
-        decoder from beginning to listen to z^s at all.
+        Whether that share grows from 0 to its value, in proportion to the finished share of the phase. A decoder that
+        sees z^s = 0 from the start does not learn to use z^s.
     decoded_at : {"predicted", "target"}
-        Which label and which z^r phase 2 decodes a cell at: ŷ and ẑ^r, which Enc^{r,s} reads off all of its channels,
-        as in Algorithm 2; or the known label and the z^r of phase 1's encoder, which has not seen the structure. In
-        ŷ and ẑ^r the encoder can tell the decoder of the structure what should go through z^s.
+        The label and z^r at which phase 2 decodes a cell: ŷ and ẑ^r, which Enc^{r,s} predicts from all channels, as in
+        Algorithm 2; or the known label and the z^r of phase 1's encoder, which does not see the structure. In ŷ and
+        ẑ^r the encoder can pass on information about the structure that belongs in z^s.
     class_weights : {"none", "inverse"}
-        Weight of a cell in the encoder's label loss (equation 9): 1 as in the paper, or by the inverse of its
-        structure's number of cells.
-    warm_start : bool
-        Start phase 2 from phase 1's encoder and decoder wherever the networks agree. The paper starts it afresh.
+        Weight of a cell in the encoder's label loss (equation 9): 1 as in the paper, or the inverse of the number of
+        cells of its structure.
     latent_moments : {"batch", "running"}
-        By what mean and variance `latent_norm` standardises z^r in phase 1: each batch's, as batch normalisation has
-        it, or running ones, as in use. What a batch of few cells happens to have in common jitters the codes of all
-        of them (by 1 / sqrt(16) of their spread in batches of 16), and Dec^r learns images as coarse as that.
+        Which mean and variance `latent_norm` uses in phase 1: those of each batch, as batch normalisation does, or
+        running ones, as in inference. The moments of a small batch add noise to the codes of all its cells (in batches
+        of 16 it is 1 / sqrt(16) of their standard deviation), and Dec^r then learns coarse images.
     mean_bias : bool
-        Start the decoders' last biases where the mean intensity of each channel is predicted. The paper starts at
-        0, half of full intensity in every voxel.
+        Set the decoders' last biases so that they predict the mean intensity of each channel at the start. The paper
+        starts at 0, which is half of full intensity in every voxel.
     warm_up : int
-        Batches over which the learning rates rise to their value at the beginning of each phase.
+        Batches over which the learning rates rise to their value at the start of each phase.
     learning_rate_decay : {"none", "cosine"}
-        ``"cosine"`` lets all four rates fall to zero over the phase. The paper keeps them.
+        ``"cosine"`` lowers all four learning rates to zero over the phase. The paper keeps them constant.
     augment_flips : bool
-        Flip cells at random along Y and along X. A departure from the paper, whose cells are all posed with
-        the same skew, that helps where cells are few.
+        Flip cells at random along Y and along X. The paper does not: it poses all cells with the same skew. It helps
+        if there are few cells.
     precision : {"fp32", "bf16"}
-        ``"bf16"`` runs the networks under autocast; losses, gradients' sums and weights stay float32.
+        ``"bf16"`` runs the networks under autocast; losses, sums of gradients and weights stay float32.
     accumulate : int
-        Passes that a batch is cut into, where it is too large for the device: their gradients are added up
-        before the step. Batch normalisation sees each pass by itself.
+        Number of passes that a batch is split into if it is too large for the device: their gradients are summed
+        before the step. Batch normalisation sees one pass at a time.
     clip_gradients : float, optional
         Largest norm of each network's gradient; the paper does not clip.
     sampling : {"plain", "balanced"}
-        In phase 2, every cell once an epoch, as in the paper; or as many cells drawn at random, with
-        repetition, all structures equally often.
+        In phase 2, every cell once per epoch, as in the paper; or as many cells drawn at random with repetition, each
+        structure equally often.
     keep_checkpoints : int
-        How many of a phase's checkpoints are kept, beside the best.
+        Number of checkpoints of a phase to keep, besides the best one.
     checkpoint_minutes : float, optional
-        Longest time between two checkpoints: long epochs are saved on the way.
+        Longest time between two checkpoints, also within a long epoch.
     picture_every : int
         Epochs between two pictures of held-out cells; 0 draws none.
     """
@@ -166,12 +162,11 @@ class TrainingConfig(BaseModel):
     generated: Generated = "paper"
     decoding_discriminator_every: int = Field(default=1, ge=1)
     structure_channel_weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    light_weights: Literal["none", "inverse", "dimmed"] = "none"
+    light_weights: Literal["none", "inverse"] = "none"
     mode_share: float = Field(default=0.0, ge=0, lt=1)
     mode_share_grows: bool = False
     decoded_at: Literal["predicted", "target"] = "predicted"
     class_weights: Literal["none", "inverse"] = "none"
-    warm_start: bool = False
     latent_moments: Literal["batch", "running"] = "batch"
     mean_bias: bool = False
     warm_up: int = Field(default=0, ge=0)
@@ -185,6 +180,18 @@ class TrainingConfig(BaseModel):
     checkpoint_minutes: float | None = Field(default=30.0, gt=0, allow_inf_nan=False)
     picture_every: int = Field(default=5, ge=0)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _open_version_0_1(cls, fields: Any) -> Any:
+        return without_deleted_fields(fields, {"warm_start": False})
+
+    @field_validator("light_weights", mode="before")
+    @classmethod
+    def _not_dimmed(cls, value: Any) -> Any:
+        if value == "dimmed":
+            raise ValueError("version 0.1 had this option and later versions do not: use 'inverse' or 'none'")
+        return value
+
     @field_validator("model", mode="before")
     @classmethod
     def _from_preset(cls, value: Any) -> Any:
@@ -196,18 +203,18 @@ class TrainingConfig(BaseModel):
         return value
 
     def in_phase(self, phase: str, field: str) -> Any:
-        """A phase's own value of a field of `PhaseConfig`, or where it has none that of both phases."""
+        """Return a field's value in one phase: the phase's own value, or that of both phases."""
         own = getattr(getattr(self, phase), field)
         return getattr(self, field) if own is None else own
 
 
 def presets() -> tuple[str, ...]:
-    """Names of the presets that come with the package."""
+    """Return the names of the presets in this package."""
     return tuple(sorted(path.stem for path in PRESET_FOLDER.glob("*.yaml")))
 
 
 def preset(name: str) -> TrainingConfig:
-    """A preset by name; ValueError lists the presets there are."""
+    """Return a preset by name; ValueError lists the presets that exist."""
     if name not in presets():
         raise ValueError(f"There is no training preset {name!r}; choose one of {', '.join(presets())}.")
     return read_config(PRESET_FOLDER / f"{name}.yaml")
@@ -219,8 +226,8 @@ def read_config(path: str | Path) -> TrainingConfig:
     Raises
     ------
     ValueError
-        If the file cannot be read, is no YAML mapping, or a field is unknown or has a bad value; the
-        sentence names the file and every such field.
+        If the file cannot be read, is not a YAML mapping, or has an unknown field or a wrong value. The sentence
+        names the file and every such field.
     """
     try:
         fields = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
@@ -237,7 +244,7 @@ def read_config(path: str | Path) -> TrainingConfig:
 
 
 def validated(fields: Mapping[str, Any]) -> TrainingConfig:
-    """A configuration from plain fields; one ValueError names every field that is wrong."""
+    """Return a configuration from plain fields; one ValueError names every wrong field."""
     try:
         return TrainingConfig.model_validate(dict(fields))
     except ValidationError as error:
@@ -246,7 +253,7 @@ def validated(fields: Mapping[str, Any]) -> TrainingConfig:
 
 
 def write_config(config: TrainingConfig, path: str | Path) -> None:
-    """Write the whole configuration, every default spelt out, as YAML that `read_config` gives back equal."""
+    """Write the whole configuration as YAML, with every default; `read_config` reads it back unchanged."""
     text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     Path(path).write_text(text, encoding="utf-8")
 
@@ -258,6 +265,8 @@ def _in_words(problem: Any) -> str:
     message = problem["msg"].removeprefix("Value error, ").rstrip(".")
     if problem["type"] == "missing":
         return f"the field '{field}' is missing"
-    # Of fields that do not go together, all of them would be shown.
+    # An error about several fields has all fields as its input: do not print them.
+    if not field:
+        return message
     given = "" if isinstance(problem["input"], Mapping) else f" is {problem['input']!r}"
     return f"'{field}'{given}: {message[:1].lower()}{message[1:]}"

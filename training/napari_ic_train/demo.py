@@ -17,8 +17,8 @@ from napari_ic_train.config import TrainingConfig, preset
 from napari_ic_train.data.prepare import prepare
 from napari_ic_train.data.store import TABLE, CellStore
 from napari_ic_train.evaluation.card_scores import score_bundle
-from napari_ic_train.fit.checkpoint import checkpoints
 from napari_ic_train.fit.fit_store import fit_store
+from napari_ic_train.run.checkpoint import checkpoints
 from napari_integrated_cell.integration import model_box
 from napari_integrated_cell.model.archive import MANIFEST
 from napari_integrated_cell.model.catalogue import read_manifest

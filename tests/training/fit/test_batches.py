@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,11 +14,6 @@ from toy_training import MODEL, ToyCells, toy_config
 from napari_ic_train.fit.batches import FLIPS, epoch_batches, flipped, reference_targets
 from napari_ic_train.fit.trainer import fit_conditional, fit_reference
 from napari_integrated_cell.model.networks import ReferenceEncoder
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 @given(

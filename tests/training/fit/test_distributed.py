@@ -17,17 +17,12 @@ from torch import nn
 from toy_training import MODEL
 
 from napari_ic_train.fit.batch_norm import SynchronisedBatchNorm, synchronise_batch_norm
-from napari_ic_train.fit.checkpoint import checkpoints
 from napari_ic_train.fit.distributed import World, check_batches
-from napari_ic_train.fit.draws import Draws, Share
+from napari_ic_train.fit.draws import RandomDraws, Share
+from napari_ic_train.run.checkpoint import checkpoints
 
 SCRIPT = Path(distributed_run.__file__)
 PHASES = ("reference", "conditional")
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 def torchrun(out: Path, *options: str, **fields: object) -> subprocess.CompletedProcess[str]:
@@ -76,7 +71,6 @@ def losses(run: Path, phase: str) -> list[list[float]]:
             "structure_channel_weight": 4.0,
             "light_weights": "inverse",
             "warm_up": 3,
-            "warm_start": True,
             "mean_bias": True,
             "mode_share": 0.3,
             "generated": "paper-code",
@@ -85,8 +79,7 @@ def losses(run: Path, phase: str) -> list[list[float]]:
             "sampling": "balanced",
             "decoded_at": "target",
             "latent_moments": "running",
-            "model": MODEL.model_dump(mode="json")
-            | {"latent_norm": True, "struct_norm": True, "struct_given_ref": True},
+            "model": MODEL.model_dump(mode="json") | {"latent_norm": True, "struct_norm": True},
         },
     ],
     ids=["plain", "everything"],
@@ -115,7 +108,7 @@ def test_a_share_draws_what_the_whole_batch_draws() -> None:
     y = torch.arange(7) % 3
 
     def draws(share: Share | None) -> list[torch.Tensor]:
-        source = Draws(torch.Generator().manual_seed(2))
+        source = RandomDraws(torch.Generator().manual_seed(2))
         source.share = share
         rows = slice(None) if share is None else slice(share.start, share.stop)
         x = torch.zeros(7, 2, 3)[rows]
@@ -140,7 +133,7 @@ def test_every_process_has_cells_and_none_twice() -> None:
             assert (shares[0].start, shares[-1].stop) == (0, n_cells)
             assert all(share.stop > share.start for share in shares)
     with pytest.raises(
-        ValueError, match="'batch_size' and 'accumulate' leave 3 cells to a pass of 4 processes"
+        ValueError, match="'batch_size' and 'accumulate' leave 3 cells for a pass of 4 processes"
     ):
         check_batches(World(torch.device("cpu"), 0, 4), [5, 3])
 

@@ -24,20 +24,16 @@ from typer.testing import CliRunner, Result
 from napari_ic_train.commands.overrides import overridden
 from napari_ic_train.config import read_config, write_config
 from napari_ic_train.data.store import CellStore
-from napari_ic_train.fit.checkpoint import BEST, checkpoints, read_position
-from napari_ic_train.fit.fit_store import StoreCells, continue_command, fit_store
-from napari_ic_train.fit.precision import _say
-from napari_ic_train.run.folder import best_epoch, fitted_conditional, fitted_reference, read_losses
+from napari_ic_train.data.training_cells import StoreCells
+from napari_ic_train.fit.fit_store import continue_command, fit_store
+from napari_ic_train.fit.precision import _warn
+from napari_ic_train.run.checkpoint import BEST, checkpoints, read_point
+from napari_ic_train.run.fitted_networks import fitted_conditional, fitted_reference
+from napari_ic_train.run.folder import PHASES, best_epoch, read_losses
 from napari_ic_train.run.record import read_record
 from napari_ic_train.run.status import run_status
 
-PHASES = ("reference", "conditional")
 PROGRAM = Path(fit_once.__file__)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +78,7 @@ def test_a_run_leaves_a_folder_that_explains_itself(run: Path, store: Path) -> N
         assert all(float(row["held_out_reconstruction"]) > 0 and float(row["code_std"]) > 0 for row in rows)
         best = min(rows, key=lambda row: float(row["held_out_reconstruction"]))
         assert best_epoch(run / phase) == int(best["epoch"])
-        assert read_position(run / phase / BEST).epoch == int(best["epoch"])
+        assert read_point(run / phase / BEST).epoch == int(best["epoch"])
         assert list((run / "tensorboard" / phase).glob("events.*"))
     assert all(0 <= float(row["held_out_accuracy"]) <= 1 for row in read_losses(run / "conditional"))
     drawn = sorted(path.name for path in (run / "pictures").iterdir())
@@ -136,7 +132,7 @@ def test_status_tells_it_in_words_and_for_machines(run: Path) -> None:
         (["--resume"], "holds no run to resume"),
         (["--preset", "tiny"], "give one of them"),
         (["--set", "model.structures=[tubes, sheets]"], "the store holds tubes, sheets, dots"),
-        (["--set", "accumulate=4"], "leave 0 cells to a pass"),
+        (["--set", "accumulate=4"], "leave 0 cells for a pass"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_is_trained(
@@ -211,7 +207,7 @@ def test_asked_to_stop_it_saves_and_prints_the_command_that_continues(
     assert command == continue_command(store, out, "both", "auto")
     assert command in "\n".join(run_status(out).lines())
     assert read_record(out)[-1]["outcome"] == "stopped"
-    stopped = read_position(checkpoints(out / "reference")[-1])
+    stopped = read_point(checkpoints(out / "reference")[-1])
     _, *words = shlex.split(command)
     done = cli(*words, "--phase", "reference", "--set", f"reference.epochs={stopped.epoch + 2}")
     assert done.exit_code == 0, done.output
@@ -235,15 +231,15 @@ def test_a_store_that_vanishes_is_said_and_the_last_checkpoint_stays(
 ) -> None:
     mine = tmp_path / "store"
     shutil.copytree(store, mine)
-    monkeypatch.setattr("napari_ic_train.fit.fit_store.fits_in_memory", lambda store: False)
+    monkeypatch.setattr("napari_ic_train.data.training_cells.fits_in_memory", lambda store: False)
 
     def vanish(self: object, report: object, phase: object) -> None:
         shutil.rmtree(mine, ignore_errors=True)
 
     monkeypatch.setattr("napari_ic_train.run.watching.Terminal.epoch", vanish)
-    with pytest.raises(OSError, match=r"training store .* has vanished: bring it back, then resume"):
+    with pytest.raises(OSError, match=r"training store .* is missing: restore it, then resume"):
         fit_store(mine, overridden(read_config(recipe), ["picture_every=0"]), tmp_path / "run", device="cpu")
-    assert read_position(checkpoints(tmp_path / "run" / "reference")[-1]).epoch == 1
+    assert read_point(checkpoints(tmp_path / "run" / "reference")[-1]).epoch == 1
     assert read_record(tmp_path / "run")[-1]["outcome"].startswith("failed: The training store")
 
 
@@ -259,7 +255,7 @@ def test_bf16_falls_back_to_fp32_and_says_so_once(
     store: Path, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("napari_ic_train.fit.precision.has_bf16", lambda device: False)
-    _say.cache_clear()
+    _warn.cache_clear()
     config = overridden(read_config(recipe), ["precision=bf16", "reference.epochs=1", "conditional.epochs=1"])
     with pytest.warns(UserWarning, match="no bf16") as said:
         fit_store(store, config, tmp_path, device="cpu")
@@ -279,7 +275,7 @@ def test_a_store_without_held_out_cells_trains_all_the_same(
     table["split"] = "train"
     table.to_parquet(path)
     config = overridden(read_config(recipe), ["reference.epochs=1"])
-    with pytest.warns(UserWarning, match="holds no cells out"):
+    with pytest.warns(UserWarning, match="has no held-out cells"):
         fit_store(tmp_path / "store", config, tmp_path / "run", phase="reference", device="cpu")
     assert best_epoch(tmp_path / "run" / "reference") is None
     with pytest.raises(ValueError, match="no best checkpoint"):
@@ -311,4 +307,4 @@ def test_two_processes_stop_together_and_the_command_starts_both_again(
     command = said.rsplit("Continue with: ", 1)[1].splitlines()[0]
     assert command.startswith("torchrun --nproc-per-node 2 --standalone -m napari_ic_train.cli fit --data")
     assert said.count("Continue with") == 1
-    assert read_position(checkpoints(out / "reference")[-1]).epoch >= 1
+    assert read_point(checkpoints(out / "reference")[-1]).epoch >= 1

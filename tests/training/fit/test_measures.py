@@ -34,10 +34,7 @@ def test_held_out_cells_are_decoded_where_the_others_are(decoded_at: str) -> Non
     asked: list[tuple[Tensor, ...]] = []
     logits = phase.networks.dec.logits
     phase.networks.dec.logits = lambda *code: (asked.append(code), logits(*code))[1]
-    given = []
-    phase.networks.enc.register_forward_pre_hook(lambda _, arguments: given.append(arguments[1]))
     measured(phase, x, y, z_ref)
-    assert [z is not None and torch.equal(z, z_ref) for z in given] == [decoded_at == "target"]
     (told, at, _), known = asked[0], decoded_at == "target"
     assert torch.equal(at, z_ref) == known
     assert torch.equal(told, torch.eye(MODEL.n_structures)[y]) == known
@@ -63,4 +60,4 @@ def test_a_silent_z_s_is_warned_of(told: float | None, warned: bool) -> None:
     losses = dict.fromkeys(phase.loss_names, 1.0)
     measures = {"code_mean": 0.0, "code_std": 1.0} | ({} if told is None else {"held_out_told": told})
     signs = warning_signs(phase, losses, measures)
-    assert any("z^s tells next to nothing" in sign for sign in signs) == warned
+    assert any("z^s holds almost no information" in sign for sign in signs) == warned

@@ -6,18 +6,13 @@ import copy
 
 import pytest
 import torch
-from literal import Adam, Draws, Four, algorithm_1, assert_same_weights, quiet
+from literal import Adam, Four, IterationDraws, algorithm_1, assert_same_weights, quiet
 from torch import Tensor
 from toy_training import MODEL, toy_config
 
 from napari_ic_train.fit.phase import initialised
 from napari_ic_train.fit.reference_phase import ReferencePhase
 from napari_integrated_cell.model.networks import ReferenceNetworks, reference_networks
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 def networks(seed: int = 0) -> ReferenceNetworks:
@@ -32,12 +27,12 @@ def images(n: int = 4, seed: int = 1) -> Tensor:
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def replay(generator: torch.Generator, x: Tensor) -> Draws:
+def replay(generator: torch.Generator, x: Tensor) -> IterationDraws:
     def normal(*shape: int) -> Tensor:
         return torch.randn(shape, generator=generator, dtype=torch.float64)
 
     z_drawn = normal(len(x), MODEL.n_ref)
-    return Draws(None, z_drawn, None, [normal(*x.shape) for _ in range(3)])
+    return IterationDraws(None, z_drawn, None, [normal(*x.shape) for _ in range(3)])
 
 
 @pytest.mark.parametrize("scaling", ["paper", "paper-code"])

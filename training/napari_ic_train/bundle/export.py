@@ -13,7 +13,7 @@ from napari_ic_train.bundle.model_card import card_text
 from napari_ic_train.config import read_config
 from napari_ic_train.data.store import CellStore
 from napari_ic_train.data.subsets import stages_of
-from napari_ic_train.fit.checkpoint import checkpoints, read_position
+from napari_ic_train.run.checkpoint import checkpoints, read_point
 from napari_integrated_cell import __version__
 from napari_integrated_cell.model.bundle import as_stored, save_bundle
 from napari_integrated_cell.model.runtime import Progress, choose_device
@@ -93,9 +93,7 @@ def export_bundle(
     held_out = score_held_out(stored, store, progress)
     rounding = {} if weights == "float32" else decoding_difference(model, stored, store)
     # What was done: a clock may have ended a phase before the epochs of its configuration.
-    first, second = (
-        read_position(checkpoints(Path(run) / phase)[-1]) for phase in ("reference", "conditional")
-    )
+    first, second = (read_point(checkpoints(Path(run) / phase)[-1]) for phase in ("reference", "conditional"))
     minutes = (first.seconds + second.seconds) / 60
     n_train = int((store.table["split"] == "train").sum())
     card = {

@@ -14,7 +14,7 @@ from napari_ic_train.bundle.landmarks import stage_landmarks
 from napari_ic_train.bundle.latent_statistics import latent_statistics
 from napari_ic_train.config import read_config
 from napari_ic_train.data.store import CellStore
-from napari_ic_train.fit.trainer import fitted_conditional, fitted_reference
+from napari_ic_train.run.fitted_networks import fitted_conditional, fitted_reference
 from napari_integrated_cell.model import archive
 from napari_integrated_cell.model.integrated_cell import IntegratedCell
 from napari_integrated_cell.model.latent import METRIC, Landmark, LatentStatistics, checked_metric

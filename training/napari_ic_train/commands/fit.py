@@ -60,8 +60,8 @@ def fit(
         from napari_ic_train.config import preset as training_preset
         from napari_ic_train.config import read_config
         from napari_ic_train.fit.distributed import leave
-        from napari_ic_train.fit.fit_store import PHASES, continue_command, fit_store
-        from napari_ic_train.run.folder import CONFIG
+        from napari_ic_train.fit.fit_store import continue_command, fit_store
+        from napari_ic_train.run.folder import CONFIG, PHASES
         from napari_integrated_cell.model.runtime import Cancelled, is_out_of_memory
 
         if preset is not None and config is not None:

@@ -1,4 +1,4 @@
-"""Batch normalisation over a batch that several processes share: the single process's statistics and gradients."""
+"""Batch normalisation of a batch that several processes share, with the statistics and gradients of one process."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from napari_integrated_cell.model.standardising import WhitenedByStructure
 
 
 def synchronise_batch_norm(network: nn.Module, device: torch.device) -> nn.Module:
-    """Let every batch normalisation, and every standardised code, of ``network`` see the cells of all processes.
+    """Make every batch normalisation and every whitened code of ``network`` use the cells of all processes.
 
-    In place. Parameters and running statistics stay the very tensors they were, under the same names. On a CUDA device
-    the layers become torch's own, which works on no other.
+    It changes the network in place. Parameters and running statistics stay the same tensors, with the same names. On
+    CUDA devices the layers become torch's own ``SyncBatchNorm``, which works on no other device.
     """
     for module in list(network.modules()):
         if isinstance(module, WhitenedByStructure):
@@ -38,14 +38,14 @@ def _like(norm: _BatchNorm, device: torch.device) -> nn.Module:
 
 
 class SynchronisedBatchNorm(_BatchNorm):
-    """`torch.nn.BatchNorm3d` (or 1d) whose batch is that of all processes together; in eval mode just that."""
+    """`torch.nn.BatchNorm3d` (or 1d) whose batch is that of all processes together; unchanged in eval mode."""
 
     def _check_input_dim(self, input: Tensor) -> None:
         if input.ndim < 2:
             raise ValueError(f"Batch normalisation takes (N, C, ...), not {tuple(input.shape)}.")
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise (N, C, ...); N may differ from process to process."""
+        """Normalise (N, C, ...); N may differ between processes."""
         if not self.training:
             return super().forward(x)
         self._check_input_dim(x)
@@ -73,7 +73,7 @@ class _Normalise(torch.autograd.Function):
         count = wide.new_full((1,), x.numel() / x.shape[1])
         mean = wide.mean(axes)
         square = (wide - _along(mean, x)).square().sum(axes)
-        # Each process's own mean and sum of squares are added up by Chan's formula: no large numbers cancel.
+        # Chan's formula joins the processes' means and sums of squares without subtracting large numbers.
         parts = _from_all(torch.cat((count, mean, square)))
         counts, means, squares = parts[:, :1], *parts[:, 1:].chunk(2, dim=1)
         total = counts.sum()
@@ -101,7 +101,7 @@ class _Normalise(torch.autograd.Function):
 
 
 def _along(per_channel: Tensor, x: Tensor) -> Tensor:
-    """(C,) so that it multiplies (N, C, ...)."""
+    """Reshape (C,) so that it multiplies (N, C, ...)."""
     return per_channel.view(1, -1, *(1 for _ in range(x.ndim - 2)))
 
 
@@ -111,7 +111,7 @@ def _added_up(moments: Tensor) -> Tensor:
 
 
 def _from_all(row: Tensor) -> Tensor:
-    """Every process's row, (processes, len(row)), in the order of their ranks."""
+    """Return every process's row, (processes, len(row)), in the order of ranks."""
     rows = [torch.empty_like(row) for _ in range(dist.get_world_size())]
     dist.all_gather(rows, row)
     return torch.stack(rows)

@@ -1,50 +1,36 @@
-"""Cells on their way into a batch: what a data set offers, the order of an epoch, flips, reading ahead."""
+"""Batches of cells: the order of an epoch, flips, reading ahead, and phase 2's targets."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_ic_train.config import TrainingConfig
+from napari_ic_train.data.training_cells import Cells, to_device
 from napari_ic_train.fit.distributed import World
+from napari_integrated_cell.arrays import Indices
 from napari_integrated_cell.model.networks import ReferenceEncoder
 from napari_integrated_cell.model.runtime import CancelToken
 
-Indices = NDArray[np.int64]
+Batch = tuple[Indices, Indices]
+"""Indices of the cells of a batch, and their flips, as indices into `FLIPS`."""
+
 Load = Callable[[Indices, Indices], tuple[Tensor, ...]]
-"""``load(indices, flips)`` reads one batch; ``flips`` are indices into `FLIPS`."""
+"""``load(indices, flips)`` reads one batch."""
 
 FLIPS: tuple[tuple[int, ...], ...] = ((), (-2,), (-1,), (-2, -1))
-"""The axes along which a cell may be flipped (`TrainingConfig.augment_flips`); the first is: none."""
+"""Axes along which a cell is flipped (`TrainingConfig.augment_flips`); the first entry means no flip."""
 
 ENCODE_BATCH = 32
 
 
-class Cells(Protocol):
-    """What is trained on: posed cells by index."""
-
-    @property
-    def labels(self) -> Indices:
-        """Index of each cell's structure, (len(self),)."""
-
-    def __len__(self) -> int: ...
-
-    def references(self, indices: Indices, /) -> Tensor:
-        """Reference channels (n, R, Z, Y, X), float32 in [0, 1]."""
-
-    def images(self, indices: Indices, /) -> Tensor:
-        """References and, last, the structure, (n, R + 1, Z, Y, X), float32 in [0, 1]."""
-
-
 def check_cells(cells: Cells, config: TrainingConfig) -> None:
-    """Raise a ValueError where the cells cannot train the configured model."""
+    """Raise a ValueError if the cells cannot train the configured model."""
     model = config.model
     if len(cells) < 2:
         raise ValueError(f"There are {len(cells)} training cells: batch normalisation needs at least 2.")
@@ -71,15 +57,14 @@ def epoch_batches(
     seed: int,
     epoch: int,
     balanced_by: Indices | None = None,
-) -> list[tuple[Indices, Indices]]:
-    """One epoch's batches: (indices, flips), every cell once, in an order that seed and epoch alone decide.
+) -> list[Batch]:
+    """Return the batches of an epoch: every cell once, in an order that depends on seed and epoch only.
 
-    Given ``balanced_by``, a class for each cell, as many cells are drawn with repetition instead, each class
-    as often as any other, give or take one.
+    With ``balanced_by``, the class of each cell, as many cells are drawn with repetition instead, and each class
+    equally often, give or take one.
 
-    The batches are as few as ``batch_size`` allows and of equal size, give or take one cell. None holds a
-    single cell, for which batch normalisation has no use: an odd number of cells in batches of two makes one
-    batch of three. ``flips`` are indices into `FLIPS`.
+    There are as few batches as ``batch_size`` allows, of equal size, give or take one cell. No batch has a single
+    cell, because batch normalisation needs two: an odd number of cells in batches of two makes one batch of three.
     """
     random = np.random.default_rng([seed, epoch])
     order = random.permutation(n_cells) if balanced_by is None else _balanced(balanced_by, random)
@@ -89,7 +74,7 @@ def epoch_batches(
 
 
 def _balanced(classes: Indices, random: np.random.Generator) -> Indices:
-    """As many cells as there are, all classes equally often; a class's cells are used up before any comes again."""
+    """Draw as many cells as there are, each class equally often; all cells of a class come before any repeats."""
     n_cells, (_, members) = len(classes), np.unique(classes, return_inverse=True)
     n_classes = members.max() + 1
     due = np.bincount(np.arange(n_cells) % n_classes)
@@ -102,9 +87,9 @@ def _balanced(classes: Indices, random: np.random.Generator) -> Indices:
 
 
 def read_ahead(
-    load: Load, plan: Sequence[tuple[Indices, Indices]], first: int, device: torch.device
+    load: Load, plan: Sequence[Batch], first: int, device: torch.device
 ) -> Iterator[tuple[int, tuple[Tensor, ...]]]:
-    """The batches from the ``first`` on, with their index, each read while the one before is being learnt."""
+    """Yield the batches from the ``first`` on, with their index; each is read while the one before is used."""
     with ThreadPoolExecutor(1) as reader:
         coming = reader.submit(load, *plan[first])
         for index in range(first, len(plan)):
@@ -114,15 +99,8 @@ def read_ahead(
             yield index, tuple(to_device(tensor, device) for tensor in batch)
 
 
-def to_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """The tensor on a device; images with their channels last, as 3D convolutions like them."""
-    if tensor.ndim == 5:
-        return tensor.to(device, memory_format=torch.channels_last_3d)
-    return tensor.to(device)
-
-
 def flipped(x: Tensor, flips: Indices) -> Tensor:
-    """Each cell of (n, C, Z, Y, X) flipped its own way."""
+    """Return the cells (n, C, Z, Y, X), each with its own flip."""
     if not flips.any():
         return x
     return torch.stack([torch.flip(cell, FLIPS[flip]) for cell, flip in zip(x, flips, strict=True)])
@@ -136,7 +114,7 @@ def reference_targets(
     cancel: CancelToken | None = None,
     world: World | None = None,
 ) -> Tensor:
-    """Phase 2's targets z^r: every cell under every flip in use, (n_cells, n_flips, n_ref), on the CPU.
+    """Return phase 2's targets z^r: of every cell with every flip in use, (n_cells, n_flips, n_ref), on the CPU.
 
     The processes of a ``world`` share the work.
     """
@@ -146,7 +124,7 @@ def reference_targets(
     encoder.eval()
     targets = torch.zeros(len(cells), len(flips), config.model.n_ref)
     for start in range(0, len(cells), ENCODE_BATCH)[rank::size]:
-        if cancel is not None and size == 1:  # one process of many may not leave the others waiting
+        if cancel is not None and size == 1:  # one process alone must not stop: the others would wait for it
             cancel.raise_if_cancelled()
         indices = np.arange(start, min(start + ENCODE_BATCH, len(cells)))
         x = to_device(cells.references(indices), device)

@@ -1,4 +1,4 @@
-"""Phase 2, Algorithm 2: where a structure lies, given the cell and its nucleus (section 2.2)."""
+"""Phase 2 (Algorithm 2): the localisation of a structure, given the cell and its nucleus (section 2.2)."""
 
 from __future__ import annotations
 
@@ -21,56 +21,55 @@ from napari_integrated_cell.model.networks import ConditionalNetworks
 
 
 class ConditionalPhase(Phase):
-    """Enc^{r,s}, Dec^{r,s}, EncD^s and DecD^{r,s} in training; ``step(x, y, z_ref)`` turns Algorithm 2 once.
+    """Training of Enc^{r,s}, Dec^{r,s}, EncD^s, DecD^{r,s}; ``step(x, y, z_ref)`` is one iteration of Algorithm 2.
 
     ``x`` holds images (N, R + 1, Z, Y, X) in [0, 1], structure last; ``y`` (N,) the structures' indices, from
-    0; ``z_ref`` (N, n_ref) the latent positions that phase 1's encoder, in eval mode, gives their references.
+    0; ``z_ref`` (N, n_ref) the latent positions of their references by phase 1's encoder in eval mode.
 
     Notes
     -----
-    What is generated follows ``config.generated``:
+    ``config.generated`` decides which images are generated:
 
     ``"paper"``
-        Dec(Ẑ^r, Ỹ, Z̃^s): every cell of the batch keeps its shape ẑ^r and is given a structure ỹ and a z̃^s
-        that are drawn; ỹ from the batch's own structures, shuffled. One set of images serves DecD and the
-        decoder.
+        Dec(Ẑ^r, Ỹ, Z̃^s): every cell of the batch keeps its shape ẑ^r and gets a random structure ỹ and a random
+        z̃^s; ỹ are the batch's own structures, shuffled. DecD and the decoder use the same images.
     ``"paper-code"``
-        The published code shows DecD Dec(Ẑ^r, Ŷ, Z̃^s), and judges the decoder by another set,
-        Dec(Z̃^r, Ỹ, Z̃^s) with z^r drawn too.
+        As in the published code, DecD sees Dec(Ẑ^r, Ŷ, Z̃^s), and the decoder's loss uses other images,
+        Dec(Z̃^r, Ỹ, Z̃^s) with a random z^r.
 
-    Algorithm 2 then has the decoder pass generated images off as Y; what is meant is the structure each was
-    made for, Ỹ, for by Y the decoder would learn to disregard the structure it is asked for.
+    Algorithm 2 prints Y as the label that the decoder's generated images should get from DecD. It means Ỹ, the
+    structure that each image was generated for: with Y the decoder would learn to ignore the structure.
 
-    With ``config.decoded_at="target"`` Y and phase 1's z^r stand for ŷ and ẑ^r in all that is decoded, and the images
-    teach the encoder by z^s alone.
+    With ``config.decoded_at="target"`` Y and phase 1's z^r replace ŷ and ẑ^r in everything that is decoded, and the
+    images train the encoder through z^s only.
 
-    Per step are drawn the order of ỹ, z̃^s, with ``config.mode_share`` which cells are decoded at z^s = 0 and, for
-    ``"paper-code"``, z̃^r; then DecD's noise on observed, decoded and generated images, and on those for the decoder
-    where they are others.
+    Each step draws the order of ỹ, z̃^s, with ``config.mode_share`` the cells that are decoded at z^s = 0 and, for
+    ``"paper-code"``, z̃^r; then DecD's noise on observed, decoded and generated images, and on the decoder's own
+    generated images if they are others.
     """
 
     name: ClassVar[str] = "conditional"
     own_losses: ClassVar[tuple[str, ...]] = ("structure", "latent")
     networks: ConditionalNetworks
     class_weights: Tensor | None = None
-    """Weight of each structure's cells in the encoder's label loss (equation 9), (K,); none in the paper."""
+    """Weight of each structure's cells in the encoder's label loss (equation 9), (K,); None as in the paper."""
     light_weights: Tensor | None = None
-    """Weight of each structure's own channel in L_x (equation 13), (K,); none in the paper."""
+    """Weight of each structure's channel in L_x (equation 13), (K,); None as in the paper."""
 
     @property
     def mode_share(self) -> float:
-        """Share of the cells that are decoded at z^s = 0 now."""
+        """Share of the cells that are decoded at z^s = 0 at this point of the phase."""
         return self.config.mode_share * (self.done if self.config.mode_share_grows else 1.0)
 
     def forward(self, *batch: Tensor, judge: bool) -> ForwardPass:
-        """Images (N, R + 1, Z, Y, X), labels (N,) and targets (N, n_ref) through the networks."""
+        """Run images (N, R + 1, Z, Y, X), labels (N,) and targets (N, n_ref) through the networks."""
         x, y, z_ref_target = batch
         enc, dec, enc_d, dec_d = self.networks
         scaling, model = self.config.loss_scaling, self.config.model
         as_code = self.config.generated == "paper-code"
 
         at_target = self.config.decoded_at == "target"
-        y_logits, z_ref, z_struct = enc(x, z_ref_target if at_target else None)
+        y_logits, z_ref, z_struct = enc(x)
         code: tuple[Tensor, ...] = (z_struct.to(x.dtype),)
         if not at_target:
             code = (*code, y_logits.to(x.dtype).softmax(1), z_ref.to(x.dtype))

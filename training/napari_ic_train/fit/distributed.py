@@ -1,9 +1,8 @@
-"""Many processes that fit one model: who they are, and the few things they say to each other.
+"""Processes that train one model together, and what they exchange.
 
-``torchrun`` (or SLURM through it) starts the processes and tells each its place. Each takes its share of
-every batch; between `Phase.gradients` and `Phase.update` the gradients of all are added up once, and batch
-normalisation sees the whole batch (`batch_norm`): the run is the single process's. The first process alone
-writes.
+``torchrun`` (or SLURM through it) starts the processes and gives each its rank. Each computes its share of every batch;
+between `Phase.gradients` and `Phase.update` the gradients of all processes are summed once, and batch normalisation
+uses the whole batch (`batch_norm`): the result is that of a single process. Only the first process writes files.
 """
 
 from __future__ import annotations
@@ -21,25 +20,25 @@ import torch.distributed as dist
 from torch import Tensor
 
 from napari_ic_train.fit.draws import Share
-from napari_ic_train.fit.phase import Networks
+from napari_ic_train.run.fitted_networks import Networks
 from napari_integrated_cell.model.runtime import choose_device
 
 PATIENCE = timedelta(minutes=30)
-"""How long a process waits for another: the first one may be writing, or measuring the held-out cells."""
+"""Longest time that a process waits for another: the first one may write files or measure held-out cells."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class World:
-    """The processes that train together, seen from one of them.
+    """The processes that train together, and the rank of this one.
 
     Attributes
     ----------
     device : torch.device
-        This process's own.
+        This process's device.
     rank, size : int
-        Which of how many it is. A size of 1 is a run without torch.distributed.
+        This process's rank, and the number of processes. A size of 1 is a run without torch.distributed.
     """
 
     device: torch.device
@@ -48,18 +47,18 @@ class World:
 
     @property
     def is_first(self) -> bool:
-        """Whether this is the process that writes and reports."""
+        """Whether this process writes files and reports."""
         return self.rank == 0
 
     def share(self, n_cells: int) -> Share | None:
-        """Which rows of a batch of ``n_cells`` are this process's; None for one alone, which has them all."""
+        """Return this process's rows of a batch of ``n_cells``; None for a single process, which has all rows."""
         if self.size == 1:
             return None
         start, stop = (place * n_cells // self.size for place in (self.rank, self.rank + 1))
         return Share(start, stop, n_cells, self._whole)
 
-    def add_up_gradients(self, networks: Networks) -> None:
-        """Every gradient becomes the sum over all processes, in one exchange."""
+    def sum_gradients(self, networks: Networks) -> None:
+        """Replace every gradient by the sum over all processes, in one exchange."""
         if self.size == 1:
             return
         gradients = [p.grad for network in networks for p in network.parameters() if p.grad is not None]
@@ -70,7 +69,7 @@ class World:
             gradient.copy_(piece.view(gradient.shape))
 
     def summed(self, values: Tensor) -> Tensor:
-        """The sum of all processes' values, for each of them."""
+        """Return the sum of all processes' values, on each process."""
         if self.size == 1:
             return values
         total = values.clone()
@@ -78,7 +77,7 @@ class World:
         return total
 
     def any(self, *flags: bool) -> list[bool]:
-        """Which of these flags at least one process has set."""
+        """Return for each flag whether at least one process has set it."""
         if self.size == 1:
             return list(flags)
         raised = torch.tensor(flags, dtype=torch.int32)
@@ -86,23 +85,23 @@ class World:
         return [bool(flag) for flag in raised]
 
     def first(self, work: Callable[[], T]) -> T:
-        """What the first process's ``work`` returns, to all; if it fails, all fail as it did."""
+        """Run ``work`` on the first process and return its result on all; if it fails, all raise its error."""
         if self.size == 1:
             return work()
-        said: list[Any] = [None, None]
+        message: list[Any] = [None, None]
         if self.is_first:
             try:
-                said[0] = work()
+                message[0] = work()
             except Exception as error:
                 dist.broadcast_object_list(
                     [None, (type(error), str(error))], src=0, device=torch.device("cpu")
                 )
                 raise
-        dist.broadcast_object_list(said, src=0, device=torch.device("cpu"))
-        result, failure = said
+        dist.broadcast_object_list(message, src=0, device=torch.device("cpu"))
+        result, failure = message
         if failure is not None:
-            kind, words = failure
-            raise kind(words)
+            kind, sentence = failure
+            raise kind(sentence)
         return cast(T, result)
 
     def _whole(self, part: Tensor, share: Share) -> Tensor:
@@ -114,15 +113,15 @@ class World:
 
 @contextmanager
 def joined(device: str = "auto") -> Iterator[World]:
-    """The world this process was started in, joined for a while; a process that is alone is its own.
+    """Join the processes that torchrun started with this one, inside the block; a single process is its own world.
 
-    ``torchrun`` tells each process its place by RANK, WORLD_SIZE and LOCAL_RANK. CUDA devices are shared out
-    by LOCAL_RANK and talk over nccl, CPUs over gloo.
+    ``torchrun`` sets RANK, WORLD_SIZE and LOCAL_RANK. Each process gets the CUDA device of its LOCAL_RANK. CUDA devices
+    communicate over nccl, CPUs over gloo.
 
     Raises
     ------
     ValueError
-        If there is no such device, or fewer of them than processes on this machine.
+        If there is no such device, or this machine has fewer of them than processes.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     chosen = choose_device(device)
@@ -133,25 +132,25 @@ def joined(device: str = "auto") -> Iterator[World]:
         chosen = _own_card()
         torch.cuda.set_device(chosen)
     elif chosen.type != "cpu":
-        raise ValueError(f"Several processes cannot train on {chosen.type}: choose --device cuda or cpu.")
-    # Gradients go over nccl where there is CUDA; a word between processes always goes over gloo.
+        raise ValueError(f"Several processes cannot train on {chosen.type}: choose the device cuda or cpu.")
+    # With CUDA, gradients go over nccl; all other messages go over gloo.
     backend = "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo"
     store, rank, size = next(iter(dist.rendezvous("env://", timeout=PATIENCE)))
-    # After a restart torchrun's store still holds the addresses of the processes that died.
+    # After a restart, torchrun's store still has the addresses of the processes that ended.
     attempt = dist.PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
     dist.init_process_group(backend, store=attempt, rank=rank, world_size=size, timeout=PATIENCE)
     try:
         yield World(chosen, rank, size)
-        dist.barrier()  # nobody leaves while another still listens
+        dist.barrier()  # no process leaves while another still waits for a message
     finally:
         dist.destroy_process_group()
 
 
 def leave() -> None:
-    """End a process of many whose work is done and on disk, with exit code 0.
+    """End one of several processes at once, with exit code 0; call it when all work is on disk.
 
-    A process that has talked over gloo is now and then aborted by its C++ parts while the interpreter winds
-    up ("terminate called without an active exception"), which torchrun takes for a failure.
+    gloo's C++ code sometimes aborts a process while the interpreter shuts down ("terminate called without an active
+    exception"), and torchrun would report that as a failure.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -163,16 +162,16 @@ def _own_card() -> torch.device:
     cards = torch.cuda.device_count()
     if index >= cards:
         raise ValueError(
-            f"This machine has {cards} CUDA devices and more processes than that: "
-            f"start torchrun with --nproc-per-node {cards}."
+            f"This machine has {cards} CUDA devices and more processes than that: start at most {cards} processes per "
+            "machine."
         )
     return torch.device("cuda", index)
 
 
 def check_batches(world: World, sizes: Sequence[int]) -> None:
-    """Raise a ValueError where a batch has too few cells for each process to get one."""
+    """Raise a ValueError if a batch has too few cells for every process to get one."""
     if min(sizes) < max(world.size, 2):
         raise ValueError(
-            f"'batch_size' and 'accumulate' leave {min(sizes)} cells to a pass of {world.size} processes: "
-            "each needs one, and batch normalisation two in all."
+            f"'batch_size' and 'accumulate' leave {min(sizes)} cells for a pass of {world.size} processes: "
+            "each process needs one, and batch normalisation needs two."
         )

@@ -1,4 +1,4 @@
-"""From a training store to a run: what ``napari-ic-train fit`` does, on one process or on many."""
+"""Fit a model on a training store, on one process or several, with record, watchers and clean stopping."""
 
 from __future__ import annotations
 
@@ -9,61 +9,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from napari_ic_train.config import TrainingConfig
-from napari_ic_train.data.store import TABLE, CellStore
-from napari_ic_train.fit.batches import Indices
+from napari_ic_train.data.store import CellStore
+from napari_ic_train.data.training_cells import StoreCells, held_out_cells, training_cells
 from napari_ic_train.fit.distributed import World, joined
 from napari_ic_train.fit.precision import running_config
 from napari_ic_train.fit.stopping import stop_when_asked
 from napari_ic_train.fit.trainer import fit_conditional, fit_reference
-from napari_ic_train.run.folder import CONFIG
+from napari_ic_train.run.folder import CONFIG, PHASES
 from napari_ic_train.run.pictures import Pictures
 from napari_ic_train.run.record import Heartbeat, sitting
 from napari_ic_train.run.watching import TensorBoard, Terminal, Watcher
 from napari_integrated_cell.model.runtime import CancelToken
 
-PHASES = ("reference", "conditional")
-PART_OF_MEMORY = 0.5
-"""A store is read into memory where it takes at most this part of what is free."""
 
-
-class StoreCells:
-    """The cells of one side of a store's split, and a clear word where they have vanished.
-
-    A chunk that is missing reads as zeros, which no posed cell is: they would be learnt without a murmur.
-    """
-
-    def __init__(self, store: CellStore, *, in_memory: bool) -> None:
-        self._store = store.in_memory() if in_memory else store
-        self.labels = self._store.labels
-
-    def __len__(self) -> int:
-        return len(self._store)
-
-    def images(self, indices: Indices) -> Tensor:
-        """References and structure, (n, R + 1, Z, Y, X)."""
-        try:
-            x = self._store.images(indices)
-        except (OSError, KeyError) as error:
-            raise OSError(self._gone(str(error))) from error
-        empty = np.flatnonzero((x.flatten(1).amax(1) == 0).numpy())
-        if len(empty):
-            raise OSError(self._gone(f"cell {int(indices[empty[0]])} is empty"))
-        return x
-
-    def references(self, indices: Indices) -> Tensor:
-        """Reference channels, (n, R, Z, Y, X)."""
-        return self.images(indices)[:, :-1]
-
-    def _gone(self, why: str) -> str:
-        path = self._store.path
-        if not (path / TABLE).is_file():
-            return f"The training store {path} has vanished: bring it back, then resume; the checkpoints are intact."
-        return f"The training store {path} cannot be read ({why}): prepare it again, then resume."
+class StructuresDiffer(ValueError):
+    """The store and the model have different structures."""
 
 
 def fit_store(
@@ -76,37 +39,39 @@ def fit_store(
     resume: bool = False,
     command: Sequence[str] = (),
 ) -> None:
-    """Fit one phase or both on a store, watched, and stopped well; a run found in ``out`` goes on.
+    """Fit one phase or both on a store; a run in ``out`` is continued.
 
     Parameters
     ----------
     data : path-like
         A training store. Its test split is measured after every epoch.
     config : TrainingConfig
-        Of the run.
+        The run's configuration.
     out : path-like
         The run's folder.
     phase : {"reference", "conditional", "both"}
-        What to fit.
+        The phases to fit.
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
     resume : bool
-        There must be a run in ``out`` already.
+        Require a run in ``out``.
     command : sequence of str
-        What this was started with, for the record.
+        The command line that started this, for the record.
 
     Raises
     ------
     Cancelled
-        If SIGTERM, SIGUSR1 or Ctrl-C asked for it, after the step under way and a checkpoint.
+        On SIGTERM, SIGUSR1 or Ctrl-C, after the current step and a checkpoint.
+    StructuresDiffer
+        If the store and the model have different structures.
     ValueError, OSError, TrainingDiverged
-        As `fit_reference` does; for an unknown phase; for a store of other structures than the model's.
+        As in `fit_reference`; if there is no such phase, or no run to resume.
     """
     data, out = Path(data), Path(out)
     if phase not in (*PHASES, "both"):
         raise ValueError(f"There is no phase {phase!r}: choose reference, conditional or both.")
     if resume and not (out / CONFIG).is_file():
-        raise ValueError(f"{out} holds no run to resume: leave --resume out to begin one.")
+        raise ValueError(f"{out} holds no run to resume: start a new run there, or give the folder of a run.")
     train = CellStore(data, "train")
     check_structures(train, config)
     many = int(os.environ.get("WORLD_SIZE", "1")) > 1
@@ -123,8 +88,7 @@ def fit_store(
 def _fit(
     train: CellStore, config: TrainingConfig, out: Path, phase: str, world: World, cancel: CancelToken
 ) -> None:
-    cells = StoreCells(train, in_memory=fits_in_memory(train))
-    unseen = held_out_cells(train)
+    cells, unseen = training_cells(train), held_out_cells(train)
     for name in PHASES if phase == "both" else (phase,):
         fit = fit_reference if name == "reference" else fit_conditional
         watchers = _watchers(out, name, config, unseen) if world.is_first else ()
@@ -141,45 +105,21 @@ def _fit(
 
 
 def check_structures(store: CellStore, config: TrainingConfig) -> None:
-    """Raise a ValueError, naming the field, where a store's classes or box are not the model's."""
+    """Raise a ValueError that names the field if a store has other structures or another box than the model."""
     model = config.model
     if store.structures != model.structures:
-        raise ValueError(
+        raise StructuresDiffer(
             f"'model.structures' is {', '.join(model.structures)}, but the store holds {', '.join(store.structures)}: "
-            f"fit with --set 'model.structures=[{', '.join(store.structures)}]', or prepare it with the model's."
+            "set the model's structures to those of the store, or prepare another store."
         )
     if store.box != model.box:
         raise ValueError(
-            f"'model.box' is {model.box}, but the store's cells are {store.box}: prepare it for this preset."
+            f"'model.box' is {model.box}, but the store's cells are {store.box}: prepare a store for this model."
         )
-
-
-def held_out_cells(train: CellStore) -> StoreCells | None:
-    """The cells of the store's test split; None, and a warning, where it has none."""
-    try:
-        store = CellStore(train.path, "test")
-    except ValueError:
-        warnings.warn(
-            f"The store {train.path} holds no cells out: nothing unseen is measured, and there is no best checkpoint.",
-            stacklevel=2,
-        )
-        return None
-    return StoreCells(store, in_memory=fits_in_memory(store))
-
-
-def fits_in_memory(store: CellStore) -> bool:
-    """Whether a store's cells take a small enough part of the memory that is free, all processes counted."""
-    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    size = len(store) * (len(store.channels)) * int(np.prod(store.box))
-    try:
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        free = 4 * 10**9
-    return size * processes <= PART_OF_MEMORY * free
 
 
 def continue_command(data: Path, out: Path, phase: str, device: str) -> str:
-    """The command that goes on with a run, as it must be typed."""
+    """Return the command line that continues a run."""
     options = [] if phase == "both" else ["--phase", phase]
     options += [] if device == "auto" else ["--device", device]
     fit = ["fit", "--data", str(data), "--out", str(out), "--resume", *options]
@@ -201,7 +141,7 @@ def continue_command(data: Path, out: Path, phase: str, device: str) -> str:
 
 
 def _watchers(out: Path, phase: str, config: TrainingConfig, unseen: StoreCells | None) -> list[Watcher]:
-    """Who follows the run: the terminal, the heartbeat, and curves and pictures where their packages are there."""
+    """Return the run's watchers; curves and pictures only if their packages are installed."""
     watchers: list[Watcher] = [Terminal(), Heartbeat(out)]
     curves = None
     try:
@@ -211,8 +151,8 @@ def _watchers(out: Path, phase: str, config: TrainingConfig, unseen: StoreCells 
         warnings.warn(f"No curves for TensorBoard: {error}", stacklevel=2)
     if config.picture_every and unseen is not None:
         try:
-            # Before the curves in line, which are closed after it.
-            watchers.insert(2, Pictures(out / "pictures", unseen, config.picture_every, curves))
+            # Before the curves, which show the pictures too and must be closed later.
+            watchers.insert(2, Pictures(out / "pictures", unseen, config, curves))
         except ImportError as error:
             warnings.warn(f"No pictures: {error}", stacklevel=2)
     return watchers

@@ -1,25 +1,22 @@
 """The losses of "Building a 3D Integrated Cell": equations 3 to 14 as plain functions on logits.
 
-Every loss is a mean over whatever it sums (equation 4: over all voxels, channels and cells of the batch),
-and is taken on logits, because ``log(sigmoid(u))`` of a rounded sigmoid loses what the gradient needs.
-Whatever precision the networks ran in, a loss is computed in float32 or better.
+Every loss is a mean over all its terms (equation 4: over all voxels, channels and cells of the batch). It takes logits,
+because ``log(sigmoid(u))`` of a rounded sigmoid loses digits that the gradient needs. It is computed in float32 or
+better, also if the networks ran in a lower precision.
 
-Both phases judge alike and only the question differs: in phase 1 a discriminator says whether it was shown
-something *observed* or *generated* (`source_loss`), in phase 2 which structure it was shown, or *gen*
-(`structure_loss`). `encoding_discriminator_loss`, `decoding_discriminator_loss` and `decoder_deception_loss`
-put those answers together, so the halves on which the text and the published code differ are written once.
+In phase 1 a discriminator predicts whether its input is *observed* or *generated* (`source_loss`), in phase 2 which
+structure it shows, or *gen* (`structure_loss`). `encoding_discriminator_loss`, `decoding_discriminator_loss` and
+`decoder_deception_loss` combine these terms for both phases; text and published code differ by a factor of one half
+there.
 """
 
 from __future__ import annotations
-
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-LossScaling = Literal["paper", "paper-code"]
-"""``"paper"``: the sums as Algorithms 1 and 2 print them; ``"paper-code"``: the published code's halves."""
+from napari_ic_train.config import LossScaling
 
 
 def _at_least_float32(values: Tensor) -> Tensor:
@@ -27,7 +24,7 @@ def _at_least_float32(values: Tensor) -> Tensor:
 
 
 def binary_cross_entropy(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
-    """H(û, u) of equation 4 with û = sigmoid(logits).
+    """Return H(û, u) of equation 4 with û = sigmoid(logits).
 
     Parameters
     ----------
@@ -36,7 +33,7 @@ def binary_cross_entropy(logits: Tensor, target: Tensor, weight: Tensor | None =
     target : Tensor of the same shape
         u, in [0, 1].
     weight : Tensor, optional
-        Of each element, broadcast; 1 when left out.
+        Weight of each element, broadcast; 1 if left out.
 
     Returns
     -------
@@ -50,7 +47,7 @@ def binary_cross_entropy(logits: Tensor, target: Tensor, weight: Tensor | None =
 def reconstruction_loss(
     logits: Tensor, x: Tensor, *, last_channel_weight: float = 1.0, cell_weights: Tensor | None = None
 ) -> Tensor:
-    """L_x of equations 3 and 13: H(x̂, x) over all voxels of all channels of (N, C, Z, Y, X) images.
+    """Return L_x of equations 3 and 13: H(x̂, x) over all voxels and channels of (N, C, Z, Y, X) images.
 
     Parameters
     ----------
@@ -59,8 +56,8 @@ def reconstruction_loss(
     x : Tensor (N, C, Z, Y, X)
         In [0, 1].
     last_channel_weight : float
-        Weight of the last channel, in phase 2 the structure, against each of the others; the mean weight
-        stays 1. The paper weighs all alike.
+        Weight of the last channel (in phase 2 the structure) relative to each other channel, scaled to a mean weight
+        of 1. In the paper all channels have the same weight.
     cell_weights : Tensor (N,), optional
         Further weight of each cell's last channel; 1 in the paper.
     """
@@ -76,12 +73,12 @@ def reconstruction_loss(
 
 
 def latent_loss(z_hat: Tensor, z: Tensor) -> Tensor:
-    """L_ẑr of equation 8: the mean squared error between ẑ^r and phase 1's z^r, both (N, n_ref)."""
+    """Return L_ẑr of equation 8: the mean squared error between ẑ^r and phase 1's z^r, both (N, n_ref)."""
     return F.mse_loss(_at_least_float32(z_hat), z.to(_at_least_float32(z_hat).dtype))
 
 
 def structure_loss(logits: Tensor, y: Tensor, class_weights: Tensor | None = None) -> Tensor:
-    """-LogSoftMax(û, y) of equations 9, 10, 11 and 14, averaged over the batch.
+    """Return -LogSoftMax(û, y) of equations 9, 10, 11 and 14, averaged over the batch.
 
     Parameters
     ----------
@@ -95,12 +92,12 @@ def structure_loss(logits: Tensor, y: Tensor, class_weights: Tensor | None = Non
     logits = _at_least_float32(logits)
     if class_weights is None:
         return F.cross_entropy(logits, y)
-    # Not cross_entropy's own `weight`: that divides by the batch's weights, and parts of a batch would not add up.
+    # cross_entropy's own `weight` divides by the sum of the batch's weights: parts of a batch would not add up.
     return (F.cross_entropy(logits, y, reduction="none") * class_weights.to(logits)[y]).mean()
 
 
 def source_loss(logits: Tensor, *, observed: bool) -> Tensor:
-    """H(v̂, v) of equations 5 and 6: is this observed (v = 1) or generated (v = 0)?
+    """Return H(v̂, v) of equations 5 and 6, with v = 1 for observed and v = 0 for generated.
 
     ``logits`` is v̂ before its sigmoid, (N, 1).
     """
@@ -110,14 +107,14 @@ def source_loss(logits: Tensor, *, observed: bool) -> Tensor:
 def encoding_discriminator_loss(
     generated: Tensor, observed: Tensor, scaling: LossScaling = "paper"
 ) -> Tensor:
-    """L_EncD, equation 5 (phase 1) and equation 11 as Algorithm 2 sums it (phase 2).
+    """Return L_EncD: equation 5 (phase 1), or equation 11 as Algorithm 2 sums it (phase 2).
 
     Parameters
     ----------
     generated : Tensor
-        Loss on draws from the prior, which are *gen*.
+        Loss on draws from the prior, with target *gen*.
     observed : Tensor
-        Loss on the encoder's embeddings: *observed* in phase 1, their own structure in phase 2.
+        Loss on the encoder's embeddings, with target *observed* in phase 1, their structure in phase 2.
     scaling : {"paper", "paper-code"}
         The published code takes half of the sum.
     """
@@ -128,17 +125,17 @@ def encoding_discriminator_loss(
 def decoding_discriminator_loss(
     observed: Tensor, decoded: Tensor, generated: Tensor, scaling: LossScaling = "paper"
 ) -> Tensor:
-    """L_DecD, equations 6 and 14 as Algorithms 1 and 2 sum them.
+    """Return L_DecD: equations 6 and 14 as Algorithms 1 and 2 sum them.
 
-    Reconstructed and generated images are both *gen* to this discriminator and share one weight, hence
-    their mean (it is in the text and in the code alike).
+    Reconstructed and generated images both have the target *gen* and share one weight, so their mean is used, in the
+    text as in the published code.
 
     Parameters
     ----------
     observed : Tensor
-        Loss on real images: *observed* in phase 1, their own structure in phase 2.
+        Loss on real images, with target *observed* in phase 1, their structure in phase 2.
     decoded, generated : Tensor
-        Loss on reconstructed and on generated images, both *gen*.
+        Loss on reconstructed and on generated images, with target *gen*.
     scaling : {"paper", "paper-code"}
         The published code takes half of the sum.
     """
@@ -147,23 +144,22 @@ def decoding_discriminator_loss(
 
 
 def decoder_deception_loss(decoded: Tensor, generated: Tensor, scaling: LossScaling = "paper") -> Tensor:
-    """L_DecD as the decoder sees it (Algorithms 1 and 2): both kinds of image should pass for observed ones.
+    """Return L_DecD in the decoder's loss (Algorithms 1 and 2): both kinds of image should look observed.
 
     Parameters
     ----------
     decoded, generated : Tensor
-        Loss of calling reconstructed and generated images *observed* (phase 1) or the structure they were
+        Loss on reconstructed and generated images, with target *observed* (phase 1) or the structure that they were
         made for (phase 2).
     scaling : {"paper", "paper-code"}
         The published code takes half of the sum.
 
     Notes
     -----
-    The encoder's counterpart needs no function of its own: it is `source_loss` or `structure_loss` of the
-    embeddings' verdict against *gen*. Algorithm 2 prints that line without the minus sign of all the others
-    ("L_EncD^s ← LogSoftMax(Ŷ_obs, Y_gen)"), which would train the encoder to be found out; it is taken for a
-    slip of the pen. So are the superscripts of equations 15 and 16, where phase 1 is regularised by
-    discriminators of phase 2.
+    The encoder's counterpart has no function of its own: it is `source_loss` or `structure_loss` of the embeddings with
+    target *gen*. Algorithm 2 prints that line without the minus sign of all the others
+    ("L_EncD^s ← LogSoftMax(Ŷ_obs, Y_gen)"), which would train the encoder against its aim. We treat that as a
+    misprint, and also the superscripts of equations 15 and 16, where discriminators of phase 2 appear in phase 1.
     """
     loss = decoded + generated
     return loss / 2 if scaling == "paper-code" else loss

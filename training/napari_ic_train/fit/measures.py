@@ -1,6 +1,6 @@
-"""What is measured after every epoch: losses on cells that were held out, and where their codes lie.
+"""Measures after every epoch: losses on held-out cells, and the mean and width of their latent codes.
 
-Networks are in eval mode and nothing random is drawn: measuring changes no run.
+The networks are in eval mode and no random number is drawn, so measuring does not change a run.
 """
 
 from __future__ import annotations
@@ -16,48 +16,49 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from napari_ic_train.fit.batches import ENCODE_BATCH, Load, to_device
+from napari_ic_train.data.training_cells import to_device
+from napari_ic_train.fit.batches import ENCODE_BATCH, Load
 from napari_ic_train.fit.conditional_phase import ConditionalPhase
 from napari_ic_train.fit.losses import latent_loss, reconstruction_loss, structure_loss
 from napari_ic_train.fit.phase import Phase
 from napari_integrated_cell.model.networks import ReferenceNetworks
 
 Measure = Callable[[Phase], dict[str, float]]
-"""``measure(phase)`` gives figures by name."""
+"""``measure(phase)`` returns figures by name."""
 
 WON = 0.02
-"""A discriminator whose loss is below this share of a coin's (or a die's) has won outright."""
+"""Warn if a discriminator's loss is below this share of the loss of guessing at random."""
 SPREAD = (0.5, 1.5)
-"""Where the mean standard deviation of codes should lie: the prior's is 1."""
+"""Range for the mean standard deviation of codes; the prior's is 1."""
 TOLD = 0.02
-"""What z^s should at least add to the correlation of a held-out structure with its image."""
+"""Least gain in correlation of a held-out structure with its image that z^s should bring."""
 OFFSET = 0.5
-"""How far, as a root mean square over its dimensions, codes may lie off the prior's mean."""
+"""Largest distance of the codes' mean from the prior's mean, as a root mean square over dimensions."""
 
 
 def measure(phase: Phase, load: Load, n_cells: int, *, held_out: bool) -> dict[str, float]:
-    """Figures of a phase on ``n_cells`` cells.
+    """Measure a phase on ``n_cells`` cells.
 
     Parameters
     ----------
     phase : Phase
-        Whose encoder and decoder are measured.
+        Its encoder and decoder are measured.
     load : callable
-        Reads the cells, as it does for a batch.
+        Reads cells, as for a batch.
     n_cells : int
-        How many cells ``load`` has.
+        Number of cells that ``load`` can read.
     held_out : bool
-        Whether they are unseen: if not, their losses are left out and their codes alone measured.
+        Whether the cells are unseen. If not, only their codes are measured and their losses are left out.
 
     Returns
     -------
     dict
         ``held_out_reconstruction`` and, in phase 2, ``held_out_structure``, ``held_out_latent``,
-        ``held_out_accuracy`` and ``held_out_told``, means over cells; and of the code that a discriminator holds to
-        the prior (z^r in phase 1, z^s in phase 2) ``code_mean``, the root mean square of its dimensions' means, and
-        ``code_std``, the mean of their standard deviations: 0 and 1 for the prior. What z^s tells of a structure
-        (``told``) is by how much the decoded structure correlates better with the observed one at the cell's own z^s
-        than at z^s = 0, where structures are integrated (Algorithm 3).
+        ``held_out_accuracy`` and ``held_out_told``, means over cells. For the code that a discriminator compares with
+        the prior (z^r in phase 1, z^s in phase 2): ``code_mean``, the root mean square of its dimensions' means, and
+        ``code_std``, the mean of their standard deviations; the prior has 0 and 1. ``told`` is the gain in correlation
+        of the decoded with the observed structure at the cell's own z^s, compared to z^s = 0, where structures are
+        integrated (Algorithm 3).
     """
     sums: defaultdict[str, float] = defaultdict(float)
     codes = []
@@ -79,32 +80,32 @@ def measure(phase: Phase, load: Load, n_cells: int, *, held_out: bool) -> dict[s
 def warning_signs(
     phase: Phase, losses: Mapping[str, float], measures: Mapping[str, float]
 ) -> tuple[str, ...]:
-    """Sentences on what looks like failure: a discriminator that always wins, codes off the prior, a silent z^s."""
+    """Return a sentence for each sign of failure: a discriminator that always wins, a wrong code, an unused z^s."""
     signs = []
     answers = phase.config.model.n_structures + 1 if isinstance(phase, ConditionalPhase) else 2
     chance = 2 * math.log(answers) / (2 if phase.config.loss_scaling == "paper-code" else 1)
     judged = {"encoding_discriminator": "encoder", "decoding_discriminator": "decoder"}
-    for name, taught in judged.items():
+    for name, trained in judged.items():
         if losses[name] < WON * chance:
             signs.append(
-                f"the {name.replace('_', ' ')} is hardly ever wrong (loss {losses[name]:.2g}, {chance:.2g} by chance): "
-                f"the {taught} may learn nothing from it"
+                f"the {name.replace('_', ' ')} is almost always right (loss {losses[name]:.2g}, by chance {chance:.2g}): "
+                f"the {trained} may learn nothing from it"
             )
     code = "z^s" if isinstance(phase, ConditionalPhase) else "z^r"
     std, mean = measures["code_std"], measures["code_mean"]
     if not SPREAD[0] <= std <= SPREAD[1]:
         signs.append(
             f"{code} has a standard deviation of {std:.2g}, its prior 1: "
-            f"{'raise' if std > 1 else 'lower'} gamma_enc, or let it train longer"
+            f"{'raise' if std > 1 else 'lower'} gamma_enc, or train longer"
         )
     told = measures.get("held_out_told", TOLD)
     if told < TOLD:
         signs.append(
-            f"z^s tells next to nothing of where structures lie (correlation {told:+.2g} against z^s = 0), so that "
-            "their draws will be alike: see decoded_at, conditional.reconstruction_weight and conditional.augment_flips"
+            f"z^s holds almost no information about structures (correlation {told:+.2g} against z^s = 0), so all draws "
+            "will look alike: see decoded_at, conditional.reconstruction_weight and conditional.augment_flips"
         )
     if not mean <= OFFSET:
-        signs.append(f"{code} lies {mean:.2g} off its prior's mean of 0 (root mean square)")
+        signs.append(f"the mean of {code} is {mean:.2g} from its prior's mean of 0 (root mean square)")
     return tuple(signs)
 
 
@@ -123,7 +124,7 @@ def _evaluating(phase: Phase) -> Iterator[None]:
 
 
 def _figures(phase: Phase, *batch: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-    """A batch's figures, and the codes that a discriminator holds to the prior."""
+    """Return a batch's figures, and the codes that a discriminator compares with the prior."""
     if isinstance(phase, ConditionalPhase):
         return _conditional(phase, *batch)
     (x,) = batch
@@ -136,7 +137,7 @@ def _conditional(
     phase: ConditionalPhase, x: Tensor, y: Tensor, z_ref_target: Tensor
 ) -> tuple[dict[str, Tensor], Tensor]:
     at_target = phase.config.decoded_at == "target"
-    y_logits, z_ref, z_struct = phase.networks.enc(x, z_ref_target if at_target else None)
+    y_logits, z_ref, z_struct = phase.networks.enc(x)
     label, position, own = y_logits.softmax(1), z_ref, z_struct.to(x.dtype)
     if at_target:
         label, position = F.one_hot(y, y_logits.shape[1]), z_ref_target
@@ -154,7 +155,7 @@ def _conditional(
 
 
 def _likeness(logits: Tensor, x: Tensor) -> Tensor:
-    """Pearson's correlation over voxels of each cell's decoded structure with the observed one, (N,)."""
+    """Return Pearson's correlation over voxels of each cell's decoded structure with the observed one, (N,)."""
     decoded, observed = (image[:, -1].float().flatten(1) for image in (logits.sigmoid(), x))
     decoded, observed = decoded - decoded.mean(1, keepdim=True), observed - observed.mean(1, keepdim=True)
     return F.cosine_similarity(decoded, observed, dim=1)

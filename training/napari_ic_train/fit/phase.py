@@ -1,11 +1,10 @@
-"""What Algorithms 1 and 2 share: four networks, four Adam optimisers, and which gradient may reach which.
+"""What Algorithms 1 and 2 share: four networks, four Adam optimisers, and which loss trains which network.
 
-Both algorithms step the discriminators first and the autoencoder last, but every verdict V̂ or Ŷ that the
-autoencoder learns from was computed before the first of those steps. So one forward graph serves all four
-updates: it is cut into leaves where a gradient must not pass, all gradients are taken, and only then are
-the four steps made. The weights that come out are those of the printed order, at two thirds of its
-arithmetic, and a run on many devices has one place at which to add gradients up: between `Phase.gradients`
-and `Phase.update`.
+Both algorithms update the discriminators first and the autoencoder last, but they compute every output V̂ or Ŷ of a
+discriminator that the autoencoder learns from before the first update. So one forward pass serves all four updates:
+its graph is cut into leaves where a gradient must not pass, all gradients are computed, and then the four optimisers
+step. The resulting weights are those of the printed order, with two thirds of its arithmetic. A run on several devices
+sums gradients in one place: between `Phase.gradients` and `Phase.update`.
 """
 
 from __future__ import annotations
@@ -13,34 +12,33 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, TypeVar, cast
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from napari_ic_train.config import TrainingConfig
-from napari_ic_train.fit.draws import Draws
-from napari_integrated_cell.model.networks import ConditionalNetworks, ReferenceNetworks, initialise
-
-Networks = ReferenceNetworks | ConditionalNetworks
-These = TypeVar("These", bound=Networks)
+from napari_ic_train.fit.draws import RandomDraws
+from napari_ic_train.run.checkpoint import under
+from napari_ic_train.run.fitted_networks import AnyNetworks, Networks
+from napari_integrated_cell.model.networks import initialise
 
 
 @dataclass(frozen=True, eq=False)
 class ForwardPass:
-    """One batch through all four networks, cut where gradients must not pass.
+    """Results of one batch in all four networks, with the graph cut where gradients must not pass.
 
     Attributes
     ----------
     losses : dict of str to Tensor
         Unweighted scalars. All phases have ``reconstruction``, ``encoder_deception`` and
-        ``encoding_discriminator``, and where images were judged ``decoder_deception`` and
-        ``decoding_discriminator``; any other hangs on the encoder directly.
+        ``encoding_discriminator``, and if DecD took part ``decoder_deception`` and
+        ``decoding_discriminator``. Any other loss depends on the encoder directly.
     code, code_leaves : tuple of Tensor
-        What the encoder returned, with its graph; and the same values without, which everything after used.
+        The encoder's output with its graph; and the same values without it, which all later networks used.
     images, image_leaves : tuple of Tensor
-        What the decoder made and is judged on, with its graph; and the same values without, which DecD saw.
-        Empty where no images were judged.
+        The decoder's images with their graph; and the same values without it, which DecD saw. Empty if DecD did not
+        take part.
     """
 
     losses: dict[str, Tensor]
@@ -58,20 +56,20 @@ class Phase(ABC):
     config : TrainingConfig
         Learning rates, weights, precision.
     networks : ReferenceNetworks or ConditionalNetworks
-        Trained in place, on the device and in the floating-point type they come in.
+        Trained in place, on their own device and in their own floating-point type.
     generator : torch.Generator
-        Source of every random draw of the phase: of the priors first, then the white noise of each of DecD's
-        inputs in the order in which it sees them. It lives on the networks' device.
+        The source of every random number of the phase: draws from the priors first, then the white noise of each of
+        DecD's inputs, in the order in which DecD sees them. It is on the networks' device.
 
     Notes
     -----
-    Batch normalisation works on each batch as it is shown: a discriminator sees real, reconstructed and
-    generated examples in batches of their own, and a decoder reconstructs and generates in two. Its running
-    statistics are updated once by each of these passes.
+    Batch normalisation sees real, reconstructed and generated examples as separate batches: a discriminator gets each
+    kind in a batch of its own, and a decoder reconstructs in one batch and generates in another. Each of these passes
+    updates the running statistics once.
     """
 
     done: float = 0.0
-    """How much of the phase lies behind, 0 to 1: whoever runs it says so before each step."""
+    """Finished share of the phase, 0 to 1; the training loop sets it before each step."""
     name: ClassVar[str]
     own_losses: ClassVar[tuple[str, ...]] = ()
     judged_losses: ClassVar[tuple[str, ...]] = ("decoder_deception", "decoding_discriminator")
@@ -80,7 +78,7 @@ class Phase(ABC):
         self.config = config
         self.networks = networks
         self.generator = generator
-        self.draws = Draws(generator)
+        self.draws = RandomDraws(generator)
         networks.dec_d.white_noise = self.draws.white_noise
         for network in networks:
             network.train().to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
@@ -93,7 +91,7 @@ class Phase(ABC):
 
     @property
     def loss_names(self) -> tuple[str, ...]:
-        """The losses a step returns, in order."""
+        """Names of the losses that a step returns, in order."""
         adversarial = (
             "encoder_deception",
             "decoder_deception",
@@ -114,12 +112,12 @@ class Phase(ABC):
 
     @property
     def device(self) -> torch.device:
-        """Where the networks are."""
+        """Device of the networks."""
         return next(self.networks.enc.parameters()).device
 
     @abstractmethod
     def forward(self, *batch: Tensor, judge: bool) -> ForwardPass:
-        """One batch through all four networks, or without ``judge`` through all but DecD."""
+        """Run one batch through all four networks, or without ``judge`` through all but DecD."""
 
     def gradients(self, *batch: Tensor, weight: float = 1.0, judge: bool = True) -> dict[str, Tensor]:
         """Add the gradients of one batch to every parameter's ``.grad``.
@@ -127,17 +125,17 @@ class Phase(ABC):
         Parameters
         ----------
         *batch : Tensor
-            What `forward` takes.
+            The arguments of `forward`.
         weight : float
-            Of every gradient: where this is a part of a batch, its share of the batch's cells.
+            Weight of every gradient. For a part of a batch it is the part's share of the batch's cells.
         judge : bool
-            Whether DecD takes part. Without it nothing is generated for it, it learns nothing, and the
-            decoder learns from its reconstructions alone.
+            Whether DecD takes part. If not, no images are generated, DecD learns nothing, and the decoder learns from
+            its reconstructions only.
 
         Returns
         -------
         dict of str to Tensor
-            The losses, detached and unweighted; `judged_losses` only where DecD took part.
+            The losses, detached and unweighted; `judged_losses` only if DecD took part.
         """
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
             passed = self.forward(*batch, judge=judge)
@@ -148,12 +146,12 @@ class Phase(ABC):
         for_encoder = reconstruction + self.gamma_enc * losses["encoder_deception"]
         if judge:
             losses["decoding_discriminator"].backward(inputs=dec_d, retain_graph=True)
-            # Section 2.3: what DecD has to say reaches the decoder alone, through the images.
+            # Section 2.3: DecD's signal trains the decoder only, through the images.
             deception = self.config.gamma_dec * losses["decoder_deception"]
             to_images = torch.autograd.grad(deception, passed.image_leaves)
             to_code = torch.autograd.grad(for_encoder, passed.code_leaves, retain_graph=True)
             torch.autograd.backward([reconstruction, *passed.images], [None, *to_images], inputs=dec)
-        else:  # encoder and decoder learn from the same loss: one way back through the decoder does
+        else:  # encoder and decoder learn from the same loss: one backward pass serves both
             for_encoder.backward(inputs=[*dec, *passed.code_leaves])
             to_code = tuple(cast(Tensor, part.grad) for part in passed.code_leaves)
         own = [losses[name] for name in self.own_losses]
@@ -161,13 +159,13 @@ class Phase(ABC):
         return {name: passed.losses[name].detach() for name in self.loss_names if name in passed.losses}
 
     def update(self) -> None:
-        """Step all four optimisers on the gradients gathered, and forget them (equations 15 to 18)."""
+        """Step all four optimisers on the summed gradients, and clear them (equations 15 to 18)."""
         for optimiser in self.optimisers.values():
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
 
     def step(self, *batch: Tensor) -> dict[str, Tensor]:
-        """One iteration of the algorithm's loop; returns the losses before it, as scalars on the device."""
+        """Run one iteration of the algorithm; return the losses before its update, as scalars on the device."""
         losses = self.gradients(*batch)
         self.update()
         return losses
@@ -179,16 +177,16 @@ class Phase(ABC):
                 group["lr"] = factor * self._learning_rates[name]
 
     def state(self) -> dict[str, Tensor]:
-        """All that the next step depends on, as named contiguous tensors on the CPU."""
+        """Return everything that the next step depends on, as named contiguous tensors on the CPU."""
         return {name: tensor.detach().cpu().contiguous() for name, tensor in self._tensors()}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Take up where `state` was taken.
+        """Restore a state that `state` returned.
 
         Raises
         ------
         ValueError
-            If the state is another model's.
+            If the state belongs to another model.
         """
         for name, network, optimiser in self._parts():
             try:
@@ -199,7 +197,7 @@ class Phase(ABC):
                 ) from error
             for index, parameter in enumerate(network.parameters()):
                 moments = under(state, f"adam.{name}.{index}.")
-                # The fused kernel walks memory: moments must be laid out like their parameter.
+                # The fused kernel needs moments with the memory layout of their parameter.
                 optimiser.state[parameter] = {
                     key: value.clone()
                     if key == "step"
@@ -224,22 +222,17 @@ class Phase(ABC):
         yield "generator", self.generator.get_state()
 
     def draw(self, n: int, n_latent: int, like: Tensor) -> Tensor:
-        """``n`` positions from the isotropic Gaussian prior of section 3.3, (n, n_latent)."""
+        """Draw ``n`` positions from the isotropic Gaussian prior of section 3.3, (n, n_latent)."""
         return self.draws.normal((n, n_latent), torch.promote_types(like.dtype, torch.float32))
 
 
 def leaf(tensor: Tensor) -> Tensor:
-    """The same values, cut from what made them, ready to collect a gradient."""
+    """Return the same values without their graph, as a leaf that collects a gradient."""
     return tensor.detach().requires_grad_()
 
 
-def initialised(networks: These, generator: torch.Generator) -> These:
-    """The networks with first weights drawn from ``generator``, in the order enc, dec, enc_d, dec_d."""
+def initialised(networks: AnyNetworks, generator: torch.Generator) -> AnyNetworks:
+    """Draw the initial weights from ``generator``, in the order enc, dec, enc_d, dec_d; return the networks."""
     for network in networks:
         initialise(network, generator)
     return networks
-
-
-def under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The tensors whose names begin with ``prefix``, by the rest of their names."""
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

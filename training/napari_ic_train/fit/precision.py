@@ -1,4 +1,4 @@
-"""Which precision a run computes in: the configured one where the hardware has it."""
+"""Precision of a run: the configured one, if the hardware has it."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from napari_ic_train.fit.distributed import World
 
 
 def running_config(config: TrainingConfig, world: World) -> TrainingConfig:
-    """The configuration to run with: bf16 becomes fp32, and that is said once, where the device has none of it."""
+    """Return the configuration to run with: without bf16 hardware, bf16 becomes fp32, with one warning."""
     if config.precision == "fp32" or has_bf16(world.device):
         return config
     if world.is_first:
-        _say(world.device.type)
+        _warn(world.device.type)
     return config.model_copy(update={"precision": "fp32"})
 
 
 @cache
-def _say(device: str) -> None:
-    warnings.warn(f"This {device.upper()} has no bf16 arithmetic: the run goes on in fp32.", stacklevel=3)
+def _warn(device: str) -> None:
+    warnings.warn(f"This {device.upper()} has no bf16 arithmetic: the run continues in fp32.", stacklevel=3)
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Whether ``device`` computes in bf16, rather than imitating it slowly."""
+    """Return whether ``device`` has bf16 arithmetic; other devices emulate it slowly."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type == "mps":

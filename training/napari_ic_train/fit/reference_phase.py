@@ -1,4 +1,4 @@
-"""Phase 1, Algorithm 1: the model of cell and nuclear shape (section 2.1)."""
+"""Phase 1 (Algorithm 1): the model of cell and nuclear shape (section 2.1)."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from napari_integrated_cell.model.networks import ReferenceNetworks
 
 
 class ReferencePhase(Phase):
-    """Enc^r, Dec^r, EncD^r and DecD^r in training; ``step(x)`` is one turn of Algorithm 1's loop.
+    """Training of Enc^r, Dec^r, EncD^r and DecD^r; ``step(x)`` is one iteration of Algorithm 1.
 
-    ``x`` holds reference images (N, R, Z, Y, X) in [0, 1]. Per step are drawn z̃^r, then DecD's noise on
+    ``x`` holds reference images (N, R, Z, Y, X) in [0, 1]. Each step draws z̃^r, then DecD's noise on
     observed, decoded and generated images.
 
     Notes
     -----
-    Algorithm 1 prints the generated images as Dec(Z̃^r, Ỹ, Z̃^s), which is Algorithm 2's line: this decoder
-    takes z^r alone (equation 2), and section 2.1.3 says Dec^r(z̃^r).
+    Algorithm 1 prints the generated images as Dec(Z̃^r, Ỹ, Z̃^s), which belongs to Algorithm 2: this decoder
+    takes only z^r (equation 2), and section 2.1.3 says Dec^r(z̃^r).
     """
 
     name: ClassVar[str] = "reference"
@@ -43,7 +43,7 @@ class ReferencePhase(Phase):
             standardise.register_forward_hook(_by_running_moments)
 
     def forward(self, *batch: Tensor, judge: bool) -> ForwardPass:
-        """One batch of reference images (N, R, Z, Y, X) through the networks."""
+        """Run one batch of reference images (N, R, Z, Y, X) through the networks."""
         (x,) = batch
         enc, dec, enc_d, dec_d = self.networks
         scaling = self.config.loss_scaling
@@ -80,9 +80,9 @@ class ReferencePhase(Phase):
 
 
 def _by_running_moments(norm: nn.BatchNorm1d, inputs: tuple[Any, ...], by_batch: Tensor) -> Tensor | None:
-    """Codes (N, n_ref) by the running moments, with the gradient of those by the batch's.
+    """Return codes (N, n_ref) standardised by the running moments, with the gradient of the batch's standardisation.
 
-    That gradient keeps the code from shrinking or growing against moments that lag behind.
+    The running moments change slowly; with their own gradient the code could shrink or grow against them.
     """
     if not norm.training:
         return None

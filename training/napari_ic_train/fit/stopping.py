@@ -1,4 +1,4 @@
-"""Being asked to stop: SIGTERM, SIGUSR1 (SLURM's warning) and Ctrl-C let the step finish, then the run is saved."""
+"""Stop a run on SIGTERM, SIGUSR1 (SLURM's warning) or Ctrl-C after the current step, and save it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ ASKING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1"
 
 @contextmanager
 def stop_when_asked(*, twice_at_once: bool = True) -> Iterator[CancelToken]:
-    """A token that those signals set while this lasts.
+    """Yield a token that these signals set inside the block.
 
     Parameters
     ----------
     twice_at_once : bool
-        Whether a second Ctrl-C stops at once, as KeyboardInterrupt. Processes under torchrun get each Ctrl-C
-        twice, from the terminal and from torchrun, and do better without.
+        Whether a second Ctrl-C stops at once, with KeyboardInterrupt. Processes under torchrun get each Ctrl-C
+        twice, from the terminal and from torchrun: use False there.
     """
     token = CancelToken()
 

@@ -1,4 +1,4 @@
-"""Both phases, each from its cells to its fitted networks."""
+"""Fit phase 1 and phase 2, each from its cells to its networks."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from napari_ic_train.config import TrainingConfig
+from napari_ic_train.data.training_cells import Cells
 from napari_ic_train.fit.batch_norm import synchronise_batch_norm
 from napari_ic_train.fit.batches import (
-    Cells,
-    Indices,
+    Batch,
     Load,
     check_cells,
     epoch_batches,
@@ -22,15 +22,22 @@ from napari_ic_train.fit.batches import (
 )
 from napari_ic_train.fit.conditional_phase import ConditionalPhase
 from napari_ic_train.fit.distributed import World
-from napari_ic_train.fit.first_weights import predict_mean, take_over
-from napari_ic_train.fit.light import mean_intensity, structure_light, weights_by_light
-from napari_ic_train.fit.loop import Batch, EpochProgress, Job, TrainingDiverged, run_phase
+from napari_ic_train.fit.intensity import (
+    inverse_intensity_weights,
+    mean_intensity,
+    predict_mean,
+    structure_intensity,
+)
+from napari_ic_train.fit.job import EpochProgress, Job
+from napari_ic_train.fit.loop import run_phase
 from napari_ic_train.fit.measures import Measure, measure
-from napari_ic_train.fit.phase import These, initialised
+from napari_ic_train.fit.phase import initialised
 from napari_ic_train.fit.precision import running_config
 from napari_ic_train.fit.reference_phase import ReferencePhase
-from napari_ic_train.run.folder import fitted_conditional, fitted_reference, open_run
+from napari_ic_train.run.fitted_networks import AnyNetworks, fitted_reference
+from napari_ic_train.run.folder import PHASES, open_run
 from napari_ic_train.run.watching import Watcher
+from napari_integrated_cell.arrays import Indices
 from napari_integrated_cell.model.networks import (
     ConditionalNetworks,
     ReferenceEncoder,
@@ -40,18 +47,8 @@ from napari_integrated_cell.model.networks import (
 )
 from napari_integrated_cell.model.runtime import CancelToken, choose_device
 
-__all__ = [
-    "Cells",
-    "EpochProgress",
-    "TrainingDiverged",
-    "fit_conditional",
-    "fit_reference",
-    "fitted_conditional",
-    "fitted_reference",
-]
-
 MEASURED = 256
-"""Training cells whose codes are measured where none are held out."""
+"""Number of training cells whose codes are measured if there are no held-out cells."""
 
 
 def fit_reference(
@@ -67,31 +64,31 @@ def fit_reference(
     watchers: Sequence[Watcher] = (),
     world: World | None = None,
 ) -> ReferenceNetworks:
-    """Phase 1 (Algorithm 1): fit Enc^r, Dec^r, EncD^r and DecD^r.
+    """Fit phase 1 (Algorithm 1): Enc^r, Dec^r, EncD^r and DecD^r.
 
     Parameters
     ----------
     cells : Cells
         The training cells, in the model's box.
     config : TrainingConfig
-        The whole run's configuration; it is kept as ``config.yaml``.
+        The whole run's configuration; it is written to ``config.yaml``.
     out : path
         The run's folder. This phase writes ``reference/losses.csv`` and ``reference/*.safetensors``.
     device : {"auto", "cpu", "cuda", "mps"}
-        Where to train.
+        The device to train on.
     resume : bool
-        Go on from the last checkpoint, if there is one; on a CPU the result is that of an unbroken run to
-        the bit.
+        Continue from the last checkpoint, if there is one. On a CPU the result is, bit for bit, that of an unbroken
+        run.
     progress : callable, optional
         Called after each epoch.
     cancel : CancelToken, optional
-        Looked at before each batch; a checkpoint is written before `Cancelled` is raised.
+        Checked before each batch; a checkpoint is written before `Cancelled` is raised.
     held_out : Cells, optional
         Unseen cells to measure after each epoch; the best checkpoint is the one that reconstructs them best.
     watchers : sequence of Watcher
-        Told about every batch and epoch.
+        Receive the reports of every batch and epoch.
     world : World, optional
-        The processes to train with, which then choose the device; this process alone when left out.
+        The processes that train together, and this one's device; left out, this process trains alone.
 
     Returns
     -------
@@ -104,8 +101,10 @@ def fit_reference(
         If cells and model do not match, or the folder holds another run.
     TrainingDiverged
         If a loss became NaN or infinite.
-    Cancelled, OSError
-        As said above; where the disk is full or away.
+    Cancelled
+        If ``cancel`` was set.
+    OSError
+        If a file cannot be written or read, for example because the disk is full.
     """
     world = world or World(choose_device(device))
     folder = _opened(out, config, "reference", resume, world)
@@ -147,13 +146,13 @@ def fit_conditional(
     watchers: Sequence[Watcher] = (),
     world: World | None = None,
 ) -> ConditionalNetworks:
-    """Phase 2 (Algorithm 2): fit Enc^{r,s}, Dec^{r,s}, EncD^s and DecD^{r,s}.
+    """Fit phase 2 (Algorithm 2): Enc^{r,s}, Dec^{r,s}, EncD^s and DecD^{r,s}.
 
     Parameters
     ----------
     encoder : ReferenceEncoder, optional
-        Phase 1's; left out, that of the finished phase 1 in ``out``. The targets z^r are what it gives in
-        eval mode, computed once.
+        Phase 1's encoder; left out, that of the finished phase 1 in ``out``. It computes the targets z^r once, in
+        eval mode.
     cells, config, out, device, resume, progress, cancel, held_out, watchers, world
         As in `fit_reference`.
 
@@ -178,8 +177,6 @@ def fit_conditional(
     networks = initialised(conditional_networks(config.model), _generator(weights))
     if config.mean_bias:
         predict_mean(networks.dec, mean_intensity(cells))
-    if config.warm_start:
-        take_over(networks, fitted_reference(out))
     phase = ConditionalPhase(
         running_config(config, world), _on(networks, world), _generator(draws, world.device)
     )
@@ -188,9 +185,9 @@ def fit_conditional(
         phase.class_weights = torch.from_numpy(len(cells) / (len(counts) * counts)).to(
             world.device, torch.float32
         )
-    if config.light_weights != "none":
-        light = structure_light(cells, config.model.n_structures)
-        phase.light_weights = weights_by_light(light, config.light_weights).to(world.device)
+    if config.light_weights == "inverse":
+        intensity = structure_intensity(cells, config.model.n_structures)
+        phase.light_weights = inverse_intensity_weights(intensity).to(world.device)
     encoder.to(world.device)
 
     def reading(cells: Cells) -> Load:
@@ -223,31 +220,31 @@ def fit_conditional(
 
 
 def _opened(out: str | Path, config: TrainingConfig, phase: str, resume: bool, world: World) -> Path:
-    """The phase's folder, which the first process makes and all can see.
+    """Return the phase's folder, which the first process makes and all processes can see.
 
     Raises
     ------
     ValueError
-        As `open_run` does, and if this process's machine does not see the folder.
+        As `open_run` does, and if this process cannot see the folder.
     """
     folder = world.first(lambda: open_run(Path(out), config, phase, resume))
     if not folder.is_dir():
         raise ValueError(
-            f"The first process made {folder}, but this machine does not see it: "
-            "keep the run on a file system that all machines share."
+            f"The first process made {folder}, but this machine cannot see it: "
+            "put the run on a file system that all machines share."
         )
     return folder
 
 
 def _measure(cells: Cells, load: Load, *, held_out: bool = False) -> Measure:
-    """Measures unseen cells, or the codes of some of those that are trained on."""
+    """Return a function that measures unseen cells, or the codes of some training cells."""
     n_cells = len(cells) if held_out else min(len(cells), MEASURED)
     return lambda phase: measure(phase, load, n_cells, held_out=held_out)
 
 
 def _seeds(seed: int, phase: str) -> tuple[int, int, int]:
-    """Independent seeds of a phase: of its first weights, of its draws, of its order of cells."""
-    sequence = np.random.SeedSequence([seed, ("reference", "conditional").index(phase)])
+    """Return independent seeds for a phase: of its initial weights, its random draws and its order of cells."""
+    sequence = np.random.SeedSequence([seed, PHASES.index(phase)])
     weights, draws, order = (int(word) for word in sequence.generate_state(3))
     return weights, draws, order
 
@@ -256,7 +253,7 @@ def _generator(seed: int, device: torch.device | str = "cpu") -> torch.Generator
     return torch.Generator(device).manual_seed(seed)
 
 
-def _on(networks: These, world: World) -> These:
+def _on(networks: AnyNetworks, world: World) -> AnyNetworks:
     for network in networks:
         network.to(world.device)
         if world.size > 1:
@@ -264,7 +261,7 @@ def _on(networks: These, world: World) -> These:
     return networks
 
 
-def _eval(networks: These) -> These:
+def _eval(networks: AnyNetworks) -> AnyNetworks:
     for network in networks:
         network.eval()
     return networks

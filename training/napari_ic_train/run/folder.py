@@ -1,4 +1,4 @@
-"""A run's folder: its configuration, each phase's losses and checkpoints, and the networks it has fitted."""
+"""Folder of a run: its configuration, and each phase's table of losses."""
 
 from __future__ import annotations
 
@@ -7,37 +7,24 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
 
-from napari_ic_train.config import PhaseConfig, TrainingConfig, read_config, write_config
-from napari_ic_train.fit.checkpoint import (
-    BEST,
-    Position,
-    checkpoints,
-    clear_halves,
-    last_good,
-    read_checkpoint,
-)
-from napari_ic_train.fit.phase import Networks, under
-from napari_integrated_cell.model.networks import (
-    ConditionalNetworks,
-    ReferenceNetworks,
-    conditional_networks,
-    reference_networks,
-)
+from napari_ic_train.config import TrainingConfig, read_config, write_config
+from napari_ic_train.run.checkpoint import checkpoints, clear_halves, last_good
 
 CONFIG = "config.yaml"
 LOSSES = "losses.csv"
+PHASES = ("reference", "conditional")
+"""Names of phase 1 and phase 2, and of their folders."""
 
 
 def open_run(out: Path, config: TrainingConfig, phase: str, resume: bool) -> Path:
-    """The phase's folder in the run, made if need be; the run's configuration is written beside it.
+    """Make the phase's folder in a run if there is none, write the run's configuration, and return the folder.
 
     Raises
     ------
     ValueError
-        If the folder holds another configuration's run (other epochs are allowed: a run may be made longer),
-        or this phase already and ``resume`` is not asked for.
+        If the folder holds a run of another configuration (the length may differ: a run may be made longer), or
+        already holds this phase and ``resume`` is False.
     """
     kept, folder = out / CONFIG, out / phase
     lengths = {"reference", "conditional", "keep_checkpoints", "checkpoint_minutes", "picture_every"}
@@ -53,44 +40,16 @@ def open_run(out: Path, config: TrainingConfig, phase: str, resume: bool) -> Pat
     return folder
 
 
-def fitted_reference(run: str | Path, *, best: bool = False) -> ReferenceNetworks:
-    """Phase 1's networks of a run, in eval mode on the CPU; ValueError if the phase is not finished.
-
-    They are those of the last epoch, or those that reconstructed held-out cells ``best``.
-    """
-    config = read_config(Path(run) / CONFIG)
-    networks = reference_networks(config.model)
-    return cast(ReferenceNetworks, _fitted(networks, Path(run) / "reference", config.reference, best))
-
-
-def fitted_conditional(run: str | Path, *, best: bool = False) -> ConditionalNetworks:
-    """Phase 2's networks of a run, as `fitted_reference` gives those of phase 1."""
-    config = read_config(Path(run) / CONFIG)
-    networks = conditional_networks(config.model)
-    return cast(ConditionalNetworks, _fitted(networks, Path(run) / "conditional", config.conditional, best))
-
-
-def _fitted(networks: Networks, folder: Path, length: PhaseConfig, best: bool) -> Networks:
-    saved = checkpoints(folder)
-    position, tensors = read_checkpoint(saved[-1]) if saved else (Position(), {})
-    if not length.ended(position.epoch, position.seconds):
-        raise ValueError(
-            f"The {folder.name} phase of {folder.parent} is not finished: fit it or resume it first."
-        )
-    if best:
-        if not (folder / BEST).exists():
-            raise ValueError(f"{folder} has no best checkpoint: it was fitted without held-out cells.")
-        _, tensors = read_checkpoint(folder / BEST)
-    for name, network in zip(networks._fields, networks, strict=True):
-        network.load_state_dict(under(tensors, f"{name}."))
-        network.eval()
-    return networks
+def check_run(run: Path) -> None:
+    """Raise a ValueError if a folder holds no run."""
+    if not (run / CONFIG).is_file():
+        raise ValueError(f"{run} holds no run: it has no {CONFIG}.")
 
 
 class LossLog:
-    """``losses.csv``: one row an epoch, what was measured after it beside its losses.
+    """The file ``losses.csv``: one row per epoch, with its losses and the measures taken after it.
 
-    Rows after the epoch that is resumed are dropped, and so is a row that a killed process left half written.
+    Opening it drops the rows after the resumed epoch, and a row that a killed process left incomplete.
     """
 
     def __init__(self, folder: Path, names: Sequence[str], epochs_done: int) -> None:
@@ -98,7 +57,7 @@ class LossLog:
         self.columns = ["epoch", "seconds", "cells_per_second", *names]
         rows = [row for row in read_losses(folder) if int(row["epoch"]) <= epochs_done]
         aside = self._path.with_suffix(".part")
-        with _said_if_full(self._path):
+        with _clear_errors(self._path):
             with aside.open("w", newline="") as file:
                 writer = csv.DictWriter(file, self.columns, restval="", extrasaction="ignore")
                 writer.writeheader()
@@ -106,14 +65,14 @@ class LossLog:
             os.replace(aside, self._path)
 
     def write(self, values: Mapping[str, float | str]) -> None:
-        """Add an epoch: a value, or a sentence, for each column."""
+        """Add the row of an epoch: a number or a sentence for each column."""
         row = {name: f"{x:.6g}" if isinstance(x, float) else x for name, x in values.items()}
-        with _said_if_full(self._path), self._path.open("a", newline="") as file:
+        with _clear_errors(self._path), self._path.open("a", newline="") as file:
             csv.DictWriter(file, self.columns, restval="").writerow(row)
 
 
 def read_losses(folder: Path) -> list[dict[str, str]]:
-    """The rows of a phase's ``losses.csv``, by column; none where there is no such file."""
+    """Return the rows of a phase's ``losses.csv``, by column; an empty list if there is no such file."""
     path = folder / LOSSES
     if not path.exists():
         return []
@@ -123,7 +82,7 @@ def read_losses(folder: Path) -> list[dict[str, str]]:
 
 
 def best_epoch(folder: Path) -> int | None:
-    """The epoch whose reconstruction of held-out cells was the best; None where none was measured."""
+    """Return the epoch that reconstructed the held-out cells best; None if none was measured."""
     measured = [
         (float(row["held_out_reconstruction"]), int(row["epoch"]))
         for row in read_losses(folder)
@@ -133,7 +92,8 @@ def best_epoch(folder: Path) -> int | None:
 
 
 @contextmanager
-def _said_if_full(path: Path) -> Iterator[None]:
+def _clear_errors(path: Path) -> Iterator[None]:
+    """Name the file and the last good checkpoint in the error of a failed write."""
     try:
         yield
     except OSError as error:

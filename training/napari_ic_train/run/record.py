@@ -1,4 +1,8 @@
-"""What a run says about itself: ``run.json``, a line of history for each sitting, and ``README.md`` for people."""
+"""Record of a run: ``run.json`` with its history, ``now.json`` with its state, ``README.md`` for people.
+
+A sitting is one process's work on a run (or that of several processes that train together), from its start to its
+end. A run that is stopped and resumed has several.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +20,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from napari_ic_train.fit.phase import Phase
-from napari_ic_train.run.folder import CONFIG
+from napari_ic_train.run.fitted_networks import Networks
+from napari_ic_train.run.folder import check_run
 from napari_ic_train.run.watching import EpochReport, StepReport
 from napari_integrated_cell.model.runtime import Cancelled
 
@@ -25,23 +29,23 @@ RECORD = "run.json"
 NOW = "now.json"
 PACKAGES = ("napari-integrated-cell", "torch", "numpy", "zarr", "pandas", "safetensors", "pydantic")
 HEARTBEAT = 5.0
-"""Seconds between two writings of ``now.json``."""
+"""Seconds between two updates of ``now.json``."""
 
 README = """# A run of napari-ic-train
 
 | | |
 | --- | --- |
-| `config.yaml` | the whole configuration, every default spelt out |
-| `run.json` | each sitting: command, versions, git state, seed, machine, when it began and how it ended |
-| `now.json` | where the run stands; `napari-ic-train status {run}` tells it in words |
+| `config.yaml` | the whole configuration, with every default |
+| `run.json` | for each start of the run: command, versions, git state, seed, machine, begin, end and outcome |
+| `now.json` | the state of the run; `napari-ic-train status {run}` prints it |
 | `reference/`, `conditional/` | phase 1 (Algorithm 1) and phase 2 (Algorithm 2) |
-| `.../losses.csv` | a row an epoch: losses, measures on held-out cells, speed, memory, warnings |
-| `.../EPOCH-BATCH.safetensors` | checkpoints: networks, optimisers, generator; the last ones |
+| `.../losses.csv` | one row per epoch: losses, measures on held-out cells, speed, memory, warnings |
+| `.../EPOCH-BATCH.safetensors` | the last checkpoints: networks, optimisers, random generator |
 | `.../best.safetensors` | the checkpoint that reconstructs held-out cells best |
 | `pictures/` | held-out cells and their reconstructions, drawn cells, the latent space |
 | `tensorboard/` | the same curves for `tensorboard --logdir {run}/tensorboard` |
 
-It goes on, to the bit on a CPU, with:
+This command continues it. On a CPU the result is the same, bit for bit, as without a break:
 
     {command}
 """
@@ -49,14 +53,14 @@ It goes on, to the bit on a CPU, with:
 
 @contextmanager
 def sitting(run: Path, facts: Mapping[str, Any], again: str) -> Iterator[None]:
-    """Write down that a sitting begins, and how it ends.
+    """Write the start of a sitting into ``run.json``, and its outcome at the end of the block.
 
     Parameters
     ----------
     run : path
-        The run's folder, made if need be.
+        The run's folder; it is made if it does not exist.
     facts : mapping
-        What is particular to this sitting, for ``run.json``.
+        Further facts about this sitting for ``run.json``.
     again : str
         The command that continues the run.
     """
@@ -95,32 +99,39 @@ def sitting(run: Path, facts: Mapping[str, Any], again: str) -> Iterator[None]:
 
 
 def read_record(run: Path) -> list[dict[str, Any]]:
-    """A run's sittings, the oldest first; none where nothing is on record."""
+    """Return a run's sittings, the oldest first; an empty list if there is no record."""
     return list(read_json(run / RECORD).get("sittings", []))
 
 
+class StoreNotFound(ValueError):
+    """The training store of a run is unknown or missing."""
+
+
 def store_of(run: Path, given: Path | None = None) -> Path:
-    """The store a run was last fitted on, or the one that is given.
+    """Return the store that a run was last fitted on, or the given one.
 
     Raises
     ------
     ValueError
-        If there is no run; if no store is given and the run does not say, or what it says is not there any more.
+        If there is no run in the folder.
+    StoreNotFound
+        If no store is given, and the run does not name one or the one that it names does not exist.
     """
-    if not (run / CONFIG).is_file():
-        raise ValueError(f"{run} holds no run: it has no {CONFIG}.")
+    check_run(run)
     if given is not None:
         return given
     known = [Path(one["store"]) for one in read_record(run) if "store" in one]
     if not known:
-        raise ValueError(f"{run} does not say what it was fitted on: name the training store with --data.")
+        raise StoreNotFound(f"{run} does not name the store that it was fitted on: give the training store.")
     if not known[-1].exists():
-        raise ValueError(f"{run} was fitted on {known[-1]}, which is gone: name the store with --data.")
+        raise StoreNotFound(
+            f"{run} was fitted on {known[-1]}, which does not exist: give the training store."
+        )
     return known[-1]
 
 
 class Heartbeat:
-    """A watcher that keeps ``now.json``: where the run stands, for another terminal."""
+    """Watcher that keeps the state of the run in ``now.json``, for other terminals and machines."""
 
     def __init__(self, run: Path) -> None:
         self._path = run / NOW
@@ -128,14 +139,14 @@ class Heartbeat:
         self._warnings: tuple[str, ...] = ()
 
     def step(self, report: StepReport) -> None:
-        """Write, if it was not written just now."""
+        """Write the state, unless it was written a moment ago."""
         now = datetime.now(UTC).timestamp()
         if now - self._written >= HEARTBEAT:
             self._written = now
             self._write(asdict(report) | {"losses": dict(report.losses)})
 
-    def epoch(self, report: EpochReport, phase: Phase) -> None:
-        """Write, whatever the time."""
+    def epoch(self, report: EpochReport, networks: Networks) -> None:
+        """Write the state."""
         self._warnings = report.warnings
         self._write(
             {
@@ -151,16 +162,16 @@ class Heartbeat:
         )
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no file is open."""
 
     def _write(self, values: Mapping[str, Any]) -> None:
         facts = {"time": _now(), **values, "warnings": list(self._warnings)}
-        with contextlib.suppress(OSError):  # a run does not end for want of an onlooker's file
+        with contextlib.suppress(OSError):  # a failed write of this file does not end the run
             write_json(self._path, facts)
 
 
 def git_state() -> dict[str, Any] | None:
-    """Commit of the working tree that this code runs from and whether it was changed; None outside of one."""
+    """Return the commit of this code and whether files differ from it; None outside a git working tree."""
     here = Path(__file__).resolve().parents[1] / "__init__.py"
 
     def git(*arguments: str) -> str:
@@ -177,7 +188,7 @@ def git_state() -> dict[str, Any] | None:
 
 
 def process_began(pid: int) -> str | None:
-    """A mark that tells a process from a later one of the same number; None where there is no telling."""
+    """Return when a process began, to tell it from a later process with the same number; None if unknown."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
     except (OSError, IndexError):
@@ -185,14 +196,14 @@ def process_began(pid: int) -> str | None:
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Write aside and rename: a reader never sees half a file."""
+    """Write a JSON file under another name and rename it, so that no reader sees half a file."""
     aside = path.with_suffix(".part")
     aside.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
     os.replace(aside, path)
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file's mapping; empty where there is none, or none that can be read."""
+    """Return a JSON file's mapping; an empty one if the file is missing or cannot be read."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""How a run stands, read from its folder alone: from another terminal, or another machine."""
+"""Status of a run, read from its folder only, so also from another terminal or machine."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from napari_ic_train.config import read_config
-from napari_ic_train.fit.checkpoint import checkpoints, read_position
-from napari_ic_train.run.folder import CONFIG, best_epoch, read_losses
+from napari_ic_train.run.checkpoint import checkpoints, read_point
+from napari_ic_train.run.folder import CONFIG, best_epoch, check_run, read_losses
 from napari_ic_train.run.record import NOW, process_began, read_json, read_record
 from napari_ic_train.run.watching import duration
 
 
 @dataclass(frozen=True)
 class PhaseStatus:
-    """One phase's: epochs done of how many, the last epoch's figures, the best epoch, the last checkpoint."""
+    """Status of a phase: finished epochs, the last row of ``losses.csv``, best epoch, last checkpoint."""
 
     name: str
     epochs_done: int
@@ -30,9 +30,23 @@ class PhaseStatus:
 
 @dataclass(frozen=True)
 class RunStatus:
-    """A run's: its phases, what it is doing (``now.json``), its last sitting, and whether its process lives.
+    """Status of a run.
 
-    ``alive`` is None where that cannot be told from this machine.
+    Attributes
+    ----------
+    run : str
+        The run's folder.
+    phases : tuple of PhaseStatus
+    now : dict
+        The content of ``now.json``.
+    sitting : dict
+        The last entry of ``run.json``.
+    alive : bool or None
+        Whether the process exists; None if it runs on another machine.
+    heard : float or None
+        Seconds since ``now.json`` was written; None if there is none.
+    warnings : tuple of str
+        The warnings of the last epoch.
     """
 
     run: str
@@ -44,7 +58,7 @@ class RunStatus:
     warnings: tuple[str, ...]
 
     def lines(self) -> list[str]:
-        """All of it for a person."""
+        """Return the status as lines of text."""
         lines = [f"{self.run}: {self._state()}"]
         for phase in self.phases:
             lines.append(f"{phase.name} phase: {phase.epochs_done} of {phase.epochs} epochs")
@@ -71,18 +85,18 @@ class RunStatus:
         return lines
 
     def _state(self) -> str:
-        outcome = str(self.sitting.get("outcome", "not on record"))
+        outcome = str(self.sitting.get("outcome", "not recorded"))
         place = f"process {self.sitting.get('pid')} on {self.sitting.get('host')}"
         if outcome != "running":
             return outcome
         if self.alive is None:
             heard = "never" if self.heard is None else f"{duration(self.heard)} ago"
-            return f"running elsewhere ({place}), last heard of {heard}"
-        return f"running ({place})" if self.alive else f"dead: {place} ended without a word"
+            return f"running on another machine ({place}), last report {heard}"
+        return f"running ({place})" if self.alive else f"dead: {place} ended without a record of why"
 
 
 def run_status(run: str | Path) -> RunStatus:
-    """How the run in a folder stands.
+    """Read the status of the run in a folder.
 
     Raises
     ------
@@ -90,8 +104,7 @@ def run_status(run: str | Path) -> RunStatus:
         If the folder holds no run.
     """
     run = Path(run)
-    if not (run / CONFIG).is_file():
-        raise ValueError(f"{run} holds no run: it has no {CONFIG}.")
+    check_run(run)
     config = read_config(run / CONFIG)
     phases = (
         _phase(run / "reference", config.reference.epochs),
@@ -104,12 +117,12 @@ def run_status(run: str | Path) -> RunStatus:
         heard = (datetime.now(UTC) - datetime.fromisoformat(now["time"])).total_seconds()
     rows = [phase.last for phase in phases if phase.last]
     warnings = tuple(filter(None, rows[-1].get("warnings", "").split("; "))) if rows else ()
-    return RunStatus(str(run), phases, now, last, _lives(last, heard), heard, warnings)
+    return RunStatus(str(run), phases, now, last, _lives(last), heard, warnings)
 
 
 def _phase(folder: Path, epochs: int) -> PhaseStatus:
     saved = checkpoints(folder)
-    done = read_position(saved[-1]).epoch if saved else 0
+    done = read_point(saved[-1]).epoch if saved else 0
     rows = [row for row in read_losses(folder) if int(row["epoch"]) <= done]
     return PhaseStatus(
         folder.name,
@@ -121,8 +134,8 @@ def _phase(folder: Path, epochs: int) -> PhaseStatus:
     )
 
 
-def _lives(sitting: dict[str, Any], heard: float | None) -> bool | None:
-    """Whether the process of a sitting is there; from another machine only what it wrote lately tells."""
+def _lives(sitting: dict[str, Any]) -> bool | None:
+    """Return whether the process of a sitting exists; None if it ran on another machine."""
     if sitting.get("outcome") != "running":
         return False
     if sitting.get("host") != socket.gethostname():
@@ -133,6 +146,6 @@ def _lives(sitting: dict[str, Any], heard: float | None) -> bool | None:
     except ProcessLookupError:
         return False
     except OSError:
-        pass  # it is another user's
+        pass  # the process belongs to another user
     began = process_began(pid)
     return began == sitting.get("process_began")

@@ -1,4 +1,4 @@
-"""What a run tells those who watch it: a report after every step and every epoch, and who may listen."""
+"""Reports that a training run sends after every step and every epoch, and watchers that show them."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from typing import Protocol
 import torch
 from tqdm import tqdm
 
-from napari_ic_train.fit.phase import Phase
+from napari_ic_train.run.fitted_networks import Networks
 
 
 @dataclass(frozen=True)
 class StepReport:
-    """Where a phase stands within an epoch.
+    """Report after a batch.
 
     Attributes
     ----------
     phase : str
         ``"reference"`` or ``"conditional"``.
     epoch, epochs : int
-        The epoch under way, from 1 on, of how many.
+        The current epoch, counted from 1, and the number of epochs.
     batch, batches : int
-        Batches done of this epoch.
+        Finished batches of this epoch, and their number.
     cells_per_second : float
-        Over this epoch so far.
+        Mean speed in this epoch.
     seconds_left : float
-        Of the phase, as far as can be told.
+        Estimated time until the phase ends.
     losses : mapping of str to float
-        Means over the epoch so far, as they were last looked at; empty in the first batches.
+        Means over the epoch so far, read every few batches; empty in the first batches.
     """
 
     phase: str
@@ -46,24 +46,24 @@ class StepReport:
 
 @dataclass(frozen=True)
 class EpochReport:
-    """An epoch that is done.
+    """Report after an epoch.
 
     Attributes
     ----------
     phase : str
         ``"reference"`` or ``"conditional"``.
     epoch, epochs : int
-        Which one, from 1 on, of how many.
+        The finished epoch, counted from 1, and the number of epochs.
     losses : mapping of str to float
         Means over the epoch's cells.
     measures : mapping of str to float
-        What was measured after it on held-out cells; see `measures`.
+        Measured after the epoch, on held-out cells if there are any; see :mod:`~napari_ic_train.fit.measures`.
     cells_per_second, seconds, seconds_left : float
-        Speed; time since the phase began, all sessions together; and until it ends, as far as can be told.
+        Mean speed in this epoch; time spent on the phase, including the time before restarts; estimated time left.
     memory : float
-        Most memory held so far, in GB: of the GPU where there is one, of the process otherwise.
+        Peak memory in GB, of the GPU or, without one, of the process.
     warnings : tuple of str
-        Signs of adversarial failure, one sentence each.
+        Signs that the adversarial training fails, one sentence each.
     """
 
     phase: str
@@ -78,7 +78,7 @@ class EpochReport:
     warnings: tuple[str, ...] = ()
 
     def line(self) -> str:
-        """All of it in one line for a person."""
+        """Return the report in one line of text."""
         figures = "  ".join(
             f"{name} {value:.4g}" for name, value in (*self.losses.items(), *self.measures.items())
         )
@@ -90,20 +90,20 @@ class EpochReport:
 
 
 class Watcher(Protocol):
-    """Something that follows a run; it must not change it."""
+    """Receives the reports of a run. It must not change the run."""
 
     def step(self, report: StepReport) -> None:
-        """Called after every batch."""
+        """Receive the report of a batch."""
 
-    def epoch(self, report: EpochReport, phase: Phase) -> None:
-        """Called after every epoch, when its checkpoint is on disk."""
+    def epoch(self, report: EpochReport, networks: Networks) -> None:
+        """Receive the report of an epoch and the networks in training, after the checkpoint is on disk."""
 
     def close(self) -> None:
-        """Called when the phase ends, however it does."""
+        """Release resources when the phase ends, also after an error."""
 
 
 class Terminal:
-    """A bar on standard error for the epoch under way, and one line that stays for each epoch done."""
+    """Progress bar of the current epoch on standard error, and one line for each finished epoch."""
 
     def __init__(self) -> None:
         self._bar: tqdm | None = None
@@ -112,7 +112,7 @@ class Terminal:
         """Move the bar."""
         if self._bar is None:
             what = f"{report.phase} epoch {report.epoch}/{report.epochs}"
-            # Where standard error is a file, as under SLURM, a bar would fill it: lines alone are written.
+            # disable=None: no bar if standard error is a file, as under SLURM, which a bar would fill.
             self._bar = tqdm(
                 desc=what, file=sys.stderr, leave=False, disable=None, mininterval=0.5, unit="batch"
             )
@@ -124,26 +124,26 @@ class Terminal:
         )
         self._bar.update(report.batch - self._bar.n)
 
-    def epoch(self, report: EpochReport, phase: Phase) -> None:
-        """Write the epoch's line, and a line for each warning."""
+    def epoch(self, report: EpochReport, networks: Networks) -> None:
+        """Write one line for the epoch, and one for each warning."""
         self.close()
         for line in (report.line(), *(f"  warning: {sentence}" for sentence in report.warnings)):
             tqdm.write(line, file=sys.stderr)
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None
 
 
 class TensorBoard:
-    """Every loss and measure as a curve, under ``RUN/tensorboard/PHASE``.
+    """Writes every loss and measure as a TensorBoard curve, under ``RUN/tensorboard/PHASE``.
 
     Raises
     ------
     ImportError
-        Where tensorboard is not installed.
+        If tensorboard is not installed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -154,9 +154,9 @@ class TensorBoard:
         self.writer = SummaryWriter(str(folder))
 
     def step(self, report: StepReport) -> None:
-        """Nothing: a curve has a point an epoch."""
+        """Do nothing: curves have one point per epoch."""
 
-    def epoch(self, report: EpochReport, phase: Phase) -> None:
+    def epoch(self, report: EpochReport, networks: Networks) -> None:
         """Add a point to every curve."""
         for kind, figures in (("loss", report.losses), ("measure", report.measures)):
             for name, value in figures.items():
@@ -168,17 +168,17 @@ class TensorBoard:
         self.writer.flush()
 
     def close(self) -> None:
-        """Close the file of curves."""
+        """Close the file."""
         self.writer.close()
 
 
 def missing(package: str) -> str:
-    """Words that say how to get an optional package."""
+    """Return an error sentence that says how to install an optional package."""
     return f"{package} is not installed: install it with pip install 'napari-integrated-cell[train]'."
 
 
 def memory(device: torch.device) -> float:
-    """The most memory held so far, in GB: on the GPU where ``device`` is one, else by this process."""
+    """Return the peak memory so far in GB: of the GPU if ``device`` is one, else of this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e9
     try:
@@ -190,7 +190,7 @@ def memory(device: torch.device) -> float:
 
 
 def duration(seconds: float) -> str:
-    """A length of time as a person says it."""
+    """Return a time in words, for example "12 min"."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     if seconds < 5400:
