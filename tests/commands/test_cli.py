@@ -95,7 +95,7 @@ def test_one_cell_some_structures_in_the_models_box(field, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ((), "3, 7: choose one with --label"),
+        ((), "3, 7: choose one, or all (--label)"),
         (("--label", "5"), "no cell 5"),
         (("--label", "all", "--frame", "model"), "holds one cell"),
         (("--label", "3", "--frame", "sideways"), "choose image or model"),

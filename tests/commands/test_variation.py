@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from napari_integrated_cell.commands import variation as command
 from napari_integrated_cell.commands.extremes import Extremes
-from napari_integrated_cell.data.listed_cells import listed_cells
+from napari_integrated_cell.data.cell_table import open_table
 from napari_integrated_cell.imaging.pose import pose_of, posed_mask, posed_references
 from napari_integrated_cell.imaging.writing import write_ome_tiff
 from napari_integrated_cell.integration import model_box
@@ -89,7 +89,7 @@ def test_the_table_says_what_the_library_says(world, tmp_path, within_cell):
     result = on_table(world, out, "--within-cell" if within_cell else "--whole-box", "--ridge", 1e-3)
     assert result.exit_code == 0, result.output
     model = load_model(world / "tiny.zip", device="cpu")
-    cell = listed_cells(world / "cells" / "metadata.csv")[1].read()
+    cell = open_table(world / "cells" / "metadata.csv").at(1).read()
     pose = pose_of(cell, model_box(model.config))
     found = structure_variation(
         model,
@@ -173,7 +173,7 @@ def test_ctrl_c_leaves_nothing_half_written(world, tmp_path, monkeypatch):
         result = on_table(world, out)
     assert result.exit_code == 130
     with monkeypatch.context() as patch:
-        patch.setattr("napari_integrated_cell.imaging.aside.os.replace", interrupted)
+        patch.setattr("napari_integrated_cell.imaging.atomic.os.replace", interrupted)
         result = on_table(world, out)
     assert result.exit_code == 130
     assert out.read_text() == "of yesterday"
@@ -208,7 +208,7 @@ def test_what_goes_wrong_is_said_in_one_line_and_nothing_is_written(
         ("", "lists no cells"),
         ("a,b\n1,2\n", "crop_seg"),
         ("crop_seg\n\n", "lists no cells"),
-        ("\xff", "UTF-8"),
+        ("\xff\x81", "UTF-8"),
     ],
 )
 def test_what_is_no_table_of_cells_is_said(world, tmp_path, text, says):
@@ -222,9 +222,8 @@ def test_what_is_no_table_of_cells_is_said(world, tmp_path, text, says):
 def test_rows_that_say_too_little(tmp_path):
     path = tmp_path / "table.csv"
     path.write_text("CellId,crop_seg,cell_stage,name_dict\n7,,M0,\n,x.tif,M4M5,{oh\n")
-    first, second = listed_cells(path)
-    assert (first.name, first.stage) == ("7", "interphase")
-    assert (second.name, second.stage) == ("row 2", "M4M5"), "a code of two stages stays a code"
+    first, second = open_table(path).entries()
+    assert (first.name, second.name) == ("7", "row 2")
     with pytest.raises(ValueError, match="'crop_seg' is empty"):
         first.read()
     with pytest.raises(ValueError, match="name_dict"):

@@ -24,7 +24,7 @@ from typer.testing import CliRunner
 from napari_ic_train.bundle.cells import bundle_cells
 from napari_ic_train.cli import app as train_app
 from napari_integrated_cell.cli import app
-from napari_integrated_cell.data.listed_cells import columns_of, listed_cells
+from napari_integrated_cell.data.cell_table import open_table
 from napari_integrated_cell.data.store import PosedStore
 from napari_integrated_cell.integration import integrate_cell
 from napari_integrated_cell.latent import groups, projection
@@ -39,6 +39,7 @@ from napari_integrated_cell.latent.population import (
     write_population,
 )
 from napari_integrated_cell.latent.position import read_positions
+from napari_integrated_cell.latent.table_embedding import columns_of
 from napari_integrated_cell.model.bundle import load_model, save_bundle, update_card
 from napari_integrated_cell.model.config import preset
 from napari_integrated_cell.model.fingerprint import fingerprint
@@ -364,7 +365,7 @@ def of_cells() -> IntegratedCell:
 
 
 def test_cells_of_a_table_are_embedded_as_they_are_integrated(table, of_cells) -> None:
-    listed, left_out = listed_cells(table), {}
+    listed, left_out = list(open_table(table).entries()), {}
     found = embed_cells(listed, of_cells, on_left_out=left_out.__setitem__, batch_size=2)
     assert found.table["cell_id"].tolist() == ["1000", "1001", "1003", "1004"]
     assert found.table["row"].tolist() == [0, 1, 3, 4]
@@ -384,12 +385,12 @@ def test_cells_of_a_table_are_embedded_as_they_are_integrated(table, of_cells) -
 def test_not_one_cell_is_said(of_cells, tmp_path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("CellId,crop_seg\n1,no.tif\n")
-    with pytest.raises(ValueError, match="Not one"):
-        embed_cells(listed_cells(path), of_cells)
+    with pytest.raises(ValueError, match=r"Not one .* The first, 1: .*no\.tif"):
+        embed_cells(list(open_table(path).entries()), of_cells)
 
 
 def test_what_a_table_says_becomes_columns_as_numbers_where_it_says_numbers(table) -> None:
-    said = columns_of(listed_cells(table))
+    said = columns_of(open_table(table).file.rows())
     assert said["doses"].tolist() == [0, 1.5, 3, 4.5, 6]
     assert "crop_raw" not in said
     assert "crop_roof" not in said, "a column that says nothing"
@@ -413,7 +414,7 @@ def test_the_command_embeds_a_table_and_names_what_it_left_out(
     assert result.exit_code == 0, result.stderr
     said = json.loads(result.stdout)
     assert (said["cells"], said["with_structure"], list(said["left_out"])) == (4, 3, ["1002"])
-    assert "1002 was left out" in result.stderr
+    assert "1002 is left out" in result.stderr
     found = read_population(out)
     found.check_fits(of_cells)
     assert found.table["doses"].tolist() == [0, 1.5, 4.5, 6]

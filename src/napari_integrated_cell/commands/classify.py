@@ -19,7 +19,6 @@ from napari_integrated_cell.commands.options import (
     NucleiOption,
     VoxelOption,
     chosen_cells,
-    voxel_size_of,
 )
 from napari_integrated_cell.console import one_line_errors, report
 
@@ -43,9 +42,7 @@ def classify(
     with one_line_errors(PROGRAM):
         if image is None or structure is None:
             raise ValueError("Give an IMAGE, and with --structure the channel of it to judge.")
-        found, _ = chosen_cells(
-            image, membrane, dna, cells, nuclei, label, voxel_size_of(voxel_size), structure
-        )
+        found, _ = chosen_cells(image, membrane, dna, cells, nuclei, label, voxel_size, structure)
         from napari_integrated_cell.integration import classify_cell
         from napari_integrated_cell.model.bundle import load_model
 

@@ -1,11 +1,10 @@
-"""What the commands of ``napari-ic`` share: options by one name and one help each, and the cells they choose."""
+"""Options that several commands of ``napari-ic`` share, and the cells that they name."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ VoxelOption = Annotated[
 
 
 def voxel_size_of(text: str | None) -> tuple[float, float, float] | None:
-    """The three lengths that --voxel-size names."""
+    """Return the voxel size that --voxel-size gives."""
     if text is None:
         return None
     from napari_integrated_cell.cell import checked_voxel_size
@@ -66,8 +65,17 @@ def voxel_size_of(text: str | None) -> tuple[float, float, float] | None:
 
 
 def structures_of(text: str | None) -> list[str] | None:
-    """The names that --structures lists."""
+    """Return the names that --structures lists."""
     return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
+_FLAGS = {
+    "files": "IMAGE, or --cells and --nuclei",
+    "nuclei": "--nuclei",
+    "channels": "--membrane, --dna",
+    "voxel size": "--voxel-size",
+    "label": "--label",
+}
 
 
 def chosen_cells(
@@ -77,53 +85,22 @@ def chosen_cells(
     cells: Path | None,
     nuclei: Path | None,
     label: str | None,
-    voxel_size: tuple[float, float, float] | None,
-    structure_channel: str | None = None,
+    voxel_size: str | None,
+    structure: str | None = None,
 ) -> tuple[list[Cell], tuple[int, int, int]]:
-    """The cells that the options ask for, and the grid of the image they lie in."""
-    from napari_integrated_cell.imaging.reading import read_image, read_labels
-    from napari_integrated_cell.imaging.segmenting import cell_from_labels, label_values, segment_field
+    """Return the cells that the options name, and the grid of their image. Errors name the option to use."""
+    from napari_integrated_cell.data.image_cells import MissingInput, cells_of_image
 
-    channels: dict[str, np.ndarray] = {}
-    source = str(image or cells)
-    if image is not None:
-        stack = read_image(image, voxel_size=voxel_size)
-        voxel_size = voxel_size or stack.voxel_size
-        channels = {k: v for k, v in stack.named().items() if k in ("membrane", "dna")}
-        chosen = {"membrane": membrane, "dna": dna, "structure": structure_channel}
-        channels |= {k: stack.channel(v) for k, v in chosen.items() if v is not None}
-        if cells is None and not {"membrane", "dna"} <= set(channels):
-            raise ValueError(
-                f"{image} has the channels {', '.join(stack.channel_names)}, of which membrane and DNA were not "
-                "both recognised: name them with --membrane and --dna."
-            )
-    elif cells is None or nuclei is None:
-        raise ValueError("Give an IMAGE, or --cells and --nuclei to render the reference channels from.")
-    if cells is not None:
-        cell_labels, labels_voxel = read_labels(cells)
-        voxel_size = voxel_size or labels_voxel
-        if nuclei is None:
-            raise ValueError("--cells needs --nuclei beside it: a cell is centred on its nucleus.")
-        nucleus_labels, _ = read_labels(nuclei)
-    if voxel_size is None:
-        raise ValueError(f"{source} does not say its voxel size: give it with --voxel-size Z,Y,X in µm.")
-    if cells is None:
-        cell_labels, nucleus_labels = segment_field(channels["membrane"], channels["dna"], voxel_size)
-    present = label_values(cell_labels)
-    if label == "all" or (label is None and len(present) == 1):
-        wanted = present
-    elif label is None:
-        raise ValueError(
-            f"The field holds the cells {', '.join(map(str, present))}: choose one with --label, or all."
+    try:
+        return cells_of_image(
+            image,
+            cells,
+            nuclei,
+            label=label,
+            membrane=membrane,
+            dna=dna,
+            structure=structure,
+            voxel_size=voxel_size_of(voxel_size),
         )
-    elif label.isdecimal() and int(label) in present:
-        wanted = [int(label)]
-    else:
-        raise ValueError(f"There is no cell {label}; the field holds {', '.join(map(str, present))}.")
-    shape = tuple(int(n) for n in cell_labels.shape)
-    return [
-        cell_from_labels(
-            cell_labels, value, nucleus_labels, channels, voxel_size, name=f"cell {value}", source=source
-        )
-        for value in wanted
-    ], (shape[0], shape[1], shape[2])
+    except MissingInput as error:
+        raise ValueError(f"{str(error).removesuffix('.')} ({_FLAGS[error.what]}).") from error

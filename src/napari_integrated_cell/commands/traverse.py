@@ -20,7 +20,6 @@ from napari_integrated_cell.commands.options import (
     VoxelOption,
     chosen_cells,
     structures_of,
-    voxel_size_of,
 )
 from napari_integrated_cell.console import one_line_errors, progress_bar, report
 from napari_integrated_cell.vocabulary import STAGE_NAMES, stage
@@ -174,7 +173,7 @@ def _cell(
     """The one cell to start from."""
     # The label image itself has no stains: the reference channels are rendered from the masks.
     stains = None if cells is not None and image == cells else image
-    found, _ = chosen_cells(stains, membrane, dna, cells, nuclei, label, voxel_size_of(voxel_size))
+    found, _ = chosen_cells(stains, membrane, dna, cells, nuclei, label, voxel_size)
     if len(found) != 1:
         raise ValueError("A walk starts from one cell: choose it with --label.")
     return found[0]

@@ -1,13 +1,12 @@
-"""``napari-ic variation``: how much each structure's localisation is left open by cells' shapes."""
+"""``napari-ic variation``: measure how much each structure's localisation varies in cells of given shapes."""
 
 from __future__ import annotations
 
 import csv
 import io
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from functools import partial
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -32,15 +31,14 @@ from napari_integrated_cell.commands.options import (
     VoxelOption,
     chosen_cells,
     structures_of,
-    voxel_size_of,
 )
 from napari_integrated_cell.console import one_line_errors, progress_bar, report
-from napari_integrated_cell.data.listed_cells import ListedCell, listed_cells
+from napari_integrated_cell.data.cell_table import open_table
+from napari_integrated_cell.data.entry import Entry, FaultyRow, LoadedCell
 from napari_integrated_cell.imaging.atomic import atomic_write
 from napari_integrated_cell.variation.structure_variation import RIDGE
 
 if TYPE_CHECKING:
-    from napari_integrated_cell.cell import Cell
     from napari_integrated_cell.model.integrated_cell import IntegratedCell
     from napari_integrated_cell.model.runtime import Progress
     from napari_integrated_cell.picture import Rgb
@@ -59,19 +57,21 @@ def variation(
     table: Annotated[
         Path | None,
         typer.Option(
-            "--table", help="A CSV of cells, one a row, in place of an image; see docs/variation.md."
+            "--table", help="A CSV of cells, one cell per row, instead of an image; see docs/preparing.md."
         ),
     ] = None,
     structures: StructuresOption = None,
     draws: Annotated[
         int, typer.Option("--draws", help="Draws per cell and structure; 1000 in the paper.")
     ] = 100,
-    ridge: Annotated[float, typer.Option("--ridge", help="Added to the correlations' diagonal.")] = RIDGE,
+    ridge: Annotated[
+        float, typer.Option("--ridge", help="Added to the diagonal of the correlations.")
+    ] = RIDGE,
     within_cell: Annotated[
         bool,
         typer.Option(
             "--within-cell/--whole-box",
-            help="Compare draws where the cell is, or in the model's whole box, empty room and all, as the paper.",
+            help="Compare draws inside the cell, or in the model's whole box, as the paper does.",
         ),
     ] = True,
     seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same draws.")] = 0,
@@ -83,14 +83,14 @@ def variation(
         typer.Option(
             "--out",
             "-o",
-            help="CSV to write; of two cells or more, with a picture of the same name beside it.",
+            help="CSV to write. With two or more cells, a picture of the same name is written too.",
         ),
     ] = Path("variation.csv"),
     as_json: JsonOption = False,
 ) -> None:
-    """Measure how much each structure's place varies once the cell's shape is given (Algorithm 4).
+    """Measure how much the localisation of each structure varies in cells of given shapes (Algorithm 4).
 
-    A larger score is less variation. The picture shows each structure's least and most variable cells.
+    A larger score means less variation. The picture shows each structure's least and most variable cells.
 
     \b
     napari-ic variation stack.ome.tif --label all --cells cells.tif --nuclei nuclei.tif --out variation.csv
@@ -98,18 +98,18 @@ def variation(
     """
     with one_line_errors(PROGRAM):
         if out.suffix.lower() != ".csv":
-            raise ValueError(f"{out.name!r} is no table's name: end it in .csv.")
+            raise ValueError(f"The table to write is called {out.name!r}: give it a name that ends in .csv.")
         if not out.parent.is_dir():
             raise FileNotFoundError(f"The folder {out.parent} does not exist: make it first.")
         if draws < 2:
-            raise ValueError(f"--draws is {draws}: two at least can vary.")
+            raise ValueError(f"--draws is {draws}: give at least 2.")
         if table is not None and (image or cells or nuclei or label):
-            raise ValueError("Give an image, or a --table of cells, not both.")
+            raise ValueError("Give an image or a --table of cells, not both.")
         if table is not None:
-            listed = listed_cells(table)
+            listed: list[Entry | FaultyRow | LoadedCell] = list(open_table(table).entries())
         else:
-            found, _ = chosen_cells(image, membrane, dna, cells, nuclei, label, voxel_size_of(voxel_size))
-            listed = [ListedCell(cell.name, "", partial(_as_it_is, cell)) for cell in found]
+            found, _ = chosen_cells(image, membrane, dna, cells, nuclei, label, voxel_size)
+            listed = [LoadedCell(cell) for cell in found]
 
         from napari_integrated_cell.model.bundle import load_model
         from napari_integrated_cell.model.inputs import structure_names
@@ -138,7 +138,7 @@ def variation(
             "device": str(loaded.device),
             **settings,
             "compared_in": "cell" if within_cell else "box",
-            # JSON knows no infinity, the score of equal draws without a ridge.
+            # JSON has no infinity. Equal draws have this score if there is no ridge.
             "rows": [row if isfinite(row["score"]) else {**row, "score": None} for row in rows],
             "left_out": left_out,
         }
@@ -152,21 +152,17 @@ def variation(
 
 
 class CellError(Exception):
-    """One cell that cannot be read or posed; the others can go on."""
-
-
-def _as_it_is(cell: Cell) -> Cell:
-    return cell
+    """A cell that cannot be read or posed. The others are measured all the same."""
 
 
 def _measure_all(
-    listed: list[ListedCell],
+    listed: Sequence[Entry | FaultyRow | LoadedCell],
     model: IntegratedCell,
     names: list[str],
     settings: Mapping[str, Any],
     within_cell: bool,
 ) -> tuple[list[dict[str, Any]], Extremes, list[dict[str, str]]]:
-    """The table's rows, the picture's tiles, and the cells that could not be used."""
+    """Return the table's rows, the picture's tiles, and the cells that cannot be used."""
     rows: list[dict[str, Any]] = []
     extremes, left_out = Extremes(), list[dict[str, str]]()
     steps = settings["n"] * len(names)
@@ -187,20 +183,21 @@ def _measure_all(
                 about = (cell.name, cell.stage, f"{found.score:.2f}")
                 extremes.offer(found.structure, found.score, "\n".join(filter(None, about)), tile)
     if not rows:
-        raise ValueError(f"No cell could be used; of {left_out[0]['cell']}: {left_out[0]['reason']}")
+        raise ValueError(f"No cell could be used. The first, {left_out[0]['cell']}: {left_out[0]['reason']}")
     return rows, extremes, left_out
 
 
 def _measured(
-    listed: ListedCell,
+    listed: Entry | FaultyRow | LoadedCell,
     model: IntegratedCell,
     names: list[str],
     settings: Mapping[str, Any],
     within_cell: bool,
     progress: Progress,
 ) -> list[tuple[StructureVariation, Rgb]]:
-    """The variation of each structure in one cell, each with a picture of the draws' mean in the cell."""
-    from napari_integrated_cell.imaging.pose import pose_of, posed_mask, posed_references
+    """Return the variation of each structure in one cell, with a picture of the draws' mean in the cell."""
+    from napari_integrated_cell.data.entry_cell import pose_in_box
+    from napari_integrated_cell.imaging.pose import posed_mask, posed_references
     from napari_integrated_cell.integration import model_box
     from napari_integrated_cell.picture import tile
     from napari_integrated_cell.variation.structure_variation import structure_variations
@@ -208,7 +205,7 @@ def _measured(
 
     try:
         cell = listed.read()
-        pose = pose_of(cell, model_box(model.config))
+        pose = pose_in_box(cell, model_box(model.config))
         references, mask = posed_references(cell, pose), posed_mask(cell, pose)
     except (ValueError, OSError) as error:
         raise CellError(" ".join(str(error).split())) from error
@@ -225,7 +222,7 @@ def _measured(
     return [(v, tile({**shown, v.structure: v.mean * mask}, dim=faint)) for v in found.values()]
 
 
-def _row(cell: ListedCell, found: StructureVariation, compared_in: str) -> dict[str, Any]:
+def _row(cell: Entry | FaultyRow | LoadedCell, found: StructureVariation, compared_in: str) -> dict[str, Any]:
     values = (
         cell.name,
         cell.stage,

@@ -1,35 +1,61 @@
-"""What stands in a row of a table of cells, whoever wrote it: the public dataset, the simulator or the user."""
+"""Values in one row of a table of cells: text, numbers, flags, voxel sizes and paths."""
 
 from __future__ import annotations
 
 import ast
+import os
 from collections.abc import Mapping
+from pathlib import Path, PureWindowsPath
 from typing import Any
+
+from napari_integrated_cell.cell import checked_voxel_size
 
 Row = Mapping[str, str]
 
-
-def text(row: Row, column: str) -> str:
-    """A row's entry, stripped; empty where the column or the entry is missing, or is the word for nothing."""
-    value = (row.get(column) or "").strip()
-    return "" if value.casefold() in ("nan", "none", "null", "<na>") else value
+_NOTHING = ("nan", "none", "null", "<na>")
+_NO = ("", "0", "0.0", "no", "false")
 
 
-def needed(row: Row, column: str) -> str:
-    """A row's entry that must not be empty."""
-    value = text(row, column)
-    if not value:
-        raise ValueError(f"The column {column!r} is empty.")
-    return value
+def text(row: Row, *columns: str) -> str:
+    """Return the first value that is not empty, stripped; an empty string if there is none.
+
+    A missing column and a word such as ``nan`` or ``None`` count as empty.
+    """
+    for column in columns:
+        value = (row.get(column) or "").strip()
+        if value and value.casefold() not in _NOTHING:
+            return value
+    return ""
 
 
-def literal(row: Row, column: str, default: Any) -> Any:
-    """The Python literal written in a row's entry; the default where it is empty.
+def needed(row: Row, *columns: str) -> str:
+    """Return the first value that is not empty.
 
     Raises
     ------
     ValueError
-        If what stands there is no literal. Nothing is ever evaluated but literals.
+        If all are empty.
+    """
+    value = text(row, *columns)
+    if not value:
+        raise ValueError(f"The column {' or '.join(map(repr, columns))} is empty.")
+    return value
+
+
+def flag(row: Row, column: str) -> bool:
+    """Return whether the value means yes: anything but an empty value, 0, no and false."""
+    return text(row, column).casefold() not in _NO
+
+
+def literal(row: Row, column: str, default: Any) -> Any:
+    """Return the Python literal in a column; the default if the column is empty.
+
+    Nothing but literals is evaluated.
+
+    Raises
+    ------
+    ValueError
+        If the value is no literal.
     """
     value = text(row, column)
     if not value:
@@ -39,3 +65,64 @@ def literal(row: Row, column: str, default: Any) -> Any:
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         shown = value if len(value) <= 40 else f"{value[:40]}..."
         raise ValueError(f"The column {column!r} holds {shown!r}, which is no Python literal.") from None
+
+
+def whole_number(row: Row, *columns: str, least: int) -> int | None:
+    """Return a whole number of at least ``least``; None if the columns are empty. ``3.0`` is read as 3.
+
+    Raises
+    ------
+    ValueError
+        If the value is another one.
+    """
+    value = text(row, *columns)
+    if not value:
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        number = -1.0
+    if not (number >= least and number.is_integer()):
+        column = next(name for name in columns if text(row, name))
+        raise ValueError(f"The column {column!r} holds {value!r}: give a whole number from {least} upwards.")
+    return int(number)
+
+
+def voxel_size(row: Row, *columns: str) -> tuple[float, float, float] | None:
+    """Return a voxel size (Z, Y, X) in µm; None if the columns are empty. One number stands for all three.
+
+    Raises
+    ------
+    ValueError
+        If the value is not one or three positive numbers.
+    """
+    column = next((name for name in columns if text(row, name)), None)
+    if column is None:
+        return None
+    value = literal(row, column, None)
+    try:
+        return checked_voxel_size((value,) * 3 if isinstance(value, int | float) else value)
+    except ValueError:
+        raise ValueError(
+            f"The column {column!r} holds {value!r}: give the voxel size (Z, Y, X) in µm, with decimal points."
+        ) from None
+
+
+def path_in(folder: Path, written: str) -> str:
+    r"""Return the path of a file named in a table. A relative path starts at the table's folder.
+
+    A path with backslashes, as Windows writes it, also works on other systems.
+
+    Raises
+    ------
+    ValueError
+        If the path names a Windows drive or server, and this is not Windows.
+    """
+    if os.name != "nt" and "\\" in written and not (folder / written).exists():
+        windows = PureWindowsPath(written)
+        if windows.drive:
+            raise ValueError(
+                f"The path {written!r} lies on a Windows drive: give a path relative to the table's folder."
+            )
+        written = windows.as_posix()
+    return str(folder / written)

@@ -1,4 +1,4 @@
-"""From cells to their places in a model's latent spaces, with the shape measured of each: what the map shows."""
+"""Embed cells in a model's latent spaces, and measure their shapes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 
 from napari_integrated_cell.arrays import Floats, Indices
+from napari_integrated_cell.data.entry import STRUCTURE
+from napari_integrated_cell.data.entry_cell import pose_in_box
 from napari_integrated_cell.imaging.frame import Pose
-from napari_integrated_cell.imaging.pose import pose_of, posed_references, posed_structure
+from napari_integrated_cell.imaging.pose import posed_references, posed_structure
 from napari_integrated_cell.integration import model_box
 from napari_integrated_cell.latent.population import CELL_ID, ROW, Population
 from napari_integrated_cell.model.fingerprint import fingerprint
@@ -24,31 +26,27 @@ if TYPE_CHECKING:
 BATCH = 32
 WHAT = "embedding cells"
 
-STRUCTURE = "structure"
-"""The channel of a cell, and the column of a table, that holds what is neither membrane nor DNA."""
-
 _RENAMED = {"CellId": CELL_ID, "extent_z": "height", "extent_x": "length", "extent_y": "width"}
 _DROPPED = ("to_box", "path")
 
 
 class Listed(Protocol):
-    """A cell of a table that is yet to be read."""
+    """A cell that is read when it is needed: an entry of a table, for example."""
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """The cell's name."""
 
     @property
     def stage(self) -> str:
-        """Its stage, or nothing."""
+        """The cell's stage; may be empty."""
 
     @property
     def structure(self) -> str:
-        """What its channel ``"structure"`` shows, or nothing."""
+        """What the cell's channel ``"structure"`` shows; may be empty."""
 
-    @property
-    def read(self) -> Callable[[], Cell]:
-        """Gives the cell; ValueError or OSError where that cannot be."""
+    def read(self) -> Cell:
+        """Read the cell. Raise ValueError or OSError if that fails."""
 
 
 def embed_store(
@@ -60,25 +58,25 @@ def embed_store(
     cancel: CancelToken | None = None,
     progress: Progress | None = None,
 ) -> Population:
-    """z^r and z^s of a store's cells, read a batch at a time.
+    """Return z^r (equation 1) and z^s (equation 7) of a store's cells, read one batch at a time.
 
     Parameters
     ----------
     store : PosedStore
-        Cells posed for the model.
+        Cells that were posed for the model.
     model : IntegratedCell
-        On the device to use.
+        The model, on the device to use.
     indices : array of int, optional
-        Which cells, by position; all when left out.
+        Indices of the cells to embed; all by default.
     batch_size, cancel, progress
-        How to run, as for every method of the model.
+        As for every method of the model.
 
     Raises
     ------
     ValueError
         If the store was posed for another model.
     Cancelled
-        When ``cancel`` is set in the middle.
+        If ``cancel`` was set.
     """
     config = model.config
     channels = (*config.references, STRUCTURE)
@@ -114,7 +112,7 @@ def embed_store(
 
 
 def _table_of(store: PosedStore, chosen: Indices) -> pd.DataFrame:
-    """What a store knows of its cells, by the map's names."""
+    """Return a store's columns for the chosen cells, with the map's column names."""
     table = store.table.iloc[chosen]
     rows = table.index.to_numpy()
     scalar = [name for name in table if name not in _DROPPED]
@@ -137,18 +135,19 @@ def embed_cells(
     Parameters
     ----------
     cells : sequence
-        Listed cells, as :func:`napari_integrated_cell.data.listed_cells.listed_cells` gives them.
+        Entries of a table, as :meth:`napari_integrated_cell.data.cell_table.CellTable.entries` yields them, or
+        cells in memory as :class:`napari_integrated_cell.data.entry.LoadedCell`.
     model : IntegratedCell
         On the device to use.
     on_left_out : callable, optional
-        Called with the name of a cell that cannot be read or posed, and the reason: it costs only itself.
+        Called with the name of a cell that cannot be read or posed, and the reason. The others are embedded.
     batch_size, cancel, progress
         How to run, as for every method of the model.
 
     Raises
     ------
     ValueError
-        If not one cell could be embedded.
+        If not one cell could be embedded. The message gives the first reason.
     Cancelled
         When ``cancel`` is set in the middle.
     """
@@ -172,16 +171,19 @@ def embed_cells(
         references.clear()
         structures.clear()
 
+    first_reason = ""
     for row, listed in enumerate(cells):
         if cancel is not None:
             cancel.raise_if_cancelled()
         try:
             cell = listed.read()
-            pose = pose_of(cell, box)
+            pose = pose_in_box(cell, box)
             posed = posed_references(cell, pose)
             shown = posed_structure(cell, STRUCTURE, pose) if STRUCTURE in cell.channels else None
         except (ValueError, OSError) as error:
-            on_left_out(listed.name, " ".join(str(error).split()))
+            reason = " ".join(str(error).split())
+            first_reason = first_reason or f" The first, {listed.name}: {reason}"
+            on_left_out(listed.name, reason)
             continue
         finally:
             if progress is not None:
@@ -194,7 +196,7 @@ def embed_cells(
             encode()
     encode()
     if not rows:
-        raise ValueError("Not one of the cells could be embedded.")
+        raise ValueError(f"Not one of the cells could be embedded.{first_reason}")
     of_struct = np.concatenate(z_struct)
     return Population(
         np.concatenate(z_ref),
@@ -206,7 +208,7 @@ def embed_cells(
 
 
 def shape_of(cell: Cell, pose: Pose) -> dict[str, float]:
-    """The measures of :data:`~napari_integrated_cell.latent.population.MEASURES`, of a cell's segmentations."""
+    """Return the measures of :data:`~napari_integrated_cell.latent.population.MEASURES` of a cell's segmentations."""
     height, width, length = pose.extent
     return {
         "cell_volume": cell.volume,

@@ -48,7 +48,7 @@ def test_the_summary_for_machines(dataset, tmp_path):
 def test_what_is_wrong_is_said_in_one_line(dataset, tmp_path):
     said = call("--manifest", tmp_path / "none.csv", "--out", tmp_path / "store")
     assert said.exit_code == 1
-    assert said.stderr.strip().splitlines()[-1].startswith("napari-ic-train: There is no manifest")
+    assert said.stderr.strip().splitlines()[-1].startswith("napari-ic-train: There is no table of cells")
 
 
 def test_the_picture_shows_three_slices_and_a_bar_of_its_length():

@@ -119,7 +119,7 @@ def test_a_bad_file_costs_one_row_of_the_report(faulty, tmp_path):
         "damaged",
         "empty",
         "NaN",
-        "nothing above background",
+        "nothing above the background",
         "no Python literal",
     ]
     for reason, words in zip(report["reason"], said, strict=True):
@@ -270,7 +270,7 @@ def test_a_finished_store_is_left_alone_and_another_recipe_is_refused(dataset, t
     prepared(dataset, tmp_path)
     monkeypatch.setattr(preparing, "posed_entry", None)
     assert len(prepared(dataset, tmp_path)) == 12
-    with pytest.raises(ValueError, match=r"prepared otherwise \(references, seed; see"):
+    with pytest.raises(ValueError, match=r"other settings \(references, seed; see"):
         prepared(dataset, tmp_path, references="mixed", seed=1)
     (tmp_path / "recipe.json").unlink()
     with pytest.raises(ValueError, match="another folder"):
@@ -281,7 +281,7 @@ def test_a_changed_manifest_is_another_one(tmp_path):
     manifest = write_tiny(tmp_path, 3)
     prepared(manifest, tmp_path / "store")
     write_tiny(tmp_path, 4)
-    with pytest.raises(ValueError, match=r"otherwise \(manifest; see"):
+    with pytest.raises(ValueError, match=r"other settings \(manifest; see"):
         prepared(manifest, tmp_path / "store")
 
 

@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ic_train.bundle.latent_statistics import Indices
-from napari_ic_train.data.manifests import Entry, Manifest, open_manifest
-from napari_ic_train.data.posing import as_it_lies
 from napari_ic_train.data.recipe import RECIPE
-from napari_ic_train.data.segmented import read_cell
 from napari_ic_train.data.store import CellStore
 from napari_ic_train.data.subsets import cells_of, stages_of
-from napari_integrated_cell.imaging.pose import pose_of, posed_mask
+from napari_ic_train.data.training_entries import training_entries
+from napari_integrated_cell.data.cell_table import CellTable, open_table
+from napari_integrated_cell.data.entry import Entry
+from napari_integrated_cell.data.entry_cell import pose_in_box, read_entry
+from napari_integrated_cell.imaging.pose import posed_mask
 from napari_integrated_cell.integration import model_box
 from napari_integrated_cell.model.bundle import load_model, replace_files
 from napari_integrated_cell.model.catalogue import locate
@@ -147,7 +148,7 @@ def chosen_cells(store: CellStore, most: int, seed: int = 0) -> dict[str, Indice
     return chosen
 
 
-def manifest_of(store: CellStore, manifest: str | Path | None = None) -> Manifest:
+def manifest_of(store: CellStore, manifest: str | Path | None = None) -> CellTable:
     """The manifest that a store was prepared from: the one given, or one found above the store's images.
 
     Raises
@@ -160,7 +161,7 @@ def manifest_of(store: CellStore, manifest: str | Path | None = None) -> Manifes
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(f"{store.path} does not say which table it was prepared from ({error}).") from None
     if manifest is not None:
-        listed = open_manifest(manifest)
+        listed = open_table(manifest)
         if listed.sha256 != wanted:
             raise ValueError(
                 f"{store.path} was prepared from another table than {listed.path}, or it was changed."
@@ -178,25 +179,23 @@ def manifest_of(store: CellStore, manifest: str | Path | None = None) -> Manifes
 
 
 def posed_masks(
-    manifest: Manifest, ids: Iterable[str], model: IntegratedCell
+    manifest: CellTable, ids: Iterable[str], model: IntegratedCell
 ) -> dict[str, NDArray[np.float32]]:
     """Where cells are in the model's box, by id, from their segmentations."""
     wanted, masks = set(ids), {}
-    for entry in manifest.entries():
+    for entry in training_entries(manifest):
         if isinstance(entry, Entry) and entry.cell_id in wanted:
-            cell, box = read_cell(entry, "segmentation"), model_box(model.config)
-            masks[entry.cell_id] = posed_mask(
-                cell, as_it_lies(cell, box) if entry.posed else pose_of(cell, box)
-            )
+            cell = read_entry(entry, channels=())
+            masks[entry.cell_id] = posed_mask(cell, pose_in_box(cell, model_box(model.config)))
     missing = sorted(wanted - masks.keys())
     if missing:
         raise ValueError(f"{manifest.path} does not hold the cell {missing[0]} of the store.")
     return masks
 
 
-def _opened(table: Path) -> Manifest | None:
+def _opened(table: Path) -> CellTable | None:
     """The manifest that a table is, if it is one."""
     try:
-        return open_manifest(table)
-    except ValueError:
+        return open_table(table)
+    except (OSError, ValueError):
         return None

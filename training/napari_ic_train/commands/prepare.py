@@ -1,13 +1,17 @@
-"""``napari-ic-train prepare``: a manifest becomes a training store."""
+"""``napari-ic-train prepare``: make a training store from a table of cells."""
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from napari_ic_train.commands import JsonOption
+from napari_ic_train.commands import PROGRAM, JsonOption
 from napari_integrated_cell.console import one_line_errors, progress_bar, report
 
 if TYPE_CHECKING:
@@ -15,71 +19,79 @@ if TYPE_CHECKING:
     from napari_ic_train.data.splits import SplitBy
     from napari_ic_train.data.store import CellStore
 
+REPORT = "report.csv"
+MOST_REASONS = 10
+"""How many cells are printed; the report has all of them."""
+
 
 def prepare(
     manifest: Annotated[
         Path,
         typer.Option(
             "--manifest",
-            help="metadata.csv of the public dataset, of the posed package, of simulated cells (or its "
-            "folder), or a table of your own.",
+            help="A table of cells: metadata.csv of the public dataset or of simulated cells (or its folder), "
+            "the table of the posed package, or your own; see docs/preparing.md.",
         ),
     ],
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder of the training store; a stopped run in it continues.")
     ],
-    preset: Annotated[str, typer.Option("--preset", help="Whose box to pose the cells into.")] = "paper",
+    preset: Annotated[
+        str, typer.Option("--preset", help="Model preset whose box the cells are posed into.")
+    ] = "paper",
     references: Annotated[
         str,
         typer.Option(
             "--references",
-            help="stain; segmentation: rendered from the masks; mixed: one or the other by cell.",
+            help="stain; segmentation: rendered from the masks; mixed: one of the two for each cell.",
         ),
     ] = "stain",
     test_fraction: Annotated[
-        float, typer.Option("--test-fraction", min=0, max=0.9, help="Share held out.")
+        float, typer.Option("--test-fraction", min=0, max=0.9, help="Share of cells that are held out.")
     ] = 0.05,
     split_by: Annotated[
         str | None,
         typer.Option(
             "--split-by",
-            help="cell, field or plate: what stays on one side of the split. The field, where the manifest "
-            "names it.",
+            help="cell, field or plate: what stays on one side of the split. By default the field if the table "
+            "names it, else the cell.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Of the split.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Random seed of the split.")] = 0,
     keep_other: Annotated[
         bool,
-        typer.Option("--keep-other", help="Keep structures beyond the eleven, as classes by their gene."),
+        typer.Option(
+            "--keep-other", help="Keep structures beyond the eleven, as classes named by their gene."
+        ),
     ] = False,
     keep_outliers: Annotated[
-        bool, typer.Option("--keep-outliers", help="Keep cells that the manifest calls outliers.")
+        bool, typer.Option("--keep-outliers", help="Keep cells that the table calls outliers.")
     ] = False,
     keep_daughters: Annotated[
-        bool, typer.Option("--keep-daughters", help="Keep daughters cut out without the other (M6M7_single).")
+        bool, typer.Option("--keep-daughters", help="Keep single daughters of a division (M6M7_single).")
     ] = False,
     keep_edge: Annotated[
-        bool, typer.Option("--keep-edge/--drop-edge", help="Cells at the edge of their colony.")
+        bool, typer.Option("--keep-edge/--drop-edge", help="Keep or drop cells at the edge of their colony.")
     ] = True,
     workers: Annotated[
-        int | None, typer.Option("--workers", min=1, help="Processes; all cores when left out.")
+        int | None, typer.Option("--workers", min=1, help="Number of processes. By default one per core.")
     ] = None,
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads in each process.")] = 1,
     scheduler: Annotated[
         str | None,
         typer.Option(
-            "--scheduler", help="A dask scheduler to work on instead, e.g. tcp://node7:8786; shared disk."
+            "--scheduler", help="Address of a dask scheduler to use instead, e.g. tcp://node7:8786."
         ),
     ] = None,
     retry: Annotated[bool, typer.Option("--retry", help="Try the cells of report.csv again.")] = False,
     picture: Annotated[
         Path | None,
-        typer.Option("--picture", help="Draw some posed cells into this .png: look before you train."),
+        typer.Option("--picture", help="Draw some posed cells into this .png. Look at it before you train."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Pose, normalise and mask every cell of a manifest into a training store (section 3.1)."""
-    with one_line_errors("napari-ic-train"), progress_bar() as move:
+    """Pose, normalise and mask every cell of a table into a training store (section 3.1)."""
+    with one_line_errors(PROGRAM), _reasons_first(), progress_bar() as move:
         from napari_ic_train.data.prepare import prepare as prepared
         from napari_integrated_cell.integration import model_box
         from napari_integrated_cell.model.config import preset as model_preset
@@ -106,6 +118,7 @@ def prepare(
             from napari_ic_train.data.posed_picture import draw_posed
 
             draw_posed(store, picture)
+    _print_reasons(store.path / REPORT)
     splits = {str(name): int(n) for name, n in store.table["split"].value_counts().items()}
     refused = len(store.report)
     report(
@@ -121,8 +134,33 @@ def prepare(
     )
 
 
+@contextmanager
+def _reasons_first() -> Iterator[None]:
+    """Print the reasons before the error if not one cell could be prepared."""
+    from napari_ic_train.data.store_table import NoCellPrepared
+
+    try:
+        yield
+    except NoCellPrepared as error:
+        _print_reasons(error.report)
+        raise
+
+
+def _print_reasons(report_file: Path) -> None:
+    """Print the first cells of a report, each with its reason."""
+    if not report_file.is_file():
+        return
+    with report_file.open(newline="", encoding="utf-8") as file:
+        refused = csv.DictReader(file)
+        for row in islice(refused, MOST_REASONS):
+            typer.echo(f"{PROGRAM}: {row['CellId']} could not be prepared: {row['reason']}", err=True)
+        more = sum(1 for _ in refused)
+    if more:
+        typer.echo(f"{PROGRAM}: and {more} more.", err=True)
+
+
 def _in_words(store: CellStore, out: Path, splits: dict[str, int], refused: int) -> str:
-    """What became of all the cells of the manifest."""
+    """Return how many cells were prepared, left out and refused."""
     sides = ", ".join(f"{count} to {name}" for name, count in splits.items())
     lines = [f"Prepared {len(store)} cells ({sides}): {out}"]
     if store.left_out:
@@ -130,5 +168,5 @@ def _in_words(store: CellStore, out: Path, splits: dict[str, int], refused: int)
             "Left out: " + ", ".join(f"{count} {why}" for why, count in store.left_out.items()) + "."
         )
     if refused:
-        lines.append(f"{refused} could not be prepared: {out / 'report.csv'} says why.")
+        lines.append(f"{refused} could not be prepared: {out / REPORT} has the reasons.")
     return "\n".join(lines)

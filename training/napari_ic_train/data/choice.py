@@ -1,4 +1,4 @@
-"""Which cells of the public table to fetch: chosen by a seed, the same ones on every machine, more by adding."""
+"""Choose cells of the public dataset by a random seed: the same cells on every machine."""
 
 from __future__ import annotations
 
@@ -8,31 +8,32 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from napari_ic_train.data.manifests.entry import LONE_DAUGHTER, Row, flag, text
 from napari_ic_train.data.splits import fraction_of
-from napari_integrated_cell.vocabulary import STAGES, STRUCTURES, stage, structure
+from napari_integrated_cell.data.csv_file import open_csv
+from napari_integrated_cell.data.rows import Row, flag, text
+from napari_integrated_cell.data.stages import LONE_DAUGHTER, STAGE_CODES
+from napari_integrated_cell.vocabulary import STRUCTURES, stage, structure
 
 COLUMNS = ("CellId", "crop_raw", "crop_seg", "structure_name")
-STAGE_CODES: tuple[str, ...] = tuple(dict.fromkeys((*(s.dataset_code for s in STAGES), LONE_DAUGHTER)))
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What somebody wants of the public dataset.
+    """Which cells of the public dataset to fetch.
 
     Attributes
     ----------
     structures : tuple of str
         Names or genes; ``"all"`` is every gene of the table. Empty: the paper's eleven.
     cells : int
-        Of each structure; fewer where there are fewer.
+        Of each structure; fewer if the table has fewer.
     stages : tuple of str
-        Stages of the vocabulary or codes of the table (M0, M1M2, ...). The table is coarser than the vocabulary:
-        "metaphase" brings M4M5, which holds anaphases too. Empty: all but lone daughters (M6M7_single).
+        Stages of the vocabulary or codes of the table (M0, M1M2, ...). The codes are coarser than the vocabulary:
+        "metaphase" means M4M5, which holds anaphases too. Empty: all but lone daughters (M6M7_single).
     seed : int
-        Decides which cells; those of ``cells=n`` are among those of ``cells=n + 1``.
+        Random seed of the choice. The cells of ``cells=n`` are among those of ``cells=n + 1``.
     keep_outliers, keep_edge : bool
-        Whether to take cells that the table calls outliers, and cells at the edge of their colony.
+        Whether to take outliers, and cells at the edge of their colony.
     """
 
     structures: tuple[str, ...] = ()
@@ -45,7 +46,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class ChosenCell:
-    """One row of the table: its line in the file, the cell, and the files that show it."""
+    """One row of the table: its number from 1, the cell's id and gene, and its files."""
 
     line: int
     cell_id: str
@@ -54,12 +55,12 @@ class ChosenCell:
 
 
 def stage_codes(wanted: Sequence[str]) -> frozenset[str]:
-    """The table's ``cell_stage`` codes that hold the stages wanted.
+    """Return the ``cell_stage`` codes of the wanted stages.
 
     Raises
     ------
     ValueError
-        For a word that is neither a stage nor a code.
+        If a word is neither a stage nor a code.
     """
     if not wanted:
         return frozenset(STAGE_CODES) - {LONE_DAUGHTER}
@@ -74,13 +75,12 @@ def stage_codes(wanted: Sequence[str]) -> frozenset[str]:
 
 
 def genes(wanted: Sequence[str], available: Iterable[str]) -> tuple[str, ...]:
-    """The genes that the words wanted stand for, among those that a table has.
+    """Return the genes of the wanted structures, among those that a table has.
 
     Raises
     ------
     ValueError
-        For a word that is neither a structure of the vocabulary nor a gene of the table, or a structure that
-        the table lacks.
+        If a word is neither a structure of the vocabulary nor a gene of the table, or the table lacks the structure.
     """
     there = {gene.casefold(): gene for gene in available}
     if not wanted:
@@ -107,12 +107,12 @@ def genes(wanted: Sequence[str], available: Iterable[str]) -> tuple[str, ...]:
 
 
 def choose(table: Path, choice: Choice) -> dict[str, list[ChosenCell]]:
-    """The cells chosen from the public table, by gene.
+    """Return the chosen cells of the public table, by gene.
 
     Raises
     ------
     ValueError
-        If the table is no public table, or the choice names what it does not have, or leaves nothing.
+        If the table is not that of the public dataset, the choice names something that it lacks, or no cell is left.
     """
     codes = stage_codes(choice.stages)
     candidates: dict[str, list[ChosenCell]] = {}
@@ -128,12 +128,12 @@ def choose(table: Path, choice: Choice) -> dict[str, list[ChosenCell]]:
         for gene in genes(choice.structures, candidates)
     }
     if not any(chosen.values()):
-        raise ValueError("No cell of the dataset is left by this choice of structures and stages.")
+        raise ValueError("The dataset has no cell of these structures and stages: choose others.")
     return chosen
 
 
 def _wanted(row: Row, choice: Choice, codes: frozenset[str]) -> bool:
-    # A table without stages (one's own, in this layout) is not emptied by the default.
+    # The default must not leave out all cells of a table without stages.
     staged = text(row, "cell_stage") in codes or (not choice.stages and not text(row, "cell_stage"))
     return (
         staged
@@ -144,36 +144,26 @@ def _wanted(row: Row, choice: Choice, codes: frozenset[str]) -> bool:
 
 
 def _rows(table: Path) -> Iterator[tuple[int, Row]]:
-    """Every row with its number, counted from 1."""
-    with table.open(newline="", encoding="utf-8") as opened:
-        reader = csv.DictReader(opened)
-        missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-        if missing:
-            raise ValueError(
-                f"{table.name} is no table of the public dataset: it lacks {', '.join(missing)}."
-            )
-        try:
-            yield from enumerate(reader, start=1)
-        except csv.Error as error:
-            raise ValueError(f"{table} cannot be read as a table: {error}.") from error
+    """Yield every row with its number, counted from 1."""
+    opened = open_csv(table)
+    missing = [name for name in COLUMNS if name not in opened.columns]
+    if missing:
+        raise ValueError(f"{table.name} is no table of the public dataset: it lacks {', '.join(missing)}.")
+    yield from enumerate(opened.rows(), start=1)
 
 
 def copy_rows(table: Path, out: Path, lines: set[int]) -> None:
-    """Write the table's header and the rows of those numbers, all columns as they are; aside, then renamed."""
+    """Write the table's header and the rows of these numbers, with all columns. The file appears when complete."""
     aside = out.with_name(f"{out.name}.part")
-    with (
-        table.open(newline="", encoding="utf-8") as opened,
-        aside.open("w", newline="", encoding="utf-8") as written,
-    ):
+    with aside.open("w", newline="", encoding="utf-8") as written:
         writer = csv.writer(written)
-        # A line that is empty is no row, here as in _rows.
-        for number, row in enumerate(row for row in csv.reader(opened) if row):
+        for number, record in enumerate(open_csv(table).records()):
             if number == 0 or number in lines:
-                writer.writerow(row)
+                writer.writerow(record)
     aside.replace(out)
 
 
 def is_inside(path: str) -> bool:
-    """Whether a table's path stays in the dataset's folder: a table is not trusted to say where to write."""
+    """Return whether a path of the table stays inside the dataset's folder."""
     parts = PurePosixPath(path.replace("\\", "/"))
     return not parts.is_absolute() and ".." not in parts.parts and ":" not in str(parts)

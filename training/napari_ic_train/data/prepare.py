@@ -1,16 +1,15 @@
-"""A manifest of segmented cells becomes a training store: every cell read, posed, normalised, masked."""
+"""Prepare a training store: read, pose, normalise and mask every cell of a table."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from napari_ic_train.data import table
-from napari_ic_train.data.manifests import Entry, Manifest, Unusable, open_manifest
+from napari_ic_train.data import store_table
 from napari_ic_train.data.posing import CHANNELS, posed_entry
 from napari_ic_train.data.recipe import (
     REFERENCE_SOURCES,
@@ -23,17 +22,20 @@ from napari_ic_train.data.recipe import (
 from napari_ic_train.data.splits import SplitBy, fraction_of
 from napari_ic_train.data.spread import spread
 from napari_ic_train.data.store import CellStore, StoreWriter
+from napari_ic_train.data.training_entries import training_entries
+from napari_integrated_cell.data.cell_table import CellTable, open_table
+from napari_integrated_cell.data.entry import Entry, FaultyRow
 from napari_integrated_cell.imaging.pose import Box
+from napari_integrated_cell.processes import Progress
 from napari_integrated_cell.vocabulary import STRUCTURE_NAMES
 
 __all__ = ["REFERENCE_SOURCES", "ReferenceSource", "fraction_of", "prepare"]
 
-Progress = Callable[[int, int, str], None]
-Placed = tuple[int, Entry | Unusable]
-"""A place in the store, and the row of the manifest that belongs there."""
+Placed = tuple[int, Entry | FaultyRow]
+"""A row of the store, and the row of the table that belongs there."""
 
 BATCH = 16
-"""Cells that a worker does at a time: so many, for each thread, are done again after it was killed."""
+"""Cells in a worker's batch. After a kill, at most one batch per thread is done again."""
 
 
 def prepare(
@@ -56,42 +58,42 @@ def prepare(
     retry: bool = False,
     progress: Progress | None = None,
 ) -> CellStore:
-    """Pose every cell of a manifest into a training store (section 3.1); go on where an earlier call stopped.
+    """Pose every cell of a table into a training store (section 3.1). Continue an earlier call that was stopped.
 
-    What a cell becomes depends on its row and on the settings alone, neither on the others, nor on who does
-    it, nor on when. A cell that cannot be prepared costs a row of ``report.csv``.
+    What a cell becomes depends on its row and on the settings only. A cell that cannot be prepared becomes a row of
+    ``report.csv``; the others are prepared all the same.
 
     Parameters
     ----------
     manifest : path-like
-        In one of the layouts of :mod:`napari_ic_train.data.manifests`; or a folder that holds it as
+        A table in one of the layouts of :mod:`napari_integrated_cell.data.layouts`, or a folder that holds it as
         ``metadata.csv``.
     out : path-like
-        The store's folder; on a disk that every worker sees.
+        The store's folder, on a disk that every worker sees.
     box : Box
         The model's box.
     references : {"stain", "segmentation", "mixed"}
-        Reference images from the stains, rendered from the segmentations, or one or the other by cell, which
-        teaches a model to take both.
+        Reference images from the stains, rendered from the segmentations, or one of the two for each cell. A model
+        trained on mixed cells takes both.
     test_fraction : float
-        Share of cells, fields or plates held out.
+        Share of cells, fields or plates that are held out.
     split_by : {"cell", "field", "plate"}, optional
-        What stays on one side of the split; fields where the manifest names them, else each cell by itself.
+        What stays on one side of the split. By default the field if the table names it, else the cell.
     seed : int
-        Of the split.
+        Random seed of the split.
     keep_other : bool
-        Whether structures outside the vocabulary are kept, as further classes by their gene.
+        Whether to keep structures outside the vocabulary, as further classes named by their gene.
     keep_outliers, keep_daughters, keep_edge : bool
-        Whether to keep cells that the manifest calls outliers, single daughters of a division (half a cell
-        under the stage of a whole one), and cells at the edge of their colony (whole cells).
+        Whether to keep outliers, single daughters of a division (half a cell under the stage of a whole one), and
+        cells at the edge of their colony (whole cells).
     workers, threads : int, optional
-        Processes, all cores when left out, and threads in each.
+        Number of processes (by default one per core), and of threads in each.
     scheduler : str, optional
-        Address of a dask scheduler to work on instead.
+        Address of a dask scheduler to use instead.
     batch : int
-        Cells that a worker does at a time.
+        Cells in a worker's batch.
     retry : bool
-        Try the cells of ``report.csv`` again.
+        Whether to try the cells of ``report.csv`` again.
     progress : callable, optional
         Called with (done, total, what).
 
@@ -101,20 +103,24 @@ def prepare(
 
     Raises
     ------
+    FileNotFoundError
+        If there is no such table.
+    NoCellPrepared
+        If not one cell could be prepared. ``report.csv`` has the reasons.
     ValueError
-        If there is no such manifest, it offers no cell, no cell could be prepared, a setting is wrong, or the
-        folder holds a store of other settings.
+        If it is no table of cells, all cells are left out, a setting is wrong, or the folder holds a store of other
+        settings.
     ImportError
         If several workers are asked for and dask is not installed.
     """
-    listed = open_manifest(manifest)
+    table = open_table(manifest)
     recipe = Recipe(
-        listed.sha256,
+        table.sha256,
         box,
         references,
         test_fraction,
         seed,
-        split_group(listed, split_by),
+        split_group(table, split_by),
         keep_other,
         keep_outliers,
         keep_daughters,
@@ -122,16 +128,16 @@ def prepare(
     )
     if batch < 1 or threads < 1 or (workers is not None and workers < 1):
         raise ValueError("Workers, threads and cells in a batch are counted from 1 upwards.")
-    folder = Path(out).resolve()  # workers have working directories of their own
-    writer = StoreWriter.opened(folder) if begun_with(folder, recipe) else _begun(folder, listed, recipe)
+    folder = Path(out).resolve()  # workers may have another working directory
+    writer = StoreWriter.opened(folder) if begun_with(folder, recipe) else _begin(folder, table, recipe)
     if retry:
-        table.forget_refused(folder)
-    elif table.finished(folder):
+        store_table.forget_refused(folder)
+    elif store_table.finished(folder):
         return CellStore(folder)
 
-    done = table.rows_done(folder, len(writer))
+    done = store_table.rows_done(folder, len(writer))
     count = int(done.sum())
-    to_do = (placed for placed in enumerate(_wanted(listed, recipe)) if not done[placed[0]])
+    to_do = (placed for placed in enumerate(_wanted(table, recipe)) if not done[placed[0]])
     work = partial(prepare_batch, folder=folder, recipe=recipe)
     if progress is not None:
         progress(count, len(writer), "posing cells")
@@ -144,7 +150,7 @@ def prepare(
     ):
         if trouble is not None:
             for index, entry in settled:
-                writer.refuse(index, entry.cell_id, entry.path, trouble)
+                writer.refuse(index, _id_of(entry), entry.path, trouble)
             writer.flush()
         count += len(settled)
         if progress is not None:
@@ -153,19 +159,19 @@ def prepare(
 
 
 def prepare_batch(batch: Sequence[Placed], folder: Path, recipe: Recipe) -> None:
-    """Pose some cells into the store at ``folder``: what a worker does.
+    """Pose a batch of cells into the store at ``folder``. Workers run this.
 
-    Whatever is wrong with a cell is noted in its place. What is wrong with the store, a full disk say, is
+    If a cell cannot be prepared, the reason is written in its place. An error of the store, such as a full disk, is
     raised.
     """
     writer = StoreWriter.opened(folder)
     for index, entry in batch:
-        if isinstance(entry, Unusable):
-            writer.refuse(index, entry.cell_id, entry.path, entry.reason)
+        if isinstance(entry, FaultyRow):
+            writer.refuse(index, entry.name, entry.path, entry.reason)
             continue
         try:
             image, row = posed_entry(entry, recipe)
-        except Exception as error:  # readers and pictures fail in every way there is
+        except Exception as error:  # image readers raise errors of all types
             reason = str(error) if isinstance(error, (ValueError, OSError)) else repr(error)
             writer.refuse(index, entry.cell_id, entry.path, reason)
             continue
@@ -173,22 +179,24 @@ def prepare_batch(batch: Sequence[Placed], folder: Path, recipe: Recipe) -> None
     writer.flush()
 
 
-def _wanted(manifest: Manifest, recipe: Recipe) -> Iterator[Entry | Unusable]:
-    """The manifest's rows in order, less the cells left out on purpose."""
-    for entry in manifest.entries():
-        if isinstance(entry, Unusable) or recipe.left_out(entry) is None:
+def _id_of(entry: Entry | FaultyRow) -> str:
+    return entry.name if isinstance(entry, FaultyRow) else entry.cell_id
+
+
+def _wanted(table: CellTable, recipe: Recipe) -> Iterator[Entry | FaultyRow]:
+    """Yield the table's rows in order, without the cells left out on purpose."""
+    for entry in training_entries(table):
+        if isinstance(entry, FaultyRow) or recipe.left_out(entry) is None:
             yield entry
 
 
-def _begun(folder: Path, manifest: Manifest, recipe: Recipe) -> StoreWriter:
-    """A new store with room for every cell that the manifest offers and the recipe wants."""
-    if (folder / table.TABLE).is_file():
-        raise ValueError(
-            f"The folder {folder} holds a store with no record of how it was prepared: choose another folder."
-        )
+def _begin(folder: Path, table: CellTable, recipe: Recipe) -> StoreWriter:
+    """Create a store with a row for every cell of the table that is not left out."""
+    if (folder / store_table.TABLE).is_file():
+        raise ValueError(f"The folder {folder} holds a store without its settings: choose another folder.")
     n_cells, structures, simulated, left_out = 0, set[str](), True, Counter[str]()
-    for entry in manifest.entries():
-        if isinstance(entry, Unusable):
+    for entry in training_entries(table):
+        if isinstance(entry, FaultyRow):
             n_cells += 1
             continue
         why = recipe.left_out(entry)
@@ -200,11 +208,13 @@ def _begun(folder: Path, manifest: Manifest, recipe: Recipe) -> StoreWriter:
         simulated = simulated and entry.simulated
     if not structures:
         gone = ", ".join(f"{count} {why}" for why, count in left_out.items())
-        raise ValueError(
-            f"{manifest.path.name} offers no cell to prepare"
-            + (f"; left out were {gone}" if gone else "")
-            + (f"; {n_cells} rows are faulty" if n_cells else "")
-            + "."
+        sentence = f"{table.path.name} has no cell to prepare" + (f"; left out: {gone}" if gone else "")
+        if not n_cells:
+            raise ValueError(f"{sentence}.")
+        faulty = (row for row in training_entries(table) if isinstance(row, FaultyRow))
+        report = store_table.write_report(folder, ((row.name, row.path, row.reason) for row in faulty))
+        raise store_table.NoCellPrepared(
+            report, f"{sentence}; {n_cells} rows cannot be used: {report} has the reason for each."
         )
     known = [name for name in STRUCTURE_NAMES if name in structures]
     writer = StoreWriter(
@@ -215,11 +225,10 @@ def _begun(folder: Path, manifest: Manifest, recipe: Recipe) -> StoreWriter:
         voxel_size=recipe.box.voxel_size,
         structures=[*known, *sorted(structures - set(known))],
         simulated=simulated,
-        source=manifest.path.parent.name,
+        source=table.path.parent.name,
         left_out=dict(left_out.most_common()),
     )
-    # Parts of a store that was begun and lost its record are no part of this one.
-    table.clear_parts(folder)
+    store_table.clear_parts(folder)  # of an earlier store whose settings are lost
     write_recipe(folder, recipe)
     return writer
 

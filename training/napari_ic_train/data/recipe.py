@@ -1,4 +1,4 @@
-"""How a store is prepared: one record, kept in its folder, against which a second run is checked."""
+"""Settings of a store, kept in its folder. A second run with other settings is refused."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from napari_ic_train.data.manifests import Entry, Manifest
 from napari_ic_train.data.splits import SPLIT_BY, SplitBy
+from napari_integrated_cell.data.cell_table import CellTable
+from napari_integrated_cell.data.entry import Entry
 from napari_integrated_cell.imaging.pose import Box
 from napari_integrated_cell.vocabulary import STRUCTURE_NAMES
 
@@ -21,20 +22,20 @@ REFERENCE_SOURCES: tuple[str, ...] = get_args(ReferenceSource)
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides what a store holds.
+    """All settings that decide what a store holds.
 
     Attributes
     ----------
     manifest : str
-        The manifest's SHA-256: a changed manifest is another one.
+        SHA-256 of the table of cells.
     box : Box
     references : {"stain", "segmentation", "mixed"}
     test_fraction : float
     seed : int
     split_by : {"cell", "field", "plate"}
     keep_other, keep_outliers, keep_daughters, keep_edge : bool
-        Cells of other structures than the eleven, of doubtful quality, of one daughter alone, at the edge of a
-        colony.
+        Whether to keep cells of structures beyond the eleven, outliers, single daughters of a division, and cells
+        at the edge of their colony.
     """
 
     manifest: str
@@ -59,7 +60,7 @@ class Recipe:
             )
 
     def left_out(self, entry: Entry) -> str | None:
-        """Why a sound cell is not wanted; None where it is."""
+        """Return why a cell is left out on purpose; None if it is not."""
         if not self.keep_other and entry.structure not in STRUCTURE_NAMES:
             return f"other structure {entry.structure}"
         if not self.keep_outliers and entry.outlier:
@@ -71,35 +72,33 @@ class Recipe:
         return None
 
     def group_of(self, entry: Entry) -> str:
-        """What is kept on one side of the split: the cell, its field or its plate."""
-        group = {"cell": None, "field": entry.field, "plate": entry.plate}[self.split_by]
+        """Return the id that decides the side of the split: of the cell, its field or its plate."""
+        group = {"cell": "", "field": entry.field, "plate": entry.plate}[self.split_by]
         return group or entry.cell_id
 
     def as_json(self) -> dict[str, Any]:
-        """Plain fields, as they come back from a file."""
+        """Return the fields as they are read back from a file."""
         fields: dict[str, Any] = json.loads(json.dumps({"format_version": FORMAT_VERSION, **asdict(self)}))
         return fields
 
 
-def split_group(manifest: Manifest, asked: str | None) -> SplitBy:
-    """What to keep together: as asked, else the field, else, where the manifest has none, each cell by itself."""
+def split_group(table: CellTable, asked: str | None) -> SplitBy:
+    """Return what stays on one side of the split: as asked, else the field if the table names it, else the cell."""
     if asked is not None and asked not in SPLIT_BY:
         raise ValueError(f"Cells cannot be split by {asked!r}: choose {', '.join(SPLIT_BY)}.")
-    if asked in ("field", "plate") and asked not in manifest.groups:
-        raise ValueError(
-            f"Cells cannot be split by {asked}: {manifest.path.name} has no column that names it."
-        )
-    chosen = asked or ("field" if "field" in manifest.groups else "cell")
+    if asked in ("field", "plate") and asked not in table.groups:
+        raise ValueError(f"Cells cannot be split by {asked}: {table.path.name} has no column that names it.")
+    chosen = asked or ("field" if "field" in table.groups else "cell")
     return chosen  # type: ignore[return-value]
 
 
 def begun_with(folder: Path, recipe: Recipe) -> bool:
-    """Whether a store in ``folder`` was begun with this recipe; False where there is none.
+    """Return whether a store in ``folder`` was begun with this recipe; False if there is no store.
 
     Raises
     ------
     ValueError
-        If it was begun with another one; the sentence names what differs.
+        If it was begun with another recipe. The message names what differs.
     """
     file = folder / RECIPE
     if not file.is_file():
@@ -107,19 +106,19 @@ def begun_with(folder: Path, recipe: Recipe) -> bool:
     try:
         before = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ValueError(f"The record {file} of how a store was prepared is damaged: {error}.") from error
+        raise ValueError(f"The settings of the store in {file} cannot be read: {error}.") from error
     now = recipe.as_json()
     differing = [key for key in {**before, **now} if before.get(key) != now.get(key)]
     if differing:
         raise ValueError(
-            f"The folder {folder} holds a store prepared otherwise ({', '.join(differing)}; see {RECIPE} in "
-            "it): prepare it with the same settings, or into another folder."
+            f"The folder {folder} holds a store prepared with other settings ({', '.join(differing)}; see {RECIPE}): "
+            "use the same settings, or another folder."
         )
     return True
 
 
 def write_recipe(folder: Path, recipe: Recipe) -> None:
-    """Keep the recipe in the store's folder, aside and renamed."""
+    """Write the recipe into the store's folder."""
     aside = folder / f".{RECIPE}.part"
     aside.write_text(json.dumps(recipe.as_json(), indent=2), encoding="utf-8")
     aside.replace(folder / RECIPE)

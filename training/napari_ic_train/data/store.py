@@ -11,7 +11,7 @@ import pandas as pd
 import zarr
 from numpy.typing import NDArray
 
-from napari_ic_train.data.table import REPORT, REPORT_COLUMNS, merge_parts, write_part
+from napari_ic_train.data.store_table import REPORT, REPORT_COLUMNS, merge_parts, write_part
 from napari_integrated_cell.data.store import IMAGES, ROW, TABLE, PosedStore
 
 if TYPE_CHECKING:

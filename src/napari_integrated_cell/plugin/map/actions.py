@@ -93,15 +93,15 @@ def open_cells(session: Session, path: str | Path) -> None:
 
 
 def _population_at(source: Path, model: IntegratedCell, task: Task, left_out: dict[str, str]) -> Population:
-    from napari_integrated_cell.data.listed_cells import embedded_table
     from napari_integrated_cell.data.store import PosedStore
     from napari_integrated_cell.latent.embedding import embed_store
     from napari_integrated_cell.latent.population import read_population
+    from napari_integrated_cell.latent.table_embedding import embed_table
 
     if source.is_dir():
         return embed_store(PosedStore(source), model, cancel=task.token, progress=task.progress)
     if source.suffix.lower() == ".csv":
-        return embedded_table(
+        return embed_table(
             source, model, on_left_out=left_out.__setitem__, cancel=task.token, progress=task.progress
         )
     found = read_population(source)

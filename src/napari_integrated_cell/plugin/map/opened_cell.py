@@ -11,8 +11,8 @@ import numpy as np
 from napari.utils.colormaps import Colormap
 from numpy.typing import NDArray
 
-from napari_integrated_cell.plugin.layers.place import ORIGIN
 from napari_integrated_cell.plugin.layers.marks import MARK, mark_of
+from napari_integrated_cell.plugin.layers.place import ORIGIN
 from napari_integrated_cell.vocabulary import colour_of
 
 if TYPE_CHECKING:
@@ -110,14 +110,14 @@ def _of_store(source: Path, name: str, row: int, key: str) -> OpenedCell:
 
 
 def _of_table(source: Path, name: str, row: int, key: str) -> OpenedCell:
-    from napari_integrated_cell.data.listed_cells import listed_cells
+    from napari_integrated_cell.data.cell_table import open_table
 
-    listed = listed_cells(source)
-    if row >= len(listed) or listed[row].name != name:
+    entry = open_table(source).at(row)
+    if entry is None or entry.name != name:
         raise ValueError(f"{source} does not list the cell {name} in its place any more: embed it again.")
-    cell = listed[row].read()
+    cell = entry.read()
     images = {
-        listed[row].structure or channel if channel == "structure" else channel: image
+        entry.structure or channel if channel == "structure" else channel: image
         for channel, image in cell.channels.items()
     }
     labels = {"cells": cell.cell_mask.astype(np.uint8), "nuclei": cell.nucleus_mask.astype(np.uint8)}

@@ -1,10 +1,10 @@
-"""The store's table while it grows: parts, one a batch, that are joined at the end without being held in memory."""
+"""The store's table while it grows: one part per batch. The parts are joined at the end, piece by piece."""
 
 from __future__ import annotations
 
 import csv
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -21,17 +21,31 @@ PARTS = "parts"
 REPORT = "report.csv"
 REPORT_COLUMNS = ["CellId", "path", "reason"]
 
-_REASON = "reason"  # of a cell that there is not; no column of the finished table
+_REASON = "reason"  # column of refused cells in a part; not in the finished table
 _ROWS_AT_ONCE = 4096
 
 
+class NoCellPrepared(ValueError):
+    """Not one cell of a table could be prepared.
+
+    Attributes
+    ----------
+    report : Path
+        The file with the reason for each cell.
+    """
+
+    def __init__(self, report: Path, sentence: str) -> None:
+        super().__init__(sentence)
+        self.report = report
+
+
 def write_part(store: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Keep some rows, of cells or of why there are none, in a file of their own: whole or not at all."""
+    """Write rows of cells and of refused cells to a new part. The file appears when it is complete."""
     columns = dict.fromkeys(key for row in rows for key in row)
     table = pa.table({column: [row.get(column) for row in rows] for column in columns})
     folder = store / PARTS
     folder.mkdir(exist_ok=True)
-    # Two workers may have the same batch, one of them taken for dead: neither writes over the other's.
+    # Two workers may have the same batch if one was believed dead. Neither overwrites the other's part.
     name = f"{min(row[ROW] for row in rows):09d}-{uuid4().hex}.parquet"
     aside = folder / f"{name}.part"
     pq.write_table(table, aside)
@@ -39,12 +53,12 @@ def write_part(store: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def finished(store: Path) -> bool:
-    """Whether the table is joined and nothing waits to be joined to it."""
+    """Return whether the table is joined and no part is left."""
     return (store / TABLE).is_file() and not (store / PARTS).is_dir()
 
 
 def rows_done(store: Path, n_cells: int) -> NDArray[np.bool_]:
-    """Which of the store's places are settled: written, or refused with a reason."""
+    """Return which rows of the store are done: written, or refused with a reason."""
     done = np.zeros(n_cells, bool)
     for file in _files(store):
         done[pq.read_table(file, columns=[ROW])[ROW].to_numpy()] = True
@@ -52,9 +66,9 @@ def rows_done(store: Path, n_cells: int) -> NDArray[np.bool_]:
 
 
 def forget_refused(store: Path) -> None:
-    """Strike out what was refused, so that it is tried again."""
+    """Delete the rows of refused cells, so that these cells are tried again."""
     for file in _parts(store):
-        kept, refused = _told_apart(pq.read_table(file))
+        kept, refused = _cells_and_refused(pq.read_table(file))
         if refused.num_rows and kept.num_rows:
             aside = file.with_name(f"{file.name}.part")
             pq.write_table(kept, aside)
@@ -65,17 +79,17 @@ def forget_refused(store: Path) -> None:
 
 
 def clear_parts(store: Path) -> None:
-    """Throw away what waits to be joined."""
+    """Delete all parts."""
     shutil.rmtree(store / PARTS, ignore_errors=True)
 
 
 def merge_parts(store: Path, n_cells: int) -> None:
-    """Join all parts into the table, and the reasons into the report; the parts are gone when both are there.
+    """Join all parts into the table, and write the report. Then delete the parts.
 
     Raises
     ------
-    ValueError
-        If not one cell could be prepared; the report is written all the same.
+    NoCellPrepared
+        If not one cell could be prepared. The report is written before.
     """
     schema, there = _overview(store, n_cells)
     aside, aside_report = store / f".{TABLE}.part", store / f".{REPORT}.part"
@@ -91,9 +105,23 @@ def merge_parts(store: Path, n_cells: int) -> None:
     aside_report.replace(store / REPORT)
     if not there.any():
         aside.unlink()
-        raise ValueError(f"Not one cell could be prepared: {store / REPORT} says why of each.")
+        raise NoCellPrepared(
+            store / REPORT, f"Not one cell could be prepared: {store / REPORT} has the reason for each."
+        )
     aside.replace(store / TABLE)
     clear_parts(store)
+
+
+def write_report(store: Path, refused: Iterable[tuple[str, str, str]]) -> Path:
+    """Write the report of cells that were refused, as (id, path, reason), and return its path."""
+    aside = store / f".{REPORT}.part"
+    store.mkdir(parents=True, exist_ok=True)
+    with aside.open("w", newline="", encoding="utf-8") as file:
+        report = csv.writer(file)
+        report.writerow(REPORT_COLUMNS)
+        report.writerows(refused)
+    aside.replace(store / REPORT)
+    return store / REPORT
 
 
 def _parts(store: Path) -> list[Path]:
@@ -101,44 +129,44 @@ def _parts(store: Path) -> list[Path]:
 
 
 def _files(store: Path) -> list[Path]:
-    """Where rows are: the table, when a finished store is gone on with, and the parts."""
+    """Return the files that hold rows: the table of a finished store, and the parts."""
     table = store / TABLE
     return [*([table] if table.is_file() else []), *_parts(store)]
 
 
 def _overview(store: Path, n_cells: int) -> tuple[pa.Schema, NDArray[np.bool_]]:
-    """The columns of all parts together, and the places where there is a cell."""
+    """Return the columns of all parts together, and which rows hold a cell."""
     schema, there = pa.schema([]), np.zeros(n_cells, bool)
     for file in _files(store):
-        kept, _ = _told_apart(pq.read_table(file))
+        kept, _ = _cells_and_refused(pq.read_table(file))
         there[kept[ROW].to_numpy()] = True
         if kept.num_rows:
             schema = pa.unify_schemas([schema, kept.schema], promote_options="permissive")
     empty = [column.name for column in schema if pa.types.is_null(column.type)]
-    for name in empty:  # a column in which no cell has anything is one of words
+    for name in empty:  # a column without any value becomes one of text
         schema = schema.set(schema.get_field_index(name), pa.field(name, pa.string()))
     return schema, there
 
 
 def _cells(store: Path, there: NDArray[np.bool_], report: csv.DictWriter[str]) -> Iterator[pa.Table]:
-    """The cells of every part, each once; what was refused, and is not there after all, goes to the report.
+    """Yield the cells of every part, each once, and write refused cells to the report.
 
-    A worker taken for dead may have written after another one did its batch over again.
+    A row may be in two parts if a worker that was believed dead went on with its batch.
     """
-    told = np.zeros_like(there)
+    written = np.zeros_like(there)
     for file in _files(store):
-        kept, refused = _told_apart(pq.read_table(file))
+        kept, refused = _cells_and_refused(pq.read_table(file))
         for row in refused.to_pylist():
-            if not there[row[ROW]] and not told[row[ROW]]:
+            if not there[row[ROW]] and not written[row[ROW]]:
                 report.writerow({column: row[column] for column in REPORT_COLUMNS})
-                told[row[ROW]] = True
+                written[row[ROW]] = True
         rows = kept[ROW].to_numpy()
-        yield kept.filter(pa.array(~told[rows]))
-        told[rows] = True
+        yield kept.filter(pa.array(~written[rows]))
+        written[rows] = True
 
 
 def _in_batches(tables: Iterator[pa.Table], n_rows: int) -> Iterator[list[pa.Table]]:
-    """Tables gathered until they have so many rows together."""
+    """Yield lists of tables that have at least ``n_rows`` rows together."""
     gathered: list[pa.Table] = []
     for table in tables:
         gathered.append(table)
@@ -149,8 +177,8 @@ def _in_batches(tables: Iterator[pa.Table], n_rows: int) -> Iterator[list[pa.Tab
         yield gathered
 
 
-def _told_apart(part: pa.Table) -> tuple[pa.Table, pa.Table]:
-    """A part's cells, and what was refused."""
+def _cells_and_refused(part: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """Return a part's cells and its refused cells."""
     if _REASON not in part.column_names:
         return part, part.slice(0, 0)
     without = pc.is_null(part[_REASON])

@@ -1,0 +1,126 @@
+"""Read the cell of a table's entry from its files, and place it in the model's box."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_integrated_cell.cell import Cell
+from napari_integrated_cell.data.entry import STRUCTURE, Entry, Plane
+from napari_integrated_cell.imaging.footprint import fit_in_box, footprint_of
+from napari_integrated_cell.imaging.frame import Box, Pose
+from napari_integrated_cell.imaging.pose import pose_of
+from napari_integrated_cell.imaging.reading import Image, checked_labels, read_image
+from napari_integrated_cell.imaging.segmenting import cell_from_labels, label_values
+
+POSED = "posed"
+"""Key in a cell's metadata: its images lie in the model's box already."""
+
+
+def read_entry(
+    entry: Entry, channels: Collection[str] | None = None, *, structure_needed: bool = False
+) -> Cell:
+    """Read the cell of an entry. Each of its files is read once.
+
+    Parameters
+    ----------
+    entry : Entry
+    channels : collection of str, optional
+        Which channels to read; all if left out. A reference channel that is not read is rendered from the
+        segmentation later.
+    structure_needed : bool
+        Whether a structure channel must be there. If there is no image of the structure, its segmentation is
+        used.
+
+    Returns
+    -------
+    Cell
+        The structure's channel is called ``"structure"``.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If a file is missing or damaged, a channel is missing, or the masks make no cell.
+    """
+    wanted = {name: plane for name, plane in entry.images.items() if channels is None or name in channels}
+    if structure_needed:
+        shown = wanted.get(STRUCTURE) or entry.structure_segmentation
+        if shown is None:
+            raise ValueError("The row names no image of the structure.")
+        wanted[STRUCTURE] = replace(shown, optional=False)
+    planes = (*wanted.values(), entry.cell, entry.nucleus)
+    files = {path: read_image(path) for path in dict.fromkeys(plane.path for plane in planes)}
+    found = {name: _volume(files[plane.path], name, plane) for name, plane in wanted.items()}
+    images = {name: volume for name, volume in found.items() if volume is not None}
+    cells, nuclei = (_labels(files[plane.path], plane, entry.posed) for plane in (entry.cell, entry.nucleus))
+    # The segmentation's own voxel size is used if neither the entry nor the image gives one.
+    sizes = (entry.voxel_size, *(file.voxel_size for file in files.values()))
+    voxel_size: Any = next((size for size in sizes if size is not None), None)
+    facts: dict[str, Any] = {"name": f"cell {entry.name}", "source": entry.path}
+    if entry.posed:  # interpolated masks are cut at half their height
+        cell_mask, nucleus_mask = cells > cells.max() / 2, nuclei > nuclei.max() / 2
+        return Cell(images, cell_mask, nucleus_mask, voxel_size, metadata={POSED: True}, **facts)
+    label = entry.label
+    if label is None:
+        present = label_values(cells)
+        if len(present) > 1:
+            raise ValueError(
+                f"The cell segmentation holds {len(present)} labels: give the cell's label in a column cell_label."
+            )
+        if len(present) == 0 or len(label_values(nuclei)) <= 1:
+            return Cell(images, cells > 0, nuclei > 0, voxel_size, **facts)
+        label = present[0]
+    return cell_from_labels(cells, label, nuclei, images, voxel_size, **facts)
+
+
+def pose_in_box(cell: Cell, box: Box) -> Pose:
+    """Return the pose of a cell in the model's box.
+
+    The images of a posed package are neither rotated nor mirrored again: their centre is put at the box's centre.
+    """
+    pose = pose_of(cell, box)
+    if not cell.metadata.get(POSED):
+        return pose
+    centre = (np.asarray(cell.shape) - 1) / 2 * np.asarray(cell.voxel_size)
+    to_box = np.eye(4)
+    to_box[:3, 3] = box.centre - centre
+    outside, extent, overhang = fit_in_box(cell, footprint_of(cell), np.eye(3), centre, box.size)
+    return replace(
+        pose,
+        to_box=to_box,
+        angle=0.0,
+        flips=(False, False),
+        outside=outside,
+        extent=extent,
+        overhang=overhang,
+    )
+
+
+def _volume(image: Image, name: str, plane: Plane) -> NDArray[Any] | None:
+    """Return the first of a plane's channels that the file has; None if there is none and it is optional."""
+    if not plane.names:
+        if len(image.data) != 1:
+            raise ValueError(
+                f"{plane.path} has {len(image.data)} channels ({', '.join(image.channel_names)}): say which one to use."
+            )
+        return image.data[0]
+    for choice in plane.names:
+        try:
+            return image.channel(choice)
+        except ValueError as error:
+            missing = error
+    if not plane.optional:
+        raise missing
+    return image.named().get(name)  # the first of several channels that are recognised
+
+
+def _labels(image: Image, plane: Plane, posed: bool) -> NDArray[Any]:
+    """Return a segmentation: whole numbers, or an interpolated mask if the images were posed before."""
+    volume = _volume(image, "segmentation", replace(plane, optional=False))
+    if volume is None or not np.isfinite(volume).all():
+        raise ValueError(f"The segmentation {plane.path} holds NaN or infinite values.")
+    return volume if posed else checked_labels(volume, plane.path)

@@ -1,0 +1,217 @@
+"""The four layouts of a table of cells: which columns each has, and how a row becomes an entry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from napari_integrated_cell.data.entry import STRUCTURE, Entry, Plane
+from napari_integrated_cell.data.rows import (
+    Row,
+    flag,
+    literal,
+    needed,
+    path_in,
+    text,
+    voxel_size,
+    whole_number,
+)
+from napari_integrated_cell.data.stages import stage_named
+from napari_integrated_cell.imaging.reading import CROP_SEG_CHANNELS, DATASET_VOXEL_SIZE
+from napari_integrated_cell.vocabulary import REFERENCE_NAMES, recognise_channel
+from napari_integrated_cell.vocabulary import structure as vocabulary_structure
+
+ID = ("CellId", "cell_id")
+LABEL = ("cell_label", "label")
+STAGE = ("simulated_stage", "stage", "cell_stage")
+VOXEL_SIZE = ("voxel_size", "scale_micron")
+FIELD = ("FOVId", "field")
+PLATE = ("PlateId", "plate")
+STRUCTURE_NAME = ("structure_name", "structure")
+
+PACKAGE_STRUCTURE_NAME = (
+    "StructureId/Name",
+    "StructureName",
+    "StructureId",
+    "ProteinDisplayName",
+    "Gene",
+    *STRUCTURE_NAME,
+)
+PACKAGE_CHANNELS = {"ch_seg_nuc": 0, "ch_seg_cell": 1, "ch_dna": 2, "ch_memb": 3, "ch_struct": 4}
+"""Columns with the index of each channel in a file of the posed package, and the index if the column is empty."""
+PACKAGE_VOXEL_SIZE = (0.317, 0.317, 0.317)
+"""Voxel size of the posed package's images in µm (section 3.1)."""
+
+RAW_CHANNELS = ("dna", "membrane", STRUCTURE)
+"""Channels of a ``crop_raw`` file of the public dataset; the file does not name them."""
+STRUCTURE_SEGMENTATION = "struct_segmentation"
+
+FILE_COLUMNS = frozenset(
+    {
+        *ID,
+        *LABEL,
+        *VOXEL_SIZE,
+        *PACKAGE_CHANNELS,
+        *("crop_raw", "crop_seg", "name_dict", "roi", "fov_path", "save_reg_path", "image"),
+        *("cell_segmentation", "nucleus_segmentation"),
+        *("cell_segmentation_channel", "nucleus_segmentation_channel"),
+        *("membrane_channel", "dna_channel", "structure_channel"),
+    }
+)
+"""Columns that say how to read a cell, and not what it is."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One layout of a table of cells.
+
+    Attributes
+    ----------
+    name : str
+    columns : tuple of str
+        The table has this layout if it has all of these columns.
+    files : callable
+        ``files(row, folder)`` returns the fields of :class:`Entry` that say which files to read. It raises a
+        ValueError if the row is faulty.
+    structure_columns : tuple of str
+        Columns that may name the structure; the first one with a value is used.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    files: Callable[[Row, Path], dict[str, Any]]
+    structure_columns: tuple[str, ...] = STRUCTURE_NAME
+
+    def entry(self, row: Row, folder: Path, name: str) -> Entry:
+        """Return what a row says. Paths in it start at ``folder``.
+
+        Raises
+        ------
+        ValueError
+            If the row is faulty.
+        """
+        return Entry(
+            name=name,
+            cell_id=text(row, *ID),
+            structure=structure_in(row, self.structure_columns),
+            label=whole_number(row, *LABEL, least=1),
+            stage=_stage(text(row, *STAGE)),
+            stage_code=text(row, "cell_stage", "stage"),
+            field=text(row, *FIELD),
+            plate=text(row, *PLATE),
+            outlier=flag(row, "outlier"),
+            edge=flag(row, "edge_flag") or flag(row, "edge"),
+            **self.files(row, folder),
+        )
+
+
+def structure_in(row: Row, columns: tuple[str, ...]) -> str:
+    """Return the vocabulary's name of a row's structure, or the row's own word if the vocabulary has none."""
+    written = text(row, *columns)
+    try:
+        return vocabulary_structure(written).name if written else ""
+    except ValueError:
+        return written
+
+
+def _stage(written: str) -> str:
+    """Return the vocabulary's stage, or what is written if the vocabulary has none."""
+    try:
+        return stage_named(written) if written else ""
+    except ValueError:
+        return written
+
+
+def _package_files(row: Row, folder: Path) -> dict[str, Any]:
+    """Return one file (C, Z, Y, X) with two segmentations and three stains, posed as in section 3.1."""
+    path = path_in(folder, needed(row, "save_reg_path"))
+
+    def plane(column: str) -> Plane:
+        index = whole_number(row, column, least=0)
+        return Plane(path, (PACKAGE_CHANNELS[column] if index is None else index,))
+
+    return {
+        "cell": plane("ch_seg_cell"),
+        "nucleus": plane("ch_seg_nuc"),
+        "images": {"membrane": plane("ch_memb"), "dna": plane("ch_dna"), STRUCTURE: plane("ch_struct")},
+        "voxel_size": voxel_size(row, *VOXEL_SIZE) or PACKAGE_VOXEL_SIZE,
+        "posed": True,
+    }
+
+
+def _public_files(row: Row, folder: Path) -> dict[str, Any]:
+    """Return the two files of a cell in the WTC-11 hiPSC Single-Cell Image Dataset.
+
+    Without ``crop_raw`` a row is still a cell: its references are rendered from the segmentations.
+    """
+    names = literal(row, "name_dict", {})
+    seg = _planes(names, "crop_seg", CROP_SEG_CHANNELS, path_in(folder, needed(row, "crop_seg")))
+    raw = text(row, "crop_raw")
+    images = _planes(names, "crop_raw", RAW_CHANNELS, path_in(folder, raw)) if raw else {}
+    return {
+        "cell": _called(seg, "membrane_segmentation"),
+        "nucleus": _called(seg, "dna_segmentation"),
+        "images": _recognised(images, structure_in(row, STRUCTURE_NAME)),
+        "structure_segmentation": seg.get(STRUCTURE_SEGMENTATION),
+        "voxel_size": voxel_size(row, *reversed(VOXEL_SIZE)) or DATASET_VOXEL_SIZE,
+        "simulated": flag(row, "simulated"),
+    }
+
+
+def _planes(names: Any, file: str, default: tuple[str, ...], path: str) -> dict[str, Plane]:
+    """Return the channels of ``crop_raw`` or ``crop_seg`` by their names in ``name_dict``."""
+    given = names.get(file, default) if isinstance(names, dict) else None
+    if not isinstance(given, list | tuple) or not all(isinstance(name, str) for name in given):
+        raise ValueError(f"The column 'name_dict' lists no channels of {file!r}.")
+    return {name: Plane(path, (index,)) for index, name in enumerate(given)}
+
+
+def _recognised(images: dict[str, Plane], shown: str) -> dict[str, Plane]:
+    """Return channels by the vocabulary's names; the one that shows the structure is called ``"structure"``."""
+    meant = {name: recognise_channel(name) or name for name in images}
+    named = {STRUCTURE if meant[name] == shown else meant[name]: plane for name, plane in images.items()}
+    return named | {name: plane for name, plane in images.items() if name in RAW_CHANNELS}
+
+
+def _called(segmentations: dict[str, Plane], name: str) -> Plane:
+    if name not in segmentations:
+        raise ValueError(
+            f"The column 'name_dict' has no channel {name!r} of 'crop_seg': {', '.join(segmentations)}."
+        )
+    return segmentations[name]
+
+
+def _own_files(row: Row, folder: Path) -> dict[str, Any]:
+    """Return the image and the two segmentations of a cell in a user's own table."""
+    images: dict[str, Plane] = {}
+    written = text(row, "image")
+    if written:
+        image = path_in(folder, written)
+        for name in REFERENCE_NAMES:
+            channel = text(row, f"{name}_channel")
+            images[name] = Plane(image, (channel or name,), optional=not channel)
+        channel, shown = text(row, "structure_channel"), structure_in(row, STRUCTURE_NAME)
+        recognised = (shown, STRUCTURE) if shown else (STRUCTURE,)
+        images[STRUCTURE] = Plane(image, (channel,) if channel else recognised, optional=not channel)
+    return {
+        "cell": _segmentation(row, "cell_segmentation", folder),
+        "nucleus": _segmentation(row, "nucleus_segmentation", folder),
+        "images": images,
+        "voxel_size": voxel_size(row, *VOXEL_SIZE),
+    }
+
+
+def _segmentation(row: Row, column: str, folder: Path) -> Plane:
+    channel = text(row, f"{column}_channel")
+    return Plane(path_in(folder, needed(row, column)), (channel,) if channel else ())
+
+
+LAYOUTS: tuple[Layout, ...] = (
+    Layout("posed package", ("save_reg_path",), _package_files, PACKAGE_STRUCTURE_NAME),
+    Layout("simulated cells", ("crop_seg", "simulated", "simulated_stage"), _public_files),
+    Layout("public dataset", ("crop_seg",), _public_files),
+    Layout("table of your own", ("cell_segmentation", "nucleus_segmentation"), _own_files),
+)
+"""In the order in which they are tried: those with more particular columns first."""

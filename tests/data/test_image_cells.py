@@ -1,0 +1,74 @@
+"""Cells of an image and label images; what is missing is said without the words of a command line."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tiny_cells
+
+from napari_integrated_cell.data.image_cells import MissingInput, cells_of_image
+from napari_integrated_cell.imaging.writing import write_ome_tiff
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("field")
+    seen = [tiny_cells.volumes(i) for i in range(2)]
+
+    def both(what):
+        return np.concatenate([cell[what] for cell in seen], axis=2)
+
+    named = {"CellMask": both("membrane"), "Hoechst": both("dna"), "EGFP": both("structure")}
+    write_ome_tiff(folder / "image.ome.tif", named, (1.0,) * 3)
+    write_ome_tiff(folder / "odd.ome.tif", {"a": both("membrane"), "b": both("dna")}, (1.0,) * 3)
+    for what in ("cell", "nucleus"):
+        labels = np.concatenate([(i + 2) * cell[f"{what}_mask"] for i, cell in enumerate(seen)], axis=2)
+        write_ome_tiff(folder / f"{what}.ome.tif", {"labels": labels.astype(np.uint8)}, (1.0,) * 3)
+        np.save(folder / f"{what}.npy", labels)
+    return folder
+
+
+def read(folder, image="image.ome.tif", cells="cell.ome.tif", nuclei="nucleus.ome.tif", **more):
+    files = (None if name is None else folder / name for name in (image, cells, nuclei))
+    return cells_of_image(*files, **more)
+
+
+def test_cells_of_a_field_by_label_or_all(folder):
+    found, shape = read(folder, label="all", structure="EGFP")
+    assert [cell.name for cell in found] == ["cell 2", "cell 3"]
+    assert shape == (12, 24, 60)
+    assert set(found[0].channels) == {"membrane", "dna", "structure"}
+    (cell,), _ = read(folder, image=None, label="3", voxel_size=(0.5, 0.5, 0.5))
+    assert (cell.name, dict(cell.channels), cell.voxel_size) == ("cell 3", {}, (0.5, 0.5, 0.5))
+    with pytest.raises(ValueError, match="no cell 7; the field holds 2, 3"):
+        read(folder, label="7")
+
+
+def test_a_field_without_labels_is_segmented(folder):
+    found, _ = read(folder, cells=None, nuclei=None, label="all")
+    assert found
+
+
+@pytest.mark.parametrize(
+    ("given", "what"),
+    [
+        ({"image": None, "cells": None}, "files"),
+        ({"image": None, "nuclei": None}, "nuclei"),
+        ({"nuclei": None}, "nuclei"),
+        ({"image": "odd.ome.tif", "cells": None}, "channels"),
+        ({}, "label"),
+    ],
+)
+def test_what_is_missing_is_named_and_no_option_is(folder, given, what):
+    with pytest.raises(MissingInput) as caught:
+        read(folder, **given)
+    assert caught.value.what == what
+    assert "--" not in str(caught.value)
+
+
+def test_a_missing_voxel_size_is_named(folder, monkeypatch):
+    labels = np.load(folder / "cell.npy")
+    monkeypatch.setattr("napari_integrated_cell.data.image_cells.read_labels", lambda path: (labels, None))
+    with pytest.raises(MissingInput, match="voxel size") as caught:
+        read(folder, image=None, label="2")
+    assert caught.value.what == "voxel size"

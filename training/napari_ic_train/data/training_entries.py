@@ -1,0 +1,45 @@
+"""Entries of a table of cells that a model can be trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from napari_integrated_cell.data.cell_table import CellTable
+from napari_integrated_cell.data.entry import STRUCTURE, Entry, FaultyRow
+from napari_integrated_cell.data.stages import stage_named
+from napari_integrated_cell.vocabulary import STAGE_NAMES
+
+
+def training_entries(table: CellTable) -> Iterator[Entry | FaultyRow]:
+    """Yield every row in order. A row that lacks what training needs is a faulty one.
+
+    Training needs more than other uses of a table: an id (it decides the split) that is not used twice, a structure
+    and an image of it, and a stage of the vocabulary if there is a stage.
+    """
+    seen: set[str] = set()
+    for entry in table.entries():
+        if isinstance(entry, FaultyRow):
+            yield entry
+            continue
+        reason = "The table holds this id a second time." if entry.cell_id in seen else _why_not(entry)
+        if reason:
+            yield FaultyRow(entry.name, reason, entry.path)
+        else:
+            seen.add(entry.cell_id)
+            yield entry
+
+
+def _why_not(entry: Entry) -> str:
+    """Return why an entry cannot be trained on; an empty string if it can."""
+    if not entry.cell_id:
+        return "The row has no id: fill the column CellId, or cell_id in a table of your own."
+    if not entry.structure:
+        return "The row does not say which structure it shows: fill the column of the structure's name."
+    if STRUCTURE not in entry.images and entry.structure_segmentation is None:
+        return "The row names no image of the structure."
+    if entry.stage and entry.stage not in STAGE_NAMES:
+        try:
+            stage_named(entry.stage)
+        except ValueError as error:
+            return str(error)
+    return ""
