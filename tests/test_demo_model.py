@@ -1,4 +1,4 @@
-"""The bundled model: what it is, and that its card's figures are not mere words."""
+"""The bundled demo model: its configuration, and that it scores as its card says."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ def model():
     return load_model("demo", device="cpu")
 
 
-def test_it_is_small_and_of_the_committed_configuration(model):
+def test_the_bundle_is_small_and_has_the_configuration_of_the_preset(model):
     files = [path for path in locate("demo").rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 20e6
     assert model.config == preset("demo").model
     assert model.config.structures == STRUCTURE_NAMES
 
 
-def test_it_says_that_it_was_trained_on_simulated_cells(model):
+def test_the_card_says_that_the_model_was_trained_on_simulated_cells(model):
     assert model.card["simulated"] is True
     assert tuple(model.card["stages"]) == STAGE_NAMES
     assert model.card["licence"] == "BSD-3-Clause"
     assert "Trained on simulated cells only" in read_model_card("demo")
 
 
-def test_its_card_has_a_verdict_on_every_figure_wanted(model):
+def test_the_card_has_every_wanted_score(model):
     rows = verdicts(model.card["metrics"])
     assert len(rows) == len(TARGETS) + 1  # and TOM20 against a uniform cytoplasm
     text = read_model_card("demo")
@@ -43,8 +43,8 @@ def test_its_card_has_a_verdict_on_every_figure_wanted(model):
 
 
 @pytest.mark.slow
-def test_unseen_simulated_cells_score_as_the_card_says(model):
-    """A fifth of the card's cells, of another seed: the card's figures within their sampling error."""
+def test_new_simulated_cells_score_as_the_card_says(model):
+    """A fifth of the card's number of cells, with another random seed, within the sampling error."""
     card = model.card["metrics"]["simulated"]
     scores = score_simulated(model, n_cells=44, seed=31, draws=64)
     assert scores["label_accuracy"] == pytest.approx(card["label_accuracy"], abs=0.08)

@@ -118,15 +118,15 @@ def test_kernel_distance_is_unbiased_and_grows_with_a_shift():
 
 def test_manifold_of_shifted_gaussians():
     random = RANDOM(8)
-    observed, alike = random.normal(size=(400, 4)), random.normal(size=(400, 4))
-    same = manifold(observed, alike)
+    observed, similar = random.normal(size=(400, 4)), random.normal(size=(400, 4))
+    same = manifold(observed, similar)
     assert same.precision > 0.9
     assert same.recall > 0.9
     assert same.density == pytest.approx(1, abs=0.1)
     assert same.coverage == pytest.approx(expected_coverage(400, 400), abs=0.03)
-    far = manifold(observed, alike + 50)
+    far = manifold(observed, similar + 50)
     assert (far.precision, far.recall, far.density, far.coverage) == (0, 0, 0, 0)
-    shifts = [manifold(observed, alike + shift) for shift in (0, 1, 2, 3)]
+    shifts = [manifold(observed, similar + shift) for shift in (0, 1, 2, 3)]
     assert [m.density for m in shifts] == sorted((m.density for m in shifts), reverse=True)
     assert [m.coverage for m in shifts] == sorted((m.coverage for m in shifts), reverse=True)
 

@@ -143,7 +143,10 @@ def test_findings_are_read_as_they_were_written(tmp_path):
     assert isnan(back.headline["nothing"])
     assert back.figures == findings.figures
     assert back.tables[0].rows == [["<b>", 2], ["a", None], ["c", None]]
-    assert (tmp_path / "counting" / "words-numbers.csv").read_text().splitlines()[:2] == ["word,number", "<b>,2"]
+    assert (tmp_path / "counting" / "words-numbers.csv").read_text().splitlines()[:2] == [
+        "word,number",
+        "<b>,2",
+    ]
     assert (tmp_path / "counting" / "drawn.svg").read_bytes() == SVG
     assert (tmp_path / "counting" / "drawn-2.svg").exists()
 
@@ -164,7 +167,9 @@ def test_findings_are_reused_until_something_changes(world, tmp_path, monkeypatc
     counting, store = Counting(), CellStore(world / "store")
 
     def again(bundle="one", **settings):
-        evaluate([world / bundle], store, tmp_path, Settings(device="cpu", **settings), experiments=[counting])
+        evaluate(
+            [world / bundle], store, tmp_path, Settings(device="cpu", **settings), experiments=[counting]
+        )
         return counting.times
 
     assert (again(), again()) == (1, 1)
@@ -232,9 +237,9 @@ def test_each_of_the_papers_experiments_finds_something(paper, world, experiment
         assert table.rows
         assert all(len(row) == len(table.columns) for row in table.rows), table.title
     folder = world / "report" / "one" / experiment.name
-    kept = json.loads((folder / "findings.json").read_text())
-    assert kept["store"]["simulated"] is True
-    assert {f["file"] for f in kept["tables"] + kept["figures"]} | {"findings.json"} == {
+    stored = json.loads((folder / "findings.json").read_text())
+    assert stored["store"]["simulated"] is True
+    assert {f["file"] for f in stored["tables"] + stored["figures"]} | {"findings.json"} == {
         p.name for p in folder.iterdir()
     }
 
@@ -286,10 +291,10 @@ def test_headline_values_go_into_the_model_card(paper, world, tmp_path):
         for s in paper[0].sections
         if s.experiment.name == "classification"
     )
-    kept = load_model(path).card["metrics"]["report"]
-    assert kept["held_out_cells"] == 11
-    assert kept["figures"]["label accuracy, held out"] == [accuracy.value, accuracy.low, accuracy.high]
-    assert set(kept["figures"]) <= set(REPORTED)
+    reported = load_model(path).card["metrics"]["report"]
+    assert reported["held_out_cells"] == 11
+    assert reported["figures"]["label accuracy, held out"] == [accuracy.value, accuracy.low, accuracy.high]
+    assert set(reported["figures"]) <= set(REPORTED)
     (line,) = (
         row for row in read_model_card(path).splitlines() if row.startswith("| label accuracy, held out |")
     )
@@ -313,9 +318,9 @@ def test_a_model_with_empty_draws_gets_a_report(world, tmp_path):
     with torch.no_grad():
         for values in model.dec_cond.parameters():
             values.zero_()
-    save_bundle(model, tmp_path / "dark", card={}, model_card_markdown="# dark\n")
+    save_bundle(model, tmp_path / "empty", card={}, model_card_markdown="# empty\n")
     asked = [e for e in PAPER if e.name not in ("counts", "training-curves", "latent-spaces")]
-    (found,) = evaluate([tmp_path / "dark"], CellStore(world / "store"), tmp_path / "report",
+    (found,) = evaluate([tmp_path / "empty"], CellStore(world / "store"), tmp_path / "report",
                         Settings(draws=3, device="cpu"), experiments=asked)  # fmt: skip
     sections = {s.experiment.name: s.findings for s in found.sections}
     assert "empty draws" in sections["structure-variation"].notes

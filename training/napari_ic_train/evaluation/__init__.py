@@ -1,0 +1,1 @@
+"""Evaluate bundles: the experiments of the paper and additional ones, their measures, and the report."""

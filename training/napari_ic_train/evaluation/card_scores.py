@@ -1,4 +1,4 @@
-"""Write what is measured of a bundle into its model card."""
+"""Write scores and report values into the model card of a bundle."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def score_bundle(
     write: bool = True,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Score a bundle on unseen simulated cells and, if one is given, on a real field; write the scores in its card.
+    """Score a bundle on new simulated cells and, if one is given, on a real field; write the scores in its card.
 
     Returns
     -------
@@ -45,7 +45,7 @@ def score_bundle(
 
 
 def report_in_card(bundle: str | Path, found: Evaluated, store: CellStore) -> None:
-    """Write the most important figures of an evaluation report into the bundle's card.
+    """Write the most important values of an evaluation report into the bundle's card.
 
     Parameters
     ----------
