@@ -1,4 +1,4 @@
-"""A Cell refuses what cannot be right, in words that help."""
+"""A Cell refuses invalid images and masks with helpful messages."""
 
 from __future__ import annotations
 

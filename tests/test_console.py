@@ -1,4 +1,4 @@
-"""How the command lines speak."""
+"""Errors and progress of both command lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every name is written once and found in any spelling."""
+"""Every name is defined once and found in any spelling."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A cell known in µm, so that it can be drawn on any grid: turned, moved and mirrored."""
+"""A cell defined in µm, which can be drawn on any grid: rotated, shifted and flipped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pose of section 3.1: one rigid affine, the same for a cell however it lay."""
+"""The pose of section 3.1: one rigid affine, the same for a cell in any orientation."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from napari_integrated_cell.imaging.segmenting import cell_from_labels
 
 
 def test_the_body_is_clearly_elongated_and_skewed():
-    """Else the invariance below would be asked of a cell that cannot have it."""
+    """A precondition of the invariance tests below."""
     pose = pose_of(drawn(CANONICAL), BOX)
     assert pose.warnings == ()
     assert pose.elongation > 1.4
@@ -206,7 +206,7 @@ def test_two_nuclei_under_one_label_are_reported():
 
 @pytest.mark.parametrize("direction", [(0, 1), (1, 0), (1, 1), (2, 1)])
 def test_a_line_of_voxels_is_symmetric_across(direction):
-    """What rounding leaves of a line's width must flip nothing."""
+    """Rounding errors in a line's width must flip nothing."""
     mask = np.zeros((3, 40, 40), dtype=bool)
     for step in range(12):
         mask[1, 5 + direction[0] * step, 5 + direction[1] * step] = True

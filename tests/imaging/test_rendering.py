@@ -1,4 +1,4 @@
-"""Rendering references from masks: the right place, the right width, whatever the voxels."""
+"""Render references from masks: right place and width, for any voxel size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Into the box and back: one resample each way, along the affine, without aliasing; posed channels."""
+"""Resample into the box and back: one interpolation each way, without aliasing; posed channels."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_a_box_needs_three_positive_numbers_of_voxels(box):
 
 
 def test_resampling_is_fast_enough_for_a_preview():
-    """Three times what a quiet core needs, so that a busy one passes and a lost shortcut does not."""
+    """The limit is three times the time on an idle core: a busy one passes, a lost shortcut does not."""
     for shape, budget in (((70, 200, 260), 0.18), ((32, 80, 110), 0.045)):
         image = np.random.default_rng(0).integers(0, 4000, shape).astype(np.uint16)
         mask = np.zeros(shape, dtype=bool)
@@ -140,7 +140,7 @@ def test_neighbours_are_masked_and_the_background_goes():
 
 
 def test_the_membrane_survives_its_mask():
-    """The stain straddles the mask's edge: a bare mask would keep half of its light."""
+    """The stain lies on both sides of the mask's edge: without dilation half of its light is cut."""
     cell = drawn(CANONICAL)
     pose = pose_of(cell, BOX)
     posed = posed_references(cell, pose)[0]

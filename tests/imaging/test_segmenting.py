@@ -1,4 +1,4 @@
-"""One cell out of a field, by label or by a click."""
+"""Cut one cell out of a field, by label or by a click."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_the_nucleus_is_found_whatever_its_label(field):
 
 
 def test_a_cut_out_cell_lies_where_it_lay(field):
-    """Cutting out changes a cell's pose in the image not at all."""
+    """Cutting out does not change a cell's pose in the image."""
     cells, nuclei, *_ = field
     whole = Cell({}, cells == 1, nuclei == 1, VOXEL)
     for margin in (0.7, 1.0, 3.0):

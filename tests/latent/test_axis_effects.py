@@ -1,4 +1,4 @@
-"""Axes of the latent spaces, and what changes along them."""
+"""Axes of the latent spaces, and their effects on decoded cells."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_a_drawn_cell_has_the_measures_it_was_drawn_with(radii):
 
 
 def test_measures_change_evenly_with_the_cell():
-    """No staircase of voxels: a cell that grows by a tenth of a voxel is higher and larger."""
+    """Sub-voxel precision: a cell that grows by a tenth of a voxel is higher and larger."""
     measures = [measure_shape(*drawn((h, 8.0, 10.0), (2.5, 3.0, 4.0)), VOXEL) for h in np.arange(4, 5, 0.1)]
     for name in ("cell_volume", "height"):
         assert (np.diff([m[name] for m in measures]) >= 0).mean() > 0.8

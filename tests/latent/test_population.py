@@ -148,9 +148,9 @@ def _about(**facts):
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"", "is no Parquet file"),
-        (b"PAR1 and nothing more PAR1", "is no Parquet file"),
-        (population_bytes(made_up())[:-200], "is no Parquet file"),
+        (b"", "is not a Parquet file"),
+        (b"PAR1 and nothing more PAR1", "is not a Parquet file"),
+        (population_bytes(made_up())[:-200], "is not a Parquet file"),
         (_with(lambda t: t.replace_schema_metadata({})), "napari-ic embed"),
         (_with(_about(format_version=2)), "newer version"),
         (_with(lambda t: t.drop_columns(["z_ref"])), "its column z_ref holds no lists"),
@@ -271,7 +271,7 @@ def test_held_out_cells_come_first_and_the_rest_is_drawn_the_same_every_time(bun
     apart = bundle_cells(bundle, store, held_out_only=True)
     assert set(apart.table["split"]) == {"test"}
     assert len(bundle_cells(bundle, store, limit=3)) == 3
-    with pytest.raises(ValueError, match="0 cells were asked for"):
+    with pytest.raises(ValueError, match="number of cells is 0"):
         bundle_cells(bundle, store, limit=0)
 
 

@@ -102,7 +102,7 @@ def test_a_table_made_by_hand_needs_no_weights(tmp_path):
 def test_tables_that_are_none(tmp_path):
     table = tmp_path / "table.csv"
     table.write_text("name,x\na,1\n")
-    with pytest.raises(ValueError, match="no table of positions"):
+    with pytest.raises(ValueError, match="not a table of positions"):
         read_positions(table)
     table.write_text("name,z_ref_0,z_ref_1\na,1,2\nb,1,\n")
     with pytest.raises(ValueError, match="Row 3"):

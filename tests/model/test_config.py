@@ -1,4 +1,4 @@
-"""The architecture's configuration: presets, checks, and that it costs no torch."""
+"""Model configuration: presets, checks, and no import of torch."""
 
 from __future__ import annotations
 

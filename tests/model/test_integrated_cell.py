@@ -1,4 +1,4 @@
-"""What a model answers: Algorithm 3 and its relations, held against the networks called one by one."""
+"""Methods of a model: Algorithm 3, compared with the networks called one by one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ N = 5
 
 @pytest.fixture(scope="module")
 def model() -> IntegratedCell:
-    """A model whose answers differ: random weights, larger than a training run starts with."""
+    """A model with random weights, larger than initial ones, so that its outputs differ between cells."""
     model = IntegratedCell.untrained(CONFIG, seed=1)
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Reference scores: kept in a bundle, lazily refused, measured on held-out cells, compared only where they compare."""
+"""Reference scores: stored in a bundle, checked, measured on held-out cells, compared only if comparable."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def test_the_simulators_own_draws_are_compared_in_the_models_box():
 
 @pytest.mark.slow
 def test_a_model_that_draws_as_the_simulator_does_recovers_its_order(monkeypatch):
-    """The measure itself: were a model's draws the simulator's, of another seed, it would score nearly 1."""
+    """Check of the measure: draws of the simulator with another seed score nearly 1."""
     config = preset("tiny").model_copy(
         update={"structures": ("lamin-B1", "beta-actin", "TOM20", "desmoplakin")}
     )

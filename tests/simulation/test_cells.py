@@ -1,4 +1,4 @@
-"""One simulated cell: what it consists of, that it says so, and that a seed is a cell."""
+"""One simulated cell: its parts, its labels as simulated, and its random seed."""
 
 from __future__ import annotations
 

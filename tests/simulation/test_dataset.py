@@ -1,4 +1,4 @@
-"""Simulated cells on disk: the public layout, whole, resumable, the same whoever writes it."""
+"""Simulated cells on disk: public layout, complete, resumable, independent of the number of workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A packed field: whole cells that touch and never overlap."""
+"""A packed field: complete cells that touch and never overlap."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Grids, random fields and splats: the same thing in the same place on any grid."""
+"""Grids, random fields and splats: the same result on any grid."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def population(stage: str, n: int) -> dict[str, np.ndarray]:
 
 
 def interphase(n: int, *, daughters: bool) -> dict[str, np.ndarray]:
-    """Those of ``n`` simulated interphase cells that have only just divided, or the others."""
+    """The just divided ones of ``n`` simulated interphase cells, or the others."""
     cells = population("interphase", n)
     chosen = (cells["nucleus"] < 0.22) == daughters
     return {key: values[chosen] for key, values in cells.items()}
@@ -114,7 +114,7 @@ def test_cells_that_have_just_divided_are_like_the_two_real_neighbours(real_data
 @pytest.mark.slow
 @pytest.mark.real_data
 def test_mitotic_cells_are_like_the_two_real_ones(real_data):
-    """Their chromatin is condensed, of dividing cells or of daughters: the simulator makes both of this size."""
+    """The chromatin of dividing cells and of daughters is condensed: the simulator gives both this size."""
     _, real = real_cells(real_data)
     ours = population("metaphase", 30)
     for key, slack in {"volume": 0.15, "nucleus": 0.12, "height": 0.12, "long": 0.15, "short": 0.15}.items():

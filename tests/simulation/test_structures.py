@@ -1,4 +1,4 @@
-"""Each structure where a cell biologist would look for it."""
+"""Each structure is where a cell biologist would look for it."""
 
 from __future__ import annotations
 

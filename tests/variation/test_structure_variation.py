@@ -1,4 +1,4 @@
-"""Algorithm 4: closed forms, the algorithm word by word, the stream, the draws, the simulator's known order."""
+"""Algorithm 4: closed forms, a literal implementation, the stream, the draws, the simulator's known order."""
 
 from __future__ import annotations
 

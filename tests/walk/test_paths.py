@@ -1,4 +1,4 @@
-"""Paths between latent positions: against a literal conversion, and by what every path must hold to."""
+"""Paths between latent positions, compared with a literal conversion, and their invariants."""
 
 from __future__ import annotations
 

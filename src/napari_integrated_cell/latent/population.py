@@ -228,14 +228,14 @@ def population_of_bytes(content: bytes, where: str) -> Population:
         table = pq.read_table(io.BytesIO(content))
         about = json.loads((table.schema.metadata or {}).get(_KIND.encode(), b"{}"))
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise ValueError(f"{where} is no Parquet file ({' '.join(str(error).split())}).") from None
+        raise ValueError(f"{where} is not a Parquet file ({' '.join(str(error).split())}).") from None
     if not isinstance(about, dict) or about.get("kind") != _KIND:
-        raise ValueError(f"{where} holds no embedded cells: make such a file with `napari-ic embed`.")
+        raise ValueError(f"{where} has no embedded cells: make such a file with `napari-ic embed`.")
     if about.get("format_version") != 1:
-        raise ValueError(f"{where} has a newer format: update napari-integrated-cell.")
+        raise ValueError(f"{where} is from a newer version: update napari-integrated-cell.")
     z_ref = _matrix(table, "z_ref", where)
     if not len(z_ref) or not np.isfinite(z_ref).all() or CELL_ID not in table.column_names:
-        raise ValueError(f"{where} is of no use: it needs cells, each with a cell_id and a finite z_ref.")
+        raise ValueError(f"{where} cannot be used: it needs cells, each with a cell_id and a finite z_ref.")
     z_struct = _matrix(table, "z_struct", where) if "z_struct" in table.column_names else None
     rest = table.select([name for name in table.column_names if name not in ("z_ref", "z_struct")])
     facts = {name: str(about.get(name, "")) for name in ("name", "model", "weights", "source")}
@@ -254,10 +254,10 @@ def _matrix(table: pa.Table, name: str, where: str) -> Floats:
     import pyarrow as pa
 
     if name not in table.column_names or not pa.types.is_fixed_size_list(table.schema.field(name).type):
-        raise ValueError(f"{where} is of no use: its column {name} holds no lists of one length.")
+        raise ValueError(f"{where} cannot be used: its column {name} holds no lists of one length.")
     kind = table.schema.field(name).type
     if not pa.types.is_floating(kind.value_type):
-        raise ValueError(f"{where} is of no use: its column {name} holds no floating-point numbers.")
+        raise ValueError(f"{where} cannot be used: its column {name} has no floating-point numbers.")
     column = table[name].combine_chunks()
     found = np.full((len(column), kind.list_size), np.nan, np.float32)
     # `flatten` skips nulls.

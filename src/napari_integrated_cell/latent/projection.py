@@ -135,7 +135,7 @@ def by_umap(
         )
     if len(z) < 2 * _NEIGHBOURS:
         raise ValueError(
-            f"UMAP needs at least {2 * _NEIGHBOURS} cells, but this space has {len(z)}: add cells."
+            f"UMAP needs {2 * _NEIGHBOURS} cells or more, but this space has {len(z)}: add cells."
         )
     import umap
 

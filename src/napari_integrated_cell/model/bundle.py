@@ -200,7 +200,7 @@ def replace_files(path: str | Path, files: Mapping[str, bytes]) -> None:
     Raises
     ------
     ValueError
-        If there is no whole bundle at ``path``, or ``path`` cannot be written.
+        If there is no complete bundle at ``path``, or ``path`` cannot be written.
     """
     with archive.open_archive(Path(path)) as bundle:
         wanted = (archive.MANIFEST, MODEL_CARD, *map(_weights, NETWORK_NAMES))
@@ -251,7 +251,7 @@ def _fill(network: nn.Module, bundle: archive.Archive, file: str) -> None:
     except (SafetensorError, ValueError, KeyError) as error:
         raise ValueError(f"{where} is not a safetensors file ({error}): get the model again.") from None
     for name in sorted(wanted.keys() ^ found.keys()):
-        problem = "lacks" if name in wanted else "holds a tensor that the network has not,"
+        problem = "lacks" if name in wanted else "has a tensor that the network does not have,"
         raise ValueError(f"{where} does not fit the model: it {problem} {name!r}.")
     for name, tensor in found.items():
         if tensor.shape != wanted[name].shape:
@@ -262,7 +262,7 @@ def _fill(network: nn.Module, bundle: archive.Archive, file: str) -> None:
         if tensor.dtype not in DTYPES.values():
             raise ValueError(f"{where} does not fit the model: {name!r} is of type {tensor.dtype}.")
         if not torch.isfinite(tensor).all():
-            raise ValueError(f"{where} is of no use: {name!r} holds NaN or infinite values.")
+            raise ValueError(f"{where} cannot be used: {name!r} holds NaN or infinite values.")
     state = {name: tensor.float() for name, tensor in found.items()}
     for name in network.state_dict().keys() - state.keys():
         state[name] = torch.zeros((), dtype=torch.int64)

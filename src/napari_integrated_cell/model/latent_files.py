@@ -83,7 +83,9 @@ def read_statistics(archive: Archive, config: ModelConfig) -> LatentStatistics |
     counts = _validated(_Counts, archive, COUNTS)
     foreign = counts.z_struct.keys() - set(config.structures)
     if foreign:
-        raise ValueError(f"{COUNTS} of {archive.path} names {min(foreign)!r}, which the model has not.")
+        raise ValueError(
+            f"{COUNTS} of {archive.path} names {min(foreign)!r}, which the model does not have: get the model again."
+        )
     sizes = {"z_ref": config.n_ref} | {_space(name): config.n_struct for name in counts.z_struct}
     limit = (1 << 20) + sum(4 * d * (2 * d + 2) for d in sizes.values())
     try:
@@ -194,7 +196,7 @@ def _distribution(
                 f"{where} does not fit the model: {space}/{key} is not {shapes[key]} floating-point numbers."
             )
         if not np.isfinite(array).all():
-            raise ValueError(f"{where} is of no use: {space}/{key} holds NaN or infinite values.")
+            raise ValueError(f"{where} cannot be used: {space}/{key} holds NaN or infinite values.")
         arrays[key] = array.astype(np.float32, copy=False)
     return LatentDistribution(n, **arrays)
 

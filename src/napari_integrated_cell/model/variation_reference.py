@@ -133,7 +133,9 @@ def read_variation(archive: Archive, config: ModelConfig) -> VariationReference 
         raise ValueError(f"{where} is not valid: {one_sentence(error)}.") from None
     foreign = file.scores.keys() - set(config.structures)
     if foreign:
-        raise ValueError(f"{where} names {min(foreign)!r}, which the model has not.")
+        raise ValueError(
+            f"{where} names {min(foreign)!r}, which the model does not have: get the model again."
+        )
     try:
         return VariationReference(
             file.n,
@@ -152,7 +154,7 @@ def read_variation(archive: Archive, config: ModelConfig) -> VariationReference 
             },
         )
     except ValueError as error:
-        raise ValueError(f"{where} is of no use: {error}") from None
+        raise ValueError(f"{where} cannot be used: {error}") from None
 
 
 class _File(BaseModel):

@@ -60,7 +60,7 @@ def test_kept_positions_are_saved_and_opened(dock, viewer, session, qtbot, tmp_p
     assert [dock.positions.kept.itemText(i) for i in range(dock.positions.kept.count())] == ["one", "two"]
     path.write_text("nothing\n")
     press(qtbot, dock.positions.open)
-    assert "no table of positions" in notified[-1][1]
+    assert "not a table of positions" in notified[-1][1]
 
 
 def test_starting_places(dock, viewer, session, model, qtbot, notified):
