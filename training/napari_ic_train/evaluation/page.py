@@ -145,7 +145,7 @@ def _headline(results: Sequence[Evaluated]) -> dict[str, Any]:
         rows.append({"anchor": anchor, "title": title, "name": name, "cells": cells})
     names = [bundle.name for bundle in results]
     spread = ["mean of bundles", "standard deviation"] if several else []
-    return {"columns": ["figure", "experiment", *names, *spread], "rows": rows}
+    return {"columns": ["value", "experiment", *names, *spread], "rows": rows}
 
 
 def _headline_cell(value: float | Interval | None) -> dict[str, Any]:

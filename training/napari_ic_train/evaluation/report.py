@@ -89,7 +89,7 @@ def evaluate(
         )
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    of_store = store_digest(store)
+    of_store = _store_digest(store)
     cells = _selected_cells(store, settings)
     results: list[Evaluated] = []
     for bundle, name in zip(bundles, _folders(bundles), strict=True):
@@ -124,7 +124,7 @@ def evaluate(
     return results
 
 
-def store_digest(store: CellStore) -> str:
+def _store_digest(store: CellStore) -> str:
     """Return a fingerprint of a store, of its table and the attributes of its images."""
     attributes = (store.channels, store.structures, store.voxel_size, store.simulated, store.box, len(store))
     return _digest(hashlib.sha256((store.path / TABLE).read_bytes()).hexdigest(), *map(str, attributes))
