@@ -1,6 +1,6 @@
-"""How many frames a second the Cell map's scatter pans, against vispy's markers and pyqtgraph's scatter plot.
+"""Measure how many frames a second the Cell map pans, against a pyqtgraph and a matplotlib scatter plot.
 
-All three draw the same points at the same size in a window of the same size, one pan a frame, each frame waited
+All draw the same points at the same size in a window of the same size. Each frame pans by some pixels and is waited
 for. Needs a screen: ``scripts/with-screen python benchmarks/scatter.py``.
 """
 
@@ -10,143 +10,141 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from itertools import count
+from itertools import count, cycle
 
 import numpy as np
+import pyqtgraph as pg
 from napari.qt import get_qapp
+from qtpy.QtCore import QEvent, QObject
 from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_integrated_cell.plugin.map.scatter import Mark, Scatter
-from napari_integrated_cell.plugin.map.scatter_drawing import diameter_for
 
 SIZE = (360, 320)
+STEP = 0.02  # of the plane, a frame
+Way = tuple[QWidget, Callable[[], None]]
 
 
-def to_and_fro() -> Iterator[int]:
-    """Left twenty times, right twenty times, and so on: the points stay in view."""
-    for turn in count():
-        yield from (1 if turn % 2 else -1 for _ in range(20))
+def to_and_fro() -> Iterator[float]:
+    """Yield twenty steps to the left, twenty to the right, and so on: the points stay in view."""
+    return cycle([-STEP] * 20 + [STEP] * 20)
 
 
-def ours(points: np.ndarray, rgb: np.ndarray) -> tuple[QWidget, Callable[[], None]]:
-    """The dock's own."""
+def dock(points: np.ndarray, rgb: np.ndarray) -> tuple[Scatter, Callable[[], None]]:
+    """Pan the dock's own plot."""
     scatter = Scatter()
-    scatter.resize(*SIZE)
     scatter.show_points(points, ("PC 1", "PC 2"))
     scatter.show_colours(rgb, None)
-    ways = to_and_fro()
-
-    def pan() -> None:
-        scatter._look(scatter.view.panned(next(ways), 0))
-        scatter.repaint()
-
-    return scatter, pan
+    steps = to_and_fro()
+    return scatter, lambda: scatter.plane.translateBy(x=next(steps))
 
 
-def ours_dragging(points: np.ndarray, rgb: np.ndarray) -> tuple[QWidget, Callable[[], None]]:
-    """The dock's own, with the position moving over points that stay: a slider is dragged in the explorer."""
-    scatter, _ = ours(points, rgb)
+def dock_position(points: np.ndarray, rgb: np.ndarray) -> Way:
+    """Move the position over points that stay, as a slider of the explorer does."""
+    scatter, _ = dock(points, rgb)
     at = count()
-
-    def move() -> None:
-        scatter.show_marks([Mark(float(np.sin(next(at) / 50)), 0.0, "cross", (255, 255, 255), "here")])
-        scatter.repaint()
-
-    return scatter, move
+    return scatter, lambda: scatter.show_marks([Mark(np.sin(next(at) / 50), 0.0, "cross", "here")])
 
 
-def by_vispy(points: np.ndarray, rgb: np.ndarray) -> tuple[QWidget, Callable[[], None]]:
-    """Markers on the graphics card, or where there is none on the CPU."""
-    from vispy.scene import Markers, SceneCanvas
-
-    canvas = SceneCanvas(keys=None, size=SIZE)
-    view = canvas.central_widget.add_view()
-    view.camera = "panzoom"
-    markers = Markers(parent=view.scene, antialias=0)
-    colours = np.concatenate([rgb / 255, np.ones((len(rgb), 1))], 1).astype(np.float32)
-    markers.set_data(points, size=diameter_for(len(points)), edge_width=0, face_color=colours)
-    markers.set_gl_state(depth_test=False)
-    view.camera.rect = (-4, -4, 8, 8)
-    canvas.native.resize(*SIZE)
-    ways = to_and_fro()
-
-    def pan() -> None:
-        view.camera.pan((0.02 * next(ways), 0))
-        canvas.native.repaint()
-        canvas.context.finish()
-
-    canvas.native._canvas_kept = canvas
-    return canvas.native, pan
-
-
-def by_pyqtgraph(points: np.ndarray, rgb: np.ndarray) -> tuple[QWidget, Callable[[], None]]:
-    """A point after the other."""
-    import pyqtgraph as pg
-
+def pyqtgraph_plain(points: np.ndarray, rgb: np.ndarray) -> Way:
+    """Pan a plain ScatterPlotItem with the same points and one brush for each colour."""
     plot = pg.PlotWidget()
-    plot.resize(*SIZE)
-    brushes = [pg.mkBrush(*colour) for colour in np.unique(rgb, axis=0)]
-    _, which = np.unique(rgb, axis=0, return_inverse=True)
-    size = diameter_for(len(points))
-    plot.addItem(
-        pg.ScatterPlotItem(
-            *points.T, size=size, pen=None, brush=[brushes[i] for i in which.ravel()], pxMode=True
-        )
+    palette, which = np.unique(rgb, axis=0, return_inverse=True)
+    brushes = [pg.mkBrush(*colour) for colour in palette]
+    size = 6.0 if len(points) <= 2_000 else 3.0
+    plot.plot(
+        *points.T, pen=None, symbolPen=None, symbolSize=size, symbolBrush=[brushes[i] for i in which.ravel()]
     )
-    box = plot.getViewBox()
-    box.setRange(xRange=(-4, 4), yRange=(-4, 4))
-    ways = to_and_fro()
+    plot.setRange(xRange=(-4, 4), yRange=(-4, 4))
+    steps = to_and_fro()
+    return plot, lambda: plot.getViewBox().translateBy(x=next(steps))
+
+
+def matplotlib_plain(points: np.ndarray, rgb: np.ndarray) -> Way:
+    """Pan a plain matplotlib scatter plot."""
+    from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure()
+    canvas = FigureCanvasQTAgg(figure)
+    axes = figure.add_subplot(xlim=(-4, 4), ylim=(-4, 4))
+    axes.scatter(*points.T, s=9, c=rgb / 255, linewidths=0)
+    steps = to_and_fro()
 
     def pan() -> None:
-        box.translateBy(x=0.02 * next(ways))
-        plot.viewport().repaint()
+        axes.set_xlim(np.array(axes.get_xlim()) + next(steps))
+        canvas.draw_idle()
 
-    return plot, pan
+    return canvas, pan
 
 
-def frames_a_second(widget: QWidget, step: Callable[[], None], seconds: float) -> float:
-    """One over the median time of a step, the events it causes included."""
+class Paints(QObject):
+    """Counts how often a widget is painted."""
+
+    def __init__(self, widget: QWidget) -> None:
+        super().__init__()
+        self.n = 0
+        widget.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        self.n += event.type() == QEvent.Type.Paint
+        return False
+
+
+def frame_times(widget: QWidget, step: Callable[[], None], seconds: float) -> list[float]:
+    """Return how long each step takes until it is painted, in seconds."""
+    widget.resize(*SIZE)
     widget.show()
-    for _ in range(3):
+    paints = Paints(getattr(widget, "viewport", lambda: widget)())
+    times: list[float] = []
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or len(times) < 6:
+        started, painted = time.perf_counter(), paints.n
         step()
-        QApplication.processEvents()
-    times, end = [], time.perf_counter() + seconds
-    while time.perf_counter() < end or len(times) < 3:
-        started = time.perf_counter()
-        step()
-        QApplication.processEvents()
+        while paints.n == painted:
+            QApplication.processEvents()
         times.append(time.perf_counter() - started)
-    widget.close()
-    return 1 / statistics.median(times)
+    widget.hide()
+    return times[3:]
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--points", type=int, nargs="+", default=[2_000, 200_000])
-    arguments.add_argument("--seconds", type=float, default=4.0)
+    arguments.add_argument("--seconds", type=float, default=2.0)
+    arguments.add_argument("--rounds", type=int, default=3)
     given = arguments.parse_args()
     app = get_qapp()
     random = np.random.default_rng(0)
     palette = random.integers(40, 255, (8, 3), dtype=np.uint8)
-    ways = {
-        "dock": ours,
-        "dock, position moving": ours_dragging,
-        "vispy": by_vispy,
-        "pyqtgraph": by_pyqtgraph,
+    ways: dict[str, Callable[..., Way]] = {
+        "dock": dock,
+        "dock, position moving": dock_position,
+        "pyqtgraph, plain": pyqtgraph_plain,
+        "matplotlib": matplotlib_plain,
     }
-    print(f"frames a second, {SIZE[0]} x {SIZE[1]} pixels")
+    print(
+        f"frames a second, {SIZE[0]} x {SIZE[1]} pixels: min, median, max of {given.rounds} rounds' medians"
+    )
     for n in given.points:
         points = random.normal(size=(n, 2)).astype(np.float32)
         rgb = palette[random.integers(0, 8, n)]
-        for name, way in ways.items():
-            widget, step = way(points, rgb)
-            print(f"{n:>8} points  {name:24}{frames_a_second(widget, step, given.seconds):8.1f}")
-        scatter = Scatter()
-        scatter.resize(*SIZE)
-        scatter.show_points(points, ("", ""))
+        made = {name: way(points, rgb) for name, way in ways.items()}
+        found: dict[str, list[float]] = {name: [] for name in ways}
+        for _ in range(given.rounds):
+            for name, (widget, step) in made.items():
+                found[name].append(1 / statistics.median(frame_times(widget, step, given.seconds)))
+        for name, rates in found.items():
+            low, middle, high = min(rates), statistics.median(rates), max(rates)
+            print(f"{n:>8} points  {name:24}{low:8.1f}{middle:8.1f}{high:8.1f}")
+        for name in ("pyqtgraph, plain", "matplotlib"):
+            ratio = statistics.median(found["dock"]) / statistics.median(found[name])
+            print(f"{n:>8} points  dock / {name:17}{ratio:8.2f}")
+        scatter = made["dock"][0]
+        assert isinstance(scatter, Scatter)
         started = time.perf_counter()
         for i in range(100):
-            scatter.view.nearest(points, 100 + i, 100, 9)
+            scatter._hover(scatter.plane.frame.center() + scatter.plane.frame.topLeft() * (i / 100))
         print(f"{n:>8} points  {'hovering, ms':24}{(time.perf_counter() - started) * 10:8.2f}")
     del app
 

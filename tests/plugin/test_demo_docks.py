@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from explore_window import assert_shows, choose, drag, settled
 from integrate_window import PLUGIN, add_cell, needs_display, picture, press
-from map_window import at
-from qtpy.QtCore import Qt
+from map_window import click
 from traverse_window import assert_drawn, decoded, made, planned
 
 from napari_integrated_cell.imaging.pose import pose_of, posed_mask, posed_references
@@ -99,11 +98,11 @@ def test_the_map_holds_the_bundles_cells_and_goes_to_the_one_that_is_clicked(vie
     assert len(session.map.population) == len(cells)
     np.testing.assert_array_equal(session.map.population.z_ref, cells.z_ref)
     qtbot.wait(200)
-    points = dock.scatter.view.to_pixels(session.map.projection.points)
+    points = dock.scatter.plane.to_pixels(session.map.projection.points)
     near = np.hypot(*(points[:, None] - points[None]).transpose(2, 0, 1))
     np.fill_diagonal(near, np.inf)
     lonely = int(near.min(1).argmax())
-    qtbot.mouseClick(dock.scatter, Qt.MouseButton.LeftButton, pos=at(dock, session.map.projection.points[lonely]))
+    click(qtbot, dock, session.map.projection.points[lonely])
     settled(viewer, qtbot)
     cell = int(session.map.projection.cells[lonely])
     np.testing.assert_allclose(session.scene.position.z_ref, cells.z_ref[cell], atol=1e-6)

@@ -93,14 +93,13 @@ class MapControls:
         self._state = ""
         self._offered: Population | None = None
 
-        self.open_file = QAction("Embedded cells (.parquet)…")
-        self.open_table = QAction("Embed a table of cells (.csv)…")
-        self.open_store = QAction("Embed a store of cells…")
-        menu = QMenu()
+        self.source = QPushButton("Open &cells…")
+        menu = QMenu(self.source)  # it goes with the button: without a parent it would keep the dock alive
+        self.open_file = QAction("Embedded cells (.parquet)…", menu)
+        self.open_table = QAction("Embed a table of cells (.csv)…", menu)
+        self.open_store = QAction("Embed a store of cells…", menu)
         for action in (self.open_file, self.open_table, self.open_store):
             menu.addAction(action)
-        self._menu = menu
-        self.source = QPushButton("Open &cells…")
         self.source.setMenu(menu)
         self.source.setToolTip(
             "Look at other cells: a file that `napari-ic embed` wrote, or a table or store of cells to embed now."

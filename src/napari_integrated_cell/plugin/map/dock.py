@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from napari.utils.notifications import show_error
-from napari.utils.theme import get_theme
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog, QWidget
 
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     import napari.viewer
 
     from napari_integrated_cell.latent.population import Population
-    from napari_integrated_cell.model.latent import Landmark
 
 _AWAITED = ("model", actions.SLOT, actions.LAYOUT)
 _HOW = (
@@ -48,7 +46,6 @@ class MapWidget(Dock):
     def __init__(self, napari_viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(napari_viewer, parent)
         self._shows = False
-        self._landmarks: list[Landmark | None] = []
         self._colouring: Colouring | None = None
         self._coloured_by: tuple[Population | None, str] | None = None
         self._build()
@@ -109,7 +106,7 @@ class MapWidget(Dock):
         scatter.point_clicked.connect(lambda i: self._go(lambda: actions.go_to_cell(session, self._cell(i))))
         scatter.mark_clicked.connect(self._go_to_mark)
         scatter.point_hovered.connect(lambda i: controls.tell(self._about(i)))
-        scatter.mark_hovered.connect(lambda i: controls.tell(self._marks[i].text))
+        scatter.mark_hovered.connect(lambda i: controls.tell(scatter.marks[i].text))
         scatter.lassoed.connect(self._select_inside)
 
         self._reopen = QTimer(self)
@@ -118,7 +115,7 @@ class MapWidget(Dock):
         self._reopen.timeout.connect(lambda: actions.open_map(session))
         hold = self._hold
         hold.callback(self._reopen.stop)
-        hold.callback(lambda: actions.keep_part(session, self.scatter.view.part))
+        hold.callback(lambda: actions.keep_part(session, self.scatter.plane.part))
         self._hear(
             (session.events.model, self._model_changed),
             (session.map.events.population, self._draw_all),
@@ -152,7 +149,7 @@ class MapWidget(Dock):
             self.scatter.show_points(projection.points, projection.titles)
             part = self._session.map.view.part
             if part is not None:
-                self.scatter.see(part)
+                self.scatter.plane.show_part(part)
         self._draw_colours()
         self._draw_marks()
 
@@ -179,28 +176,27 @@ class MapWidget(Dock):
         self.cells.show_cells(population, chosen, opened_cell.why_closed(population))
 
     def _draw_marks(self) -> None:
-        """Landmarks, the active cell, and the position while it is being dragged."""
+        """Draw the landmarks, the active cell, the start, and the position while it moves."""
         session = self._session
-        self._marks: list[Mark] = []
-        self._landmarks = []
         model, projection = session.model, session.map.projection
+        marks: list[Mark] = []
         if model is not None and projection is not None:
-            if projection.space == SHAPE:
+            if projection.space == SHAPE:  # first, so that a landmark's mark has its index
                 for landmark in model.landmarks:
                     x, y = (float(v) for v in projection.place(landmark.z_ref))
                     name = stage(landmark.stage).label
                     text = f"{name}: the landmark, cell {landmark.cell_id}. Click to go there."
-                    self._add(Mark(x, y, "diamond", stage_colour(landmark.stage), text), landmark)
+                    marks.append(Mark(x, y, "diamond", text, stage_colour(landmark.stage)))
             for position, text in self._rings():
                 where = actions.place_of(session, position)
                 if where is not None:
-                    self._add(Mark(*where, "ring", self._ink, text))
-            here = actions.place_of(session, session.scene.position)
-            if here is not None:
-                name = session.scene.position.name if session.scene.position else ""
-                text = f"You are here{f': {name}' if name else ''}"
-                self._add(Mark(*here, "cross", self._ink, text, held=True))
-        self.scatter.show_marks(self._marks)
+                    marks.append(Mark(*where, "ring", text))
+            position_now = session.scene.position
+            here = actions.place_of(session, position_now)
+            if here is not None and position_now is not None:
+                text = f"You are here: {position_now.name}" if position_now.name else "You are here"
+                marks.append(Mark(*here, "cross", text, kept_in_view=True))
+        self.scatter.show_marks(marks)
 
     def _rings(self) -> list[tuple[Position, str]]:
         """The active cell, as it was integrated last, and where the user set out if that is elsewhere."""
@@ -212,10 +208,6 @@ class MapWidget(Dock):
         if start is not None and not any(start == position for position, _ in rings):
             rings.append((start, f"You set out here: {start.name or 'a position'}"))
         return rings
-
-    def _add(self, mark: Mark, landmark: Landmark | None = None) -> None:
-        self._marks.append(mark)
-        self._landmarks.append(landmark)
 
     def _draw_state(self, slot: str = actions.SLOT) -> None:
         if slot not in _AWAITED:  # another dock's decoding, many times a second
@@ -234,15 +226,11 @@ class MapWidget(Dock):
         else:
             message = ""
         has_points = session.map.projection is not None and len(session.map.projection.cells) > 0
-        self.scatter.say("" if has_points else message)
+        self.scatter.show_message("" if has_points else message)
         self.controls.tell_state(session.map.population, message)
 
     def _draw_theme(self, event: object = None) -> None:
-        theme = get_theme(self._viewer.theme)
-        self.scatter.paint_on(theme.background.as_hex(), theme.text.as_hex(), theme.current.as_hex())
-        red, green, blue = theme.text.as_rgb_tuple()[:3]
-        self._ink = (int(red), int(green), int(blue))
-        self._draw_marks()
+        self.scatter.use_theme(self._viewer.theme)
 
     # ---------------------------------------------------------------- what the user does
 
@@ -280,16 +268,16 @@ class MapWidget(Dock):
         return " · ".join(words)
 
     def _lasso(self, on: bool) -> None:
-        self.scatter.lasso = on
+        self.scatter.plane.lasso = on
 
     def _select_inside(self, corners: np.ndarray) -> None:
         if self._session.map.projection is not None:
             actions.select(self._session, actions.cells_inside(self._session.map.projection, corners))
 
     def _go_to_mark(self, index: int) -> None:
-        landmark = self._landmarks[index]
-        if landmark is not None:
-            self._go(lambda: actions.go_to_landmark(self._session, landmark))
+        model = self._session.model
+        if model is not None:
+            self._go(lambda: actions.go_to_landmark(self._session, model.landmarks[index]))
 
     def _find(self) -> None:
         actions.go_to_cell(self._session, actions.find(self._session, self.controls.find.text()))

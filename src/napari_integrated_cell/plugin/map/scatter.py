@@ -1,81 +1,92 @@
-"""A scatter plot to pan, zoom, click and draw a lasso in, with marks that move over it. Knows no cells."""
+"""Scatter plot with pan, zoom, hover, click, a lasso, and marks over the points. Knows no cells."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import hypot
-from typing import Literal
+from math import inf
+from typing import Any, Literal
 
 import numpy as np
+import pyqtgraph as pg
+from napari.utils.theme import get_theme
 from numpy.typing import NDArray
-from qtpy.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
-from qtpy.QtGui import (
-    QColor,
-    QFontMetricsF,
-    QImage,
-    QKeyEvent,
-    QMouseEvent,
-    QPainter,
-    QPaintEvent,
-    QPen,
-    QPolygonF,
-    QResizeEvent,
-    QWheelEvent,
-)
-from qtpy.QtWidgets import QSizePolicy, QWidget
+from qtpy.QtCore import QPointF, QRectF, QSize, Qt, Signal
+from qtpy.QtGui import QBrush, QColor, QKeyEvent, QPainterPath
+from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
-from napari_integrated_cell.plugin.map.scatter_drawing import (
-    View,
-    diameter_for,
-    smoothing_for,
-    stamped,
-    ticks,
-)
+from napari_integrated_cell.plugin.map.density import density_image
+from napari_integrated_cell.plugin.map.plane import Plane
+from napari_integrated_cell.plugin.widgets.still_plot import colour_axes
 
-_NEAR = 9.0  # pixels from a point that still mean it
-_SLIP = 4.0  # pixels between press and release that still make a click
+MOST_POINTS = 50_000
+"""More points than this are drawn as a density image."""
+
 _STEP = 40.0  # pixels that an arrow key pans
 _ZOOM = 1.25
-_FAINT = 0.82  # how far unselected points fade into the background
+_FADE = 0.82  # share of the background's colour in unselected points
+_BIN = 2  # screen pixels across a pixel of the density image
+_EDGE = 8  # pixels between a mark that is kept in view and the edge
+_PANS = {Qt.Key.Key_Left: (-1, 0), Qt.Key.Key_Right: (1, 0), Qt.Key.Key_Up: (0, 1), Qt.Key.Key_Down: (0, -1)}
+_ZOOMS = {Qt.Key.Key_Plus: _ZOOM, Qt.Key.Key_Equal: _ZOOM, Qt.Key.Key_Minus: 1 / _ZOOM}
+
+
+def _cross() -> QPainterPath:
+    path = QPainterPath()
+    for x, y in ((1, 0), (-1, 0), (0, 1), (0, -1)):
+        path.moveTo(0.15 * x, 0.15 * y)
+        path.lineTo(0.5 * x, 0.5 * y)
+    return path
+
+
+_SYMBOLS = {"diamond": ("d", 14), "ring": ("o", 14), "cross": (_cross(), 20)}  # shape, and size in pixels
 
 
 @dataclass(frozen=True)
 class Mark:
-    """Something drawn over the points.
+    """A symbol over the points.
 
     Attributes
     ----------
     x, y : float
-        Where in the plane.
+        Position in the plane.
     kind : {"diamond", "ring", "cross"}
-    colour : tuple of int
-        RGB.
     text : str
-        What it is, for whoever hovers over it.
-    held : bool
-        Drawn at the rim where it lies outside the view, so that it never gets lost.
+        Description, for hovering.
+    colour : tuple of int, or None
+        RGB; None for the colour of the theme's text.
+    kept_in_view : bool
+        Whether the mark is drawn at the edge if its position is outside the view.
     """
 
     x: float
     y: float
     kind: Literal["diamond", "ring", "cross"]
-    colour: tuple[int, int, int]
     text: str
-    held: bool = False
+    colour: tuple[int, int, int] | None = None
+    kept_in_view: bool = False
 
 
-class Scatter(QWidget):
-    """Draws points and marks.
+class Scatter(pg.PlotWidget):
+    """Scatter plot of points and marks.
+
+    Up to :data:`MOST_POINTS` points are drawn one by one, in random order, so that no class covers the others.
+    More points are drawn as a density image, under the selected ones.
 
     Attributes
     ----------
     point_hovered, point_clicked : Signal(int)
-        The index of a point; hovering over none gives -1.
+        Index of a point; -1 if the cursor is over none.
     mark_hovered, mark_clicked : Signal(int)
-        The index of a mark. Diamonds lie over the points; rings and crosses leave a click to the point under them.
+        Index of a mark. Diamonds lie over the points. A click on a ring or a cross hits the point under it.
     lassoed : Signal(object)
-        The corners (m, 2) of what was drawn, in the plane.
+        Corners (m, 2) of the drawn lasso, in the plane.
+    plane : Plane
+        The visible part of the plane, and the lasso.
+    points : array of float32, (N, 2)
+    colours : array of uint8, (N, 3)
+    selected : array of bool, (N,), or None
+    marks : tuple of Mark
     """
 
     point_hovered = Signal(int)
@@ -85,299 +96,222 @@ class Scatter(QWidget):
     lassoed = Signal(object)
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.view = View()
-        self.lasso = False
-        self._points: NDArray[np.float32] = np.empty((0, 2), np.float32)
-        self._rgb: NDArray[np.uint8] = np.empty((0, 3), np.uint8)
-        self._selected: NDArray[np.bool_] | None = None
-        self._passes: list[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.uint32]]] | None = None
-        self._marks: tuple[Mark, ...] = ()
-        self._titles = ("", "")
-        self._message = ""
-        self._ground, self._ink, self._glow = QColor("#262930"), QColor("#f0f1f2"), QColor("#3fb1ff")
-        self._picture: QImage | None = None
-        self._pressed: QPointF | None = None
-        self._at: QPointF | None = None
-        self._drawn: list[QPointF] = []
-        self.setMouseTracking(True)
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.plane = Plane()
+        super().__init__(parent, viewBox=self.plane)
+        self.points: NDArray[np.float32] = np.empty((0, 2), np.float32)
+        self.colours: NDArray[np.uint8] = np.empty((0, 3), np.uint8)
+        self.selected: NDArray[np.bool_] | None = None
+        self.marks: tuple[Mark, ...] = ()
+        self.density = pg.ImageItem(axisOrder="row-major")
+        self.spots = pg.ScatterPlotItem(pen=None)
+        self._mark_spots = pg.ScatterPlotItem()
+        for z, item in enumerate((self.density, self.spots, self._mark_spots)):
+            item.setZValue(z)
+            self.plane.addItem(item, ignoreBounds=True)
+        self._dense: list[
+            tuple[NDArray[np.float32], NDArray[np.uint8]]
+        ] = []  # points and colours in the image
+        self._binned: tuple[QRectF, NDArray[np.float64]] | None = None  # frame and pixel of the image
+        # pyqtgraph draws a symbol once for each pen or brush object, so these are kept.
+        self._brushes: dict[int, QBrush] = {}
+        self._styles: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+        self.message = QLabel(alignment=Qt.AlignmentFlag.AlignCenter, wordWrap=True)
+        self.message.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        QVBoxLayout(self.viewport()).addWidget(self.message)
+        self.hideButtons()
+        self.showGrid(x=True, y=True, alpha=0.12)
+        for side in ("left", "bottom"):
+            self.getAxis(side).enableAutoSIPrefix(False)
+            self.getAxis(side).setStyle(tickLength=0, maxTickLevel=0)
+            self.getAxis(side).setZValue(-1)  # the grid lies under the points
+        self.getAxis("left").setWidth(40)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setMinimumSize(180, 200)
+        self.use_theme("dark")
+        self.fit()
+        self.scene().minDragTime = inf  # a slow click is a click
+        self.scene().sigMouseClicked.connect(self._click)
+        self.plane.hovered.connect(self._hover)
+        self.plane.lassoed.connect(self.lassoed)
+        self.plane.sigRangeChanged.connect(self._view_changed)
+        self.plane.sigResized.connect(self._view_changed)
 
-    # ---------------------------------------------------------------- what is drawn
+    # ---------------------------------------------------------------- contents
 
     def sizeHint(self) -> QSize:
-        """As a dock has room for."""
+        """Return a size that suits a dock."""
         return QSize(330, 300)
 
     def show_points(self, points: NDArray[np.float32], titles: tuple[str, str]) -> None:
-        """Draw other points (N, 2), all of them in view; colours are to follow."""
-        self._points, self._titles = points, titles
-        self._rgb, self._selected = np.full((len(points), 3), 128, np.uint8), None
-        self._renew()
+        """Take other points (N, 2) and bring them into view. :meth:`show_colours` draws them."""
+        self.points, self.selected = points, None
+        self.colours = np.full((len(points), 3), 128, np.uint8)
+        for side, title in zip(("bottom", "left"), titles, strict=True):
+            self.setLabel(side, title)
+        self.spots.clear()
+        self._dense = []
         self.fit()
 
-    def show_colours(self, rgb: NDArray[np.uint8], selected: NDArray[np.bool_] | None) -> None:
-        """Draw the points (N,) in colours (N, 3); where some are selected, the others fade."""
-        self._rgb, self._selected = rgb, selected
-        self._renew()
+    def show_colours(self, colours: NDArray[np.uint8], selected: NDArray[np.bool_] | None) -> None:
+        """Draw the points in colours (N, 3). If some are selected (N,), the others fade."""
+        self.colours, self.selected = colours, selected
+        self._draw_points()
 
     def show_marks(self, marks: Sequence[Mark]) -> None:
-        """Draw other marks; the points stay as they are drawn already."""
-        self._marks = tuple(marks)
-        self.update()
+        """Draw other marks. The points stay as they are."""
+        self.marks = tuple(marks)
+        self._draw_marks()
 
-    def say(self, message: str) -> None:
-        """Write a sentence where points would be."""
-        self._message = message
-        self.update()
+    def show_message(self, message: str) -> None:
+        """Write a sentence in the place of points."""
+        self.message.setText(message)
 
-    def paint_on(self, ground: str, ink: str, glow: str) -> None:
-        """Use other colours for the ground, for what is written and for the lasso."""
-        self._ground, self._ink, self._glow = QColor(ground), QColor(ink), QColor(glow)
-        self._renew()
+    def use_theme(self, name: str) -> None:
+        """Draw in the colours of a theme of napari."""
+        theme = get_theme(name)
+        self._background_colour, self._text_colour = (
+            QColor(theme.background.as_hex()),
+            QColor(theme.text.as_hex()),
+        )
+        highlight = QColor(theme.current.as_hex())
+        colour_axes(self, (self.getPlotItem(),), name)
+        self.message.setStyleSheet(f"color: {self._text_colour.name()}; background: transparent")
+        self.setStyleSheet(  # a frame while it has the keyboard's focus
+            "QGraphicsView { border: 1px solid transparent }"
+            f"QGraphicsView:focus {{ border-color: {highlight.name()} }}"
+        )
+        self.plane.outline.setPen(pg.mkPen(highlight, width=1.5))
+        highlight.setAlpha(50)
+        self.plane.outline.setBrush(pg.mkBrush(highlight))
+        self._styles.clear()
+        self._draw_points()
+        self._draw_marks()
 
     def fit(self) -> None:
         """Bring all points and marks into view."""
-        marks = np.array([(m.x, m.y) for m in self._marks], np.float32).reshape(-1, 2)
-        self._look(self.view.around(np.concatenate([self._points, marks])))
-
-    def see(self, part: tuple[float, float, float, float]) -> None:
-        """Bring a part of the plane into view: left, bottom, right, top."""
-        self._look(self.view.onto(part))
+        self.plane.fit(np.concatenate([self.points, np.reshape([(m.x, m.y) for m in self.marks], (-1, 2))]))
 
     def zoom(self, factor: float) -> None:
-        """Look closer, or from further away, at the middle."""
-        self._look(self.view.zoomed(factor, self.width() / 2, self.height() / 2))
+        """Enlarge the middle of the view."""
+        self.plane.scaleBy((1 / factor, 1 / factor))
 
-    def mark_at(self, at: QPointF, kind: str) -> int:
-        """The mark of a kind under a place in the widget, or -1."""
-        found, nearest = -1, _NEAR
-        for i, mark in enumerate(self._marks):
-            step = self._place(mark) - at
-            if mark.kind == kind and hypot(step.x(), step.y()) <= nearest:
-                found, nearest = i, hypot(step.x(), step.y())
-        return found
+    def position_of(self, mark: Mark) -> tuple[float, float]:
+        """Return where in the plane a mark is drawn."""
+        if not mark.kept_in_view:
+            return mark.x, mark.y
+        (left, bottom, right, top), (across, up) = self.plane.part, _EDGE * self.plane.pixel
+        return min(max(mark.x, left + across), right - across), min(max(mark.y, bottom + up), top - up)
 
-    def _renew(self) -> None:
-        self._passes = self._picture = None
-        self.update()
+    # ---------------------------------------------------------------- drawing
 
-    def _look(self, view: View) -> None:
-        self.view, self._picture = view, None
-        self.update()
+    def _draw_points(self) -> None:
+        n = len(self.points)
+        colours, order = self.colours, np.random.default_rng(0).permutation(n)
+        below, above = order, order[:0]
+        if self.selected is not None and self.selected.any():
+            background = self._background_colour
+            faded = colours * (1 - _FADE)
+            faded += _FADE * np.array([background.red(), background.green(), background.blue()])
+            colours = np.where(self.selected[:, None], colours, faded.astype(np.uint8))
+            below, above = order[~self.selected[order]], order[self.selected[order]]
+        self._dense, self._binned = [], None
+        if n > MOST_POINTS:
+            self._dense, below = [(self.points[below], colours[below])], below[:0]
+        if len(above) > MOST_POINTS:
+            self._dense, above = [*self._dense, (self.points[above], colours[above])], above[:0]
+        which = np.concatenate([below, above])
+        codes = (colours[which] @ np.array([1 << 16, 1 << 8, 1])).tolist()
+        for code in set(codes) - set(self._brushes):
+            self._brushes[code] = QBrush(QColor(code))
+        size = 6.0 if n <= 2_000 else 4.5 if n <= 20_000 else 3.0
+        sizes = np.repeat([size, 1.3 * size], [len(below), len(above)])
+        cache = self.spots.CacheMode
+        # Many points are kept as a picture, so that a mark that moves over them does not draw them again.
+        self.spots.setCacheMode(cache.DeviceCoordinateCache if len(which) > 10_000 else cache.NoCache)
+        self.spots.setData(pos=self.points[which], size=sizes, brush=[self._brushes[code] for code in codes])
+        self._draw_density()
 
-    def _ordered(self) -> list[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.uint32]]]:
-        """The points in the order they are drawn: no class always on top, but what is selected."""
-        rgb = self._rgb.astype(np.uint32)
-        order = np.random.default_rng(0).permutation(len(self._points))
-        groups = [order]
-        if self._selected is not None and self._selected.any():
-            ground = np.array([self._ground.red(), self._ground.green(), self._ground.blue()])
-            faded = rgb[~self._selected] * (1 - _FAINT) + ground * _FAINT
-            rgb[~self._selected] = faded.astype(np.uint32)
-            groups = [order[~self._selected[order]], order[self._selected[order]]]
-        argb = 0xFF000000 | (rgb[:, 0] << 16) | (rgb[:, 1] << 8) | rgb[:, 2]
-        x, y = np.ascontiguousarray(self._points.T)
-        return [(x[i], y[i], argb[i].astype(np.uint32)) for i in groups]
-
-    def _render(self) -> QImage:
-        """The points alone; kept until they or the view change."""
-        if self._passes is None:
-            self._passes = self._ordered()
-        finer = self.devicePixelRatioF() * smoothing_for(len(self._points))
-        view = self.view.resized(round(self.width() * finer), round(self.height() * finer))
-        size = diameter_for(len(self._points)) * finer
-        pictures = [stamped(view, *points, size * (1 + 0.3 * i)) for i, points in enumerate(self._passes)]
-        whole = pictures[0]
-        for above in pictures[1:]:
-            whole = np.where(above, above, whole)
-        whole = np.ascontiguousarray(whole)
-        rows, columns = whole.shape
-        kind = QImage.Format.Format_ARGB32_Premultiplied
-        return QImage(whole.tobytes(), columns, rows, 4 * columns, kind).copy()
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        """Points, axes, marks, and the lasso that is being drawn."""
-        if self._picture is None:
-            self._picture = self._render()
-        painter = QPainter(self)
-        painter.setRenderHints(QPainter.RenderHint.Antialiasing | QPainter.RenderHint.SmoothPixmapTransform)
-        painter.fillRect(self.rect(), self._ground)
-        self._draw_axes(painter)
-        painter.drawImage(QRectF(self.rect()), self._picture, QRectF(self._picture.rect()))
-        self._draw_titles(painter)
-        for mark in self._marks:
-            _draw_mark(painter, mark, self._place(mark), self._ground, self._ink)
-        if self._drawn:
-            painter.setPen(QPen(self._glow, 1.5))
-            fill = QColor(self._glow)
-            fill.setAlpha(50)
-            painter.setBrush(fill)
-            painter.drawPolygon(QPolygonF(self._drawn))
-        if self._message:
-            painter.setPen(self._ink)
-            box = QRectF(self.rect()).adjusted(16, 30, -16, -30)
-            painter.drawText(box, int(Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap), self._message)
-        if self.hasFocus():
-            painter.setPen(QPen(self._glow, 1))
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.drawRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5))
-        painter.end()
-
-    def _draw_axes(self, painter: QPainter) -> None:
-        faint, ink = QColor(self._ink), QColor(self._ink)
-        faint.setAlpha(26)
-        ink.setAlpha(130)
-        font = painter.font()
-        font.setPointSizeF(max(6.5, font.pointSizeF() * 0.75))
-        painter.setFont(font)
-        (left, top), (right, bottom) = self.view.to_plane([(0, 0), (self.width(), self.height())])
-        for value in ticks(left, right):
-            column = float(self.view.to_pixels((value, 0.0))[0])
-            painter.setPen(faint)
-            painter.drawLine(QPointF(column, 0), QPointF(column, self.height()))
-            painter.setPen(ink)
-            painter.drawText(QPointF(column + 2, self.height() - 3), f"{value:g}")
-        for value in ticks(bottom, top):
-            row = float(self.view.to_pixels((0.0, value))[1])
-            painter.setPen(faint)
-            painter.drawLine(QPointF(0, row), QPointF(self.width(), row))
-            painter.setPen(ink)
-            painter.drawText(QPointF(2, row - 2), f"{value:g}")
-
-    def _draw_titles(self, painter: QPainter) -> None:
-        painter.setPen(self._ink)
-        across, up = (f"{self._titles[0]} →", f"↑ {self._titles[1]}")
-        if not self._titles[0]:
+    def _draw_density(self) -> None:
+        """Draw the density image of the view and of half a view around it, so that panning only moves it."""
+        self.density.setVisible(bool(self._dense))
+        pixel = _BIN * self.plane.pixel
+        frame, drawn_pixel = self._binned or (QRectF(), pixel)
+        drawn = frame.contains(self.plane.viewRect()) and np.allclose(drawn_pixel, pixel, rtol=1e-6)
+        if drawn or not self._dense:
             return
-        width = QFontMetricsF(painter.font()).horizontalAdvance(across)
-        painter.drawText(QPointF(self.width() - width - 4, self.height() - 16), across)
-        painter.drawText(QPointF(4, 12), up)
+        left, bottom, right, top = self.plane.part
+        view = np.array([right - left, top - bottom])
+        # The grid starts at a multiple of the pixel: after panning, every pixel holds the same points as before.
+        corner = np.floor(((left, bottom) - view / 2) / pixel) * pixel
+        columns, rows = (int(n) + 1 for n in np.ceil(2 * view / pixel))
+        image, *over = [density_image(p, rgb, corner, pixel, (rows, columns)) for p, rgb in self._dense]
+        for selected in over:
+            image = np.where(selected[..., 3:] > 0, selected, image)
+        self.density.setImage(image, autoLevels=False)
+        self._binned = QRectF(*corner, *(pixel * (columns, rows))), pixel
+        self.density.setRect(self._binned[0])
 
-    def _place(self, mark: Mark) -> QPointF:
-        column, row = (float(v) for v in self.view.to_pixels((mark.x, mark.y)))
-        if mark.held:
-            column, row = min(max(column, 8), self.width() - 8), min(max(row, 8), self.height() - 8)
-        return QPointF(column, row)
+    def _draw_marks(self) -> None:
+        spots = [{**style, "pos": self.position_of(m)} for m in self.marks for style in self._styles_of(m)]
+        self._mark_spots.setData(spots)
 
-    # ---------------------------------------------------------------- what the user does
+    def _styles_of(self, mark: Mark) -> list[dict[str, Any]]:
+        """Return how a mark is drawn: a rim in the colour of the background, and the symbol over it."""
+        key = (mark.kind, mark.colour)
+        if key not in self._styles:
+            (symbol, size), filled = _SYMBOLS[mark.kind], mark.kind == "diamond"
+            colour = self._text_colour if mark.colour is None else QColor(*mark.colour)
+            brush = pg.mkBrush(colour if filled else None)
+            pens = (self._background_colour, 4.5), (self._text_colour, 1.5) if filled else (colour, 2.2)
+            self._styles[key] = [
+                {"symbol": symbol, "size": size, "pen": pg.mkPen(ink, width=width), "brush": brush}
+                for ink, width in pens
+            ]
+        return self._styles[key]
 
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        """Keep what is seen."""
-        self._look(self.view.resized(self.width(), self.height()))
+    def _view_changed(self) -> None:
+        self._draw_density()
+        if any(mark.kept_in_view for mark in self.marks):
+            self._draw_marks()
 
-    def mousePressEvent(self, event: QMouseEvent) -> None:
-        """Begin a click, a pan or a lasso."""
-        if event.button() == Qt.MouseButton.LeftButton:
-            self._pressed = self._at = event.position()
-            self._drawn = [event.position()] if self._lassoing(event) else []
-
-    def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        """Pan, draw the lasso, or tell what lies under the cursor."""
-        at = event.position()
-        if self._pressed is None:
-            self._hover(at)
-        elif self._drawn:
-            if (at - self._drawn[-1]).manhattanLength() >= 2:
-                self._drawn.append(at)
-                self.update()
-        elif self._at is not None:
-            moved, self._at = at - self._at, at
-            self._look(self.view.panned(moved.x(), moved.y()))
-
-    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
-        """End of a click, a pan or a lasso."""
-        if event.button() != Qt.MouseButton.LeftButton or self._pressed is None:
-            return
-        at, drawn = event.position(), self._drawn
-        slipped = (at - self._pressed).manhattanLength() > _SLIP
-        self._pressed, self._drawn = None, []
-        if len(drawn) > 2:
-            self.lassoed.emit(self.view.to_plane([(p.x(), p.y()) for p in drawn]))
-        elif not slipped:
-            self._click(at)
-        self.update()
-
-    def wheelEvent(self, event: QWheelEvent) -> None:
-        """Zoom at the cursor."""
-        at = event.position()
-        self._look(self.view.zoomed(_ZOOM ** (event.angleDelta().y() / 120), at.x(), at.y()))
-        event.accept()
-
-    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
-        """A second click in a row is a click: it must not change the view under the cursor."""
-        self.mousePressEvent(event)
+    # ---------------------------------------------------------------- user input
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Arrows pan, + and - zoom, Home brings everything into view, Escape gives up a lasso."""
-        key = event.key()
-        pans = {
-            Qt.Key.Key_Left: (_STEP, 0.0),
-            Qt.Key.Key_Right: (-_STEP, 0.0),
-            Qt.Key.Key_Up: (0.0, _STEP),
-            Qt.Key.Key_Down: (0.0, -_STEP),
-        }
-        if key in pans:
-            self._look(self.view.panned(*pans[Qt.Key(key)]))
-        elif key in (Qt.Key.Key_Plus, Qt.Key.Key_Equal):
-            self.zoom(_ZOOM)
-        elif key == Qt.Key.Key_Minus:
-            self.zoom(1 / _ZOOM)
+        """Pan with the arrow keys, zoom with + and -, fit with Home, cancel a lasso with Escape."""
+        key = Qt.Key(event.key())
+        if key in _PANS:
+            self.plane.translateBy((_STEP * self.plane.pixel * _PANS[key]).tolist())
+        elif key in _ZOOMS:
+            self.zoom(_ZOOMS[key])
         elif key == Qt.Key.Key_Home:
             self.fit()
-        elif key == Qt.Key.Key_Escape and self._drawn:
-            self._pressed, self._drawn = None, []
-            self.update()
+        elif key == Qt.Key.Key_Escape and not self.plane.outline.polygon().isEmpty():
+            self.plane.cancel_lasso()
         else:
             super().keyPressEvent(event)
 
-    def leaveEvent(self, event: QEvent) -> None:
-        """Nothing lies under the cursor any more."""
-        self.point_hovered.emit(-1)
+    def _mark_at(self, at: QPointF, kind: str) -> int:
+        """Return the index of the mark of a kind at a position in the scene, or -1."""
+        marks = [i for i, mark in enumerate(self.marks) if mark.kind == kind]
+        positions = [self.position_of(self.marks[i]) for i in marks]
+        found = self.plane.nearest(np.reshape(positions, (-1, 2)), at)
+        return marks[found] if found >= 0 else -1
 
-    def _lassoing(self, event: QMouseEvent) -> bool:
-        return self.lasso or bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier)
-
-    def _hover(self, at: QPointF) -> None:
-        diamond, point = self.mark_at(at, "diamond"), self._point_at(at)
-        others = [mark for kind in ("cross", "ring") if (mark := self.mark_at(at, kind)) >= 0]
-        if diamond >= 0:
-            self.mark_hovered.emit(diamond)
-        elif point < 0 and others:
-            self.mark_hovered.emit(others[0])
+    def _hover(self, at: QPointF | None) -> None:
+        point = -1 if at is None else self.plane.nearest(self.points, at)
+        mark = -1 if at is None else self._mark_at(at, "diamond")
+        if at is not None and point < 0 and mark < 0:
+            mark = max(self._mark_at(at, "ring"), self._mark_at(at, "cross"))
+        if mark >= 0:
+            self.mark_hovered.emit(mark)
         else:
             self.point_hovered.emit(point)
 
-    def _click(self, at: QPointF) -> None:
-        diamond, point = self.mark_at(at, "diamond"), self._point_at(at)
-        if diamond >= 0:
-            self.mark_clicked.emit(diamond)
-        elif point >= 0:
-            self.point_clicked.emit(point)
-
-    def _point_at(self, at: QPointF) -> int:
-        return self.view.nearest(self._points, at.x(), at.y(), _NEAR)
-
-
-def _draw_mark(painter: QPainter, mark: Mark, at: QPointF, ground: QColor, ink: QColor) -> None:
-    """A mark in its colour with a rim of the ground's, so that it stands out from points of any colour."""
-    colour = QColor(*mark.colour)
-    if mark.kind == "diamond":
-        corners = [QPointF(0, -7), QPointF(7, 0), QPointF(0, 7), QPointF(-7, 0)]
-        outline = QPolygonF([at + corner for corner in corners])
-        painter.setBrush(colour)
-        for pen in (QPen(ground, 4.5), QPen(ink, 1.5)):
-            painter.setPen(pen)
-            painter.drawPolygon(outline)
-        return
-    painter.setBrush(Qt.BrushStyle.NoBrush)
-    for pen in (QPen(ground, 5), QPen(colour, 2.2)):
-        painter.setPen(pen)
-        if mark.kind == "ring":
-            painter.drawEllipse(at, 7, 7)
-        else:
-            for step in (QPointF(1, 0), QPointF(0, 1)):
-                painter.drawLine(at - step * 10, at - step * 3)
-                painter.drawLine(at + step * 3, at + step * 10)
+    def _click(self, event: Any) -> None:
+        at = event.scenePos()
+        if event.button() == Qt.MouseButton.LeftButton and self.plane.frame.contains(at):
+            mark, point = self._mark_at(at, "diamond"), self.plane.nearest(self.points, at)
+            if mark >= 0:
+                self.mark_clicked.emit(mark)
+            elif point >= 0:
+                self.point_clicked.emit(point)
