@@ -82,6 +82,16 @@ def test_the_tree_lists_what_exists() -> None:
     assert [path for path in listed if not (ROOT / path).exists()] == []
 
 
+@pytest.mark.parametrize(
+    "package",
+    ["src/napari_integrated_cell", "src/napari_integrated_cell/plugin", "training/napari_ic_train"],
+)
+def test_the_tree_lists_every_module_and_folder(package: str) -> None:
+    listed = set(listed_in_the_tree())
+    there = {f"{package}/{path.name}" for path in (ROOT / package).iterdir() if path.suffix in ("", ".py")}
+    assert sorted(path for path in there - listed if not Path(path).name.startswith("_")) == []
+
+
 def test_files_and_folders_in_the_text_exist() -> None:
     named = set(re.findall(r"`([\w/]+(?:/|\.py))`", TEXT)) - set(DOCK_PARTS)
     assert named
