@@ -1,4 +1,4 @@
-"""One cell: its channels, its masks, its voxel size. Everything else in the project starts from here."""
+"""One cell: its channels, masks and voxel size."""
 
 from __future__ import annotations
 
@@ -20,28 +20,26 @@ class Cell:
     Parameters
     ----------
     channels : mapping of str to array, each (Z, Y, X)
-        Intensity images by the vocabulary's names (``"membrane"``, ``"dna"``, a structure's name). May be
-        empty: the reference images are then rendered from the masks
-        (:func:`napari_integrated_cell.imaging.rendering.render_references`).
+        Intensity images by the vocabulary's names (``"membrane"``, ``"dna"``, a structure's name). Missing reference
+        images are rendered from the masks (:func:`napari_integrated_cell.imaging.rendering.render_references`).
     cell_mask, nucleus_mask : array of bool, (Z, Y, X)
-        Where the cell is, and where its nucleus (or condensed chromatin) is.
+        Masks of the cell, and of its nucleus or condensed chromatin.
     voxel_size : tuple of float
         Edge lengths (Z, Y, X) of a voxel in µm.
     name : str
-        What to call the cell, e.g. ``"field 3, cell 7"``.
+        Name of the cell, e.g. ``"field 3, cell 7"``.
     source : str
-        Where it comes from: a path, a layer, or ``"simulated"``.
+        Origin of the cell: a path, a layer, or ``"simulated"``.
     offset : tuple of int
-        Index (Z, Y, X), in the image the cell was cut from, of this crop's first voxel.
+        Index (Z, Y, X) of this crop's first voxel in the source image.
     metadata : mapping
-        Anything else worth keeping (stage, label, simulation truth, ...).
+        Any other facts (stage, label, ground truth, ...).
 
     Raises
     ------
     ValueError
-        With one sentence that says what is wrong and what to do, for arrays that are not (Z, Y, X) or differ
-        in shape, for a voxel size that is missing, negative or not finite, for NaN or infinite intensities,
-        for empty masks and for a nucleus that lies outside the cell.
+        For arrays that are not (Z, Y, X) or differ in shape, a voxel size that is missing, negative or not finite,
+        NaN or infinite intensities, empty masks, and a nucleus that lies outside the cell.
     """
 
     channels: Mapping[str, NDArray[Any]]
@@ -78,7 +76,7 @@ class Cell:
                 f"The nucleus of {self.name!r} lies wholly outside its cell: check that both masks come from the "
                 "same image and carry the same label."
             )
-        # A frozen dataclass keeps checked, normalised values: object.__setattr__ is its documented way.
+        # Store checked values. In a frozen dataclass, object.__setattr__ is the documented way to do that.
         set_ = object.__setattr__
         set_(self, "cell_mask", cell_mask)
         set_(self, "nucleus_mask", nucleus_mask)
@@ -115,12 +113,12 @@ class Cell:
 
 
 def checked_voxel_size(voxel_size: Any) -> tuple[float, float, float]:
-    """``voxel_size`` as three positive floats (Z, Y, X) in µm.
+    """Return ``voxel_size`` as three positive floats (Z, Y, X) in µm.
 
     Raises
     ------
     ValueError
-        If it is missing, has not three entries, or an entry is not a positive finite number.
+        If it is missing, does not have three entries, or an entry is not positive and finite.
     """
     if voxel_size is None:
         raise ValueError(
@@ -140,7 +138,7 @@ def checked_voxel_size(voxel_size: Any) -> tuple[float, float, float]:
 
 
 def _mask(mask: Any, what: str) -> Mask:
-    """``mask`` as a 3D boolean array that is not empty."""
+    """Return ``mask`` as a 3D boolean array that is not empty."""
     if mask is None:
         raise ValueError(f"The {what} is missing: a cell needs its own and its nucleus's segmentation.")
     array = np.asarray(mask)

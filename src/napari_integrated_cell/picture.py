@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from napari_integrated_cell.arrays import Floats, Rgb
+from napari_integrated_cell.imaging.atomic import atomic_write
 from napari_integrated_cell.vocabulary import REFERENCE_NAMES, colour_of
 
 _COLUMNS = 4
@@ -106,9 +107,14 @@ def sheet(
 
 
 def write_png(path: str | Path, picture: Rgb) -> Path:
-    """Write an RGB picture, aside and renamed, so that no half-written file is left."""
+    """Write an RGB picture (rows, columns, 3) as PNG.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written. An existing file is unchanged.
+    """
     path = Path(path)
-    aside = path.with_name(f".{path.name}.part")
-    Image.fromarray(picture).save(aside, format="png")
-    aside.replace(path)
+    with atomic_write(path) as part:
+        Image.fromarray(picture).save(part, format="png")
     return path

@@ -169,9 +169,8 @@ def _names(given: Any, count: int) -> tuple[str, ...]:
 def _voxel_size(container: Any, scene: int) -> tuple[float, float, float] | None:
     """Return the voxel size (Z, Y, X) in µm, or None if the file does not give all three."""
     pixels = None
-    if (
-        "tiff" in type(container.reader).__module__
-    ):  # other formats' OME is a slow translation, and always in µm
+    # For other formats OME metadata are a slow translation, and always in µm.
+    if "tiff" in type(container.reader).__module__:
         try:
             pixels = container.ome_metadata.images[scene].pixels
         except NotImplementedError:  # a TIFF without OME

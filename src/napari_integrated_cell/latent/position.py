@@ -51,7 +51,7 @@ class Position:
 
     def __post_init__(self) -> None:
         z_struct = {name: _vector(z, f"z^s of {name}") for name, z in self.z_struct.items()}
-        # A frozen dataclass keeps checked, normalised values: object.__setattr__ is its documented way.
+        # Store checked values. In a frozen dataclass, object.__setattr__ is the documented way to do that.
         object.__setattr__(self, "z_ref", _vector(self.z_ref, "z^r"))
         object.__setattr__(
             self, "z_struct", MappingProxyType({name: z for name, z in z_struct.items() if z.any()})

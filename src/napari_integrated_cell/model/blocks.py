@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from napari_integrated_cell.model.config import Grid, ModelConfig, n_voxels
+from napari_integrated_cell.model.config import ModelConfig, Shape, n_voxels
 
 LEAK = 0.2
 
@@ -31,7 +31,7 @@ def down(n_in: int, n_out: int, activation: nn.Module, *, norm: bool = True) -> 
     return nn.Sequential(OrderedDict([*layers, ("activation", activation)]))
 
 
-def up(n_in: int, n_out: int, grid: Grid, target: Grid) -> nn.ConvTranspose3d:
+def up(n_in: int, n_out: int, grid: Shape, target: Shape) -> nn.ConvTranspose3d:
     """Return CONV ↑ from ``grid`` to ``target``, one voxel longer along axes where ``target`` is odd."""
     z, y, x = (big - 2 * small for small, big in zip(grid, target, strict=True))
     return nn.ConvTranspose3d(n_in, n_out, 4, 2, 1, output_padding=(z, y, x))

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError,
 
 from napari_integrated_cell.vocabulary import REFERENCE_NAMES, STRUCTURE_NAMES
 
-Grid = tuple[int, int, int]
+Shape = tuple[int, int, int]
 Widths = tuple[PositiveInt, ...]
 
 
@@ -126,7 +126,7 @@ class ModelConfig(BaseModel):
         """Number of structures, K."""
         return len(self.structures)
 
-    def grids(self, levels: int) -> tuple[Grid, ...]:
+    def grids(self, levels: int) -> tuple[Shape, ...]:
         """Return the box and its grid (Z, Y, X) after each of ``levels`` halvings, rounded down."""
         z, y, x = self.box
         return tuple((z >> level, y >> level, x >> level) for level in range(levels + 1))
@@ -233,6 +233,6 @@ def one_sentence(error: ValidationError) -> str:
     return "; ".join(found)
 
 
-def n_voxels(grid: Grid) -> int:
-    """How many voxels a grid (Z, Y, X) has."""
+def n_voxels(grid: Shape) -> int:
+    """Return the number of voxels of a grid (Z, Y, X)."""
     return math.prod(grid)

@@ -67,7 +67,7 @@ class VariationReference:
                         f"The reference scores of {structure} in {group} are not one finite number for each of "
                         f"its {len(self.cells.get(group, ()))} cells."
                     )
-        # A frozen dataclass keeps checked, normalised values: object.__setattr__ is its documented way.
+        # Store checked values. In a frozen dataclass, object.__setattr__ is the documented way to do that.
         object.__setattr__(self, "cells", MappingProxyType(dict(self.cells)))
         object.__setattr__(self, "scores", MappingProxyType(dict(self.scores)))
 

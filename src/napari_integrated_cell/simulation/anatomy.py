@@ -16,7 +16,7 @@ _WALK_VOXEL = 0.6
 """Voxel size in µm of the grid on which random walks look up distances, whatever grid the cell is rendered on."""
 
 
-class DistanceFields:
+class Distances:
     """Distances (Z, Y, X) in µm of one shape on one grid."""
 
     def __init__(self, shape: CellShape, grid: Grid) -> None:
@@ -72,7 +72,7 @@ class Anatomy:
     def __init__(self, shape: CellShape) -> None:
         self.shape = shape
         self.grid = shape.grid((_WALK_VOXEL,) * 3, 1.2)
-        self.fields = DistanceFields(shape, self.grid)
+        self.fields = Distances(shape, self.grid)
         cell_slope = gradient(self.fields.cell, self.grid)
         chromatin_slope = gradient(self.fields.chromatin, self.grid)
         self._table = np.concatenate(
@@ -170,8 +170,8 @@ class Anatomy:
         step: float = 0.35,
         wander: float = 0.2,
         flatten: float = 1.0,
-        surface_margin: float = 0.4,
-        chromatin_margin: float = 0.3,
+        min_depth: float = 0.4,
+        min_gap: float = 0.3,
     ) -> tuple[Doubles, Mask]:
         """Draw random walks that turn along the cell's surface and around the nucleus.
 
@@ -187,7 +187,7 @@ class Anatomy:
             Standard deviation of the change of the direction's entries at each step.
         flatten : float
             Factor on the change in Z.
-        surface_margin, chromatin_margin : float
+        min_depth, min_gap : float
             Depth below the surface and distance from the chromatin (µm) at which a walk turns along it.
 
         Returns
@@ -203,8 +203,8 @@ class Anatomy:
             around = self.surroundings(position)
             heading = heading + wander * rng.normal(size=heading.shape) * np.array([flatten, 1, 1])
             for distance, keep, normal in (
-                (around.depth, surface_margin, -around.outward),
-                (around.chromatin, chromatin_margin, around.away),
+                (around.depth, min_depth, -around.outward),
+                (around.chromatin, min_gap, around.away),
             ):
                 inward = (heading * normal).sum(1)
                 turn = (distance < keep) & (inward < 0)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napari_integrated_cell import vocabulary
 from napari_integrated_cell.arrays import Floats
 from napari_integrated_cell.cell import Cell, checked_voxel_size
-from napari_integrated_cell.simulation.anatomy import Anatomy, DistanceFields
+from napari_integrated_cell.simulation.anatomy import Anatomy, Distances
 from napari_integrated_cell.simulation.geometry import CellShape
 from napari_integrated_cell.simulation.grid import Grid
 from napari_integrated_cell.simulation.optics import (
@@ -169,7 +169,7 @@ def simulate_cell(
     names, spacing = wanted_structures(structure), voxels(voxel_size)
     shape = simulate_shape(seed, stage)
     grid = shape.grid(spacing, margin)
-    anatomy, fields = Anatomy(shape), DistanceFields(shape, grid)
+    anatomy, fields = Anatomy(shape), Distances(shape, grid)
 
     def of_structure(name: str) -> np.random.Generator:
         return random_generator(seed, _STRUCTURES + STRUCTURE_NAMES.index(name))
@@ -215,7 +215,7 @@ def structure_draws(
 ) -> Iterator[Floats]:
     """Yield independent noise-free draws (Z, Y, X) of one structure in one shape, each with maximum 1."""
     name = vocabulary.structure(structure).name
-    anatomy, fields = Anatomy(shape), DistanceFields(shape, grid)
+    anatomy, fields = Anatomy(shape), Distances(shape, grid)
     for draw in range(draws):
         rng = random_generator(seed, _STRUCTURES + STRUCTURE_NAMES.index(name), draw)
         yield scaled(psf.blur(draw_structure(name, anatomy, fields, rng), grid.voxel_size))

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from napari_integrated_cell import vocabulary
+from napari_integrated_cell.imaging.atomic import atomic_write
 from napari_integrated_cell.imaging.reading import CROP_SEG_CHANNELS
 from napari_integrated_cell.imaging.writing import write_ome_tiff
 from napari_integrated_cell.processes import CancelToken, Progress, worker_processes
@@ -118,9 +119,7 @@ def write_dataset(
         )
     names = wanted_structures(structures) or STRUCTURE_NAMES
     weights = DEFAULT_STAGE_WEIGHTS if stage_weights is None else stage_weights
-    draw_stage(
-        random_generator(seed), weights
-    )  # refuses bad weights and a bad seed before anything is written
+    draw_stage(random_generator(seed), weights)  # checks weights and seed before anything is written
     plan = _Plan(
         seed,
         voxels(voxel_size),
@@ -248,10 +247,8 @@ def _rows(plan: _Plan, index: int) -> _Rows:
 
 
 def _write_csv(path: Path, rows: list[dict[str, Any]]) -> Path:
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with aside.open("w", newline="", encoding="utf-8") as file:
+    with atomic_write(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    aside.replace(path)
     return path

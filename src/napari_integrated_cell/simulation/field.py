@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.spatial import Delaunay
 
 from napari_integrated_cell.arrays import Doubles, Floats
-from napari_integrated_cell.simulation.anatomy import Anatomy, DistanceFields
+from napari_integrated_cell.simulation.anatomy import Anatomy, Distances
 from napari_integrated_cell.simulation.cells import random_generator, voxels, wanted_structures
 from napari_integrated_cell.simulation.geometry import CellShape, Outline
 from napari_integrated_cell.simulation.optics import (
@@ -113,7 +113,7 @@ def simulate_field(
     labels, nuclei, nearest = np.zeros(size, np.uint8), np.zeros(size, np.uint8), np.zeros(size, np.float32)
     for index, (shape, grid, start) in enumerate(zip(shapes, grids, starts, strict=True)):
         here = tuple(slice(int(a), int(a) + n) for a, n in zip(start - low, grid.shape, strict=True))
-        anatomy, fields = Anatomy(shape), DistanceFields(shape, grid)
+        anatomy, fields = Anatomy(shape), Distances(shape, grid)
         deeper = fields.cell < nearest[here]
         nearest[here][deeper] = fields.cell[deeper]
         labels[here][deeper] = index + 1
@@ -133,7 +133,7 @@ def simulate_field(
     )
 
 
-def _drawn(name: str, anatomy: Anatomy, fields: DistanceFields, seed: int, index: int) -> Floats:
+def _drawn(name: str, anatomy: Anatomy, fields: Distances, seed: int, index: int) -> Floats:
     """Draw one channel of one cell, without the microscope's blur."""
 
     def rng(part: str) -> np.random.Generator:

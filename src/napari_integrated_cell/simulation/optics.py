@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from napari_integrated_cell.arrays import Floats
 from napari_integrated_cell.imaging.rendering import SPINNING_DISC, PointSpread
-from napari_integrated_cell.simulation.anatomy import Anatomy, DistanceFields, soft
+from napari_integrated_cell.simulation.anatomy import Anatomy, Distances, soft
 from napari_integrated_cell.simulation.geometry import metric
 from napari_integrated_cell.simulation.grid import Waves
 from napari_integrated_cell.simulation.structures.nuclear import blobs, nucleoli
@@ -42,7 +42,7 @@ class Camera:
         return np.clip(counts, 0, 65535, out=counts).astype(np.uint16)
 
 
-def membrane_stain(fields: DistanceFields, rng: np.random.Generator, *, neighbours: bool = True) -> Floats:
+def membrane_stain(fields: Distances, rng: np.random.Generator, *, neighbours: bool = True) -> Floats:
     """Return a membrane stain before the microscope: the surface, haze inside, and the neighbours' membranes."""
     grid = fields.grid
     uneven = np.clip(1 + 0.12 * Waves(rng, 5.0, 24).on(grid), 0.3, None)
@@ -58,7 +58,7 @@ def membrane_stain(fields: DistanceFields, rng: np.random.Generator, *, neighbou
 
 
 def dna_stain(
-    anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator, bodies: np.random.Generator
+    anatomy: Anatomy, fields: Distances, rng: np.random.Generator, bodies: np.random.Generator
 ) -> Floats:
     """Return a DNA stain before the microscope: chromatin with darker nucleoli (drawn from ``bodies``), and haze."""
     condensed = anatomy.stage.condensation

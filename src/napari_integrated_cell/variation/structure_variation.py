@@ -133,7 +133,7 @@ class Draws:
 
         z_ref = latent(np.atleast_2d(self.z_ref), self.model.config.n_ref, "z_ref", n=1)
         (name,) = structure_names(self.structure, self.model.config)
-        # A frozen dataclass keeps checked, normalised values: object.__setattr__ is its documented way.
+        # Store checked values. In a frozen dataclass, object.__setattr__ is the documented way to do that.
         object.__setattr__(self, "z_ref", z_ref.numpy()[0])
         object.__setattr__(self, "structure", name)
 

@@ -98,9 +98,7 @@ def great_circle_between(start: ArrayLike, end: ArrayLike, at: ArrayLike) -> Dou
     # arctan2 of chords: arccos loses half of the digits for angles near 0 and 180 degrees.
     angle = 2 * np.arctan2(_norm(v - u), _norm(v + u))
     across = _perpendicular(v, u)
-    if (
-        _norm(across) < 1e-14
-    ):  # rounding errors only: the ends are opposite (or parallel, where any direction serves)
+    if _norm(across) < 1e-14:  # a rounding error: the ends are opposite, or parallel, where it is not used
         across = _perpendicular(np.eye(1, u.size, int(np.abs(u).argmin()))[0], u)
     across = _perpendicular(across / _norm(across), u)  # again, to remove rounding errors along u
     across /= _norm(across)

@@ -7,11 +7,11 @@ from collections.abc import Callable
 import numpy as np
 
 from napari_integrated_cell.arrays import Floats
-from napari_integrated_cell.simulation.anatomy import Anatomy, DistanceFields
+from napari_integrated_cell.simulation.anatomy import Anatomy, Distances
 from napari_integrated_cell.simulation.structures import filaments, junctions, nuclear, organelles
 from napari_integrated_cell.vocabulary import STRUCTURE_NAMES, structure
 
-Rule = Callable[[Anatomy, DistanceFields, np.random.Generator], Floats]
+Rule = Callable[[Anatomy, Distances, np.random.Generator], Floats]
 
 RULES: dict[str, Rule] = {
     "alpha-actinin": filaments.alpha_actinin,
@@ -29,7 +29,7 @@ RULES: dict[str, Rule] = {
 assert tuple(RULES) == STRUCTURE_NAMES
 
 
-def draw_structure(name: str, anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator) -> Floats:
+def draw_structure(name: str, anatomy: Anatomy, fields: Distances, rng: np.random.Generator) -> Floats:
     """Draw a structure's density (Z, Y, X) in the cell, without the microscope's blur.
 
     Raises

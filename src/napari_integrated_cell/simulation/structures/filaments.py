@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from napari_integrated_cell.arrays import Doubles, Floats
-from napari_integrated_cell.simulation.anatomy import Anatomy, DistanceFields, bell, soft, thicken
+from napari_integrated_cell.simulation.anatomy import Anatomy, Distances, bell, soft, thicken
 from napari_integrated_cell.simulation.grid import Waves
 from napari_integrated_cell.simulation.mitosis import frame_along
 
 
-def alpha_tubulin(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator) -> Floats:
+def alpha_tubulin(anatomy: Anatomy, fields: Distances, rng: np.random.Generator) -> Floats:
     """Draw filaments from the centrosome along the cortex, the spindle, or the midbody, depending on the stage."""
     stage = anatomy.shape.stage
     if stage in ("prometaphase-1", "prometaphase-2", "metaphase", "anaphase"):
@@ -30,27 +30,14 @@ def alpha_tubulin(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Gener
 
 
 def _aster(
-    anatomy: Anatomy,
-    fields: DistanceFields,
-    rng: np.random.Generator,
-    centre: Doubles,
-    count: int,
-    length: float,
+    anatomy: Anatomy, fields: Distances, rng: np.random.Generator, centre: Doubles, count: int, length: float
 ) -> Floats:
     """Draw filaments from ``centre`` in all directions, of exponential length with mean ``length`` µm."""
     steps, step = 54, 0.45
     starts = centre + rng.normal(0, 0.25, (count, 3))
     heading = rng.normal(size=(count, 3)) * np.array([0.5, 1, 1])
     path, free = anatomy.walk(
-        rng,
-        starts,
-        heading,
-        steps,
-        step=step,
-        wander=0.09,
-        flatten=0.6,
-        surface_margin=0.8,
-        chromatin_margin=0.35,
+        rng, starts, heading, steps, step=step, wander=0.09, flatten=0.6, min_depth=0.8, min_gap=0.35
     )
     lasts = rng.exponential(length, count) + 2.0
     free &= np.arange(steps)[:, None] * step < lasts
@@ -74,7 +61,7 @@ def _fibres(rng: np.random.Generator, start: Doubles, end: Doubles, bow: float, 
     )
 
 
-def _spindle(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator) -> Floats:
+def _spindle(anatomy: Anatomy, fields: Distances, rng: np.random.Generator) -> Floats:
     """Draw two poles, fibres from each to the chromosomes, and short asters, along the spindle's axis."""
     shape = anatomy.shape
     poles = anatomy.poles(rng)
@@ -101,7 +88,7 @@ def _spindle(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator)
     return density * fields.inside
 
 
-def _midbody(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator) -> Floats:
+def _midbody(anatomy: Anatomy, fields: Distances, rng: np.random.Generator) -> Floats:
     """Draw a dense bundle through the furrow, and loose asters of the daughters."""
     shape = anatomy.shape
     normal, across, up = frame_along(*shape.spindle)
@@ -120,7 +107,7 @@ def _midbody(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator)
     return density * fields.inside
 
 
-def _furrow(anatomy: Anatomy, fields: DistanceFields, width: float) -> Floats:
+def _furrow(anatomy: Anatomy, fields: Distances, width: float) -> Floats:
     """Return 1 in the plane of the cleavage furrow, decreasing over ``width`` µm."""
     z, y, x = fields.grid.axes
     normal = frame_along(*anatomy.shape.spindle)[0]
@@ -129,7 +116,7 @@ def _furrow(anatomy: Anatomy, fields: DistanceFields, width: float) -> Floats:
     return bell(across.astype(np.float32), width)
 
 
-def _contractile(anatomy: Anatomy, fields: DistanceFields, depth: float = 0.35) -> Floats:
+def _contractile(anatomy: Anatomy, fields: Distances, depth: float = 0.35) -> Floats:
     """Draw the contractile ring in cytokinesis, nothing in other stages."""
     if anatomy.shape.stage != "telophase-cytokinesis":
         return np.zeros(fields.grid.shape, np.float32)
@@ -161,7 +148,7 @@ def _lines(
     return np.where((inside & (np.abs(t) < reach))[..., None], points, np.nan)
 
 
-def beta_actin(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator) -> Floats:
+def beta_actin(anatomy: Anatomy, fields: Distances, rng: np.random.Generator) -> Floats:
     """Draw the cortex, brightest at cell-cell contacts, basal stress fibres, and the contractile ring."""
     r = anatomy.stage.roundness
     texture = np.maximum(1 + 0.22 * Waves(rng, 2.5).on(fields.grid), 0.1)
@@ -176,7 +163,7 @@ def beta_actin(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generato
     return density
 
 
-def alpha_actinin(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator) -> Floats:
+def alpha_actinin(anatomy: Anatomy, fields: Distances, rng: np.random.Generator) -> Floats:
     """Draw periodic puncta along basal bundles, and a line of spots at cell-cell contacts."""
     r = anatomy.stage.roundness
     beads = np.clip(Waves(rng, 1.6, 40).on(fields.grid), 0, 2)
@@ -193,7 +180,7 @@ def alpha_actinin(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Gener
     return density
 
 
-def myosin_iib(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator) -> Floats:
+def myosin_iib(anatomy: Anatomy, fields: Distances, rng: np.random.Generator) -> Floats:
     """Draw an apical ring and cap, and basal arcs along the cell's edges."""
     r = anatomy.stage.roundness
     z = fields.grid.axes[0]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from napari_integrated_cell.arrays import Floats
-from napari_integrated_cell.simulation.anatomy import Anatomy, DistanceFields, bell, soft, thicken
+from napari_integrated_cell.simulation.anatomy import Anatomy, Distances, bell, soft, thicken
 from napari_integrated_cell.simulation.grid import Waves
 
 
-def desmoplakin(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator) -> Floats:
+def desmoplakin(anatomy: Anatomy, fields: Distances, rng: np.random.Generator) -> Floats:
     """Draw puncta on the lateral membrane around mid-height."""
     f = anatomy.fields
     r = anatomy.stage.roundness
@@ -26,7 +26,7 @@ def desmoplakin(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generat
     return 0.35 * spots + 0.012 * fields.cytoplasm
 
 
-def zo1(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator) -> Floats:
+def zo1(anatomy: Anatomy, fields: Distances, rng: np.random.Generator) -> Floats:
     """Draw a thin belt along the edge between the sides and the apex."""
     uneven = np.clip(1 + 0.30 * Waves(rng, 4.0).on(fields.grid), 0.1, None)
     edge = bell(fields.sides - fields.top - np.float32(0.4), 0.55)

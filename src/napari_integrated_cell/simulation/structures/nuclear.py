@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from napari_integrated_cell.arrays import Doubles, Floats
-from napari_integrated_cell.simulation.anatomy import Anatomy, DistanceFields, bell, soft, thicken
+from napari_integrated_cell.simulation.anatomy import Anatomy, Distances, bell, soft, thicken
 from napari_integrated_cell.simulation.grid import Waves
 
 
-def fibrillarin(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator) -> Floats:
+def fibrillarin(anatomy: Anatomy, fields: Distances, rng: np.random.Generator) -> Floats:
     """Draw two to five nucleoli inside the nucleus; in mitosis, dispersed protein and a coat on chromosomes."""
     stage = anatomy.shape.stage
     if anatomy.has_nucleoli:
@@ -57,7 +57,7 @@ def _apart(rng: np.random.Generator, candidates: Doubles, count: int) -> Doubles
     return chosen
 
 
-def blobs(fields: DistanceFields, rng: np.random.Generator, spots: Doubles, radii: Doubles) -> Floats:
+def blobs(fields: Distances, rng: np.random.Generator, spots: Doubles, radii: Doubles) -> Floats:
     """Draw lobed bodies around ``spots``, with value 1 inside."""
     z, y, x = fields.grid.axes
     density = np.zeros(fields.grid.shape, np.float32)
@@ -72,7 +72,7 @@ def blobs(fields: DistanceFields, rng: np.random.Generator, spots: Doubles, radi
     return density
 
 
-def lamin_b1(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator) -> Floats:
+def lamin_b1(anatomy: Anatomy, fields: Distances, rng: np.random.Generator) -> Floats:
     """Draw a shell at the nuclear surface with a few folds; diffuse protein while there is no envelope."""
     stage = anatomy.shape.stage
     patches = 1 + 0.14 * Waves(rng, 3.5).on(fields.grid)
@@ -90,7 +90,7 @@ def lamin_b1(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator)
     return np.maximum(shell + folds + 0.04 * fields.nucleus + np.float32(haze) * fields.cytoplasm, 0)
 
 
-def _fold(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator) -> Floats:
+def _fold(anatomy: Anatomy, fields: Distances, rng: np.random.Generator) -> Floats:
     """Draw a short fold of the envelope at its upper or lower face."""
     _, y, x = fields.grid.axes
     angle = rng.uniform(0, np.pi)

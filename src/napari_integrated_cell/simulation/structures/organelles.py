@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from napari_integrated_cell.arrays import Floats
-from napari_integrated_cell.simulation.anatomy import Anatomy, DistanceFields, bell, soft, thicken
+from napari_integrated_cell.simulation.anatomy import Anatomy, Distances, bell, soft, thicken
 from napari_integrated_cell.simulation.grid import Waves
 from napari_integrated_cell.simulation.mitosis import SPINDLE_STAGES
 
 
-def st6gal1(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator) -> Floats:
+def st6gal1(anatomy: Anatomy, fields: Distances, rng: np.random.Generator) -> Floats:
     """Draw one ribbon beside the nucleus, around the centrosome; scattered puncta in mitosis."""
     stage = anatomy.shape.stage
     haze = 0.02 * fields.cytoplasm
@@ -40,7 +40,7 @@ def _puncta(rng: np.random.Generator, places: np.ndarray, radius: float) -> tupl
 
 def _ribbon(
     anatomy: Anatomy,
-    fields: DistanceFields,
+    fields: Distances,
     rng: np.random.Generator,
     centre: np.ndarray,
     strands: int,
@@ -51,21 +51,13 @@ def _ribbon(
     around = anatomy.surroundings(starts)
     tangent = np.cross(around.away, rng.normal(size=(strands, 3)))
     path, free = anatomy.walk(
-        rng,
-        starts,
-        tangent,
-        steps,
-        step=0.28,
-        wander=0.4,
-        flatten=0.6,
-        surface_margin=0.7,
-        chromatin_margin=0.6,
+        rng, starts, tangent, steps, step=0.28, wander=0.4, flatten=0.6, min_depth=0.7, min_gap=0.6
     )
     points = np.repeat(path[free], 4, axis=0)
     return fields.grid.splat(thicken(rng, points, 0.2), 0.28 / 4)
 
 
-def sec61_beta(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator) -> Floats:
+def sec61_beta(anatomy: Anatomy, fields: Distances, rng: np.random.Generator) -> Floats:
     """Draw a network that is densest at the nuclear envelope, and the envelope itself."""
     net = np.zeros(fields.grid.shape, np.float32)
     for wavelength in (2.2, 3.0):
@@ -84,7 +76,7 @@ def sec61_beta(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generato
     return sheet * (0.10 + (0.12 + 0.45 * net) * (0.12 + thinning)) + rim * fields.inside
 
 
-def tom20(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator) -> Floats:
+def tom20(anatomy: Anatomy, fields: Distances, rng: np.random.Generator) -> Floats:
     """Draw short tubules in the cytoplasm, denser around the nucleus; fragments in mitosis."""
     f = anatomy.fields
     room = np.clip(-f.cell - 0.3, 0, 1.8) * soft(f.chromatin - 0.35, 0.3)
@@ -102,7 +94,7 @@ def tom20(anatomy: Anatomy, fields: DistanceFields, rng: np.random.Generator) ->
     starts = starts[rng.uniform(0, 1.6, len(starts)) < patchy]
     heading = rng.normal(size=starts.shape) * np.array([0.35, 1, 1])
     path, free = anatomy.walk(
-        rng, starts, heading, steps, wander=0.3, flatten=0.4, surface_margin=0.7, chromatin_margin=0.35
+        rng, starts, heading, steps, wander=0.3, flatten=0.4, min_depth=0.7, min_gap=0.35
     )
     bright = np.broadcast_to(rng.uniform(0.7, 1.2, (1, len(starts))), free.shape)[free]
     points = thicken(rng, np.repeat(path[free], 3, axis=0), 0.15)
