@@ -1,4 +1,4 @@
-"""``napari-ic-train``: from the public dataset, images of one's own or simulated cells to a model, a command a step."""
+"""``napari-ic-train``: train a model on the public dataset, on images of your own or on simulated cells."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     help='Fit the two-phase conditional autoencoder of "Building a 3D Integrated Cell". '
-    "In order: fetch or simulate (or bring images of your own), prepare, fit, landmarks, export, cells, variation, "
+    "In this order: fetch or simulate (or use your own images), prepare, fit, landmarks, export, cells, variation, "
     "score, evaluate.",
 )
 STEPS = (

@@ -1,12 +1,11 @@
-"""The demo model from nothing: simulate, prepare, fit both phases, export, embed, measure variation, score.
+"""Make the demo model: simulate, prepare, fit both phases, export, embed, measure variation and score.
 
-Every step continues if stopped.
+Each step continues if it was stopped.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +21,10 @@ from napari_ic_train.run.checkpoint import checkpoints
 from napari_integrated_cell.integration import model_box
 from napari_integrated_cell.model.archive import MANIFEST
 from napari_integrated_cell.model.catalogue import read_manifest
+from napari_integrated_cell.model.runtime import Progress
 from napari_integrated_cell.simulation import write_dataset
 
-Progress = Callable[[int, int, str], None]
-
-# The committed recipe; the rest of it is presets/demo.yaml.
+# The recipe of the bundled model, with presets/demo.yaml.
 CELLS = 4400
 SEED = 1
 VOXEL_SIZE = 0.4
@@ -34,11 +32,11 @@ TEST_FRACTION = 0.05
 NAME = "demo"
 LICENCE = "BSD-3-Clause"
 MINUTES = 60.0
-"""How long all of it may take: a slow machine fits fewer epochs."""
+"""Time limit for all steps; a slow machine fits fewer epochs."""
 AFTERWARDS = 0.7
-"""Time that what follows the fit takes, of the time that went by before it."""
+"""Time of the steps after the fit, relative to that of the steps before it."""
 LEAST_MINUTES = 10.0
-"""Given to the fit in any case."""
+"""The fit gets at least this time."""
 
 
 def build_demo(
@@ -53,29 +51,29 @@ def build_demo(
     workers: int = 1,
     progress: Progress | None = None,
 ) -> Path:
-    """Simulate cells and make the demo bundle of them.
+    """Simulate cells, fit a model on them and make its bundle.
 
     Parameters
     ----------
     out : path-like
-        Gets ``simulated/``, ``store/``, ``run/`` and ``bundle/``; what is finished there is not made again.
+        Folder for ``simulated/``, ``store/``, ``run/`` and ``bundle/``. Finished steps are not repeated.
     n_cells : int
-        Simulated cells, :data:`CELLS` for the bundled model.
+        Number of simulated cells; :data:`CELLS` for the bundled model.
     config : TrainingConfig, optional
-        The preset ``demo`` when left out.
+        The preset ``demo`` if left out.
     real : path, optional
-        Folder of a real field to score on.
+        Folder of a real field of cells to score on.
     score_cells : int
-        Unseen simulated cells to score on.
+        Number of unseen simulated cells to score on.
     minutes : float, optional
-        How long this call may take: the fit gets what is left, ten minutes at least. None for all epochs, however
-        long they take; they go on where an earlier call's clock ended a fit.
+        Time limit of this call. The fit gets the time that is left, at least ten minutes. None fits all epochs
+        without a limit, and continues a fit that an earlier call's limit ended.
     device : str
-        Where to fit.
+        The device to fit on.
     workers : int
-        Processes for simulating, preparing and scoring.
+        Number of processes for simulating, preparing and scoring.
     progress : callable, optional
-        Called with (done, total, what), but for fitting, which speaks for itself.
+        Called with (done, total, what), except by the fit, which prints its own progress.
 
     Returns
     -------
@@ -85,20 +83,20 @@ def build_demo(
     Raises
     ------
     Cancelled
-        If SIGTERM or Ctrl-C stopped the fitting; the same call goes on.
+        If SIGTERM or Ctrl-C stopped the fit; the same call continues.
     """
     out = Path(out)
     config = config or preset("demo")
     began = time.monotonic()
     bundle = out / "bundle"
     if minutes is not None and _is_scored(bundle, out / "run", score_cells, real):
-        return bundle  # a fit that its clock ended would go on
+        return bundle  # another call would continue a fit that its time limit ended
     manifest = out / "simulated" / "metadata.csv"
     if not ((out / "store" / TABLE).is_file() and manifest.is_file()):
         manifest = write_dataset(
             out / "simulated", n_cells, seed=SEED, voxel_size=VOXEL_SIZE, workers=workers, progress=progress
         )
-        # Half of the references rendered from segmentations, so that the model takes stains and masks alike.
+        # Half of the references are rendered from segmentations, so that the model accepts stains and masks.
         prepare(
             manifest,
             out / "store",
@@ -128,16 +126,15 @@ def build_demo(
         progress=progress,
     )
     bundle_cells(bundle, store, device=device, progress=progress)
-    # How much structures vary in held-out cells, inside the segmentations that the manifest names.
     measure_bundle(bundle, store, manifest=manifest, device=device, progress=progress)
     score_bundle(str(bundle), real=real, n_cells=score_cells, workers=workers, progress=progress)
     return bundle
 
 
 def within(config: TrainingConfig, minutes: float) -> TrainingConfig:
-    """A configuration whose two phases together take no longer than so many minutes.
+    """Return a configuration whose two phases together take at most this time.
 
-    They share them by their epochs, which take about as long in one as in the other.
+    Each phase gets a share in proportion to its epochs: an epoch takes about as long in both.
     """
     lengths = {"reference": config.reference, "conditional": config.conditional}
     each = minutes / sum(length.epochs for length in lengths.values())
@@ -150,9 +147,9 @@ def within(config: TrainingConfig, minutes: float) -> TrainingConfig:
 
 
 def _is_scored(bundle: Path, run: Path, n_cells: int, real: Path | None) -> bool:
-    """Whether a bundle was made of the run's last checkpoint and scored as asked: then all is done.
+    """Return whether a bundle was made of the run's last checkpoint and scored as asked, so that nothing is left to do.
 
-    A bundle is scored last, which writes it anew.
+    Scoring is the last step, and it writes the bundle again.
     """
     if not (bundle / MANIFEST).is_file() or not checkpoints(run / "conditional"):
         return False

@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 from napari_ic_train.bundle import fitted, landmarks
 from napari_ic_train.bundle.fitted import FOLDER, fitted_model, measure
 from napari_ic_train.bundle.landmarks import encoded, stage_landmarks
-from napari_ic_train.bundle.latent_statistics import Moments, latent_statistics
+from napari_ic_train.bundle.latent_statistics import RunningMoments, latent_statistics
 from napari_ic_train.commands.landmarks import landmarks as landmarks_command
 from napari_integrated_cell.model.latent import METRICS, LatentDistribution, medoid
 from napari_integrated_cell.vocabulary import STAGE_NAMES
@@ -181,7 +181,7 @@ def test_moments_of_batches_are_those_of_all_points(data, offset) -> None:
         hnp.arrays(np.float64, st.tuples(st.integers(2, 20), st.just(3)), elements=st.floats(-5, 5, width=32))
     )
     cuts = sorted(data.draw(st.lists(st.integers(0, len(points)), max_size=4)))
-    moments = Moments(3)
+    moments = RunningMoments(3)
     for part in np.split(points + offset, cuts):
         moments.add(part)
     assert moments.n == len(points)

@@ -1,1 +1,1 @@
-"""From a finished run to a bundle, with landmarks, latent statistics, cells and variation."""
+"""Make a bundle of a finished run, with landmarks, latent statistics, cells and variation."""

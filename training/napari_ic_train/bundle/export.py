@@ -1,4 +1,4 @@
-"""From a finished run to a bundle that opens in napari, and from a bundle to what it is worth."""
+"""Make a bundle that opens in napari of a finished run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PREPROCESSING = {
 
 
 def hardware(device: str) -> str:
-    """What ``device`` is on this machine, in words for a model card."""
+    """Return the name of a device of this machine, for a model card."""
     kind = choose_device(device).type
     if kind == "cuda":
         return torch.cuda.get_device_name()
@@ -36,7 +36,7 @@ def hardware(device: str) -> str:
 
 
 WEIGHTS = {"float32": "float32", "bf16": "bfloat16", "float16": "float16"}
-"""How weights may be stored, by the names of the command line; they are float32 again once loaded."""
+"""Types in which weights can be stored, by the names of the command line; they are loaded as float32."""
 
 
 def export_bundle(
@@ -51,25 +51,25 @@ def export_bundle(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> Path:
-    """The inference bundle of a finished run: four networks, latent statistics, landmarks and a card.
+    """Write the bundle of a finished run: encoders and decoders, latent statistics, landmarks and a card.
 
     Parameters
     ----------
     run : path-like
-        Folder of a run with both phases finished. What is measured of it for its landmarks is kept there.
+        Folder of a run with both phases finished. Its landmarks and latent statistics are kept there.
     store : CellStore
-        What it was fitted on, both sides of the split.
+        The store that it was fitted on, training and held-out cells.
     out : path-like
         A folder, or a file ending in ``.zip``.
     name, licence : str
-        What the model is called, and under which terms its weights may be used.
+        The model's name, and the licence of its weights.
     trained_on : str
         The hardware, for the card's provenance.
     weights : {"float32", "bf16", "float16"}
-        How matrices and kernels are stored. Rounding halves the file; what it changes in decoded images is
-        measured and written in the card.
+        How matrices and kernels are stored. Rounding halves the file; its effect on decoded images is measured and
+        written in the card.
     device : {"auto", "cpu", "cuda", "mps"}
-        Where to measure.
+        The device to measure on.
     progress : callable, optional
         Called with (done, total, what).
 
@@ -81,7 +81,7 @@ def export_bundle(
     Raises
     ------
     ValueError
-        If a phase is not finished, the store is not the run's, or the weights cannot be stored so.
+        If a phase is not finished, the store is not the run's, or the weights do not fit the type.
     """
     if weights not in WEIGHTS:
         raise ValueError(f"Weights cannot be stored as {weights}: choose {', '.join(WEIGHTS)}.")
@@ -92,7 +92,7 @@ def export_bundle(
     stored = as_stored(model, WEIGHTS[weights])
     held_out = score_held_out(stored, store, progress)
     rounding = {} if weights == "float32" else decoding_difference(model, stored, store)
-    # What was done: a clock may have ended a phase before the epochs of its configuration.
+    # The clock may have ended a phase before the last epoch of its configuration.
     first, second = (read_point(checkpoints(Path(run) / phase)[-1]) for phase in ("reference", "conditional"))
     minutes = (first.seconds + second.seconds) / 60
     n_train = int((store.table["split"] == "train").sum())
@@ -120,6 +120,6 @@ def export_bundle(
 
 
 def _by_structure(store: CellStore) -> str:
-    """How many training cells each structure has, in words."""
+    """Return the number of training cells of each structure, in words."""
     counts = store.table["structure"][store.table["split"] == "train"].value_counts()
     return ", ".join(f"{name} {counts.get(name, 0)}" for name in store.structures)

@@ -1,7 +1,7 @@
-"""A finished run as a model, with what is measured of it once: its latent statistics and its landmarks.
+"""The model of a finished run, with its latent statistics and landmarks.
 
-They are kept in the run's ``landmarks`` folder, in the files a bundle has them in, with what they were measured
-of; other weights or other cells are measured again.
+Both are measured once and kept in the run's ``landmarks`` folder, in the same files as in a bundle, with fingerprints
+of the weights and the cells. If one of these differs, they are measured again.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MEASURED = "measured.json"
 
 
 def fitted_model(run: str | Path, *, name: str | None = None) -> IntegratedCell:
-    """The four networks that remain of a run, on the CPU; ValueError if a phase is not finished."""
+    """Return the encoders and decoders of a run as a model, on the CPU; ValueError if a phase is not finished."""
     config = read_config(Path(run) / "config.yaml")
     reference, conditional = fitted_reference(run), fitted_conditional(run)
     return IntegratedCell(
@@ -48,18 +48,18 @@ def measure(
     metric: str | None = None,
     progress: Progress | None = None,
 ) -> None:
-    """Give a run's model its latent statistics and landmarks: those kept in the run, or newly measured and kept.
+    """Set the latent statistics and landmarks of a run's model: those kept in the run, or measured now and kept.
 
     Parameters
     ----------
     model : IntegratedCell
-        The run's, on the device to use; gets ``latent`` and ``landmarks``.
+        The run's model, on the device to use. Its ``latent`` and ``landmarks`` are set.
     store : CellStore
-        What it was fitted on, both sides of the split.
+        The store that it was fitted on, training and held-out cells.
     run : path-like
         The run's folder.
     metric : str, optional
-        Of the landmarks; left out, that of the landmarks kept, or cityblock.
+        Distance for the landmarks; left out, that of the landmarks kept, or cityblock.
     progress : callable, optional
         Called with (done, total, what).
 
@@ -90,7 +90,7 @@ def measure(
 
 
 def _measured(model: IntegratedCell, store: CellStore) -> dict[str, str]:
-    """What a measurement belongs to: digests of the weights and of the cells with their splits and stages."""
+    """Return fingerprints of the weights, and of the cells with their splits and stages."""
     weights = hashlib.sha256()
     for network in model.networks.values():
         for name, tensor in network.state_dict().items():
@@ -104,7 +104,7 @@ def _measured(model: IntegratedCell, store: CellStore) -> dict[str, str]:
 def _kept(
     folder: Path, measured: dict[str, str], model: IntegratedCell
 ) -> tuple[LatentStatistics | None, tuple[Landmark, ...] | None]:
-    """What was measured before of the same weights and cells; None for what is not there or broken."""
+    """Return the kept measurements of the same weights and cells; None for those that are missing or broken."""
     if not (folder / MEASURED).is_file():
         return None, None
     try:

@@ -1,4 +1,4 @@
-"""What a model makes of the cells that were held out of its training: their labels, and their images again."""
+"""Scores of a model on held-out cells: their labels, and the effect of rounded weights on their images."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from napari_ic_train.bundle.latent_statistics import BATCH, Indices
+from napari_ic_train.bundle.latent_statistics import BATCH
 from napari_ic_train.data.store import CellStore
 from napari_ic_train.data.subsets import cells_of
+from napari_integrated_cell.arrays import Indices
 from napari_integrated_cell.model.integrated_cell import IntegratedCell
 from napari_integrated_cell.model.runtime import Progress
 
@@ -18,7 +19,7 @@ COMPARED_CELLS = 32
 def score_held_out(
     model: IntegratedCell, store: CellStore, progress: Progress | None = None
 ) -> dict[str, Any] | None:
-    """Label accuracy over the held-out cells (as in Table S11); None where no cell was held out.
+    """Score the labels of the held-out cells (as in Table S11); return None if there are no held-out cells.
 
     Returns
     -------
@@ -52,18 +53,18 @@ def score_held_out(
 def decoding_difference(
     model: IntegratedCell, other: IntegratedCell, store: CellStore, *, most: int = COMPARED_CELLS
 ) -> dict[str, Any]:
-    """How far the images that two models decode for the same cells lie apart, on the scale from 0 to 1.
+    """Measure the difference between the images of two models for the same cells, on the scale from 0 to 1.
 
-    Compared are the reference images Dec^r(Enc^r(x)) and the images with a structure Dec^{r,s}(Enc^{r,s}(x)).
+    It compares the reference images Dec^r(Enc^r(x)) and the images with a structure Dec^{r,s}(Enc^{r,s}(x)).
 
     Parameters
     ----------
     model, other : IntegratedCell
-        Of one architecture.
+        Two models of one architecture.
     store : CellStore
-        Its held-out cells are used, or training cells where none was held out.
+        Its held-out cells are used, or training cells if there are none.
     most : int
-        Use at most so many cells, evenly taken from the store.
+        Largest number of cells, spread evenly over the store.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""One cell for each stage of the cell cycle: the medoid of its cells in the reference latent space."""
+"""Landmarks: for each stage of the cell cycle the medoid of its cells in the reference latent space."""
 
 from __future__ import annotations
 
@@ -8,33 +8,34 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from napari_ic_train.bundle.latent_statistics import BATCH, Indices
+from napari_ic_train.bundle.latent_statistics import BATCH
 from napari_ic_train.data.store import CellStore
 from napari_ic_train.data.subsets import cells_of, stages_of
-from napari_integrated_cell.model.integrated_cell import Floats, IntegratedCell
+from napari_integrated_cell.arrays import Floats, Indices
+from napari_integrated_cell.model.integrated_cell import IntegratedCell
 from napari_integrated_cell.model.latent import FEW_CELLS, METRIC, Landmark, checked_metric, medoid
 from napari_integrated_cell.model.runtime import Progress
 from napari_integrated_cell.picture import tile
 from napari_integrated_cell.vocabulary import STAGE_NAMES
 
 MOST_CELLS = 20_000
-"""Of a stage with more cells than these so many are drawn: all pairs of 200,000 would take hours."""
+"""Largest number of cells per stage, drawn at random: the distances of all pairs of 200,000 take hours."""
 
 
 def stage_landmarks(
     model: IntegratedCell, store: CellStore, *, metric: str = METRIC, progress: Progress | None = None
 ) -> tuple[Landmark, ...]:
-    """Per stage the medoid of the held-out cells' z^r, from interphase on (section 3.4.6).
+    """Find the medoid of the held-out cells' z^r for each stage, from interphase on (section 3.4.6).
 
-    Where fewer than three cells of a stage are held out, the medoid is that of all its cells, training cells
-    too, and the landmark says so. A stage without any cell has no landmark.
+    If a stage has fewer than three held-out cells, its medoid is that of all its cells, training cells included, and
+    the landmark says so. A stage without cells has no landmark.
 
     Parameters
     ----------
     model : IntegratedCell
         The fitted model, on the device to use.
     store : CellStore
-        What it was fitted on, both sides of the split.
+        The store that it was fitted on, training and held-out cells.
     metric : {"cityblock", "euclidean", "cosine", "chebyshev"}
         The distance between z^r.
     progress : callable, optional
@@ -60,11 +61,11 @@ def stage_landmarks(
     for name, (candidates, n_held_out, n_cells) in groups.items():
         before = done
 
-        def told(count: int, before: int = before) -> None:
+        def encoded_so_far(count: int, before: int = before) -> None:
             if progress is not None:
                 progress(before + count, total, "encoding cells of each stage")
 
-        z_ref = encoded(model, store, candidates, told)
+        z_ref = encoded(model, store, candidates, encoded_so_far)
         done += len(candidates)
         chosen = medoid(z_ref, metric)
         position = candidates[chosen]
@@ -86,27 +87,27 @@ def stage_landmarks(
 
 
 def encoded(
-    model: IntegratedCell, store: CellStore, positions: Indices, told: Callable[[int], None] | None = None
+    model: IntegratedCell, store: CellStore, positions: Indices, done: Callable[[int], None] | None = None
 ) -> Floats:
-    """z^r of cells by position in the store, (n, n_ref), read a batch at a time."""
+    """Return z^r of cells by position in the store, (n, n_ref); ``done(n)`` is called after each batch."""
     parts = []
     for start in range(0, len(positions), BATCH):
         part = positions[start : start + BATCH]
         parts.append(model.encode(store.references(part), batch_size=BATCH))
-        if told is not None:
-            told(start + len(part))
+        if done is not None:
+            done(start + len(part))
     return np.concatenate(parts)
 
 
 def _at_most(most: int, positions: Indices) -> Indices:
-    """Some of the positions, the same ones every time, where there are too many."""
+    """Return at most ``most`` of the positions, drawn at random, the same ones every time."""
     if len(positions) <= most:
         return positions
     return np.sort(np.random.default_rng(0).choice(positions, most, replace=False))
 
 
 def _thumbnail(model: IntegratedCell, references: Floats) -> bytes:
-    """Reference images (R, Z, Y, X) from above and from the side, as a PNG of one pixel a voxel."""
+    """Return reference images (R, Z, Y, X) from above and from the side, as a PNG with one pixel per voxel."""
     file = io.BytesIO()
     picture = tile(dict(zip(model.config.references, references, strict=True)))
     Image.fromarray(picture).save(file, format="png", optimize=True)

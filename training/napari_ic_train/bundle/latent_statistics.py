@@ -1,4 +1,4 @@
-"""How a fitted model's training cells lie in its latent spaces, measured batch by batch."""
+"""Mean, covariance and principal axes of the training cells in a model's latent spaces, batch by batch."""
 
 from __future__ import annotations
 
@@ -11,15 +11,13 @@ from napari_integrated_cell.model.integrated_cell import IntegratedCell
 from napari_integrated_cell.model.latent import LatentDistribution, LatentStatistics
 from napari_integrated_cell.model.runtime import Progress
 
-Indices = NDArray[np.int64]
-
 BATCH = 32
 
 
-class Moments:
-    """Mean and covariance of points that come a batch at a time; no point is kept.
+class RunningMoments:
+    """Mean and covariance of points that are added batch by batch; the points are not kept.
 
-    Batches are joined by Chan, Golub and LeVeque's update, which does not lose digits as sums of squares do.
+    Chan, Golub and LeVeque's update joins the batches. It does not lose digits as sums of squares do.
 
     Parameters
     ----------
@@ -33,7 +31,7 @@ class Moments:
         self._scatter = np.zeros((size, size))
 
     def add(self, points: NDArray[np.floating]) -> None:
-        """Take in points (m, size)."""
+        """Add points (m, size)."""
         m = len(points)
         if m == 0:
             return
@@ -45,27 +43,27 @@ class Moments:
 
     @property
     def covariance(self) -> NDArray[np.float64]:
-        """The sample covariance (size, size), of two points or more."""
+        """Sample covariance (size, size); needs two points or more."""
         return self._scatter / (self.n - 1)
 
     def distribution(self) -> LatentDistribution:
-        """What was measured, with its principal axes."""
+        """Return mean, covariance and principal axes."""
         return LatentDistribution.of_moments(self.n, self.mean, self.covariance)
 
 
 def latent_statistics(
     model: IntegratedCell, store: CellStore, progress: Progress | None = None
 ) -> LatentStatistics:
-    """Mean, covariance and principal axes of z^r, and of z^s per structure, over the training cells.
+    """Measure mean, covariance and principal axes of z^r, and of z^s per structure, over the training cells.
 
-    Memory does not grow with the number of cells.
+    The memory used does not depend on the number of cells.
 
     Parameters
     ----------
     model : IntegratedCell
         The fitted model, on the device to use.
     store : CellStore
-        What it was fitted on, both sides of the split.
+        The store that it was fitted on, training and held-out cells.
     progress : callable, optional
         Called with (done, total, what).
 
@@ -77,10 +75,10 @@ def latent_statistics(
     chosen = cells_of(store, held_out=False)
     if len(chosen) < 2:
         raise ValueError(
-            f"The store {store.path} has {len(chosen)} training cells: statistics need 2 or more."
+            f"The store {store.path} has {len(chosen)} training cells: latent statistics need 2 or more."
         )
-    of_ref = Moments(model.config.n_ref)
-    of_struct = [Moments(model.config.n_struct) for _ in store.structures]
+    of_ref = RunningMoments(model.config.n_ref)
+    of_struct = [RunningMoments(model.config.n_struct) for _ in store.structures]
     labels_of_all = store.labels
     for start in range(0, len(chosen), BATCH):
         part = chosen[start : start + BATCH]

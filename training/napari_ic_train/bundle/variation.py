@@ -1,4 +1,4 @@
-"""How much each structure varies in held-out cells, as a fitted model has it: a bundle's reference distribution."""
+"""Variation scores of each structure in held-out cells (Algorithm 4): the reference distribution of a bundle."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from napari_ic_train.bundle.latent_statistics import Indices
 from napari_ic_train.data.recipe import RECIPE
 from napari_ic_train.data.store import CellStore
 from napari_ic_train.data.subsets import cells_of, stages_of
 from napari_ic_train.data.training_entries import training_entries
+from napari_integrated_cell.arrays import Floats, Indices
 from napari_integrated_cell.data.cell_table import CellTable, open_table
 from napari_integrated_cell.data.entry import Entry
 from napari_integrated_cell.data.entry_cell import pose_in_box, read_entry
@@ -42,7 +41,7 @@ def measure_bundle(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> VariationReference:
-    """:func:`reference_variation` of a bundle's model, put into the bundle."""
+    """Compute :func:`reference_variation` of a bundle's model and put it into the bundle."""
     model = load_model(bundle, device=device)
     found = reference_variation(
         model, store, manifest=manifest, cells=cells, draws=draws, seed=seed, progress=progress
@@ -61,31 +60,32 @@ def reference_variation(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> VariationReference:
-    """Algorithm 4 of every structure in held-out cells of interphase and of mitosis, inside each cell.
+    """Score every structure's variation in held-out cells of interphase and of mitosis, inside each cell.
 
-    Where fewer than three cells of a group are held out, cells that were trained on are taken too.
+    If a group has fewer than three held-out cells, training cells are used too.
 
     Parameters
     ----------
     model : IntegratedCell
         The fitted model, on the device to use.
     store : CellStore
-        What it was fitted on, both sides of the split.
+        The store that it was fitted on, training and held-out cells.
     manifest : path-like, optional
-        The table the store was prepared from, which knows the cells' segmentations; looked for in the folders
-        above the store's images when left out.
+        The table that the store was prepared from, with the cells' segmentations; left out, it is searched in the
+        folders above the store's images.
     cells : int
-        Cells of each group at most.
+        Largest number of cells of each group.
     draws, seed : int
-        Draws of each structure in each cell, and their seed.
+        Number of draws of each structure in each cell, and their random seed.
     progress : callable, optional
         Called with (done, total, what).
 
     Raises
     ------
     ValueError
-        If the store is not one of the model's, no cell of it has a stage, or the manifest is missing, another
-        one, or lacks a cell.
+        If the store does not fit the model, no cell of it has a stage, or the manifest is another one or lacks a cell.
+    ManifestNotFound
+        If the manifest is left out and not found.
     """
     config = model.config
     if store.box != config.box:
@@ -124,7 +124,7 @@ def reference_variation(
 
 
 def chosen_cells(store: CellStore, most: int, seed: int = 0) -> dict[str, Indices]:
-    """Some cells of each group by position in the store, held-out ones where there are three or more.
+    """Choose some cells of each group by position in the store: held-out cells if there are three or more.
 
     Raises
     ------
@@ -143,18 +143,24 @@ def chosen_cells(store: CellStore, most: int, seed: int = 0) -> dict[str, Indice
             chosen[group] = np.sort(drawn)
     if not chosen:
         raise ValueError(
-            f"No cell of {store.path} has a stage: scores are gathered for interphase and for mitosis."
+            f"No cell of {store.path} has a stage: variation is measured for interphase and for mitosis."
         )
     return chosen
 
 
+class ManifestNotFound(ValueError):
+    """The table that a store was prepared from is not in the folders above its images."""
+
+
 def manifest_of(store: CellStore, manifest: str | Path | None = None) -> CellTable:
-    """The manifest that a store was prepared from: the one given, or one found above the store's images.
+    """Return the table that a store was prepared from: the given one, or one found above the store's images.
 
     Raises
     ------
     ValueError
-        If there is none, or the one given is another.
+        If the given table is another one.
+    ManifestNotFound
+        If no table is given and none is found.
     """
     try:
         wanted = json.loads((store.path / RECIPE).read_text(encoding="utf-8"))["manifest"]
@@ -172,16 +178,14 @@ def manifest_of(store: CellStore, manifest: str | Path | None = None) -> CellTab
             found = _opened(table)
             if found is not None and found.sha256 == wanted:
                 return found
-    raise ValueError(
-        f"The table that {store.path} was prepared from is not above its images: say where it is with --manifest, "
-        "for the cells' segmentations."
+    raise ManifestNotFound(
+        f"The table that {store.path} was prepared from is not in the folders above its images: give the table, which "
+        "names the cells' segmentations."
     )
 
 
-def posed_masks(
-    manifest: CellTable, ids: Iterable[str], model: IntegratedCell
-) -> dict[str, NDArray[np.float32]]:
-    """Where cells are in the model's box, by id, from their segmentations."""
+def posed_masks(manifest: CellTable, ids: Iterable[str], model: IntegratedCell) -> dict[str, Floats]:
+    """Return masks of cells in the model's box, by cell id, from their segmentations."""
     wanted, masks = set(ids), {}
     for entry in training_entries(manifest):
         if isinstance(entry, Entry) and entry.cell_id in wanted:
@@ -194,7 +198,7 @@ def posed_masks(
 
 
 def _opened(table: Path) -> CellTable | None:
-    """The manifest that a table is, if it is one."""
+    """Open a table of cells; return None if it is another file."""
     try:
         return open_table(table)
     except (OSError, ValueError):

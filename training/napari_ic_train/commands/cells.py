@@ -1,4 +1,4 @@
-"""``napari-ic-train cells``."""
+"""``napari-ic-train cells``: put embedded cells into a bundle."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from napari_integrated_cell.console import one_line_errors, progress_bar, report
 
 
 def cells(
-    bundle: Annotated[Path, typer.Argument(help="The bundle, a folder or a .zip, that gets them.")],
-    data: Annotated[Path, typer.Option("--data", help="The store it was fitted on.")],
+    bundle: Annotated[Path, typer.Argument(help="The bundle: a folder or a .zip.")],
+    data: Annotated[Path, typer.Option("--data", help="The store that it was fitted on.")],
     split: Annotated[
         Literal["all", "test"],
-        typer.Option(help="Held-out cells first and then training cells, or held-out cells only."),
+        typer.Option(help="all: held-out cells first, then training cells. test: held-out cells only."),
     ] = "all",
-    limit: Annotated[int, typer.Option("--limit", help="At most so many cells.")] = 2000,
+    limit: Annotated[int, typer.Option("--limit", help="Largest number of cells.")] = 2000,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Embed cells and put them into a bundle, so that napari's Cell map of the model shows cells at once."""
+    """Embed cells and put them into a bundle, so that the Cell map in napari shows them at once."""
     with one_line_errors(PROGRAM), progress_bar() as move:
         from napari_ic_train.bundle.cells import bundle_cells
         from napari_ic_train.data.store import CellStore
@@ -35,5 +35,5 @@ def cells(
     report(
         {"bundle": str(bundle), "cells": len(found), "held_out": n_held_out},
         as_json,
-        f"{bundle} holds {len(found)} embedded cells now, {n_held_out} of them held out.",
+        f"Put {len(found)} embedded cells into {bundle}, {n_held_out} of them held out.",
     )

@@ -1,4 +1,4 @@
-"""``napari-ic-train demo-model``: the bundled model from nothing."""
+"""``napari-ic-train demo-model``: make the bundled model."""
 
 from __future__ import annotations
 
@@ -18,22 +18,24 @@ def demo_model(
     ],
     cells: Annotated[
         int | None,
-        typer.Option("--cells", help="Simulated training cells; the committed number if left out."),
+        typer.Option("--cells", help="Number of simulated cells; the bundled model's number if left out."),
     ] = None,
-    real: Annotated[Path | None, typer.Option("--real", help="Folder of a real field to score on.")] = None,
+    real: Annotated[
+        Path | None, typer.Option("--real", help="Folder of a real field of cells, for further scores.")
+    ] = None,
     minutes: Annotated[
         float | None,
         typer.Option(
             "--minutes",
             min=0,
-            help="How long it may take: a slow machine fits fewer epochs. An hour if left out; 0: all epochs, "
-            "however long they take.",
+            help="Time limit in minutes; a slow machine fits fewer epochs. An hour if left out. 0 fits all epochs, "
+            "without a limit.",
         ),
     ] = None,
     device: DeviceOption = "auto",
     workers: WorkersOption = None,
 ) -> None:
-    """Make the bundled demo model from nothing: simulate, prepare, fit, export, score. A stopped run continues."""
+    """Make the bundled demo model: simulate, prepare, fit, export and score. A stopped run is continued."""
     with one_line_errors(PROGRAM), progress_bar() as move:
         from napari_ic_train.demo import CELLS, MINUTES, build_demo
         from napari_integrated_cell.model.runtime import Cancelled
@@ -49,8 +51,8 @@ def demo_model(
                 progress=move,
             )
         except Cancelled as stopped:
-            typer.echo(f"{stopped}\nThe same command goes on from there.", err=True)
+            typer.echo(f"{stopped}\nThe same command continues.", err=True)
             return
     typer.echo(
-        f"The demo model is in {bundle}; copy it over src/napari_integrated_cell/models/demo to ship it."
+        f"The demo model is in {bundle}. To ship it, copy it to src/napari_integrated_cell/models/demo."
     )

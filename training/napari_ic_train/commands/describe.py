@@ -1,4 +1,4 @@
-"""``napari-ic-train describe``: the networks, layer by layer."""
+"""``napari-ic-train describe``: print the networks, layer by layer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def describe(
     preset: Annotated[str, typer.Option("--preset", help="paper, paper-code, demo or tiny.")] = "paper",
     as_json: JsonOption = False,
 ) -> None:
-    """Print every network's layers, output shapes and parameter counts (Tables S1-S8)."""
+    """Print the layers of every network, with output shapes and numbers of parameters (Tables S1-S8)."""
     with one_line_errors(PROGRAM):
         from napari_integrated_cell.model.config import preset as model_preset
         from napari_integrated_cell.model.networks import describe as described

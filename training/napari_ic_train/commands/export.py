@@ -1,4 +1,4 @@
-"""``napari-ic-train export``."""
+"""``napari-ic-train export``: make a bundle of a finished run."""
 
 from __future__ import annotations
 
@@ -7,39 +7,37 @@ from typing import Annotated
 
 import typer
 
-from napari_ic_train.commands import PROGRAM, DeviceOption
+from napari_ic_train.commands import PROGRAM, DeviceOption, RunArgument, StoreOption, name_option
 from napari_integrated_cell.console import one_line_errors, progress_bar
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    run: RunArgument,
     out: Annotated[Path, typer.Option("--out", "-o", help="The bundle: a folder, or a .zip.")],
-    name: Annotated[str, typer.Option("--name", help="What the model is called in napari.")] = "my model",
-    licence: Annotated[
-        str, typer.Option("--licence", help="Under which the weights may be used.")
-    ] = "unspecified",
+    name: Annotated[str, typer.Option("--name", help="The model's name in napari.")] = "my model",
+    licence: Annotated[str, typer.Option("--licence", help="The licence of the weights.")] = "unspecified",
     weights: Annotated[
         str,
         typer.Option(
             "--weights",
-            help="How weights are stored: float32, bf16 or float16. The difference is measured for the card.",
+            help="How weights are stored: float32, bf16 or float16. The model card gives the effect of rounding.",
         ),
     ] = "float32",
-    data: Annotated[
-        Path | None, typer.Option("--data", help="The store it was fitted on, where that has moved.")
-    ] = None,
+    data: StoreOption = None,
     device: DeviceOption = "auto",
 ) -> None:
-    """Make a bundle that opens in napari out of a finished run, with its landmarks and latent statistics."""
+    """Make a bundle of a finished run. A bundle opens in napari and holds landmarks and latent statistics."""
     with one_line_errors(PROGRAM), progress_bar() as move:
         from napari_ic_train.bundle.export import export_bundle
         from napari_ic_train.data.store import CellStore
-        from napari_ic_train.run.record import store_of
+        from napari_ic_train.run.record import StoreNotFound, store_of
         from napari_integrated_cell.model.catalogue import models_folder
 
+        with name_option(StoreNotFound, "--data"):
+            store = CellStore(store_of(run, data))
         path = export_bundle(
             run,
-            CellStore(store_of(run, data)),
+            store,
             out,
             name=name,
             licence=licence,
@@ -47,8 +45,6 @@ def export(
             device=device,
             progress=move,
         )
-    typer.echo(f"Wrote {path}; see what it is worth with: napari-ic-train score {path}")
+    typer.echo(f"Wrote {path}. Score it with: napari-ic-train score {path}")
     if path.resolve().parent != models_folder().resolve():
-        typer.echo(
-            f"napari lists it by name once it lies in {models_folder()}; anywhere else, open it by its path."
-        )
+        typer.echo(f"napari lists it by name if it is in {models_folder()}; otherwise open it by its path.")

@@ -1,4 +1,4 @@
-"""``napari-ic-train fit``."""
+"""``napari-ic-train fit``: fit a model on a training store."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_ic_train.commands import PROGRAM, DeviceOption
+from napari_ic_train.commands import PROGRAM, DeviceOption, name_option
 from napari_integrated_cell.console import one_line_errors
 
 
 def fit(
-    data: Annotated[Path, typer.Option("--data", help="A training store.")],
+    data: Annotated[Path, typer.Option("--data", help="The training store.")],
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder of the run; a stopped run in it continues.")
+        Path, typer.Option("--out", "-o", help="Folder of the run. A stopped run in it is continued.")
     ],
     preset: Annotated[
-        str | None, typer.Option("--preset", help="paper, paper-code, demo or tiny; paper when left out.")
+        str | None, typer.Option("--preset", help="paper, paper-code, demo or tiny; paper if left out.")
     ] = None,
-    config: Annotated[Path | None, typer.Option("--config", help="A YAML file instead of a preset.")] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="A YAML file with the configuration, instead of a preset.")
+    ] = None,
     phase: Annotated[
         str, typer.Option("--phase", help="reference (Algorithm 1), conditional (Algorithm 2) or both.")
     ] = "both",
@@ -30,29 +32,29 @@ def fit(
         bool,
         typer.Option(
             "--resume",
-            help="There must be a run to go on with; it keeps its own configuration unless one is given.",
+            help="Continue a run; fail if there is none. Its own configuration is used unless you give another.",
         ),
     ] = False,
     device: DeviceOption = "auto",
     precision: Annotated[
-        str | None, typer.Option("--precision", help="fp32 (or 32), or bf16 where the hardware has it.")
+        str | None, typer.Option("--precision", help="fp32 (or 32), or bf16 if the hardware has it.")
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option("--batch-size", help="Cells a step learns from, all processes together.")
+        int | None, typer.Option("--batch-size", help="Number of cells per step, over all processes.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option("--epochs", help="Of each phase that is fitted.")] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", help="Number of epochs of each phase.")] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
             metavar="FIELD=VALUE",
-            help="Any field of the configuration, for example learning_rate=1e-3 or model.n_ref=32; repeatable.",
+            help="Set a field of the configuration, for example learning_rate=1e-3 or model.n_ref=32. Repeatable.",
         ),
     ] = None,
 ) -> None:
-    """Fit the reference model, then the conditional model: on one device, or on many under torchrun.
+    """Fit the reference model, then the conditional model, on one device or, with torchrun, on several.
 
-    SIGTERM and Ctrl-C finish the step, save, and print the command that continues.
+    On SIGTERM or Ctrl-C the run finishes the current step, saves a checkpoint and prints the command that continues it.
     """
     rank = int(os.environ.get("RANK", "0"))
     with one_line_errors(PROGRAM):
@@ -60,12 +62,12 @@ def fit(
         from napari_ic_train.config import preset as training_preset
         from napari_ic_train.config import read_config
         from napari_ic_train.fit.distributed import leave
-        from napari_ic_train.fit.fit_store import continue_command, fit_store
+        from napari_ic_train.fit.fit_store import StructuresDiffer, continue_command, fit_store
         from napari_ic_train.run.folder import CONFIG, PHASES
         from napari_integrated_cell.model.runtime import Cancelled, is_out_of_memory
 
         if preset is not None and config is not None:
-            raise ValueError("--preset and --config are two beginnings: give one of them.")
+            raise ValueError("Give --preset or --config, not both.")
         if config is not None:
             chosen = read_config(config)
         elif resume and preset is None and (out / CONFIG).is_file():
@@ -81,8 +83,8 @@ def fit(
             fields += [f"{name}.epochs={epochs}" for name in (PHASES if phase == "both" else (phase,))]
         chosen = overridden(chosen, [*fields, *(settings or [])])
         try:
-            with warnings.catch_warnings():
-                warnings.showwarning = _say if rank == 0 else _say_nothing
+            with warnings.catch_warnings(), name_option(StructuresDiffer, "--set 'model.structures=[...]'"):
+                warnings.showwarning = _print_warning if rank == 0 else _ignore_warning
                 fit_store(data, chosen, out, phase=phase, device=device, resume=resume, command=sys.argv)
         except Cancelled as stopped:
             if rank == 0:
@@ -91,22 +93,22 @@ def fit(
         except (RuntimeError, MemoryError) as error:
             if is_out_of_memory(error):
                 raise OSError(
-                    "There is too little memory for a batch: try --set accumulate=2 (or 4, ...), then --resume."
+                    "There is not enough memory for a batch: use --set accumulate=2 (or 4, ...) and --resume."
                 ) from error
             raise
         else:
             if rank == 0:
                 typer.echo(
-                    f"Fitted; go on with: napari-ic-train landmarks {out}; napari-ic-train export {out} --out BUNDLE"
+                    f"Fitted. Next: napari-ic-train landmarks {out}; napari-ic-train export {out} --out BUNDLE"
                 )
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         leave()
 
 
-def _say(message: Warning | str, *where: Any, **details: Any) -> None:
-    """A warning as a sentence, without the line of code that it came from."""
+def _print_warning(message: Warning | str, *where: Any, **details: Any) -> None:
+    """Print a warning as a sentence, without its line of code."""
     typer.echo(f"{PROGRAM}: {message}", err=True)
 
 
-def _say_nothing(message: Warning | str, *where: Any, **details: Any) -> None:
-    """The first process speaks for all."""
+def _ignore_warning(message: Warning | str, *where: Any, **details: Any) -> None:
+    """Print nothing: the first process prints the warnings of all."""

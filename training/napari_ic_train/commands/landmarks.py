@@ -1,40 +1,45 @@
-"""``napari-ic-train landmarks``."""
+"""``napari-ic-train landmarks``: choose a landmark for each stage of the cell cycle."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from napari_ic_train.commands import PROGRAM, DeviceOption, JsonOption
+from napari_ic_train.commands import (
+    PROGRAM,
+    DeviceOption,
+    JsonOption,
+    RunArgument,
+    StoreOption,
+    name_option,
+)
 from napari_integrated_cell.console import one_line_errors, progress_bar, report
 
 
 def landmarks(
-    run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    run: RunArgument,
     metric: Annotated[
         str | None,
         typer.Option(
             "--metric",
-            help="Distance between cells: cityblock, euclidean, cosine or chebyshev. Left out, that of the "
-            "landmarks already kept, or cityblock, by which the paper's were chosen.",
+            help="Distance between cells: cityblock, euclidean, cosine or chebyshev. If left out, that of the run's "
+            "existing landmarks, or cityblock as in the paper.",
         ),
     ] = None,
-    data: Annotated[
-        Path | None, typer.Option("--data", help="The store it was fitted on, where that has moved.")
-    ] = None,
+    data: StoreOption = None,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Choose one cell for each stage of the cell cycle, and measure the latent spaces; `export` takes both along."""
+    """Choose one cell for each stage of the cell cycle and measure the latent spaces, for `export`."""
     with one_line_errors(PROGRAM), progress_bar() as move:
         from napari_ic_train.bundle.fitted import FOLDER, fitted_model, measure
         from napari_ic_train.data.store import CellStore
-        from napari_ic_train.run.record import store_of
+        from napari_ic_train.run.record import StoreNotFound, store_of
         from napari_integrated_cell.vocabulary import STAGE_NAMES
 
-        store = CellStore(store_of(run, data))
+        with name_option(StoreNotFound, "--data"):
+            store = CellStore(store_of(run, data))
         model = fitted_model(run).to(device)
         measure(model, store, run, metric=metric, progress=move)
     found = {mark.stage: mark for mark in model.landmarks}
@@ -46,7 +51,9 @@ def landmarks(
         else:
             line = f"{name:24}{'no cell of this stage':24}{0:9}{0:7}"
         lines.append(line.rstrip())
-    lines.append(f"Kept in {run / FOLDER}; export the model with: napari-ic-train export {run} --out BUNDLE")
+    lines.append(
+        f"Written to {run / FOLDER}. Export the model with: napari-ic-train export {run} --out BUNDLE"
+    )
     report(
         {
             "folder": str(run / FOLDER),

@@ -1,4 +1,4 @@
-"""Fields of the configuration from the command line: ``learning_rate=1e-3``, ``model.n_ref=32``."""
+"""Set fields of the configuration from the command line: ``learning_rate=1e-3``, ``model.n_ref=32``."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from napari_ic_train.config import TrainingConfig, validated
 
 
 def overridden(config: TrainingConfig, settings: Iterable[str]) -> TrainingConfig:
-    """The configuration with some fields set otherwise.
+    """Return a configuration with some fields changed.
 
     Parameters
     ----------
     config : TrainingConfig
-        Where to begin.
+        The configuration to change.
     settings : iterable of str
-        ``FIELD=VALUE`` each; a field within another is reached by a dot, the value is read as YAML.
+        Each is ``FIELD=VALUE``. A dot names a field within another one. The value is read as YAML.
 
     Raises
     ------
     ValueError
-        If a setting is no such pair, or a field is unknown or its value wrong; the sentence names the field.
+        If a setting is not such a pair, a field is unknown or a value is wrong. The sentence names the field.
     """
     fields: dict[str, Any] = config.model_dump()
     for setting in settings:
         path, equals, text = setting.partition("=")
         if not equals or not path.strip():
-            raise ValueError(f"{setting!r} sets nothing: write FIELD=VALUE, for example learning_rate=1e-3.")
+            raise ValueError(f"{setting!r} sets no field: write FIELD=VALUE, for example learning_rate=1e-3.")
         try:
             value = yaml.safe_load(text)
         except yaml.YAMLError as error:

@@ -1,4 +1,4 @@
-"""``napari-ic-train score``: what a bundle is worth, into its model card."""
+"""``napari-ic-train score``: score a bundle, and write the scores into its model card."""
 
 from __future__ import annotations
 
@@ -7,26 +7,30 @@ from typing import Annotated
 
 import typer
 
-from napari_ic_train.commands import PROGRAM, JsonOption, WorkersOption
+from napari_ic_train.commands import PROGRAM, BundleArgument, JsonOption, WorkersOption
 from napari_integrated_cell.console import one_line_errors, progress_bar, report
 
 
 def score(
-    bundle: Annotated[str, typer.Argument(help="A bundle's path, or a name that `napari-ic models` lists.")],
+    bundle: BundleArgument,
     real: Annotated[
         Path | None,
         typer.Option(
-            "--real", help="Folder with cell_labels, nucleus_labels and tomm20_mask .ome.tif of a real field."
+            "--real",
+            help="Folder of a real field with cell_labels, nucleus_labels and tomm20_mask as .ome.tif.",
         ),
     ] = None,
-    cells: Annotated[int, typer.Option("--cells", min=1, help="Unseen simulated cells to score on.")] = 220,
+    cells: Annotated[
+        int, typer.Option("--cells", min=1, help="Number of unseen simulated cells to score on.")
+    ] = 220,
     workers: WorkersOption = None,
     write: Annotated[
-        bool, typer.Option("--write/--no-write", help="Write the figures into the bundle's card.")
+        bool,
+        typer.Option("--write/--no-write", help="Whether to write the scores into the bundle's model card."),
     ] = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure where a model puts structures, on unseen simulated cells and on a real field, into its model card."""
+    """Score where a model predicts structures, in unseen simulated cells and in a real field of cells."""
     with one_line_errors(PROGRAM), progress_bar() as move:
         from napari_ic_train.bundle.model_card import verdicts
         from napari_ic_train.evaluation.card_scores import score_bundle

@@ -1,4 +1,4 @@
-"""``napari-ic-train simulate``: cells with known truth, in the public dataset's layout."""
+"""``napari-ic-train simulate``: simulate cells, in the public dataset's layout."""
 
 from __future__ import annotations
 
@@ -14,21 +14,25 @@ from napari_integrated_cell.console import one_line_errors, progress_bar, report
 
 def simulate(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for metadata.csv, crop_raw and crop_seg.")],
-    cells: Annotated[int, typer.Option("--cells", min=1, help="How many simulated cells.")] = 500,
-    seed: Annotated[int, typer.Option("--seed", help="The same seed makes the same cells.")] = 1,
+    cells: Annotated[int, typer.Option("--cells", min=1, help="Number of simulated cells.")] = 500,
+    seed: Annotated[int, typer.Option("--seed", help="Random seed. The same seed makes the same cells.")] = 1,
     voxel_size: Annotated[
         float,
         typer.Option(
-            "--voxel-size", min=0.05, max=2.0, help="Isotropic, in µm; the public dataset has 0.108333."
+            "--voxel-size",
+            min=0.05,
+            max=2.0,
+            help="Edge of the cubic voxels in µm; the public dataset has 0.108333.",
         ),
     ] = 0.317,
     structures: Annotated[
-        str | None, typer.Option("--structures", help="Comma-separated; all eleven in turn.")
+        str | None,
+        typer.Option("--structures", help="Structures, separated by commas; all eleven in turn if left out."),
     ] = None,
     workers: WorkersOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make simulated cells with known truth, in the public dataset's layout. A stopped run continues."""
+    """Simulate cells with known structures, in the public dataset's layout. A stopped run is continued."""
     with one_line_errors(PROGRAM), progress_bar() as move:
         from napari_integrated_cell.simulation import write_dataset
         from napari_integrated_cell.vocabulary import structure

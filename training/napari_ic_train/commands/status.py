@@ -1,4 +1,4 @@
-"""``napari-ic-train status``."""
+"""``napari-ic-train status``: print the status of a run."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from napari_integrated_cell.console import one_line_errors
 
 
 def status(
-    run: Annotated[Path, typer.Argument(help="Folder of a run, finished or under way.")],
+    run: Annotated[Path, typer.Argument(help="Folder of a run, finished or not.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Tell how a run stands: phase, epoch, losses, speed, time left, warnings, and whether its process lives."""
+    """Print the status of a run: phase, epoch, losses, speed, time left, warnings, and whether its process exists."""
     with one_line_errors(PROGRAM):
         from napari_ic_train.run.status import run_status
 

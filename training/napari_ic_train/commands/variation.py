@@ -1,4 +1,4 @@
-"""``napari-ic-train variation``: how much structures vary in held-out cells, into the bundle."""
+"""``napari-ic-train variation``: score how much structures vary in held-out cells, into a bundle."""
 
 from __future__ import annotations
 
@@ -7,38 +7,49 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_ic_train.commands import PROGRAM, DeviceOption, JsonOption, WorkersOption
+from napari_ic_train.commands import (
+    PROGRAM,
+    BundleArgument,
+    DeviceOption,
+    JsonOption,
+    WorkersOption,
+    name_option,
+)
 from napari_integrated_cell.console import one_line_errors, progress_bar, report
 
 
 def variation(
-    bundle: Annotated[str, typer.Argument(help="A bundle's path, or a name that `napari-ic models` lists.")],
-    data: Annotated[Path | None, typer.Option("--data", help="The store it was fitted on.")] = None,
+    bundle: BundleArgument,
+    data: Annotated[Path | None, typer.Option("--data", help="The store that it was fitted on.")] = None,
     manifest: Annotated[
         Path | None,
         typer.Option(
             "--manifest",
-            help="The table that the store was prepared from; looked for above the store's images if left out.",
+            help="The table that the store was prepared from; if left out, it is searched above the images.",
         ),
     ] = None,
     cells: Annotated[
-        int, typer.Option("--cells", min=1, help="Held-out cells in interphase, and as many in mitosis.")
+        int, typer.Option("--cells", min=1, help="Number of held-out cells in interphase, and in mitosis.")
     ] = 20,
-    draws: Annotated[int, typer.Option("--draws", min=2, help="Draws per cell and structure.")] = 100,
+    draws: Annotated[
+        int, typer.Option("--draws", min=2, help="Number of draws of each structure in each cell.")
+    ] = 100,
     truth: Annotated[
         bool,
         typer.Option(
             "--truth",
-            help="Compare, on unseen simulated cells, with how much the simulator's own draws vary; nothing is "
-            "written without --data.",
+            help="Compare with the variation of the simulator's own draws, in unseen simulated cells. Writes nothing "
+            "without --data.",
         ),
     ] = False,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same draws.")] = 0,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, help="Random seed. The same seed gives the same draws.")
+    ] = 0,
     device: DeviceOption = "auto",
     workers: WorkersOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure how much each structure varies once a cell's shape is given (Algorithm 4), in held-out cells.
+    """Score how much each structure varies if the cell's shape is known (Algorithm 4), in held-out cells.
 
     The scores become the bundle's reference distribution, for interphase and for mitosis.
     """
@@ -46,7 +57,7 @@ def variation(
         if data is None and not truth:
             raise ValueError("Give the store of the held-out cells with --data.")
 
-        from napari_ic_train.bundle.variation import measure_bundle
+        from napari_ic_train.bundle.variation import ManifestNotFound, measure_bundle
         from napari_ic_train.data.store import CellStore
         from napari_ic_train.evaluation.variation_order import score_order
         from napari_integrated_cell.model.bundle import load_model
@@ -54,16 +65,17 @@ def variation(
         summary: dict[str, Any] = {"bundle": bundle}
         lines: list[str] = []
         if data is not None:
-            found = measure_bundle(
-                bundle,
-                CellStore(data),
-                manifest=manifest,
-                cells=cells,
-                draws=draws,
-                seed=seed,
-                device=device,
-                progress=move,
-            )
+            with name_option(ManifestNotFound, "--manifest"):
+                found = measure_bundle(
+                    bundle,
+                    CellStore(data),
+                    manifest=manifest,
+                    cells=cells,
+                    draws=draws,
+                    seed=seed,
+                    device=device,
+                    progress=move,
+                )
             summary["reference"] = {
                 "n": found.n,
                 "ridge": found.ridge,
@@ -78,7 +90,9 @@ def variation(
                 _line(name, *(f"{_median(scores):.3f}" for scores in groups.values()))
                 for name, groups in found.scores.items()
             ]
-            lines.append(f"Of {draws} draws, into {bundle}. A larger score is less variation.")
+            lines.append(
+                f"Scores of {draws} draws, written to {bundle}. A larger score means less variation."
+            )
         if truth:
             model = load_model(bundle, device=device)
             order = score_order(model, draws=draws, workers=workers, progress=move)

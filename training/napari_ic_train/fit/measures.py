@@ -88,8 +88,8 @@ def warning_signs(
     for name, trained in judged.items():
         if losses[name] < WON * chance:
             signs.append(
-                f"the {name.replace('_', ' ')} is almost always right (loss {losses[name]:.2g}, by chance {chance:.2g}): "
-                f"the {trained} may learn nothing from it"
+                f"the {name.replace('_', ' ')} is almost always right (loss {losses[name]:.2g}, by chance "
+                f"{chance:.2g}): the {trained} may learn nothing from it"
             )
     code = "z^s" if isinstance(phase, ConditionalPhase) else "z^r"
     std, mean = measures["code_std"], measures["code_mean"]
