@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
+Reals = NDArray[np.floating]
 Mask = NDArray[np.bool_]
 Indices = NDArray[np.int64]
 Labels = NDArray[np.int32]

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from napari_integrated_cell.arrays import Floats, Rgb
+from napari_integrated_cell.arrays import Floats, Reals, Rgb
 from napari_integrated_cell.imaging.atomic import atomic_write
 from napari_integrated_cell.vocabulary import REFERENCE_NAMES, colour_of
 
@@ -25,7 +24,7 @@ def colour_rgb(name: str) -> Floats:
 
 
 def projection(
-    volumes: Mapping[str, NDArray[np.floating]], axis: int = 0, *, dim: Mapping[str, float] | None = None
+    volumes: Mapping[str, Reals], axis: int = 0, *, dim: Mapping[str, float] | None = None
 ) -> Floats:
     """Add the maximum projections of several volumes, each in its vocabulary colour.
 
@@ -54,7 +53,7 @@ def projection(
     return np.clip(picture, 0, 1)
 
 
-def tile(volumes: Mapping[str, NDArray[np.floating]], *, dim: Mapping[str, float] | None = None) -> Rgb:
+def tile(volumes: Mapping[str, Reals], *, dim: Mapping[str, float] | None = None) -> Rgb:
     """Return volumes seen from above and, below that, from the side with the apical pole up; RGB ``uint8``."""
     above = projection(volumes, 0, dim=dim)
     side = projection(volumes, 1, dim=dim)[::-1]  # Z grows upwards from the dish
@@ -63,8 +62,8 @@ def tile(volumes: Mapping[str, NDArray[np.floating]], *, dim: Mapping[str, float
 
 
 def sheet(
-    references: NDArray[np.floating],
-    volumes: Mapping[str, NDArray[np.floating]],
+    references: Reals,
+    volumes: Mapping[str, Reals],
     title: str,
     *,
     scale: int = 3,

@@ -8,7 +8,7 @@ import pytest
 from tiny_cells import public_row, write_table
 
 from napari_integrated_cell.data.cell_table import open_table
-from napari_integrated_cell.data.entry import Entry, FaultyRow, Plane
+from napari_integrated_cell.data.entry import Entry, FaultyRow, FileChannel
 from napari_integrated_cell.data.stages import stage_named
 
 PUBLIC = public_row(0, "crop_raw/a_raw.ome.tif", "crop_seg/a_segmentation.ome.tif")
@@ -84,11 +84,11 @@ def test_the_public_row_takes_its_channels_from_name_dict(tmp_path):
     entry = one(tmp_path, {**PUBLIC, "name_dict": str(order)})
     raw, seg = str(tmp_path / "crop_raw/a_raw.ome.tif"), str(tmp_path / "crop_seg/a_segmentation.ome.tif")
     assert entry.images == {
-        "membrane": Plane(raw, (2,)),
-        "dna": Plane(raw, (1,)),
-        "structure": Plane(raw, (0,)),
+        "membrane": FileChannel(raw, (2,)),
+        "dna": FileChannel(raw, (1,)),
+        "structure": FileChannel(raw, (0,)),
     }
-    assert (entry.cell, entry.nucleus) == (Plane(seg, (1,)), Plane(seg, (2,)))
+    assert (entry.cell, entry.nucleus) == (FileChannel(seg, (1,)), FileChannel(seg, (2,)))
     assert (entry.cell_id, entry.structure, entry.voxel_size) == ("1000", "alpha-actinin", (1.0, 1.0, 1.0))
     assert (entry.field, entry.plate, entry.outlier, entry.edge) == ("0", "0", False, False)
 
@@ -162,11 +162,11 @@ def test_the_posed_package_names_channels_by_index_and_is_not_rotated_again(tmp_
     entry = one(tmp_path, PACKAGE)
     path = str(tmp_path / "cell_images_3d/7_reg.tiff")
     assert entry.images == {
-        "membrane": Plane(path, (3,)),
-        "dna": Plane(path, (2,)),
-        "structure": Plane(path, (4,)),
+        "membrane": FileChannel(path, (3,)),
+        "dna": FileChannel(path, (2,)),
+        "structure": FileChannel(path, (4,)),
     }
-    assert (entry.cell, entry.nucleus) == (Plane(path, (1,)), Plane(path, (0,)))
+    assert (entry.cell, entry.nucleus) == (FileChannel(path, (1,)), FileChannel(path, (0,)))
     assert (entry.structure, entry.posed, entry.voxel_size) == ("alpha-tubulin", True, (0.317,) * 3)
     short = {"save_reg_path": "7_reg.tiff"}
     assert [plane.names for plane in one(tmp_path, short).images.values()] == [(3,), (2,), (4,)]
@@ -175,8 +175,8 @@ def test_the_posed_package_names_channels_by_index_and_is_not_rotated_again(tmp_
 def test_a_table_of_ones_own_needs_little(tmp_path):
     entry = one(tmp_path, OWN)
     image = str(tmp_path / "field.ome.tif")
-    assert entry.images["membrane"] == Plane(image, ("membrane",), optional=True)
-    assert entry.images["structure"] == Plane(image, ("TOM20", "structure"), optional=True)
+    assert entry.images["membrane"] == FileChannel(image, ("membrane",), optional=True)
+    assert entry.images["structure"] == FileChannel(image, ("TOM20", "structure"), optional=True)
     assert (entry.structure, entry.label, entry.voxel_size, entry.field) == ("TOM20", None, None, "")
 
 
@@ -188,8 +188,8 @@ def test_a_table_of_ones_own_may_say_more(tmp_path):
     }  # fmt: skip
     entry = one(tmp_path, {**OWN, **more})
     image = str(tmp_path / "field.ome.tif")
-    assert entry.images["dna"] == Plane(image, ("1",))
-    assert entry.images["structure"] == Plane(image, ("EGFP",))
+    assert entry.images["dna"] == FileChannel(image, ("1",))
+    assert entry.images["structure"] == FileChannel(image, ("EGFP",))
     assert entry.cell.names == ("0",)
     assert (entry.label, entry.voxel_size, entry.stage) == (12, (0.29, 0.108, 0.108), "prophase-2")
     assert (entry.field, entry.plate) == ("f3", "p1")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from napari_integrated_cell.picture import Rgb
+from napari_integrated_cell.arrays import Rgb
 from napari_integrated_cell.vocabulary import colour_of
 
 EACH_END = 4

@@ -15,6 +15,7 @@ import typer
 from PIL import Image
 from tqdm import tqdm
 
+from napari_integrated_cell.arrays import Rgb
 from napari_integrated_cell.commands.extremes import Extremes
 from napari_integrated_cell.commands.options import (
     PROGRAM,
@@ -41,7 +42,6 @@ from napari_integrated_cell.variation.structure_variation import RIDGE
 if TYPE_CHECKING:
     from napari_integrated_cell.model.integrated_cell import IntegratedCell
     from napari_integrated_cell.model.runtime import Progress
-    from napari_integrated_cell.picture import Rgb
     from napari_integrated_cell.variation.structure_variation import StructureVariation
 
 COLUMNS = ("cell", "stage", "structure", "score", "effective_rank", "n", "ridge", "compared_in")

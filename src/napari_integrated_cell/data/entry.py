@@ -16,7 +16,7 @@ STRUCTURE = "structure"
 
 
 @dataclass(frozen=True)
-class Plane:
+class FileChannel:
     """One channel of a file.
 
     Attributes
@@ -42,13 +42,13 @@ class Entry:
     ----------
     name : str
         The cell's id, or ``"row 3"`` if the table gives none.
-    cell, nucleus : Plane
+    cell, nucleus : FileChannel
         The segmentations.
-    images : mapping of str to Plane
+    images : mapping of str to FileChannel
         ``"membrane"``, ``"dna"``, ``"structure"`` and further channels, as far as the table names them.
     structure : str
         What the structure channel shows: the vocabulary's name, or the table's word if the vocabulary has none.
-    structure_segmentation : Plane, optional
+    structure_segmentation : FileChannel, optional
         The structure's segmentation. It may stand for the structure's image if there is no image.
     cell_id : str
         As the table gives it; may be empty.
@@ -69,11 +69,11 @@ class Entry:
     """
 
     name: str
-    cell: Plane
-    nucleus: Plane
-    images: Mapping[str, Plane]
+    cell: FileChannel
+    nucleus: FileChannel
+    images: Mapping[str, FileChannel]
     structure: str = ""
-    structure_segmentation: Plane | None = None
+    structure_segmentation: FileChannel | None = None
     cell_id: str = ""
     label: int | None = None
     voxel_size: tuple[float, float, float] | None = None

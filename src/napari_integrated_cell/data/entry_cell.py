@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_integrated_cell.cell import Cell
-from napari_integrated_cell.data.entry import STRUCTURE, Entry, Plane
+from napari_integrated_cell.data.entry import STRUCTURE, Entry, FileChannel
 from napari_integrated_cell.imaging.footprint import fit_in_box, footprint_of
 from napari_integrated_cell.imaging.frame import Box, Pose
 from napari_integrated_cell.imaging.pose import pose_of
@@ -100,7 +100,7 @@ def pose_in_box(cell: Cell, box: Box) -> Pose:
     )
 
 
-def _volume(image: Image, name: str, plane: Plane) -> NDArray[Any] | None:
+def _volume(image: Image, name: str, plane: FileChannel) -> NDArray[Any] | None:
     """Return the first of a plane's channels that the file has; None if there is none and it is optional."""
     if not plane.names:
         if len(image.data) != 1:
@@ -118,7 +118,7 @@ def _volume(image: Image, name: str, plane: Plane) -> NDArray[Any] | None:
     return image.named().get(name)  # the first of several channels that are recognised
 
 
-def _labels(image: Image, plane: Plane, posed: bool) -> NDArray[Any]:
+def _labels(image: Image, plane: FileChannel, posed: bool) -> NDArray[Any]:
     """Return a segmentation: whole numbers, or an interpolated mask if the images were posed before."""
     volume = _volume(image, "segmentation", replace(plane, optional=False))
     if volume is None or not np.isfinite(volume).all():

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from napari_integrated_cell.data.entry import STRUCTURE, Entry, Plane
+from napari_integrated_cell.data.entry import STRUCTURE, Entry, FileChannel
 from napari_integrated_cell.data.rows import (
     Row,
     flag,
@@ -128,9 +128,9 @@ def _package_files(row: Row, folder: Path) -> dict[str, Any]:
     """Return one file (C, Z, Y, X) with two segmentations and three stains, posed as in section 3.1."""
     path = path_in(folder, needed(row, "save_reg_path"))
 
-    def plane(column: str) -> Plane:
+    def plane(column: str) -> FileChannel:
         index = whole_number(row, column, least=0)
-        return Plane(path, (PACKAGE_CHANNELS[column] if index is None else index,))
+        return FileChannel(path, (PACKAGE_CHANNELS[column] if index is None else index,))
 
     return {
         "cell": plane("ch_seg_cell"),
@@ -160,22 +160,22 @@ def _public_files(row: Row, folder: Path) -> dict[str, Any]:
     }
 
 
-def _planes(names: Any, file: str, default: tuple[str, ...], path: str) -> dict[str, Plane]:
+def _planes(names: Any, file: str, default: tuple[str, ...], path: str) -> dict[str, FileChannel]:
     """Return the channels of ``crop_raw`` or ``crop_seg`` by their names in ``name_dict``."""
     given = names.get(file, default) if isinstance(names, dict) else None
     if not isinstance(given, list | tuple) or not all(isinstance(name, str) for name in given):
         raise ValueError(f"The column 'name_dict' lists no channels of {file!r}.")
-    return {name: Plane(path, (index,)) for index, name in enumerate(given)}
+    return {name: FileChannel(path, (index,)) for index, name in enumerate(given)}
 
 
-def _recognised(images: dict[str, Plane], shown: str) -> dict[str, Plane]:
+def _recognised(images: dict[str, FileChannel], shown: str) -> dict[str, FileChannel]:
     """Return channels by the vocabulary's names; the one that shows the structure is called ``"structure"``."""
     meant = {name: recognise_channel(name) or name for name in images}
     named = {STRUCTURE if meant[name] == shown else meant[name]: plane for name, plane in images.items()}
     return named | {name: plane for name, plane in images.items() if name in RAW_CHANNELS}
 
 
-def _called(segmentations: dict[str, Plane], name: str) -> Plane:
+def _called(segmentations: dict[str, FileChannel], name: str) -> FileChannel:
     if name not in segmentations:
         raise ValueError(
             f"The column 'name_dict' has no channel {name!r} of 'crop_seg': {', '.join(segmentations)}."
@@ -185,16 +185,16 @@ def _called(segmentations: dict[str, Plane], name: str) -> Plane:
 
 def _own_files(row: Row, folder: Path) -> dict[str, Any]:
     """Return the image and the two segmentations of a cell in a user's own table."""
-    images: dict[str, Plane] = {}
+    images: dict[str, FileChannel] = {}
     written = text(row, "image")
     if written:
         image = path_in(folder, written)
         for name in REFERENCE_NAMES:
             channel = text(row, f"{name}_channel")
-            images[name] = Plane(image, (channel or name,), optional=not channel)
+            images[name] = FileChannel(image, (channel or name,), optional=not channel)
         channel, shown = text(row, "structure_channel"), structure_in(row, STRUCTURE_NAME)
         recognised = (shown, STRUCTURE) if shown else (STRUCTURE,)
-        images[STRUCTURE] = Plane(image, (channel,) if channel else recognised, optional=not channel)
+        images[STRUCTURE] = FileChannel(image, (channel,) if channel else recognised, optional=not channel)
     return {
         "cell": _segmentation(row, "cell_segmentation", folder),
         "nucleus": _segmentation(row, "nucleus_segmentation", folder),
@@ -203,15 +203,17 @@ def _own_files(row: Row, folder: Path) -> dict[str, Any]:
     }
 
 
-def _segmentation(row: Row, column: str, folder: Path) -> Plane:
+def _segmentation(row: Row, column: str, folder: Path) -> FileChannel:
     channel = text(row, f"{column}_channel")
-    return Plane(path_in(folder, needed(row, column)), (channel,) if channel else ())
+    return FileChannel(path_in(folder, needed(row, column)), (channel,) if channel else ())
 
 
 LAYOUTS: tuple[Layout, ...] = (
     Layout("posed package", ("save_reg_path",), _package_files, PACKAGE_STRUCTURE_NAME),
     Layout("simulated cells", ("crop_seg", "simulated", "simulated_stage"), _public_files),
     Layout("public dataset", ("crop_seg",), _public_files),
-    Layout("table of your own", ("cell_segmentation", "nucleus_segmentation"), _own_files),
+    Layout(
+        "table of your own", ("cell_segmentation", "nucleus_segmentation"), _own_files, STRUCTURE_NAME[::-1]
+    ),
 )
 """In the order in which they are tried: those with more particular columns first."""

@@ -122,7 +122,7 @@ def path_in(folder: Path, written: str) -> str:
         windows = PureWindowsPath(written)
         if windows.drive:
             raise ValueError(
-                f"The path {written!r} lies on a Windows drive: give a path relative to the table's folder."
+                f"The path {written} lies on a Windows drive: give a path relative to the table's folder."
             )
         written = windows.as_posix()
     return str(folder / written)

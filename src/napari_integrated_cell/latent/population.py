@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_integrated_cell.arrays import Floats, Mask
+from napari_integrated_cell.arrays import Floats, Mask, Reals
 from napari_integrated_cell.imaging.atomic import atomic_write
 
 if TYPE_CHECKING:
@@ -242,7 +242,7 @@ def population_of_bytes(content: bytes, where: str) -> Population:
     return Population(z_ref, z_struct, rest.to_pandas(ignore_metadata=True), **facts)
 
 
-def _lists(values: NDArray[np.floating], there: Mask | None = None) -> pa.Array:
+def _lists(values: Reals, there: Mask | None = None) -> pa.Array:
     import pyarrow as pa
 
     missing = None if there is None else pa.array(~there)

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
-from napari_integrated_cell.arrays import Doubles, Floats, Mask
+from napari_integrated_cell.arrays import Doubles, Floats, Mask, Reals
 
 
 @dataclass(frozen=True)
@@ -63,9 +62,7 @@ class Grid:
         """Return the centres (N, 3) in µm of the voxels that ``where`` (Z, Y, X) selects."""
         return np.argwhere(where) * np.asarray(self.voxel_size) + np.asarray(self.origin)
 
-    def around(
-        self, centre: Sequence[float] | NDArray[np.floating], radius: float
-    ) -> tuple[slice, slice, slice]:
+    def around(self, centre: Sequence[float] | Reals, radius: float) -> tuple[slice, slice, slice]:
         """Return the part of the grid within ``radius`` µm of ``centre`` along every axis."""
         z, y, x = (
             slice(max(int(np.ceil((c - radius - o) / v)), 0), max(int(np.floor((c + radius - o) / v)) + 1, 0))
@@ -73,7 +70,7 @@ class Grid:
         )
         return z, y, x
 
-    def splat(self, points: NDArray[np.floating], weights: NDArray[np.floating] | float = 1.0) -> Floats:
+    def splat(self, points: Reals, weights: Reals | float = 1.0) -> Floats:
         """Return the density (Z, Y, X) per µm³ of weighted points (N, 3) in µm, each spread over eight voxels."""
         points = np.reshape(points, (-1, 3))
         w = np.broadcast_to(np.asarray(weights, float).reshape(-1), (len(points),))
@@ -129,12 +126,12 @@ class Waves:
         right = np.concatenate([xs.real, -xs.imag], axis=-1).astype(np.float32)
         return (left.reshape(-1, left.shape[-1]) @ right.T).reshape(grid.shape)
 
-    def at(self, points: NDArray[np.floating]) -> Doubles:
+    def at(self, points: Reals) -> Doubles:
         """Return the field (N,) at points (N, 3) in µm."""
         return np.cos(points @ self._k.T + self._phase).sum(axis=1) * self._scale
 
 
-def blend_max(a: NDArray[np.floating], b: NDArray[np.floating], k: float) -> NDArray[np.floating]:
+def blend_max(a: Reals, b: Reals, k: float) -> Reals:
     """Return the maximum of two distances, with the crease rounded upwards over a width ``k`` (µm)."""
     if k < 1e-6:
         return np.maximum(a, b)

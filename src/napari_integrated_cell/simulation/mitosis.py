@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from napari_integrated_cell.arrays import Doubles
+from napari_integrated_cell.arrays import Doubles, Reals
 from napari_integrated_cell.vocabulary import STAGE_NAMES
 
 
@@ -82,9 +81,7 @@ class Body:
     bend: float = 0.0
     petals: tuple[int, float, float] = (0, 0.0, 0.0)
 
-    def radius(
-        self, z: NDArray[np.floating], y: NDArray[np.floating], x: NDArray[np.floating]
-    ) -> NDArray[np.floating]:
+    def radius(self, z: Reals, y: Reals, x: Reals) -> Reals:
         """Return the distance from the centre in mean semi-axes. Its level sets are the body's surfaces."""
         cz, cy, cx = (np.float32(c) for c in self.centre)
         frame = (self.frame / self.semi_axes[:, None]).astype(np.float32)

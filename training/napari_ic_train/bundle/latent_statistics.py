@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_ic_train.data.store import CellStore
 from napari_ic_train.data.subsets import cells_of
+from napari_integrated_cell.arrays import Doubles, Reals
 from napari_integrated_cell.model.integrated_cell import IntegratedCell
 from napari_integrated_cell.model.latent import LatentDistribution, LatentStatistics
 from napari_integrated_cell.model.runtime import Progress
@@ -30,7 +30,7 @@ class RunningMoments:
         self.mean = np.zeros(size)
         self._scatter = np.zeros((size, size))
 
-    def add(self, points: NDArray[np.floating]) -> None:
+    def add(self, points: Reals) -> None:
         """Add points (m, size)."""
         m = len(points)
         if m == 0:
@@ -42,7 +42,7 @@ class RunningMoments:
         self.n += m
 
     @property
-    def covariance(self) -> NDArray[np.float64]:
+    def covariance(self) -> Doubles:
         """Sample covariance (size, size); needs two points or more."""
         return self._scatter / (self.n - 1)
 

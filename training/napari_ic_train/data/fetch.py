@@ -16,8 +16,8 @@ from napari_ic_train.data.choice import Choice, ChosenCell, choose, copy_rows, i
 from napari_ic_train.data.package_list import checksums
 from napari_ic_train.data.source import Missing, Source, bring, here
 from napari_ic_train.data.threads import counting, in_threads
+from napari_integrated_cell.processes import Progress
 
-Progress = Callable[[int, int, str], None]
 Verify = Literal["auto", "name", "package"]
 VERIFY: tuple[Verify, ...] = ("auto", "name", "package")
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from napari_ic_train.data.store import CellStore
-from napari_integrated_cell.picture import Rgb, colour_rgb, write_png
+from napari_integrated_cell.arrays import Reals, Rgb
+from napari_integrated_cell.picture import colour_rgb, write_png
 
 VIEWS = ("XY", "XZ", "YZ")
 BAR = 10.0
@@ -47,9 +47,7 @@ def draw_posed(store: CellStore, path: str | Path, *, n_cells: int = 4, width: i
     return write_png(path, np.concatenate(rows))
 
 
-def views(
-    volumes: dict[str, NDArray[np.floating]], voxel_size: float, title: str, scale: int, *, bar: float = BAR
-) -> Rgb:
+def views(volumes: dict[str, Reals], voxel_size: float, title: str, scale: int, *, bar: float = BAR) -> Rgb:
     """One cell's channels in their vocabulary colours, sliced through the box's middle: XY, XZ and YZ.
 
     Parameters

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_ic_train.data.recipe import Recipe
 from napari_ic_train.data.splits import fraction_of, split_of
+from napari_integrated_cell.arrays import Floats
 from napari_integrated_cell.cell import Cell
 from napari_integrated_cell.data.entry import STRUCTURE, Entry
 from napari_integrated_cell.data.entry_cell import pose_in_box, read_entry
@@ -18,7 +18,7 @@ from napari_integrated_cell.vocabulary import REFERENCE_NAMES
 CHANNELS = (*REFERENCE_NAMES, STRUCTURE)
 
 
-def posed_entry(entry: Entry, recipe: Recipe) -> tuple[NDArray[np.float32], dict[str, Any]]:
+def posed_entry(entry: Entry, recipe: Recipe) -> tuple[Floats, dict[str, Any]]:
     """Read, pose, normalise and mask the cell of an entry.
 
     Returns

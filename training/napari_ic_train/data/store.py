@@ -12,6 +12,7 @@ import zarr
 from numpy.typing import NDArray
 
 from napari_ic_train.data.store_table import REPORT, REPORT_COLUMNS, merge_parts, write_part
+from napari_integrated_cell.arrays import Floats, Indices
 from napari_integrated_cell.data.store import IMAGES, ROW, TABLE, PosedStore
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class CellStore(PosedStore):
     """Posed cells ready for training: a :class:`~napari_integrated_cell.data.store.PosedStore` read as tensors."""
 
     @property
-    def labels(self) -> NDArray[np.int64]:
+    def labels(self) -> Indices:
         """Index of each cell's structure into ``structures``, (N,)."""
         index = {name: i for i, name in enumerate(self.structures)}
         return np.array([index[name] for name in self.table["structure"]], np.int64)
@@ -128,7 +129,7 @@ class StoreWriter:
     def __len__(self) -> int:
         return int(self._images.shape[0])
 
-    def write(self, index: int, image: NDArray[np.float32], row: Mapping[str, Any]) -> None:
+    def write(self, index: int, image: Floats, row: Mapping[str, Any]) -> None:
         """Put one cell, (C, Z, Y, X) float32 in [0, 1], and its table row at ``index``."""
         self._images[index] = np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
         self._rows.append({ROW: index, **row})

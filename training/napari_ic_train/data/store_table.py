@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
+from napari_integrated_cell.arrays import Mask
 from napari_integrated_cell.data.store import ROW, TABLE
 
 PARTS = "parts"
@@ -57,7 +57,7 @@ def finished(store: Path) -> bool:
     return (store / TABLE).is_file() and not (store / PARTS).is_dir()
 
 
-def rows_done(store: Path, n_cells: int) -> NDArray[np.bool_]:
+def rows_done(store: Path, n_cells: int) -> Mask:
     """Return which rows of the store are done: written, or refused with a reason."""
     done = np.zeros(n_cells, bool)
     for file in _files(store):
@@ -134,7 +134,7 @@ def _files(store: Path) -> list[Path]:
     return [*([table] if table.is_file() else []), *_parts(store)]
 
 
-def _overview(store: Path, n_cells: int) -> tuple[pa.Schema, NDArray[np.bool_]]:
+def _overview(store: Path, n_cells: int) -> tuple[pa.Schema, Mask]:
     """Return the columns of all parts together, and which rows hold a cell."""
     schema, there = pa.schema([]), np.zeros(n_cells, bool)
     for file in _files(store):
@@ -148,7 +148,7 @@ def _overview(store: Path, n_cells: int) -> tuple[pa.Schema, NDArray[np.bool_]]:
     return schema, there
 
 
-def _cells(store: Path, there: NDArray[np.bool_], report: csv.DictWriter[str]) -> Iterator[pa.Table]:
+def _cells(store: Path, there: Mask, report: csv.DictWriter[str]) -> Iterator[pa.Table]:
     """Yield the cells of every part, each once, and write refused cells to the report.
 
     A row may be in two parts if a worker that was believed dead went on with its batch.

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from napari_integrated_cell.data.cell_table import CellTable
 from napari_integrated_cell.data.entry import STRUCTURE, Entry, FaultyRow
+from napari_integrated_cell.data.layouts import Layout
 from napari_integrated_cell.data.stages import stage_named
 from napari_integrated_cell.vocabulary import STAGE_NAMES
 
@@ -21,7 +22,7 @@ def training_entries(table: CellTable) -> Iterator[Entry | FaultyRow]:
         if isinstance(entry, FaultyRow):
             yield entry
             continue
-        reason = "The table holds this id a second time." if entry.cell_id in seen else _why_not(entry)
+        reason = "The table holds this id a second time." if entry.cell_id in seen else _why_not(entry, table.layout)
         if reason:
             yield FaultyRow(entry.name, reason, entry.path)
         else:
@@ -29,12 +30,12 @@ def training_entries(table: CellTable) -> Iterator[Entry | FaultyRow]:
             yield entry
 
 
-def _why_not(entry: Entry) -> str:
+def _why_not(entry: Entry, layout: Layout) -> str:
     """Return why an entry cannot be trained on; an empty string if it can."""
     if not entry.cell_id:
-        return "The row has no id: fill the column CellId, or cell_id in a table of your own."
+        return "The row has no id: fill the column 'CellId' or 'cell_id'."
     if not entry.structure:
-        return "The row does not say which structure it shows: fill the column of the structure's name."
+        return f"The row does not name the structure: fill the column {layout.structure_columns[0]!r}."
     if STRUCTURE not in entry.images and entry.structure_segmentation is None:
         return "The row names no image of the structure."
     if entry.stage and entry.stage not in STAGE_NAMES:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from napari_integrated_cell.arrays import Floats
-from napari_integrated_cell.picture import Rgb, tile
+from napari_integrated_cell.arrays import Floats, Rgb
+from napari_integrated_cell.picture import tile
 from napari_integrated_cell.vocabulary import structure
 from napari_integrated_cell.walk.pictures import ContactSheet
 

@@ -12,9 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_integrated_cell.arrays import Doubles, Floats, Mask
-
-Volume = NDArray[np.floating]
+from napari_integrated_cell.arrays import Doubles, Floats, Mask, Reals
 
 MEMBRANE_LEVEL = 0.15
 DNA_LEVEL = 0.3
@@ -56,7 +54,7 @@ class Regions:
     height: NDArray[np.int8]
 
 
-def masks_of(references: Volume) -> tuple[Mask, Mask]:
+def masks_of(references: Reals) -> tuple[Mask, Mask]:
     """Return the masks (Z, Y, X) of cell and nucleus in membrane and DNA images (2, Z, Y, X).
 
     The cell is the volume that the membrane encloses, in 3D or in a plane of Z. The nucleus is bright in the DNA.
@@ -73,7 +71,7 @@ def masks_of(references: Volume) -> tuple[Mask, Mask]:
     return cell, nucleus & cell
 
 
-def regions_of(references: Volume) -> Regions:
+def regions_of(references: Reals) -> Regions:
     """Return the regions of the cell in membrane and DNA images (2, Z, Y, X)."""
     cell, nucleus = masks_of(references)
     shell = np.full(cell.shape, -1, np.int8)
@@ -97,7 +95,7 @@ def regions_of(references: Volume) -> Regions:
     return Regions(cell, shell, height)
 
 
-def features_of(structure: Volume, regions: Regions) -> Doubles:
+def features_of(structure: Reals, regions: Regions) -> Doubles:
     """Return the :data:`FEATURES` of a structure's image (Z, Y, X) in a cell.
 
     The image is scaled to a maximum of 1 inside the cell, like the store's images. Volumes are shares of the cell's
@@ -126,15 +124,15 @@ def features_of(structure: Volume, regions: Regions) -> Doubles:
     return found
 
 
-def cell_features(image: Volume) -> Doubles:
+def cell_features(image: Reals) -> Doubles:
     """Return the :data:`FEATURES` of a posed cell (3, Z, Y, X): membrane, DNA, structure."""
     return features_of(image[2], regions_of(image[:2]))
 
 
-def coarse(volume: Volume, longest: int = 16) -> Floats:
+def coarse(volume: Reals, longest: int = 16) -> Floats:
     """Return the means of cubic blocks of a volume (..., Z, Y, X), at most ``longest`` along an axis, flattened."""
     edge = -(-max(volume.shape[-3:]) // longest)
-    small: Volume = np.asarray(volume, np.float32)
+    small: Reals = np.asarray(volume, np.float32)
     for axis in (-3, -2, -1):
         size = small.shape[axis]
         starts = np.arange(0, size, edge)

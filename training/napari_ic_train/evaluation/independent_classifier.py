@@ -9,13 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from napari_ic_train.evaluation.experiment import Context
 from napari_ic_train.evaluation.model_outputs import balanced_sample
-from napari_integrated_cell.arrays import Floats, Indices, Mask
+from napari_integrated_cell.arrays import Floats, Indices, Mask, Reals
 from napari_integrated_cell.imaging.atomic import atomic_write
 
 FILE = "independent-classifier.safetensors"
@@ -72,7 +71,7 @@ class IndependentClassifier:
 
     network: ClassifierNetwork
 
-    def outputs(self, images: NDArray[np.floating]) -> tuple[Floats, Floats]:
+    def outputs(self, images: Reals) -> tuple[Floats, Floats]:
         """Return probabilities (N, K) and features (N, F) of images (N, R + 1, Z, Y, X) in [0, 1]."""
         device = self.network.head.weight.device
         p, features = [], []
@@ -84,7 +83,7 @@ class IndependentClassifier:
                 p.append(self.network.head(found).softmax(1).cpu().numpy())
         return np.concatenate(p), np.concatenate(features)
 
-    def classify(self, images: NDArray[np.floating]) -> Floats:
+    def classify(self, images: Reals) -> Floats:
         """Return probabilities (N, K) of images (N, R + 1, Z, Y, X) in [0, 1]."""
         return self.outputs(images)[0]
 

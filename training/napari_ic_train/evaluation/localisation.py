@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_integrated_cell.arrays import Doubles, Floats, Mask
+from napari_integrated_cell.arrays import Doubles, Floats, Mask, Reals
 from napari_integrated_cell.cell import Cell
 from napari_integrated_cell.imaging.pose import (
     Box,
@@ -40,7 +39,7 @@ LAMINA_WIDTH = 1.0
 """In µm: a voxel at most this far from the nuclear surface counts as at the surface."""
 
 
-def pearson(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
+def pearson(a: Reals, b: Reals) -> float:
     """Return the Pearson correlation of two sets of voxels; 0 if one of them is constant."""
     a, b = np.asarray(a, np.float64).ravel(), np.asarray(b, np.float64).ravel()
     a, b = a - a.mean(), b - b.mean()
@@ -56,7 +55,7 @@ def signed_distance(mask: Mask, voxel_size: tuple[float, float, float]) -> Doubl
 
 
 def at_box_voxels(
-    image: NDArray[np.floating],
+    image: Reals,
     voxel_size: tuple[float, float, float],
     offset: tuple[int, int, int],
     pose: Pose,

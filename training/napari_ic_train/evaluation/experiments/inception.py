@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_ic_train.data.subsets import cells_of
 from napari_ic_train.evaluation.drawing import label_of
@@ -22,7 +21,7 @@ from napari_ic_train.evaluation.metrics.bootstrap import bootstrap
 from napari_ic_train.evaluation.metrics.confusion import confusion_matrix
 from napari_ic_train.evaluation.metrics.inception import divergences, inception_score
 from napari_ic_train.evaluation.model_outputs import balanced, codes, decoded, generated
-from napari_integrated_cell.arrays import Doubles, Floats, Indices
+from napari_integrated_cell.arrays import Doubles, Floats, Indices, Reals
 
 MOST = 1100
 """Maximum number of training cells. All held-out cells are used."""
@@ -30,7 +29,7 @@ IN_SHAPES = "generated in observed shapes"
 COLLECTIONS = ("data", "encoded-decoded", "generated", IN_SHAPES)
 PAPER_RATIO = 0.96
 
-Classify = Callable[[Floats], NDArray[np.floating]]
+Classify = Callable[[Floats], Reals]
 
 
 class InceptionScores:
@@ -47,7 +46,7 @@ class InceptionScores:
     def run(self, context: Context) -> Findings:
         """Classify observed, encoded-decoded and generated cells, for training cells and held-out cells."""
 
-        def classify(images: Floats) -> NDArray[np.floating]:
+        def classify(images: Floats) -> Reals:
             return context.model.classify(images, batch_size=context.batch_size)
 
         found: dict[tuple[str, Split], Doubles] = {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_ic_train.evaluation.drawing import label_of
 from napari_ic_train.evaluation.experiment import Context, Findings, Table, Value
@@ -12,7 +11,7 @@ from napari_ic_train.evaluation.independent_classifier import independent_classi
 from napari_ic_train.evaluation.metrics.bootstrap import bootstrap
 from napari_ic_train.evaluation.metrics.inception import divergences, inception_score
 from napari_ic_train.evaluation.model_outputs import codes
-from napari_integrated_cell.arrays import Doubles, Floats
+from napari_integrated_cell.arrays import Doubles, Floats, Reals
 
 
 class IndependentScores:
@@ -34,7 +33,7 @@ class IndependentScores:
         ]
         found: dict[tuple[str, str], Doubles] = {}
 
-        def both(images: Floats) -> NDArray[np.floating]:
+        def both(images: Floats) -> Reals:
             own = context.model.classify(images, batch_size=context.batch_size)
             return np.stack([classifier.classify(images), own], 1)
 

@@ -22,8 +22,7 @@ from napari_ic_train.evaluation.localisation import pearson
 from napari_ic_train.evaluation.metrics.bootstrap import bootstrap
 from napari_ic_train.evaluation.metrics.images import binary_cross_entropy, ssim
 from napari_ic_train.evaluation.model_outputs import balanced, decoded
-from napari_integrated_cell.arrays import Doubles, Floats, Indices
-from napari_integrated_cell.picture import Rgb
+from napari_integrated_cell.arrays import Doubles, Floats, Indices, Rgb
 
 MOST = 220
 """Maximum number of training cells, and of held-out cells: SSIM in 3D is slow."""

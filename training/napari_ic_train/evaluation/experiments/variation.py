@@ -22,10 +22,9 @@ from napari_ic_train.evaluation.experiment import (
     Value,
 )
 from napari_ic_train.evaluation.metrics.bootstrap import bootstrap
-from napari_integrated_cell.arrays import Floats, Indices
+from napari_integrated_cell.arrays import Floats, Indices, Rgb
 from napari_integrated_cell.model.runtime import Progress
 from napari_integrated_cell.model.variation_reference import GROUPS, group_of
-from napari_integrated_cell.picture import Rgb
 from napari_integrated_cell.variation.structure_variation import (
     RIDGE,
     Draws,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_integrated_cell.arrays import Doubles, Indices
+from napari_integrated_cell.arrays import Doubles, Indices, Reals
 
 BINS = 10
 
@@ -32,7 +32,7 @@ class Calibration:
     error: float
 
 
-def calibration(p: NDArray[np.floating], truth: NDArray[np.integer]) -> Calibration:
+def calibration(p: Reals, truth: NDArray[np.integer]) -> Calibration:
     """Return the calibration of label probabilities (N, K), with the true labels (N,)."""
     p, truth = np.asarray(p, np.float64), np.asarray(truth)
     if p.ndim != 2 or len(p) != len(truth) or len(p) == 0:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 
+from napari_integrated_cell.arrays import Reals
 
-def wasserstein(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
+
+def wasserstein(a: Reals, b: Reals) -> float:
     """Return the first Wasserstein distance of samples (N,) and (M,), the area between their distribution functions."""
     return float(stats.wasserstein_distance(a, b))
 
 
-def kolmogorov_smirnov(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
+def kolmogorov_smirnov(a: Reals, b: Reals) -> float:
     """Return the largest difference of the distribution functions of samples (N,) and (M,), from 0 to 1."""
     a, b = np.sort(a), np.sort(b)
     every = np.concatenate([a, b])

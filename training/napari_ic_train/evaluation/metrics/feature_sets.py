@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from napari_integrated_cell.arrays import Doubles
-
-Features = NDArray[np.floating]
+from napari_integrated_cell.arrays import Doubles, Reals
 
 
-def frechet_distance(a: Features, b: Features) -> float:
+def frechet_distance(a: Reals, b: Reals) -> float:
     """Return |μ_a - μ_b|² + Tr(Σ_a + Σ_b - 2 (Σ_a Σ_b)^½) of features (N, D) and (M, D) (Dowson and Landau 1982).
 
     For normal distributions it is the squared second Wasserstein distance. With the features of an Inception network
@@ -26,7 +23,7 @@ def frechet_distance(a: Features, b: Features) -> float:
     return float(max(step @ step + np.trace(one) + np.trace(other) - 2 * cross, 0.0))
 
 
-def kernel_distance(a: Features, b: Features) -> float:
+def kernel_distance(a: Reals, b: Reals) -> float:
     """Return the unbiased squared maximum mean discrepancy of features (N, D) and (M, D).
 
     The kernel is (x·y / D + 1)³, as in KID (Bińkowski et al. 2018). The expectation is 0 for two samples of the same
@@ -34,7 +31,7 @@ def kernel_distance(a: Features, b: Features) -> float:
     """
     a, b = _checked(a, b)
 
-    def kernel(x: Features, y: Features) -> Doubles:
+    def kernel(x: Reals, y: Reals) -> Doubles:
         return (x @ y.T / x.shape[1] + 1) ** 3
 
     n, m = len(a), len(b)
@@ -43,11 +40,11 @@ def kernel_distance(a: Features, b: Features) -> float:
     return float(within - 2 * kernel(a, b).mean())
 
 
-def _checked(a: Features, b: Features) -> tuple[Doubles, Doubles]:
+def _checked(a: Reals, b: Reals) -> tuple[Doubles, Doubles]:
     one: Doubles = np.asarray(a, np.float64)
     other: Doubles = np.asarray(b, np.float64)
     if one.ndim != 2 or other.ndim != 2 or one.shape[1] != other.shape[1] or min(len(one), len(other)) < 2:
         raise ValueError(
-            f"Features {one.shape} and {other.shape} do not match: give (N, D) and (M, D) of two or more cells."
+            f"Reals {one.shape} and {other.shape} do not match: give (N, D) and (M, D) of two or more cells."
         )
     return one, other

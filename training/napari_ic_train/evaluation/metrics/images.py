@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
-Volume = NDArray[np.floating]
+from napari_integrated_cell.arrays import Reals
 
 WINDOW = 7
 """Edge length in voxels of the cubes that SSIM compares."""
 EPSILON = 1e-7
 
 
-def binary_cross_entropy(x: Volume, x_hat: Volume) -> float:
+def binary_cross_entropy(x: Reals, x_hat: Reals) -> float:
     """Return the mean over voxels of -x log x̂ - (1 - x) log(1 - x̂), the reconstruction loss (equations 3, 13).
 
     The unit is nats. For a perfect reconstruction it is the entropy of the voxel values; that is 0 only if all
@@ -24,7 +23,7 @@ def binary_cross_entropy(x: Volume, x_hat: Volume) -> float:
     return float(-(x * np.log(p) + (1 - x) * np.log1p(-p)).mean())
 
 
-def ssim(x: Volume, x_hat: Volume) -> float:
+def ssim(x: Reals, x_hat: Reals) -> float:
     """Return the mean structural similarity in 3D (Wang et al. 2004) of two images (Z, Y, X) in [0, 1].
 
     The windows are cubes with an edge of :data:`WINDOW` voxels, or less if the box is smaller.

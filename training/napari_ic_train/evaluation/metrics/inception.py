@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import rel_entr
 
-from napari_integrated_cell.arrays import Doubles
+from napari_integrated_cell.arrays import Doubles, Reals
 
 
-def divergences(p: NDArray[np.floating], weights: NDArray[np.floating] | None = None) -> Doubles:
+def divergences(p: Reals, weights: Reals | None = None) -> Doubles:
     """Return D_KL(p(y|x) || p(y)) of each cell, (N,), with the marginal p(y) of all cells.
 
     Parameters
@@ -33,6 +32,6 @@ def divergences(p: NDArray[np.floating], weights: NDArray[np.floating] | None = 
     return rel_entr(p, np.average(p, axis=0, weights=weights)).sum(1)
 
 
-def inception_score(p: NDArray[np.floating], weights: NDArray[np.floating] | None = None) -> float:
+def inception_score(p: Reals, weights: Reals | None = None) -> float:
     """Return the exponential of the mean divergence: K for certain, equally frequent labels; 1 for identical cells."""
     return float(np.exp(np.average(divergences(p, weights), weights=weights)))

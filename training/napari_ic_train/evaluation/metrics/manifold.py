@@ -8,10 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
-from napari_integrated_cell.arrays import Doubles
+from napari_integrated_cell.arrays import Doubles, Reals
 
 NEIGHBOURS = 5
 
@@ -38,9 +37,7 @@ class Manifold:
     coverage: float
 
 
-def manifold(
-    observed: NDArray[np.floating], generated: NDArray[np.floating], k: int = NEIGHBOURS
-) -> Manifold:
+def manifold(observed: Reals, generated: Reals, k: int = NEIGHBOURS) -> Manifold:
     """Compare generated features (M, D) with observed features (N, D).
 
     Raises
@@ -70,7 +67,7 @@ def expected_coverage(n: int, m: int, k: int = NEIGHBOURS) -> float:
     return float(1 - np.prod((n - i) / (n + m - i)))
 
 
-def _reach(cells: NDArray[np.floating], k: int) -> Doubles:
+def _reach(cells: Reals, k: int) -> Doubles:
     """Return the distance of each cell to its ``k``-th nearest neighbour, (N,)."""
     apart = cdist(cells, cells)
     np.fill_diagonal(apart, np.inf)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 from scipy.spatial.distance import pdist
 from scipy.special import gammaln, hyp1f1
 
-from napari_integrated_cell.arrays import Doubles, Mask
+from napari_integrated_cell.arrays import Doubles, Mask, Reals
 
 LEVEL = 0.05
 REPEATS = 99
@@ -65,7 +64,7 @@ class Energy:
     p: float
 
 
-def marginal_normality(points: NDArray[np.floating]) -> Marginals:
+def marginal_normality(points: Reals) -> Marginals:
     """Test each dimension of points (N, D) against N(0, 1)."""
     points = _checked(points)
     tests = [stats.kstest(column, "norm") for column in points.T]
@@ -77,7 +76,7 @@ def marginal_normality(points: NDArray[np.floating]) -> Marginals:
     return Marginals(np.array([test.statistic for test in tests]), p, rejected)
 
 
-def mardia(points: NDArray[np.floating]) -> Mardia:
+def mardia(points: Reals) -> Mardia:
     """Test skewness and kurtosis of points (N, D), with N > D."""
     points = _checked(points)
     n, d = points.shape
@@ -96,7 +95,7 @@ def mardia(points: NDArray[np.floating]) -> Mardia:
     return Mardia(skewness, kurtosis, p_skewness, float(2 * stats.norm.sf(abs(deviate))))
 
 
-def energy_test(points: NDArray[np.floating], repeats: int = REPEATS, seed: int = 0) -> Energy:
+def energy_test(points: Reals, repeats: int = REPEATS, seed: int = 0) -> Energy:
     """Return the energy distance of points (N, D) to N(0, I), and its p by ``repeats`` samples of the same size."""
     points = _checked(points)
     random = np.random.default_rng(seed)
@@ -114,7 +113,7 @@ def _energy(points: Doubles) -> float:
     return float(2 * to_normal.mean() - np.sqrt(2) * mean_norm - between)
 
 
-def _checked(points: NDArray[np.floating]) -> Doubles:
+def _checked(points: Reals) -> Doubles:
     cloud: Doubles = np.asarray(points, np.float64)
     if cloud.ndim != 2 or len(cloud) < 2 or not np.isfinite(cloud).all():
         raise ValueError(

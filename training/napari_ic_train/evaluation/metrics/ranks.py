@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 
-from napari_integrated_cell.arrays import Doubles
+from napari_integrated_cell.arrays import Doubles, Reals
 
 
-def rank_in_draws(observed: NDArray[np.floating], draws: NDArray[np.floating], seed: int = 0) -> Doubles:
+def rank_in_draws(observed: Reals, draws: Reals, seed: int = 0) -> Doubles:
     """Return the rank of each observed value (N,) among its draws (N, M), from 0 to 1.
 
     Ranks are uniform if observation and draws are exchangeable. Each rank is random within its step of 1 / (M + 1),
@@ -26,12 +25,12 @@ def rank_in_draws(observed: NDArray[np.floating], draws: NDArray[np.floating], s
     return (below + chance * (equal + 1)) / (draws.shape[1] + 1)
 
 
-def interval_coverage(ranks: NDArray[np.floating], level: float) -> float:
+def interval_coverage(ranks: Reals, level: float) -> float:
     """Return the share of observations in the central interval of their draws; calibrated draws reach ``level``."""
     return float((np.abs(np.asarray(ranks) - 0.5) <= level / 2).mean())
 
 
-def uniformity(ranks: NDArray[np.floating]) -> tuple[float, float]:
+def uniformity(ranks: Reals) -> tuple[float, float]:
     """Return the Kolmogorov-Smirnov distance of ranks to the uniform distribution, and its p value."""
     test = stats.kstest(np.asarray(ranks), "uniform")
     return float(test.statistic), float(test.pvalue)

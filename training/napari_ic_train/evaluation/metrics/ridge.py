@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import eigh
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from napari_integrated_cell.arrays import Doubles
+from napari_integrated_cell.arrays import Doubles, Reals
 
 FOLDS = 5
 PENALTIES = np.logspace(-2, 4, 13)
 
 
-def ridge_predictions(codes: NDArray[np.floating], targets: NDArray[np.floating], seed: int = 0) -> Doubles:
+def ridge_predictions(codes: Reals, targets: Reals, seed: int = 0) -> Doubles:
     """Predict targets (N, T) from codes (N, D) by cross-validation: each cell by a regression fitted without it.
 
     The penalty is selected within the fitted cells.
@@ -40,7 +39,7 @@ def ridge_predictions(codes: NDArray[np.floating], targets: NDArray[np.floating]
     return predicted
 
 
-def r_squared(targets: NDArray[np.floating], predicted: NDArray[np.floating]) -> Doubles:
+def r_squared(targets: Reals, predicted: Reals) -> Doubles:
     """Return R² (T,) of predictions (N, T) of targets (N, T); NaN for a target that is the same in all cells."""
     targets = np.asarray(targets, np.float64)
     total = ((targets - targets.mean(0)) ** 2).sum(0)
@@ -48,7 +47,7 @@ def r_squared(targets: NDArray[np.floating], predicted: NDArray[np.floating]) ->
     return np.where(flat, np.nan, 1 - ((targets - predicted) ** 2).sum(0) / np.where(flat, 1, total))
 
 
-def largest_r_squared(targets: NDArray[np.floating], predicted: NDArray[np.floating]) -> float:
+def largest_r_squared(targets: Reals, predicted: Reals) -> float:
     """Return R² of the direction of targets (N, T) that is predicted best, a linear combination of the targets.
 
     NaN if the targets do not vary in some direction, like those of a collapsed encoder: R² is not defined there.
