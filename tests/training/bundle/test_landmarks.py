@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
-from toy_run import STAGES, toy_run, toy_store
+from toy_run import STAGES
 from toy_training import MODEL
 from typer.testing import CliRunner
 
@@ -27,16 +27,6 @@ from napari_integrated_cell.model.latent import METRICS, LatentDistribution, med
 from napari_integrated_cell.vocabulary import STAGE_NAMES
 
 torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    return toy_store(tmp_path_factory.mktemp("store"))
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory, store):
-    return toy_run(store, tmp_path_factory.mktemp("run"))
 
 
 @pytest.fixture
