@@ -228,5 +228,5 @@ def test_what_is_no_path_is_refused(path, start, end, n, says) -> None:
 
 
 def test_shares_outside_the_way_are_refused() -> None:
-    with pytest.raises(ValueError, match="from 0 to 1"):
+    with pytest.raises(ValueError, match="between 0 and 1"):
         radial_between([1, 2], [2, 1], [0, 1.5])

@@ -31,7 +31,7 @@ def ridge_predictions(codes: Reals, targets: Reals, seed: int = 0) -> Doubles:
             f"There are {len(codes)} codes and {len(targets)} targets: give the same number of both, "
             f"{2 * FOLDS} or more."
         )
-    predicted = np.empty_like(targets)
+    predicted = np.empty(targets.shape)
     for fitted, held_out in KFold(FOLDS, shuffle=True, random_state=seed).split(codes):
         for t in range(targets.shape[1]):
             ridge = make_pipeline(StandardScaler(), RidgeCV(PENALTIES)).fit(codes[fitted], targets[fitted, t])
