@@ -1,1 +1,1 @@
-"""The window: the only folder that knows napari and Qt."""
+"""The napari plugin. No other folder imports napari or Qt."""

@@ -1,4 +1,4 @@
-"""What the user sees of background work: a bar in napari's activity dock, and a sentence when it fails."""
+"""What the user sees of background tasks: a progress bar, and a notification of errors."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from napari.utils.progress import cancelable_progress
 
 from napari_integrated_cell.model.runtime import is_out_of_memory
 
-# Errors whose message is already one clear sentence for the person at the window.
-_SPOKEN = (ValueError, OSError, MemoryError, ImportError)
+# Errors whose message is already a clear sentence for the user.
+_CLEAR = (ValueError, OSError, MemoryError, ImportError)
 
 
 class ActivityBar(cancelable_progress):
-    """A bar of the activity dock whose Cancel button acts at once, not only at the next iteration."""
+    """A bar in napari's activity dock. Its Cancel button acts at once, not only at the next iteration."""
 
     def __init__(self, *, desc: str, total: int, on_cancel: Callable[[], Any]) -> None:
         self._cancel_now = on_cancel
@@ -27,11 +27,11 @@ class ActivityBar(cancelable_progress):
         self._cancel_now()
 
 
-def tell(what: str, error: Exception) -> None:
-    """Notify the user of an error: its own sentence where it is meant for people, else with its traceback."""
+def notify(what: str, error: Exception) -> None:
+    """Notify the user of an error: by its message if that is clear, else with its traceback."""
     if is_out_of_memory(error):
         show_error(f"{what} needs more memory than there is: choose fewer structures, or the CPU as device.")
-    elif isinstance(error, _SPOKEN):
+    elif isinstance(error, _CLEAR):
         show_error(str(error))
     else:
         notification_manager.receive_error(type(error), error, error.__traceback__)

@@ -1,4 +1,4 @@
-"""Commands of the palette and the menus. napari is asked for the viewer the user looks at."""
+"""Commands of the palette and the menus, for the current viewer of napari."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _PLUGIN = "napari-integrated-cell"
 
 
 def integrate_this_cell() -> None:
-    """Open the dock "Integrate structures" and press its button."""
+    """Open the dock "Integrate structures" and start it."""
     viewer = _viewer()
     if viewer is not None:
         open_dock(viewer).integrate()
 
 
 def stop_integrating() -> None:
-    """Stop the run that is going on."""
+    """Stop the run of the dock "Integrate structures"."""
     from napari.utils.notifications import show_info
 
     from napari_integrated_cell.plugin.integrate import actions
@@ -34,7 +34,7 @@ def stop_integrating() -> None:
 
 
 def segment_this_field() -> None:
-    """Segment all cells and nuclei of the field that the dock has chosen, into two Labels layers."""
+    """Segment all cells and nuclei of a field into two Labels layers. The layers of the field are guessed."""
     from napari.utils.notifications import show_error
 
     from napari_integrated_cell.plugin.layers.volumes import guess_layers, voxel_size_of
@@ -75,13 +75,15 @@ def segment_this_field() -> None:
 
 
 def remove_structures() -> None:
-    """Remove all layers of structures predicted for a cell; no other layer is touched."""
+    """Remove all layers of structures that were predicted for a cell, and no others."""
     from napari_integrated_cell.plugin.layers.marks import mark_of, result_layers
 
     viewer = _viewer()
     if viewer is not None:
         for layer in list(result_layers(viewer).values()):
-            if "cell" in mark_of(layer):  # those of the explorer and of the variation are of no image's cell
+            if "cell" in mark_of(
+                layer
+            ):  # layers of the explorer and the variation belong to no cell of an image
                 viewer.layers.remove(layer)
 
 
@@ -96,20 +98,20 @@ def _viewer() -> Viewer | None:
 
 
 def open_dock(viewer: Viewer) -> IntegrateWidget:
-    """The dock "Integrate structures" of a viewer, opened if it is not open."""
+    """Return the dock "Integrate structures" of a viewer. It is opened if necessary."""
     _, widget = viewer.window.add_plugin_dock_widget(_PLUGIN, "Integrate structures")
     return widget
 
 
 def open_demo(*, model: str, device: str, stage: str, seed: int) -> None:
-    """Open napari on a simulated cell and integrate it; returns when the window is closed.
+    """Open napari with a simulated cell and predict its structures. Returns when the window is closed.
 
     Parameters
     ----------
     model, device : str
-        As the dock's choices take them.
+        As in the dock "Integrate structures".
     stage, seed : str, int
-        Which cell is simulated.
+        Stage and random seed of the simulated cell.
     """
     import napari
 

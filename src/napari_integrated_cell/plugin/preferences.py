@@ -1,4 +1,4 @@
-"""What the user prefers, from napari's preferences, and the models opened lately."""
+"""The user's preferences, from napari's settings, and the recent models."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ _KEPT = 8
 
 
 def device() -> str:
-    """The preferred device."""
+    """Return the preferred device."""
     return _setting("device", "auto")
 
 
 def model() -> str:
-    """The preferred model: a bundle's name or path."""
+    """Return the preferred model: the name or path of a bundle."""
     return _setting("model", "demo")
 
 
 def _setting(name: str, default: str) -> str:
-    """A preference of the manifest's ``configurations``; napari before 0.9 has no page for them."""
+    """Return a setting of the manifest's ``configurations``. napari before 0.9 does not have them."""
     try:
         from napari.settings import get_plugin_settings
 
@@ -31,7 +31,7 @@ def _setting(name: str, default: str) -> str:
 
 
 def recent_models() -> list[str]:
-    """Paths of the bundles opened lately that are still there, the latest first."""
+    """Return paths of recently opened bundles that still exist, the latest first."""
     try:
         paths = json.loads(_recent_file().read_text())
         return [p for p in paths if Path(p).exists()]
@@ -40,7 +40,7 @@ def recent_models() -> list[str]:
 
 
 def remember_model(path: str) -> None:
-    """Put a bundle first among the recent ones; where that cannot be written, it is forgotten."""
+    """Put a bundle first among the recent ones, if the list can be written."""
     kept = [path, *(p for p in recent_models() if p != path)][:_KEPT]
     file = _recent_file()
     try:

@@ -1,4 +1,4 @@
-"""Files as layers: one per channel, with colours, units and scale; segmentations as Labels."""
+"""Reader: a file becomes one layer for each channel, with colour, units and scale, or Labels for a segmentation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from napari_integrated_cell.vocabulary import recognise_channel
 
 if TYPE_CHECKING:
-
     from napari_integrated_cell.imaging.reading import Image
 
 LayerData = tuple[Any, dict[str, Any], str]
@@ -20,7 +19,7 @@ _CROP_RAW_CHANNELS = ("dna", "membrane", "structure")
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[str | Sequence[str]], list[LayerData]] | None:
-    """The reader for ``path`` if it may be a stack that this plugin reads, else None."""
+    """Return the reader for files that may be stacks, else None."""
     paths = [path] if isinstance(path, str) else list(path)
     if paths and all(str(p).lower().endswith(_ENDINGS) for p in paths):
         return read
@@ -28,12 +27,12 @@ def get_reader(path: str | Sequence[str]) -> Callable[[str | Sequence[str]], lis
 
 
 def read(path: str | Sequence[str]) -> list[LayerData]:
-    """Layers of one file, or of several.
+    """Return the layers of one file, or of several.
 
     Raises
     ------
     ValueError, OSError
-        With one sentence, for what is not a readable stack.
+        If a file is no readable stack.
     """
     paths = [path] if isinstance(path, str) else list(path)
     return [layer for p in paths for layer in _read_one(Path(p))]
@@ -49,7 +48,7 @@ def _read_one(path: Path) -> list[LayerData]:
 
 
 def _with_known_layout(path: Path) -> Image:
-    """The image, with what the public dataset's crops leave unsaid: channel names and voxel size."""
+    """Read an image. Crops of the public dataset get their channel names and voxel size, which the files lack."""
     from napari_integrated_cell.imaging.reading import CROP_SEG_CHANNELS, DATASET_VOXEL_SIZE, read_image
 
     image = read_image(path)
@@ -78,7 +77,7 @@ def _layer(image: Image, path: Path, index: int) -> LayerData:
         meta |= {"scale": image.voxel_size, "units": ("µm",) * 3}
     meta["axis_labels"] = ("z", "y", "x")
     if looks_like_segmentation(f"{stem} {channel}" if alone else channel, data):
-        # Only the cell's own outline is shown at first: roofs and structures would hide it.
+        # Only the outline of the cells is visible at first: roofs and structures would hide it.
         return (
             data,
             {**meta, "metadata": {MARK: mark}, "visible": "roof" not in channel and what is None},

@@ -1,4 +1,4 @@
-"""Sample data. Public 3D cells cannot be shipped, so these are simulated, and say so."""
+"""Sample data: simulated cells. Public 3D images of cells cannot be part of the package."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ if TYPE_CHECKING:
 
 LayerData = tuple[Any, dict[str, Any], str]
 
-_VOXEL_SIZE = 0.2  # µm: fine enough to look at, small enough to be made at once
+_VOXEL_SIZE = 0.2  # µm
 _N_CELLS = 9
 
 
 def interphase_cell() -> list[LayerData]:
-    """A simulated cell in interphase: membrane, DNA and its segmentation."""
+    """Return a simulated cell in interphase: membrane, DNA and segmentations."""
     return simulated_cell("interphase", seed=12)
 
 
 def mitotic_cell() -> list[LayerData]:
-    """A simulated cell in metaphase."""
+    """Return a simulated cell in metaphase."""
     return simulated_cell("metaphase", seed=5)
 
 
 def field_of_cells() -> list[LayerData]:
-    """A simulated field of cells, as a spinning-disc microscope would show it."""
+    """Return a simulated field of cells, as from a spinning-disc microscope."""
     from napari_integrated_cell.simulation import simulate_field
 
     field = simulate_field(7, n_cells=_N_CELLS)
@@ -38,7 +38,7 @@ def field_of_cells() -> list[LayerData]:
 
 
 def simulated_cell(stage: str, seed: int) -> list[LayerData]:
-    """A simulated cell at a stage of the vocabulary: membrane, DNA and its segmentation."""
+    """Return a simulated cell at a stage of the vocabulary: membrane, DNA and segmentations."""
     from napari_integrated_cell.simulation import simulate_cell
 
     cell = simulate_cell(seed, stage=stage, voxel_size=_VOXEL_SIZE).cell
@@ -83,7 +83,7 @@ def _layers(
                 "name": f"{channel} · {name}",
                 "colormap": channel_colormap(channel),
                 "blending": "additive",
-                "opacity": 0.6,  # structures are shown over them
+                "opacity": 0.6,  # predicted structures are shown on top
                 "contrast_limits": image_limits(image),
                 "metadata": {MARK: {"simulated": True, "shows": channel}},
             },

@@ -141,7 +141,8 @@ class Session:
                 start()  # the user has chosen another one meanwhile
                 return
             self.model = model
-            for go_on in self._waiting_for_model:
+            waiting, self._waiting_for_model = self._waiting_for_model, []
+            for go_on in waiting:
                 go_on(model)
 
         def start() -> None:
@@ -153,6 +154,11 @@ class Session:
         self._waiting_for_model.append(then)
         if len(self._waiting_for_model) == 1:
             start()
+
+    def close(self) -> None:
+        """Stop all work for good: the viewer is closed."""
+        self.tasks.close()
+        self._waiting_for_model.clear()
 
 
 def session_of(viewer: Any) -> Session:

@@ -1,4 +1,4 @@
-"""Background work: progress in the activity dock, a token that stops it; only the latest answer counts."""
+"""Tasks in the background, with progress and cancelling. In each slot, only the latest task may answer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from psygnal import Signal as Event
 from qtpy.QtCore import QObject, Signal
 
 from napari_integrated_cell.model.runtime import Cancelled, CancelToken
-from napari_integrated_cell.plugin.activity import ActivityBar, tell
+from napari_integrated_cell.plugin.activity import ActivityBar, notify
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 
 def _nothing(*_: Any) -> Any:
-    """The callback of those who want none."""
+    """Do nothing: the default callback."""
 
 
 class Task(QObject):
-    """One piece of work away from the main thread.
+    """Work in another thread.
 
-    ``work(task)`` runs in the worker; it may call :meth:`progress` and :meth:`give`, and hands ``task.token``
-    to whatever can be stopped. The callbacks run on the main thread, and none but ``on_end`` once the task was
-    stopped or overtaken by a newer one.
+    ``work(task)`` runs in a worker thread. It may call :meth:`progress` and :meth:`give`, and passes ``task.token`` to
+    functions that can be cancelled. The callbacks run on the main thread. After the task was cancelled or replaced by a
+    newer one, only ``on_end`` is called.
     """
 
     _given = Signal(object)
@@ -65,18 +65,18 @@ class Task(QObject):
         self._progressed.connect(self._draw)
         self._ended.connect(self._end)
 
-    # napari lists running work by this when its window is asked to close.
+    # napari lists running tasks by this name when its window is closed.
     def __str__(self) -> str:
         return self.what
 
     def __call__(self) -> None:
-        """Do the work; called by the executor, in its thread."""
+        """Do the work. The executor calls this in its thread."""
         self._started.set()
         result, error = None, None
         try:
             self.token.raise_if_cancelled()
             with warnings.catch_warnings():
-                # napari would notify the user of every warning of every library.
+                # napari would notify the user of every warning.
                 warnings.simplefilter("ignore")
                 result = self._work(self)
         except Exception as raised:
@@ -85,28 +85,28 @@ class Task(QObject):
         self._ended.emit(result, error)
 
     def give(self, value: Any) -> None:
-        """Hand a part of the result to the main thread while the work goes on."""
+        """Send a part of the result to the main thread."""
         self._given.emit(value)
 
     def progress(self, done: int, total: int, what: str) -> None:
-        """Report progress, from any thread. ``total`` of 0: nobody knows how long."""
+        """Report progress, from any thread. A ``total`` of 0 means that the duration is unknown."""
         self._progressed.emit(done, total, what)
 
     def cancel(self) -> None:
-        """Ask the work to stop, and drop whatever it may still answer."""
+        """Ask the work to stop, and ignore its results."""
         self.token.cancel()
         self.wanted = False
 
     def show_bar(self, on_cancel: Callable[[], Any]) -> None:
-        """Open a bar with a Cancel button in the activity dock; call it on the main thread."""
+        """Open a bar with a Cancel button in the activity dock. Call this on the main thread."""
         self._bar = ActivityBar(desc=self.what, total=0, on_cancel=on_cancel)
 
     def afterwards(self, what: Callable[[], None]) -> None:
-        """Call ``what`` when everything of this task is over."""
+        """Call ``what`` after all callbacks of this task."""
         self._after = what
 
     def wait(self, seconds: float) -> bool:
-        """Wait for work that has begun, so that no thread outlives the window; whether it has ended."""
+        """Wait until started work has ended; return whether it has."""
         return not self._started.is_set() or self._finished.wait(seconds)
 
     def _take(self, value: Any) -> None:
@@ -114,12 +114,11 @@ class Task(QObject):
             try:
                 self._on_given(value)
             except Exception as error:
-                self.cancel()  # what cannot be shown need not be worked out
-                tell(self.what, error)
+                self.cancel()  # a result that cannot be shown is not needed
+                notify(self.what, error)
 
     def _draw(self, done: int, total: int, what: str) -> None:
-        # napari's bars run the event loop whenever they change: in the middle of drawing, the next progress may
-        # come, and the task may end.
+        # napari's bars run the event loop when they change. Meanwhile more progress can arrive, or the task can end.
         self._to_draw = done, total, what
         if self._drawing:
             return
@@ -144,23 +143,23 @@ class Task(QObject):
             if error is None:
                 self._on_done(result)
             elif not self._on_error(error):
-                tell(self.what, error)
+                notify(self.what, error)
         finally:
             self._on_end()
             self._after()
-            # napari keeps every task of a window in its list of tasks: let go of the images in these functions.
+            # napari keeps every task of a window in a list: release the images in these functions.
             self._work = self._on_given = self._on_done = self._on_end = self._on_error = self._after = (
                 _nothing
             )
 
 
 class Tasks:
-    """The running tasks of one session, at most one wanted in each slot.
+    """The running tasks of a session, at most one in each slot.
 
     Parameters
     ----------
     execute : callable, optional
-        How a task is run: in napari's worker threads, unless a test wants :func:`immediately`.
+        Runs a task. The default is a worker thread of napari; tests use :func:`immediately`.
 
     Attributes
     ----------
@@ -188,19 +187,19 @@ class Tasks:
         on_error: Callable[[Exception], bool] = _nothing,
         bar: bool = False,
     ) -> Task:
-        """Start ``work``; a task still running in the same slot is stopped and its answer dropped.
+        """Start ``work``. A task that still runs in the same slot is cancelled and its results are ignored.
 
         Parameters
         ----------
         slot : str
-            Work of one kind shares a slot.
+            Tasks of one kind share a slot.
         what : str
-            What is being done, as the activity dock says it.
+            What the task does, for the activity dock.
         work : callable
             Called with its task in the background.
         on_given, on_done, on_end, on_error : callable, optional
-            On the main thread: for each part given, for the result, at the end in any case, and for an error
-            (true when it needs no notification any more).
+            Called on the main thread: for each part, for the result, at the end in any case, and for an error
+            (return true if the user need not be notified).
         bar : bool
             Whether to show a bar with a Cancel button in the activity dock.
         """
@@ -219,12 +218,12 @@ class Tasks:
         return task
 
     def running(self, slot: str) -> Task | None:
-        """The wanted task of a slot, if it has not ended."""
+        """Return the running task of a slot; None if there is none."""
         task = self._wanted.get(slot)
         return task if task is not None and task.wanted and not task.ended else None
 
     def cancel(self, slot: str) -> bool:
-        """Stop the slot's task; whether there was one."""
+        """Cancel the slot's task; return whether there was one."""
         task = self._wanted.pop(slot, None)
         if task is not None:
             task.cancel()
@@ -232,7 +231,7 @@ class Tasks:
         return task is not None
 
     def close(self, seconds: float = 10.0) -> bool:
-        """Stop everything for good and wait for the threads; whether all ended in time."""
+        """Cancel all tasks for good and wait for their threads; return whether all ended in time."""
         self.closed = True
         for task in [*self._alive]:
             task.cancel()
@@ -247,14 +246,14 @@ class Tasks:
 
 
 def immediately(task: Task) -> None:
-    """Run a task here and now, for tests."""
+    """Run a task at once in this thread, for tests."""
     task()
 
 
 @cache
 def _worker_class() -> type[FunctionWorker]:
     class Worker(FunctionWorker):
-        """A napari worker that passes napari's request to quit (its window closes) on to the task's token."""
+        """A napari worker that cancels its task when napari closes the window."""
 
         def quit(self) -> None:
             self._func.cancel()

@@ -1,4 +1,4 @@
-"""Layers as one OME-TIFF: their names as channels, their voxel size in the file."""
+"""Writer: layers become the channels of one OME-TIFF, with names and voxel size."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ LayerData = tuple[Any, dict[str, Any], str]
 def write_layers(path: str, layer_data: list[LayerData]) -> list[str]:
     """Write Image and Labels layers as the channels of one OME-TIFF.
 
-    Layers that lie on one grid are written as they are. Where grids differ, as those of a field and of a
-    predicted structure, all are brought onto the grid of the first layer that is not a prediction.
+    Layers on one grid are written as they are. If grids differ, for example those of an image and of a predicted
+    structure, all layers are resampled on the grid of the first layer that is no prediction.
 
     Raises
     ------
     ValueError
-        With one sentence, for layers that are no volumes, or a voxel size that is not known.
+        If no layer is selected, a layer is no volume, or the voxel size is unknown.
     OSError
         If the file cannot be written.
     """
@@ -33,20 +33,20 @@ def write_layers(path: str, layer_data: list[LayerData]) -> list[str]:
     layers = [_layer(data) for data in layer_data]
     if not layers:
         raise ValueError("No layer is selected: select the layers to save.")
-    ground = next((layer for layer in layers if "run" not in mark_of(layer)), layers[0])
-    voxel_size = voxel_size_of(ground)
+    target = next((layer for layer in layers if "run" not in mark_of(layer)), layers[0])
+    voxel_size = voxel_size_of(target)
     if voxel_size is None:
-        raise ValueError(f"{ground.name!r} states no voxel size: set its layer's scale and units first.")
+        raise ValueError(f"{target.name!r} states no voxel size: set its layer's scale and units first.")
     volumes: dict[str, NDArray[Any]] = {}
     for layer in layers:
-        volumes[_free(layer.name, volumes)] = _on_grid(layer, ground)
+        volumes[_free(layer.name, volumes)] = _on_grid(layer, target)
     marks = [mark_of(layer) for layer in layers]
     models = sorted({str(mark["model"]) for mark in marks if "model" in mark})
-    said = [f"Structures predicted by the model {', '.join(models)}."] if models else []
+    notes = [f"Structures predicted by the model {', '.join(models)}."] if models else []
     if any(mark.get("simulated") for mark in marks):
-        said.append("Simulated cell.")
-    assert volume_of(ground).ndim == 3
-    return [str(write_ome_tiff(path, volumes, voxel_size, description=" ".join(said)))]
+        notes.append("Simulated cell.")
+    assert volume_of(target).ndim == 3
+    return [str(write_ome_tiff(path, volumes, voxel_size, description=" ".join(notes)))]
 
 
 def _layer(data: LayerData) -> Layer:
@@ -60,8 +60,8 @@ def _layer(data: LayerData) -> Layer:
     return layer
 
 
-def _on_grid(layer: Layer, ground: Layer) -> NDArray[Any]:
-    """A layer's volume on the ground's grid: as it is if it lies there, else by one resample."""
+def _on_grid(layer: Layer, target: Layer) -> NDArray[Any]:
+    """Return a layer's volume on the grid of another layer. It is resampled once, if the grids differ."""
     from napari.layers import Labels
     from scipy import ndimage
 
@@ -73,22 +73,22 @@ def _on_grid(layer: Layer, ground: Layer) -> NDArray[Any]:
     )
 
     volume = np.asarray(volume_of(layer))
-    ratio = (micrometres_per_unit(ground) or 1.0) / (micrometres_per_unit(layer) or 1.0)
-    to_layer = np.linalg.inv(data_to_world(layer)) @ np.diag([ratio] * 3 + [1.0]) @ data_to_world(ground)
-    if np.allclose(to_layer, np.eye(4), atol=1e-6) and volume.shape == grid_shape(ground):
+    ratio = (micrometres_per_unit(target) or 1.0) / (micrometres_per_unit(layer) or 1.0)
+    to_layer = np.linalg.inv(data_to_world(layer)) @ np.diag([ratio] * 3 + [1.0]) @ data_to_world(target)
+    if np.allclose(to_layer, np.eye(4), atol=1e-6) and volume.shape == grid_shape(target):
         return volume
     labels = isinstance(layer, Labels)
     return ndimage.affine_transform(
         volume if labels else volume.astype(np.float32),
         to_layer[:3, :3],
         to_layer[:3, 3],
-        output_shape=grid_shape(ground),
+        output_shape=grid_shape(target),
         order=0 if labels else 1,
     )
 
 
 def _free(name: str, taken: dict[str, Any]) -> str:
-    """A channel name that is not taken yet."""
+    """Return a channel name that is not taken yet."""
     number, free = 1, name
     while free in taken:
         number += 1

@@ -1,4 +1,4 @@
-"""The explorer's verbs, on a session without a window."""
+"""The explorer's actions, on a session without a window."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from napari_integrated_cell.latent.position import Position, read_positions, wri
 from napari_integrated_cell.model.fingerprint import fingerprint
 from napari_integrated_cell.model.integrated_cell import IntegratedCell
 from napari_integrated_cell.plugin.explore import actions as explore_actions
-from napari_integrated_cell.plugin.explore.random_walk import Wanderer
+from napari_integrated_cell.plugin.explore.random_walk import RandomWalk
 from napari_integrated_cell.plugin.explore.state import SHAPE
 from napari_integrated_cell.plugin.layers.place import ORIGIN, ImageFrame, Place
 from napari_integrated_cell.walk.traversal import stop_at_cell
@@ -170,13 +170,13 @@ def test_reset_of_one_axis_and_of_all_that_are_free(under_way):
 
 
 def test_a_walk_is_smooth_stays_among_the_cells_and_leaves_locked_axes_alone(under_way):
-    session, wanderer = under_way, Wanderer(under_way, seed=0)
+    session, random_walk = under_way, RandomWalk(under_way, seed=0)
     explore_actions.lock(session, 0, True)
     held = values(session)[0]
-    wanderer.step(remember=True)
+    random_walk.step(remember=True)
     walked = [values(session)]
     for _ in range(1500):
-        wanderer.step()
+        random_walk.step()
         walked.append(values(session))
     walked = np.array(walked)
     np.testing.assert_allclose(walked[:, 0], held, atol=1e-3)

@@ -219,7 +219,7 @@ def test_what_cannot_be_kept_is_said(dock, viewer, qtbot, monkeypatch, shown, tm
     with pytest.raises(ValueError, match="is no film"):
         export.export_canvas(session_of(viewer), Path(tmp_path / "walk.png"))
     viewer.layers.clear()
-    with pytest.raises(ValueError, match="no walk to keep"):
+    with pytest.raises(ValueError, match="no walk to save"):
         export.export_decoded(session_of(viewer), tmp_path / "walk.png")
     assert not (tmp_path / "walk.mp4").exists()
 

@@ -1,4 +1,4 @@
-"""The verbs of the explorer: move along an axis, start from somewhere, keep and fetch positions."""
+"""Actions of the dock "Latent explorer": move along axes, start from a cell or stage, keep and open positions."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.utils.notifications import show_error, show_warning
 
+from napari_integrated_cell.arrays import Floats
 from napari_integrated_cell.latent.axes import LatentAxes, principal_axes, raw_axes
-from napari_integrated_cell.latent.position import Floats, Position, read_positions, write_positions
+from napari_integrated_cell.latent.position import Position, read_positions, write_positions
 from napari_integrated_cell.plugin.explore.state import SHAPE, Basis
 from napari_integrated_cell.plugin.layers.place import Place, place_over
 from napari_integrated_cell.plugin.scene.key_frames import Line
@@ -24,14 +25,14 @@ if TYPE_CHECKING:
     from napari_integrated_cell.walk.traversal import Stop
 
 CELL, MODE, DRAW, HERE = "cell", "mode", "draw", "here"
-"""Where to start from, besides the stages of which the model has a landmark."""
+"""Where to start from: one of these, or a stage of which the model has a landmark."""
 
 SLOT = "starting position"
 EFFECTS = "axis effects"
 
 
 def change(session: Session, **settings: Any) -> None:
-    """Explore in another way."""
+    """Set fields of the explorer's state."""
     for name, value in settings.items():
         setattr(session.explore, name, value)
 
@@ -40,7 +41,7 @@ def change(session: Session, **settings: Any) -> None:
 
 
 def axes_of(session: Session, basis: Basis | None = None) -> LatentAxes | None:
-    """The axes that are explored, or those of another basis; None before the model is open."""
+    """Return the axes that are explored, or those of another basis; None if no model is open."""
     model = session.model
     if model is None:
         return None
@@ -53,13 +54,13 @@ def axes_of(session: Session, basis: Basis | None = None) -> LatentAxes | None:
 
 
 def has_principal(session: Session, space: str) -> bool:
-    """Whether the model knows how cells lie in a space."""
+    """Return whether the model has statistics of a space, which give its principal axes."""
     latent = session.model.latent if session.model is not None else None
     return latent is not None and (space == SHAPE or space in latent.z_struct)
 
 
 def vector(session: Session, position: Position, space: str) -> Floats:
-    """z^r of a position, or its z^s of the structure that ``space`` is."""
+    """Return z^r of a position, or its z^s of the structure ``space``."""
     assert session.model is not None
     if space == SHAPE:
         return position.z_ref
@@ -67,13 +68,13 @@ def vector(session: Session, position: Position, space: str) -> Floats:
 
 
 def with_vector(position: Position, space: str, z: Floats) -> Position:
-    """The position at another place of one space. What was a named cell's is so no longer."""
+    """Return the position with another latent code in one space, and without its name."""
     moved = replace(position, name="")
     return replace(moved, z_ref=z) if space == SHAPE else moved.with_z_struct(space, z)
 
 
 def move(session: Session, axis: int, value: float, *, remember: bool = True) -> None:
-    """Move along one of the explored axes to a value."""
+    """Move the position along one explored axis to a value."""
     axes, position, space = axes_of(session), session.scene.position, session.explore.space
     if axes is None or position is None or axis >= len(axes):
         return
@@ -87,7 +88,7 @@ def move(session: Session, axis: int, value: float, *, remember: bool = True) ->
 
 
 def reset(session: Session, axis: int | None = None) -> None:
-    """Put one explored axis, or all that are not locked, back to where the user set out."""
+    """Set one explored axis, or all that are not locked, back to the start."""
     axes, start, space = axes_of(session), session.scene.start, session.explore.space
     position = session.scene.position
     if axes is None or start is None or position is None:
@@ -99,14 +100,14 @@ def reset(session: Session, axis: int | None = None) -> None:
 
 
 def lock(session: Session, axis: int, held: bool) -> None:
-    """Hold an axis fast against chance, or let it go."""
+    """Lock an explored axis against random draws and walks, or unlock it."""
     explore = session.explore
     changed = explore.held | {axis} if held else explore.held - {axis}
     change(session, locked={**explore.locked, explore.basis: changed})
 
 
 def free(session: Session, axes: LatentAxes) -> list[int]:
-    """The explored axes that are not locked."""
+    """Return the explored axes that are not locked."""
     return [i for i in range(len(axes)) if i not in session.explore.held]
 
 
@@ -114,14 +115,14 @@ def free(session: Session, axes: LatentAxes) -> list[int]:
 
 
 def start_from(session: Session, origin: str, *, seed: int | None = None) -> None:
-    """Set out from :data:`CELL` (the active cell, encoded), :data:`MODE`, :data:`DRAW`, :data:`HERE`, or a landmark.
+    """Set out from :data:`CELL` (the active cell, encoded), :data:`MODE`, :data:`DRAW`, :data:`HERE`, or a stage.
 
-    Opens the model first where that is needed; a stage of which it has no landmark is told to the user then.
+    The model is opened first if necessary. If it has no landmark of the stage, the user is told.
 
     Raises
     ------
     ValueError
-        If there is no active cell, or no position.
+        If there is no active cell, or no position, to start from.
     """
     if origin == CELL and session.integrate.cell is None:
         raise ValueError("There is no active cell: choose one in the dock 'Integrate structures' first.")
@@ -134,7 +135,7 @@ def start_from(session: Session, origin: str, *, seed: int | None = None) -> Non
         elif origin == MODE:
             session.scene.set_out(Position(np.zeros(model.config.n_ref, np.float32), name="the prior's mode"))
         elif origin == DRAW:
-            session.scene.set_out(_drawn(session, model, np.random.default_rng(seed)))
+            session.scene.set_out(_random_draw(session, model, np.random.default_rng(seed)))
         elif origin == HERE:
             if session.scene.position is not None:
                 session.scene.set_out(session.scene.position)
@@ -152,7 +153,7 @@ def start_from(session: Session, origin: str, *, seed: int | None = None) -> Non
 
 
 def _start_from_cell(session: Session) -> None:
-    """Encode the active cell in the background, and set out from there, over that cell."""
+    """Encode the active cell in the background, set out from its z^r, and move the box over the cell."""
     cell, frame = session.integrate.cell, session.integrate.image_frame
     assert cell is not None
 
@@ -167,10 +168,10 @@ def _start_from_cell(session: Session) -> None:
 
     def done(found: tuple[IntegratedCell, Stop, Place]) -> None:
         model, stop, place = found
-        if model is not session.model:  # another was chosen meanwhile, in whose space this means nothing
+        if model is not session.model:  # the user has chosen another one meanwhile
             return
         integration = session.integrate.integration
-        # Of no layer, a cell lies in µm from its image's corner, unless it was integrated: then its place is known.
+        # The place of a cell without a layer is a guess: keep the place that an integration has set.
         if frame is not None or integration is None or integration.cell.name != cell.name:
             session.scene.place = place
         session.scene.set_out(Position(stop.z_ref, name=cell.name))
@@ -180,12 +181,12 @@ def _start_from_cell(session: Session) -> None:
     session.tasks.start(SLOT, f"Encoding {cell.name}", work, on_done=done, bar=True)
 
 
-def _drawn(session: Session, model: IntegratedCell, chance: np.random.Generator) -> Position:
-    """z^r and every z^s from N(0, I), but for the locked axes: a cell the model has never seen."""
+def _random_draw(session: Session, model: IntegratedCell, rng: np.random.Generator) -> Position:
+    """Draw z^r and every z^s from N(0, I), and keep the locked axes as they are."""
     config, here = model.config, session.scene.position or Position(np.zeros(model.config.n_ref, np.float32))
-    position = Position(chance.standard_normal(config.n_ref, np.float32), name="a random draw")
+    position = Position(rng.standard_normal(config.n_ref, np.float32), name="a random draw")
     for structure in config.structures:
-        position = position.with_z_struct(structure, chance.standard_normal(config.n_struct, np.float32))
+        position = position.with_z_struct(structure, rng.standard_normal(config.n_struct, np.float32))
     for (space, principal), held in session.explore.locked.items():
         axes = axes_of(session, (space, principal))
         if held and axes is not None and (space == SHAPE or space in config.structures):
@@ -199,18 +200,18 @@ def _drawn(session: Session, model: IntegratedCell, chance: np.random.Generator)
 
 
 def copied(session: Session) -> str:
-    """The position as :func:`paste` takes it; empty where there is none."""
+    """Return the position as text for :func:`paste`; empty if there is none."""
     position = session.scene.position
     return "" if position is None else _signed(session, [position])[0].to_json()
 
 
 def paste(session: Session, text: str) -> None:
-    """Go to the position that a text holds.
+    """Go to the position in a text.
 
     Raises
     ------
     ValueError
-        If it holds none, or one of another model.
+        If the text is no position, or one of another model.
     """
     position = Position.from_json(text)
     _check(session, [position])
@@ -218,7 +219,7 @@ def paste(session: Session, text: str) -> None:
 
 
 def keep(session: Session, name: str) -> None:
-    """Keep the position by a name; one kept by that name is replaced."""
+    """Keep the position under a name. A kept position of the same name is replaced."""
     position = session.scene.position
     if position is None:
         return
@@ -229,18 +230,18 @@ def keep(session: Session, name: str) -> None:
 
 
 def save(session: Session, path: str | Path) -> Path:
-    """Write the kept positions as a table; where none is kept, the one the user is at."""
+    """Write the kept positions as a table, or the present position if none is kept."""
     here = () if session.scene.position is None else (session.scene.position,)
     return write_positions(path, _signed(session, session.explore.kept or here))
 
 
 def open_table(session: Session, path: str | Path) -> None:
-    """Keep a table's positions and go to the first.
+    """Keep the positions of a table and go to the first.
 
     Raises
     ------
     ValueError
-        If it is no such table, or another model's.
+        If it is no table of positions, or its positions belong to another model.
     """
     positions = read_positions(path)
     if not positions:
@@ -252,7 +253,7 @@ def open_table(session: Session, path: str | Path) -> None:
 
 
 def _signed(session: Session, positions: Sequence[Position]) -> list[Position]:
-    """With the fingerprint of the model whose they are: the one that is open."""
+    """Return the positions with the fingerprint of the open model."""
     from napari_integrated_cell.model.fingerprint import fingerprint
 
     weights = "" if session.model is None else fingerprint(session.model)
@@ -262,7 +263,7 @@ def _signed(session: Session, positions: Sequence[Position]) -> list[Position]:
 def _check(session: Session, positions: list[Position]) -> None:
     if session.model is None:
         raise ValueError(
-            "No model is open yet, so nobody knows what the position means: try again in a moment."
+            "No model is open yet, so the position cannot be checked: try again when the model is open."
         )
     for position in positions:
         position.check_fits(session.model)
@@ -272,7 +273,7 @@ def _check(session: Session, positions: list[Position]) -> None:
 
 
 def effects_of(session: Session, axes_wanted: list[int]) -> dict[int, AxisEffect]:
-    """What is known to change along axes, from where the user set out."""
+    """Return what changes along axes, for those that are measured from the present start."""
     explore = session.explore
     if explore.measured_from != session.scene.start:
         return {}
@@ -281,7 +282,7 @@ def effects_of(session: Session, axes_wanted: list[int]) -> dict[int, AxisEffect
 
 
 def measure(session: Session, axes_wanted: list[int]) -> None:
-    """Measure, in the background, what changes along those axes of which it is not known yet."""
+    """Measure in the background what changes along the axes that are not measured yet."""
     explore, start, axes = session.explore, session.scene.start, axes_of(session)
     known = effects_of(session, axes_wanted)
     missing = [i for i in axes_wanted if i not in known]

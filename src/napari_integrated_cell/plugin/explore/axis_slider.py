@@ -1,4 +1,4 @@
-"""One axis: its name, a slider, its value, a lock, the way back, and what changes along it."""
+"""One axis: its name, a slider, its value, a lock, a reset button, and what changes along it."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _REACH = 4.0  # beyond four standard deviations there is hardly a cell
 
 
 class _Slider(QSlider):
-    """A slider that lets the wheel scroll the dock unless it was clicked before, and says when it is to move."""
+    """A slider that leaves the mouse wheel to the dock unless it has the focus, and announces its moves."""
 
     moving = Signal()
 
     def sliderChange(self, change: QSlider.SliderChange) -> None:
         if change == QSlider.SliderChange.SliderValueChange:
             self.moving.emit()
-        super().sliderChange(change)  # asks to be painted
+        super().sliderChange(change)  # this schedules the painting
 
     def wheelEvent(self, event: QWheelEvent) -> None:
         if self.hasFocus():
@@ -40,9 +40,9 @@ class _Slider(QSlider):
 
 
 class AxisSlider(QWidget):
-    """Shows one axis and says what the user does to it.
+    """Show one axis, and emit what the user does with it.
 
-    ``moving`` comes before the slider asks to be painted at its new place, ``moved`` after.
+    ``moving`` is emitted before the slider schedules its painting, ``moved`` after it.
     """
 
     moving = Signal()
@@ -65,16 +65,16 @@ class AxisSlider(QWidget):
         self.value.setSingleStep(0.1)
         self.value.setKeyboardTracking(False)
         self.value.setAlignment(Qt.AlignmentFlag.AlignRight)
-        # Narrower than napari's; without its buttons, napari's style leaves the number no room at all.
+        # napari's style is too wide for a row, and leaves no space for the number.
         self.value.setStyleSheet(
             "QDoubleSpinBox { min-width: 72px; max-width: 72px; padding: 0px; margin: 0px; }"
             "QDoubleSpinBox::up-button, QDoubleSpinBox::down-button { width: 14px; }"
         )
         self.lock = QCheckBox()
-        self.lock.setToolTip("Lock: random draws and walks leave this axis alone.")
+        self.lock.setToolTip("Lock: random draws and walks do not change this axis.")
         self.back = QToolButton()
         self.back.setText("↺")
-        self.back.setToolTip("Put this axis back to where you set out.")
+        self.back.setToolTip("Set this axis back to the start.")
         self.effect = EffectPlot()
         self.effect.setVisible(False)
         grid = QGridLayout(self)
@@ -95,14 +95,14 @@ class AxisSlider(QWidget):
         self.back.clicked.connect(lambda _: self.reset.emit(self.axis))
 
     def show_axis(self, axis: int, name: str, share: float | None, unit: str) -> None:
-        """Become the slider of an axis."""
+        """Show another axis."""
         self.axis = axis
         percent = "" if share is None else f" · {100 * share:.1f} %"
         self.name.setText(f"{name}{percent}")
-        told = "" if share is None else f"\n{100 * share:.1f} % of the variance among the training cells"
+        variance = "" if share is None else f"\n{100 * share:.1f} % of the variance among the training cells"
         kind = "Principal axis" if unit else "Latent dimension"
-        counted = "in standard deviations from the mean" if unit else "as it is; the prior is N(0, 1)"
-        self.name.setToolTip(f"{kind} {name}, {counted}.{told}")
+        counted = "in standard deviations from the mean" if unit else "the raw value; the prior is N(0, 1)"
+        self.name.setToolTip(f"{kind} {name}, {counted}.{variance}")
         self.slider.setToolTip(self.name.toolTip())
         self.slider.setAccessibleName(name)
         self.value.setAccessibleName(f"{name}, value")
@@ -110,20 +110,20 @@ class AxisSlider(QWidget):
         self.back.setAccessibleName(f"Reset {name}")
 
     def show_value(self, value: float) -> None:
-        """Stand where the position is."""
+        """Show the value of the position on this axis."""
         self.effect.set_value(value)
         reach = round(_FINE * max(_REACH, math.ceil(abs(value))))
         step = round(_FINE * value)
         if self.slider.maximum() != reach and not self.slider.isSliderDown():
             self._quietly(self.slider, lambda: self.slider.setRange(-reach, reach))
-        # A slider under the hand stands where the hand is.
+        # A slider that is dragged stays under the mouse.
         if self.slider.value() != step and not self.slider.isSliderDown():
             self._quietly(self.slider, lambda: self.slider.setValue(step))
         if abs(self.value.value() - value) >= 0.005:
             self._quietly(self.value, lambda: self.value.setValue(value))
 
     def show_locked(self, held: bool) -> None:
-        """Whether the axis is locked."""
+        """Show whether the axis is locked."""
         if self.lock.isChecked() != held:
             self._quietly(self.lock, lambda: self.lock.setChecked(held))
 

@@ -1,4 +1,4 @@
-"""The sliders of a latent space: which axes, and where the position is on each."""
+"""The sliders of a latent space."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     from napari_integrated_cell.plugin.session import Session
 
 _TOGETHER = 1.0  # seconds: key presses on one axis within this time are one move to undo
-_HELD_BACK = 100  # ms that a moved row waits at most for the picture, to be painted with it
-_WALK, _PAUSE = "R&andom walk", "P&ause the walk"  # letters that napari's menus leave free
+_HELD_BACK = 100  # ms that a moved row waits at most, so that it is painted together with the canvas
+_WALK, _PAUSE = "R&andom walk", "P&ause the walk"  # keys that napari's menus do not use
 
 
 class AxisSliders(QWidget):
-    """Draws the explored axes of the session and moves the session's position along them."""
+    """Show the explored axes, and move the session's position along them."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -53,13 +53,13 @@ class AxisSliders(QWidget):
         self._build()
         self.redraw()
 
-    # ---------------------------------------------------------------- what the user sees
+    # ---------------------------------------------------------------- widgets
 
     def _build(self) -> None:
         self.space = QComboBox()
         self.space.setToolTip(
-            "Which latent space the sliders move in: cell and nuclear shape (z^r), or what remains free of one\n"
-            "structure in a cell of that shape (z^s)."
+            "The latent space of the sliders: cell and nuclear shape (z^r), or the variation of one structure in a\n"
+            "cell of that shape (z^s)."
         )
         self.space.setAccessibleName("Latent space")
         self.space.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
@@ -68,30 +68,30 @@ class AxisSliders(QWidget):
         self.basis.addItem("principal axes", True)
         self.basis.addItem("raw dimensions", False)
         self.basis.setToolTip(
-            "Principal axes of the training cells (PCA), sorted by variance, or the latent dimensions as they are."
+            "Principal axes of the training cells (PCA), sorted by variance, or the raw latent dimensions."
         )
         self.basis.setAccessibleName("Kind of axes")
         self.count = QSpinBox()
         self.count.setRange(1, 1)
-        self.count.setToolTip("How many sliders are shown.")
+        self.count.setToolTip("Number of sliders.")
         self.count.setAccessibleName("Number of sliders")
         self.search = QLineEdit()
         self.search.setPlaceholderText("find axes: 3, 17, 40-45")
         self.search.setClearButtonEnabled(True)
-        self.search.setToolTip("Show these axes: numbers and ranges. Empty: from the first one on.")
+        self.search.setToolTip("Show only these axes: numbers and ranges. Empty: all, from the first.")
         self.search.setAccessibleName("Find axes")
         self.effects = QCheckBox("What &changes along each axis")
         self.effects.setToolTip(
-            "Decode a few cells along each axis, from where you set out, and draw how cell volume, nucleus volume,\n"
-            "height, elongation and the eccentricity of the nucleus change; for z^s, the structure's light."
+            "Decode a few cells along each axis through the start, and draw how cell volume, nucleus volume,\n"
+            "height, elongation and the eccentricity of the nucleus change; for z^s, the structure's intensity."
         )
         self.walk = QPushButton(_WALK)
         self.walk.setCheckable(True)
         self.walk.setToolTip(
-            "Let the cell change by itself along the axes that are not locked; press to pause."
+            "Change the cell randomly along the axes that are not locked. Press again to pause."
         )
         self.back = QPushButton("&Reset axes")
-        self.back.setToolTip("Put all axes of this space that are not locked back to where you set out.")
+        self.back.setToolTip("Set all axes of this space that are not locked back to the start.")
         self.none = QLabel("No axis has such a number.")
 
         form = QFormLayout()
@@ -126,7 +126,7 @@ class AxisSliders(QWidget):
         self.back.clicked.connect(lambda _: actions.reset(session))
 
     def set_colour(self, text: str) -> None:
-        """Follow a theme."""
+        """Set the colour of text and lines."""
         self._colour = text
         for row in self.rows:
             row.effect.set_colour(text)
@@ -134,7 +134,7 @@ class AxisSliders(QWidget):
     # ---------------------------------------------------------------- drawing the session
 
     def redraw(self) -> None:
-        """Draw which axes are explored, and how."""
+        """Show the axes of the session."""
         session, explore = self._session, self._session.explore
         self._offer_spaces()
         axes = actions.axes_of(session)
@@ -178,14 +178,14 @@ class AxisSliders(QWidget):
         self.redraw_position()
 
     def paint_rows(self) -> None:
-        """Paint the rows that were held back."""
+        """Paint the rows that wait for the canvas."""
         self._paint.stop()
         for row in self.rows:
             if not row.updatesEnabled():
                 row.setUpdatesEnabled(True)
 
     def redraw_position(self) -> None:
-        """Stand where the position is."""
+        """Show the values of the position."""
         session = self._session
         axes, position = actions.axes_of(session), session.scene.position
         if axes is None or position is None:
@@ -198,7 +198,7 @@ class AxisSliders(QWidget):
 
     @property
     def chosen(self) -> list[int]:
-        """The axes shown, one a row."""
+        """The axes that are shown, one for each row."""
         axes, explore = actions.axes_of(self._session), self._session.explore
         return [] if axes is None else axes.found(explore.query)[: explore.count]
 
@@ -231,11 +231,11 @@ class AxisSliders(QWidget):
         space, session = self.space.itemData(index), self._session
         actions.change(session, space=space, query="")
         if space != SHAPE and space not in session.scene.shown:
-            session.scene.shown = (*session.scene.shown, space)  # its sliders would seem to do nothing
+            session.scene.shown = (*session.scene.shown, space)  # else its sliders would show nothing
 
     def _hold_back(self, row: AxisSlider) -> None:
-        # A window with a canvas is put together anew for every widget in it that is painted, which may take as
-        # long as decoding: paint the row under the hand together with the picture.
+        # Qt composes the whole window again for every widget that is painted beside a canvas. This can take as long
+        # as decoding, so the moved row is painted together with the canvas.
         if row.updatesEnabled():
             row.setUpdatesEnabled(False)
             self._paint.start()

@@ -1,4 +1,4 @@
-"""Dock "Latent explorer": a slider under the hand, and the cell changes with it."""
+"""Dock "Latent explorer": sliders that change the decoded cell."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QShortcu
 from napari_integrated_cell.plugin.explore import actions
 from napari_integrated_cell.plugin.explore.axis_sliders import AxisSliders
 from napari_integrated_cell.plugin.explore.positions import Positions
-from napari_integrated_cell.plugin.explore.random_walk import Wanderer
+from napari_integrated_cell.plugin.explore.random_walk import RandomWalk
 from napari_integrated_cell.plugin.explore.shown_channels import ShownChannels
 from napari_integrated_cell.plugin.scene.decoder import scene_of
 from napari_integrated_cell.plugin.widgets.column import Column, titled
@@ -27,7 +27,7 @@ _STEP = 50  # ms from one step of a random walk to the next
 
 
 class ExploreWidget(Dock):
-    """Slide through the latent spaces: membrane, DNA and structures are decoded while the hand moves.
+    """Sliders through the latent spaces. Membrane, DNA and structures are decoded while a slider moves.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class ExploreWidget(Dock):
 
     def __init__(self, napari_viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(napari_viewer, parent)
-        self._wanderer = Wanderer(self._session)
+        self._random_walk = RandomWalk(self._session)
         self._measured: tuple[Any, ...] = ()
         self._build()
         self._connect()
@@ -45,22 +45,22 @@ class ExploreWidget(Dock):
         self._draw_origins()
         self._open()
 
-    # ---------------------------------------------------------------- what the user sees
+    # ---------------------------------------------------------------- widgets
 
     def _build(self) -> None:
         self.setObjectName("Latent explorer")
         session = self._session
         self.origin = QComboBox()
         self.origin.setToolTip(
-            "Where to start from: the active cell as the encoder sees it (z^r = Enc^r(x^r)), the prior's mode\n"
-            "(all zeros, the most probable cell), a random draw from the prior, where you are now (a cell picked on\n"
-            "the map, say), or the medoid of a stage."
+            "Where to start from: the z^r of the active cell (Enc^r(x^r)), the prior's mode (all zeros, the most\n"
+            "probable cell), a random draw from the prior, the present position (for example a cell that you chose\n"
+            "on the map), or the medoid of a stage."
         )
         self.origin.setAccessibleName("Start from")
         self.origin.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.origin.setMinimumContentsLength(10)
         self.start = QPushButton("S&tart")
-        self.start.setToolTip("Go there, and compare with it from now on.")
+        self.start.setToolTip("Go there. Differences are taken to this position from now on.")
         self.where = QLabel()
         self.where.setWordWrap(True)
         self.shown = ShownChannels(session)
@@ -80,13 +80,13 @@ class ExploreWidget(Dock):
         )
         self._fill(column)
 
-    # ---------------------------------------------------------------- hearing of changes
+    # ---------------------------------------------------------------- events
 
     def _connect(self) -> None:
         session = self._session
         self._walk = QTimer(self)
         self._walk.setInterval(_STEP)
-        self._walk.timeout.connect(self._wanderer.step)
+        self._walk.timeout.connect(self._random_walk.step)
         self.origin.activated.connect(lambda i: actions.change(session, origin=self.origin.itemData(i)))
         self.start.clicked.connect(lambda _: self.set_out())
         for keys, do in (
@@ -96,7 +96,7 @@ class ExploreWidget(Dock):
             shortcut = QShortcut(QKeySequence(keys), self)
             shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
             shortcut.activated.connect(do)
-        # Another model is opened when all that the old one leaves has been said.
+        # The session resets its states after the event of another model: open the model when it is done.
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.timeout.connect(self._open)
@@ -121,7 +121,7 @@ class ExploreWidget(Dock):
         hold.callback(self._pause)
 
     def _pause(self) -> None:
-        # They went with the dock, and are not to be started again.
+        # Qt deletes the timers with the dock: nothing may start them again.
         self._walk = self._soon = None  # type: ignore[assignment]
         actions.change(self._session, walking=False)
 
@@ -133,10 +133,10 @@ class ExploreWidget(Dock):
             self._soon.start()
 
     def _begin(self) -> None:
-        """With a model and nowhere to be: at the most probable cell."""
+        """Start at the most probable cell if there is no position."""
         if self._session.scene.position is None:
             actions.start_from(self._session, actions.MODE)
-        if self._walk is not None:  # the dock has not been closed while the model was opened
+        if self._walk is not None:  # the dock is still open
             self._measure()
 
     def _model_changed(self, *_: Any) -> None:
@@ -144,7 +144,7 @@ class ExploreWidget(Dock):
         self.shown.redraw()
         self.sliders.redraw()
         self.positions.redraw()
-        if self._session.model is not None:  # perhaps another dock has opened it
+        if self._session.model is not None:  # another dock may have opened it
             self._begin()
 
     def _position_changed(self, *_: Any) -> None:
@@ -165,13 +165,13 @@ class ExploreWidget(Dock):
         walking = self._session.explore.walking
         if self._walk is not None and walking != self._walk.isActive():
             if walking:
-                self._wanderer.step(remember=True)
+                self._random_walk.step(remember=True)
                 self._walk.start()
             else:
                 self._walk.stop()
 
     def _measure(self) -> None:
-        """Measure what changes along the shown axes, whenever these or the start are others."""
+        """Measure what changes along the shown axes, if these or the start have changed."""
         session, explore = self._session, self._session.explore
         wanted = (session.scene.start, *explore.basis, *self.sliders.chosen) if explore.effects else ()
         if wanted != self._measured:
@@ -190,7 +190,7 @@ class ExploreWidget(Dock):
         self.origin.addItem(cell, actions.CELL)
         self.origin.addItem("the most probable cell (the prior's mode)", actions.MODE)
         self.origin.addItem("a random draw", actions.DRAW)
-        self.origin.addItem("where you are now", actions.HERE)
+        self.origin.addItem("the present position", actions.HERE)
         for mark in marks:
             self.origin.addItem(f"{stage(mark.stage).label} (medoid)", mark.stage)
         index = self.origin.findData(chosen)
@@ -209,7 +209,7 @@ class ExploreWidget(Dock):
     # ---------------------------------------------------------------- what the user does
 
     def set_out(self) -> None:
-        """Start from what is chosen."""
+        """Start from the chosen place."""
         try:
             actions.start_from(self._session, self.origin.currentData())
         except ValueError as error:

@@ -1,4 +1,4 @@
-"""What changes along an axis, small: one line for each quantity, and how much it grows."""
+"""A small plot of what changes along an axis."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from qtpy.QtWidgets import QSizePolicy, QWidget
 from napari_integrated_cell.latent.axis_effects import AxisEffect, Quantity
 
 _HEIGHT = 44
-_LEAST = 0.1  # of a quantity's size: a smaller change is drawn small
+_LEAST = 0.1  # share of a quantity: smaller changes do not fill the plot
 
 
 class EffectPlot(QWidget):
-    """Lines over the axis, from its lowest measured value to its highest, and a mark where the slider is."""
+    """One line for each quantity over the measured part of the axis, its change in percent, and the slider's value."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -27,16 +27,16 @@ class EffectPlot(QWidget):
 
     @property
     def effect(self) -> AxisEffect | None:
-        """What is drawn."""
+        """The effect that is drawn."""
         return self._effect
 
     def set_colour(self, text: str) -> None:
-        """Follow a theme."""
+        """Set the colour of text and lines."""
         self._text = QColor(text)
         self.update()
 
     def show_effect(self, effect: AxisEffect | None, quantities: tuple[Quantity, ...]) -> None:
-        """Draw what changes; None before it was measured."""
+        """Draw an effect; None if it is not measured yet."""
         if effect is self._effect and quantities == self._quantities:
             return
         self._effect, self._quantities = effect, quantities
@@ -46,18 +46,18 @@ class EffectPlot(QWidget):
         self.update()
 
     def set_value(self, value: float) -> None:
-        """Mark where the slider is."""
+        """Mark the slider's value."""
         if value != self._value:
             self._value = value
             if self._effect is not None:
                 self.update()
 
     def sizeHint(self) -> QSize:
-        """As wide as it gets."""
+        """Return the preferred size."""
         return QSize(240, _HEIGHT)
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """Draw."""
+        """Draw the plot."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         font = painter.font()

@@ -1,4 +1,4 @@
-"""Positions: back and forth, the clipboard, and those that are kept by a name."""
+"""Buttons for positions: undo and redo, the clipboard, kept positions and their tables."""
 
 from __future__ import annotations
 
@@ -17,16 +17,14 @@ _TABLES = "Tables of positions (*.csv);;All files (*)"
 
 
 class Positions(QWidget):
-    """Draws the kept positions of the session and what can be undone."""
+    """Show the kept positions, and whether a move can be undone."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session = session
         self._drawn: tuple[object, ...] = (None,)
-        self.undo = self._button("&Undo", "Go back to the position before (Ctrl+Z).", session.scene.undo)
-        self.redo = self._button(
-            "Re&do", "Go again to the position that was undone (Ctrl+Shift+Z).", session.scene.redo
-        )
+        self.undo = self._button("&Undo", "Undo the last move (Ctrl+Z).", session.scene.undo)
+        self.redo = self._button("Re&do", "Redo the move that was undone (Ctrl+Shift+Z).", session.scene.redo)
         self.copy = self._button("Cop&y", "Copy the position to the clipboard, as JSON.", self._copy)
         self.paste = self._button("Past&e", "Go to the position on the clipboard.", self._paste)
         self.kept = QComboBox()
@@ -37,11 +35,13 @@ class Positions(QWidget):
         edit = self.kept.lineEdit()
         assert edit is not None
         edit.setPlaceholderText("name")
-        self.kept.setToolTip("Type a name and keep the position by it, or choose one to go there.")
+        self.kept.setToolTip("Type a name to keep the position under, or choose a kept position to go there.")
         self.kept.setAccessibleName("Kept positions")
-        self.keep = self._button("&Keep", "Keep the position by the name beside.", self._keep)
+        self.keep = self._button("&Keep", "Keep the position under this name.", self._keep)
         self.save = self._button(
-            "&Save…", "Save the kept positions, or this one, as a table (.csv).", self._save
+            "&Save…",
+            "Save the kept positions as a table (.csv), or the present one if none is kept.",
+            self._save,
         )
         self.open = self._button("&Open…", "Open a table of positions (.csv).", self._open)
         grid = QGridLayout(self)
@@ -56,7 +56,7 @@ class Positions(QWidget):
         self.redraw()
 
     def redraw(self) -> None:
-        """Draw the session."""
+        """Show the session's state."""
         session = self._session
         here = session.scene.position is not None
         self.undo.setEnabled(session.scene.can_undo)

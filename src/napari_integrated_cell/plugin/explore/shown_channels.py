@@ -1,4 +1,4 @@
-"""Which channels are shown at the position, and which one's difference to the start."""
+"""The channels that are shown at the position, and the channel that is compared with the start."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _COLUMNS = 3
 
 
 class ShownChannels(QWidget):
-    """Draws ``session.scene.shown`` as boxes to tick, and the channel that is compared."""
+    """Check boxes for ``session.scene.shown``, and a list for ``session.scene.difference``."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -28,9 +28,7 @@ class ShownChannels(QWidget):
         self._grid.setHorizontalSpacing(4)
         self._grid.setVerticalSpacing(0)
         self.difference = QComboBox()
-        self.difference.setToolTip(
-            "A layer of what has changed since you set out: orange where there is more, blue where there is less."
-        )
+        self.difference.setToolTip("A layer with the difference to the start: orange is more, blue is less.")
         self.difference.setAccessibleName("Difference to the start")
         self.difference.activated.connect(
             lambda i: setattr(session.scene, "difference", self.difference.itemData(i))
@@ -45,7 +43,7 @@ class ShownChannels(QWidget):
         self.redraw()
 
     def redraw(self) -> None:
-        """Draw the session."""
+        """Show the session's state."""
         session = self._session
         channels = channels_of(session.model)
         if channels != tuple(self.boxes):

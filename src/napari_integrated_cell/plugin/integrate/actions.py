@@ -1,4 +1,4 @@
-"""The verb of this plugin: integrate one cell in the background, and show each structure as it comes."""
+"""Actions of the dock "Integrate structures": predict the structures of a cell, one layer for each."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from napari.utils.notifications import show_warning
-from numpy.typing import NDArray
 
+from napari_integrated_cell.arrays import Floats
 from napari_integrated_cell.latent.position import Position
 from napari_integrated_cell.plugin.integrate.layers import note, show_structure
 from napari_integrated_cell.plugin.layers.display import bring_into_view
@@ -32,7 +31,7 @@ SLOT = "integrate"
 
 @dataclass(frozen=True, eq=False)
 class Posed:
-    """A cell in the box of the model that will integrate it; the first thing a run gives."""
+    """A posed cell and the model of a run. It is the first part of the result."""
 
     cell: Cell
     pose: Pose
@@ -41,10 +40,10 @@ class Posed:
 
 @dataclass(frozen=True, eq=False)
 class Predicted:
-    """One structure of a run."""
+    """One predicted structure of a run."""
 
     name: str
-    volume: NDArray[np.float32]
+    volume: Floats
 
 
 def integrate(
@@ -55,16 +54,16 @@ def integrate(
     *,
     layers: Sequence[Layer] = (),
 ) -> Task:
-    """Integrate a cell in the background; a run that is still going on is stopped.
+    """Predict the structures of a cell in the background. A run that is still going on is stopped.
 
     Parameters
     ----------
     viewer, session
-        Where the structures are shown, and what is open there.
+        Where the structures are shown, and its state.
     request : CellRequest
         The cell.
     structures : sequence of str
-        The structures wanted; those the model does not know are left out, and said.
+        The structures to predict. The user is told which of them the model does not know.
     layers : sequence of Layer
         The layers that the cell comes from: the run stops when one of them is removed.
     """
@@ -122,7 +121,7 @@ def integrate(
         bring_into_view(viewer, layer)
 
     def done(integration: Integration) -> None:
-        # z^r goes along with every layer, so that a saved structure can be found again in the latent space.
+        # With its z^r, a saved structure can be found again in the latent space.
         note(viewer, run, z_ref=[float(z) for z in integration.z_ref])
         session.integrate.integration = integration
         session.scene.place = place_over(integration.pose, request.image_frame)
@@ -160,13 +159,13 @@ def integrate(
 
 
 def stop(session: Session, why: str | None = None) -> None:
-    """Stop the run that is going on, if there is one, and say why; what it has shown stays."""
+    """Stop the run that is going on, and tell the user why. Its layers stay."""
     if session.tasks.cancel(SLOT) and why:
         show_warning(f"{why} The run was stopped; the structures that were ready are kept.")
 
 
 def _about(request: CellRequest, posed: Posed, model_source: str) -> dict[str, Any]:
-    """What a result layer says of itself, in plain values that survive saving."""
+    """Return the metadata of a result layer, as plain values that can be saved."""
     return {
         "model": posed.model.name,
         "model_source": model_source,

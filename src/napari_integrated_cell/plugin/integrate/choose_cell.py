@@ -1,4 +1,4 @@
-"""Which layers, and which cell in them."""
+"""Choose the layers and the cell in them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _ROLES: dict[str, tuple[str, type, str, str]] = {
         "Cells",
         Labels,
         "none (find the cell at the click)",
-        "Segmentation of the cells, one label each.\n"
+        "Segmentation of the cells, one label for each.\n"
         "Without one, the cell you click is found by a seeded watershed.",
     ),
     "nuclei": (
@@ -58,7 +58,7 @@ _ROLES: dict[str, tuple[str, type, str, str]] = {
 
 
 class CellChooser(QWidget):
-    """Layers guessed from selection, names and metadata, all changeable; a label, or a click on the cell."""
+    """Choose layers, and a cell by its label or by a click. Layers are guessed from selection, names and metadata."""
 
     changed = Signal()
     clicked = Signal()
@@ -104,7 +104,7 @@ class CellChooser(QWidget):
         self.guess()
 
     def combo(self, role: str) -> LayerCombo:
-        """The list of layers for ``"membrane"``, ``"dna"``, ``"cells"`` or ``"nuclei"``."""
+        """Return the list of layers for ``"membrane"``, ``"dna"``, ``"cells"`` or ``"nuclei"``."""
         return self._combos[role]
 
     @property
@@ -119,7 +119,7 @@ class CellChooser(QWidget):
         return [combo.layer for combo in self._combos.values() if combo.layer is not None]
 
     def refresh(self) -> None:
-        """Take the viewer's layers as they are now."""
+        """Offer the viewer's present layers."""
         for role, combo in self._combos.items():
             before = combo.layer
             combo.refresh()
@@ -138,17 +138,17 @@ class CellChooser(QWidget):
                 combo.layer = found
 
     def request(self, structure: Any = None) -> CellRequest:
-        """The cell as it is chosen now.
+        """Return the cell that is chosen.
 
         Parameters
         ----------
         structure : Layer, optional
-            Taken along as the channel ``"structure"``.
+            The layer for the channel ``"structure"``.
 
         Raises
         ------
         ValueError
-            With one sentence, if no layer is chosen, their sizes differ or the voxel size is not known.
+            If no layer is chosen, their sizes differ, or the voxel size is not known.
         """
         source = self.source
         if source is None:
@@ -176,13 +176,13 @@ class CellChooser(QWidget):
             point=self._point,
             voxel_size=voxel_size,
             image_frame=image_frame_of(source, voxel_size),
-            # By the segmentation where there is one: with or without a stain, it is the same cell.
+            # The segmentation identifies the cell: with or without a stain, it is the same one.
             image_id=str((chosen["cells"] or source).unique_id),
             simulated=any(bool(mark_of(layer).get("simulated")) for layer in self.layers),
         )
 
     def close_down(self) -> None:
-        """Take the hands off the viewer."""
+        """Stop listening to the viewer."""
         self._picking.stop()
 
     def _layers_changed(self) -> None:

@@ -1,4 +1,4 @@
-"""Which model, on which device."""
+"""Choose the model and the device."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _OPEN = "Open a model…"
 
 
 class ModelChooser(QWidget):
-    """Draws the session's model and device, and changes them."""
+    """Show the session's model and device, and change them."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -27,7 +27,7 @@ class ModelChooser(QWidget):
         self.model = QComboBox()
         self.model.setToolTip(
             "The trained networks that predict the structures (Enc^r, Dec^{r,s} of the paper):\n"
-            "the demo model, one opened lately, or a bundle's folder or .zip."
+            "the demo model, a recent one, or a bundle's folder or .zip."
         )
         self.model.setAccessibleName("Model")
         self.device = QComboBox()
@@ -48,7 +48,7 @@ class ModelChooser(QWidget):
         session.tasks.start("find devices", "Looking for models and devices", _look, on_done=self._found)
 
     def close_down(self) -> None:
-        """Listen to the session no longer."""
+        """Stop listening to the session."""
         self._session.events.model_source.disconnect(self._fill_models)
         self._session.tasks.cancel("find devices")
 
@@ -58,7 +58,7 @@ class ModelChooser(QWidget):
         self._fill_devices(devices)
 
     def _fill_models(self) -> None:
-        """Bundled models, recent ones, and the way to open another."""
+        """List the bundled models, the recent ones, and an entry that opens another."""
         chosen = self._session.model_source
         sources = [*self._bundled, *preferences.recent_models()]
         if chosen not in sources:
@@ -90,7 +90,7 @@ class ModelChooser(QWidget):
         self._fill_models()
 
     def _ask(self) -> str:
-        """A bundle from the disk (a folder by its model.json); empty when the user thinks better of it."""
+        """Ask for a bundle, a folder by its model.json or a .zip; return an empty string if the user cancels."""
         path, _ = QFileDialog.getOpenFileName(
             self, "Open a model", "", "Models (model.json *.zip);;All files (*)"
         )
@@ -102,7 +102,7 @@ class ModelChooser(QWidget):
 
 
 def _look(task: Task) -> tuple[list[str], list[DeviceChoice]]:
-    """The bundled models and this machine's devices; imports torch, so it is not for the main thread."""
+    """Return the bundled models and the devices of this machine. Imports torch: call it in a task."""
     from napari_integrated_cell.model.catalogue import list_models
     from napari_integrated_cell.model.runtime import available_devices
 

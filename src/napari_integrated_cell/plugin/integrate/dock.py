@@ -1,4 +1,4 @@
-"""Dock "Integrate structures": where eleven organelles most probably lie in the cell under the cursor."""
+"""Dock "Integrate structures": predict where the structures of a chosen cell lie."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from napari_integrated_cell.plugin.layers.place import ImageFrame
 
-_PAUSE = 200  # ms of quiet before a changed choice is previewed
+_PAUSE = 200  # ms without a change before the cell is previewed
 
 
 class IntegrateWidget(Dock):
@@ -45,7 +45,7 @@ class IntegrateWidget(Dock):
         self._draw_running()
         self._preview_soon()
 
-    # ---------------------------------------------------------------- what the user sees
+    # ---------------------------------------------------------------- widgets
 
     def _build(self) -> None:
         self.setObjectName("Integrate structures")
@@ -55,8 +55,8 @@ class IntegrateWidget(Dock):
         self.structures = StructureChecklist()
         self.structure_layer = LayerCombo(self._viewer, is_volume, "none")
         self.structure_layer.setToolTip(
-            "A layer that shows some structure: the model's classifier (ŷ of Enc^{r,s}) says which it\n"
-            "finds most probable."
+            "A layer that shows some structure: the model's classifier (ŷ of Enc^{r,s}) says which one is most\n"
+            "probable."
         )
         self.structure_layer.setAccessibleName("Structure layer")
         self.classification = ClassificationBars()
@@ -64,7 +64,7 @@ class IntegrateWidget(Dock):
             "&Integrate structures",
             "Predict where each ticked structure most probably lies in this cell (the paper's Algorithm 3),\n"
             "one layer per structure. Running again updates the layers.",
-            "Stop after the structure that is being predicted. What is ready stays.",
+            "Stop after the present structure. The structures that are ready stay.",
         )
         self.run, self.cancel, self.status = work.start, work.cancel, work.status
 
@@ -81,7 +81,7 @@ class IntegrateWidget(Dock):
         )
         self._fill(column, work)
 
-    # ---------------------------------------------------------------- hearing of changes
+    # ---------------------------------------------------------------- events
 
     def _connect(self) -> None:
         self._timer = QTimer(self)
@@ -122,7 +122,7 @@ class IntegrateWidget(Dock):
         model = self._session.model
         self.structures.offer(None if model is None else model.config.structures)
 
-    # ---------------------------------------------------------------- what the user does
+    # ---------------------------------------------------------------- actions of the user
 
     def integrate(self) -> None:
         """Integrate the chosen cell."""
@@ -154,7 +154,7 @@ class IntegrateWidget(Dock):
         self._timer.start()
 
     def _look_at_cell(self) -> None:
-        """Preview the chosen cell and, with a structure layer, ask the classifier."""
+        """Preview the chosen cell, and classify the structure layer if there is one."""
         tasks, session = self._session.tasks, self._session
         structure = self.structure_layer.layer
         if structure is None:
@@ -175,7 +175,7 @@ class IntegrateWidget(Dock):
         if structure is not None:
             tasks.start(
                 "classification",
-                f"Asking what {structure.name} shows",
+                f"Classifying {structure.name}",
                 lambda task: classified(request, session),
                 on_done=self.classification.show_probabilities,
                 bar=True,
@@ -186,7 +186,7 @@ class IntegrateWidget(Dock):
         self._session.integrate.image_frame, self._session.integrate.cell = image_frame, posing.cell
 
     def _say_error(self, error: Exception) -> bool:
-        """Say what is wrong with the chosen cell where its picture would be."""
+        """Show the error in place of the cell's picture."""
         if isinstance(error, ValueError):
             self.preview.say(str(error))
         return isinstance(error, ValueError)

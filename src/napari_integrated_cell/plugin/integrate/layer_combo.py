@@ -1,4 +1,4 @@
-"""A list of the viewer's layers to choose from."""
+"""A combo box of the viewer's layers."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 class LayerCombo(QComboBox):
-    """Offers the layers that ``accepts`` takes, and "none".
+    """A combo box of the layers that ``accepts`` accepts, and "none".
 
-    ``chosen`` tells every change of the layer, ``chosen_by_hand`` only those of the user.
+    ``chosen`` is emitted with every change of the layer, ``chosen_by_hand`` only when the user changes it.
     """
 
     chosen = Signal()
@@ -47,7 +47,7 @@ class LayerCombo(QComboBox):
                 self.setCurrentIndex(index)
 
     def refresh(self) -> None:
-        """Take the viewer's layers as they are now; the chosen one stays chosen while it is there."""
+        """List the viewer's present layers. The chosen layer stays chosen if it is still there."""
         before = self.layer
         layers = [getattr(layer, "__wrapped__", layer) for layer in self._viewer.layers]
         self._layers = [None, *(layer for layer in reversed(layers) if self._accepts(layer))]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image
 
+from napari_integrated_cell.arrays import Floats
 from napari_integrated_cell.plugin.layers.display import channel_colormap, contrast_limits
 from napari_integrated_cell.plugin.layers.marks import MARK, mark_of, result_layers
 from napari_integrated_cell.plugin.layers.opacity import (
@@ -19,7 +20,6 @@ from napari_integrated_cell.vocabulary import structure
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from numpy.typing import NDArray
 
     from napari_integrated_cell.plugin.layers.place import Place
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def show_structure(
     viewer: ViewerModel,
     name: str,
-    volume: NDArray[np.float32],
+    volume: Floats,
     *,
     run: str,
     cell_name: str,

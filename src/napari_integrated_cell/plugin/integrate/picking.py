@@ -1,4 +1,4 @@
-"""Clicking a cell in the canvas."""
+"""Choose a cell by a click in the canvas."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from napari_integrated_cell.plugin.layers.volumes import volume_of, world_to_ind
 if TYPE_CHECKING:
     from napari.layers import Labels
 
-_SLIP = 4  # screen pixels between press and release that still make a click
+_SLIP = 4  # largest distance between press and release of a click, in screen pixels
 
 
 def label_at(cells: Labels, press: Press, viewer_units: Any) -> int:
-    """The label under a press: in the plane shown in 2D, the first along the line of sight in 3D; or 0."""
+    """Return the label under a press: in 2D in the shown plane, in 3D the first along the view; 0 if there is none."""
     if len(press.dims_displayed) == 3:
         value = cells.get_value(
             press.position,
@@ -30,7 +30,7 @@ def label_at(cells: Labels, press: Press, viewer_units: Any) -> int:
 
 
 class Picking:
-    """Calls ``on_click(press)`` for each plain click in a viewer's canvas while it is on.
+    """Call ``on_click(press)`` for each plain click in a viewer's canvas, while it is on.
 
     Parameters
     ----------
@@ -45,11 +45,11 @@ class Picking:
 
     @property
     def on(self) -> bool:
-        """Whether clicks are listened to."""
+        """Whether clicks are handled."""
         return self._callback in self._viewer.mouse_drag_callbacks
 
     def start(self) -> None:
-        """Listen."""
+        """Start listening."""
         if not self.on:
             self._viewer.mouse_drag_callbacks.append(self._callback)
 
@@ -66,13 +66,13 @@ class Picking:
         yield
         while event.type == "mouse_move":
             yield
-        # A drag moves or turns the view; only a click picks.
+        # A drag moves or rotates the view.
         if np.abs(np.asarray(event.pos, dtype=float) - start).max() <= _SLIP:
             self._on_click(pressed)
 
 
 class Press:
-    """The press of a click, kept: napari's own event goes on changing until the release."""
+    """The press of a click, as a copy: napari changes its event until the release."""
 
     def __init__(self, event: Any) -> None:
         self.position = tuple(event.position)

@@ -1,4 +1,4 @@
-"""The cell as the model will see it."""
+"""A preview of the posed cell, as the model sees it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QImage, QPixmap, QResizeEvent
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
+from napari_integrated_cell.arrays import Floats
 from napari_integrated_cell.picture import projection
 from napari_integrated_cell.vocabulary import REFERENCE_NAMES
 
@@ -26,7 +27,7 @@ _EMPTY = "The posed cell appears here once a cell is chosen."
 
 @dataclass(frozen=True, eq=False)
 class Posing:
-    """A cell in its pose, and how that looks."""
+    """A posed cell and its picture."""
 
     cell: Cell
     pose: Pose
@@ -51,7 +52,7 @@ def preview_box(session: Session) -> Box:
 
 
 def posing_of(request: CellRequest, box: Box) -> Posing:
-    """Cut the cell out, pose it, and draw its projections. Slow: call it in a task."""
+    """Cut the cell out, pose it and draw its projections. Slow: call it in a task."""
     from napari_integrated_cell.imaging.pose import pose_of, posed_references
 
     cell = request.cut(only=("membrane", "dna"))
@@ -59,8 +60,8 @@ def posing_of(request: CellRequest, box: Box) -> Posing:
     return Posing(cell, pose, picture_of(posed_references(cell, pose)))
 
 
-def picture_of(references: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Membrane and DNA seen from above, and beside it from the side with the dish at the bottom; RGB."""
+def picture_of(references: Floats) -> NDArray[np.uint8]:
+    """Return an RGB picture of membrane and DNA: from above, and from the side with the dish at the bottom."""
     cell = dict(zip(REFERENCE_NAMES, references, strict=True))
     above, side = projection(cell, 0), projection(cell, 1)[::-1]
     missing = above.shape[0] - side.shape[0]
@@ -71,7 +72,7 @@ def picture_of(references: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 class _Picture(QLabel):
-    """An RGB picture as wide as there is room for."""
+    """An RGB picture that fills the width."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -96,7 +97,7 @@ class _Picture(QLabel):
 
 
 class PosePreview(QWidget):
-    """Projections of the posed cell, and in words what is doubtful about its pose."""
+    """Projections of the posed cell, with its size and the warnings about its pose."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -118,7 +119,7 @@ class PosePreview(QWidget):
 
     @property
     def words(self) -> str:
-        """What is said beneath the picture."""
+        """The text under the picture."""
         return self._words.text()
 
     @property
@@ -127,7 +128,7 @@ class PosePreview(QWidget):
         return not self._picture.isHidden()
 
     def say(self, words: str) -> None:
-        """Show words in the place of a picture."""
+        """Show text in place of a picture."""
         self._picture.hide()
         self._words.setText(words or _EMPTY)
 
@@ -138,7 +139,7 @@ class PosePreview(QWidget):
         cell = posing.cell
         facts = (
             f"{cell.volume:,.0f} µm³, nucleus {cell.nucleus_volume:,.0f} µm³, "
-            f"turned by {posing.pose.angle:.0f}°."
+            f"rotated by {posing.pose.angle:.0f}°."
         )
         warnings = list(posing.pose.warnings)
         if edges := cell.metadata.get("touches_edge"):

@@ -1,4 +1,4 @@
-"""What to cut out, gathered from the window on the main thread, and cut in the background."""
+"""A request for one cell: collected in the window on the main thread, cut out in the background."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ _SMALLEST_NUCLEUS = 8  # voxels: fewer are noise
 
 @dataclass(frozen=True, eq=False)
 class CellRequest:
-    """One cell of an image, not yet cut out.
+    """One cell of an image that is not cut out yet.
 
     Attributes
     ----------
     channels : mapping of str to array, (Z, Y, X)
-        ``"membrane"`` and ``"dna"`` where there are stains; others by name. Arrays may be lazy.
+        ``"membrane"`` and ``"dna"`` if there are stains, and others by name. Arrays may be lazy.
     cells, nuclei : array of int, (Z, Y, X), or None
-        Segmentations, where there are any.
+        Segmentations, if there are any.
     label : int or None
         The cell's label in ``cells``.
     point : tuple of int or None
-        Index (Z, Y, X) inside the cell, where there is no segmentation.
+        Index (Z, Y, X) inside the cell, if there is no segmentation.
     voxel_size : tuple of float
         In µm.
     image_frame : ImageFrame
-        Where the image lies in the world.
+        Where the image lies in the window.
     image_id : str
-        What the image is known by, whatever its layers are called.
+        Identifies the image, independent of the names of its layers.
     simulated : bool
         Whether the image is a simulation.
     """
@@ -53,29 +53,29 @@ class CellRequest:
 
     @property
     def key(self) -> str:
-        """Names the cell among all cells of this viewer: the same cell asked for again has the same key."""
+        """Identifies the cell in this viewer: a second request for the same cell has the same key."""
         which = f"label {self.label}" if self.cells is not None else f"point {self.point}"
         return f"{self.image_id}/{which}"
 
     @property
     def name(self) -> str:
-        """What to call the cell in the window."""
+        """The cell's name in the window."""
         if self.cells is not None:
             return f"cell {self.label}"
         return f"cell at {', '.join(str(i) for i in self.point or ())}"
 
     def cut(self, *, only: tuple[str, ...] | None = None) -> Cell:
-        """The cell itself. Slow for lazy arrays and where it has to be segmented: call it in a task.
+        """Return the cell. Slow for lazy arrays and for cells without a segmentation: call it in a task.
 
         Parameters
         ----------
         only : tuple of str, optional
-            Take just these channels along.
+            The channels to cut out; all if left out.
 
         Raises
         ------
         ValueError
-            With one sentence, for a label that does not exist, or where no cell is at the point.
+            If the label does not exist, no cell lies at the point, or a layer is missing.
         """
         from napari_integrated_cell.imaging.segmenting import cell_from_labels, segment_at
 
@@ -105,7 +105,7 @@ class CellRequest:
         return replace(cell, metadata={**cell.metadata, "simulated": self.simulated})
 
     def _nucleus(self, cells: NDArray[Any], channels: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:
-        """The nucleus by Otsu's threshold on the cell's own DNA, for a cell segmentation without nuclei."""
+        """Segment the nucleus by Otsu's threshold on the DNA inside the cell."""
         from scipy import ndimage
         from skimage.filters import threshold_otsu
 
@@ -120,7 +120,7 @@ class CellRequest:
         bright = inside & (channels["dna"] > threshold_otsu(values))
         pieces, n = ndimage.label(bright)
         sizes = np.bincount(pieces.ravel())[1:]
-        # A dividing cell's chromatin lies in two pieces: keep what is of the largest one's order.
+        # The chromatin of a dividing cell lies in two pieces: keep pieces of similar size.
         keep = np.flatnonzero(sizes >= max(_SMALLEST_NUCLEUS, 0.3 * sizes.max(initial=0))) + 1
         nucleus = ndimage.binary_fill_holes(np.isin(pieces, keep)) if n else bright
         return (nucleus & inside).astype(cells.dtype) * cells.dtype.type(self.label or 1)

@@ -1,4 +1,4 @@
-"""The voxel size of a layer, or a field to give it where the layer has none."""
+"""The voxel size of a layer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class VoxelSizeField(QWidget):
-    """Edge lengths (Z, Y, X) in µm, prefilled from a layer, and asked for where it states none."""
+    """A field for the voxel size (Z, Y, X) in µm, filled from a layer if the layer states it."""
 
     changed = Signal()
 
@@ -40,12 +40,12 @@ class VoxelSizeField(QWidget):
 
     @property
     def remark(self) -> str:
-        """What is said of the layer's voxel size; empty where it needs no word."""
+        """A remark on the layer's voxel size; empty if there is none."""
         return self._remark.text()
 
     @property
     def value(self) -> VoxelSize | None:
-        """In µm; None while it is not given in full."""
+        """The voxel size in µm; None while it is incomplete."""
         try:
             return checked_voxel_size(re.split(r"[\s,;×x]+", self.edit.text().strip()))
         except ValueError:
@@ -56,7 +56,7 @@ class VoxelSizeField(QWidget):
         self.edit.setText(", ".join(f"{length:.6g}" for length in voxel_size or ()))
 
     def show_layer(self, layer: Layer | None) -> None:
-        """Prefill from a layer; say what it leaves open."""
+        """Fill the field from a layer, and remark what the layer does not state."""
         stated = voxel_size_of(layer) if layer is not None else None
         remark = ""
         if layer is not None and stated is None:

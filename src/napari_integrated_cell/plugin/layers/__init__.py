@@ -1,1 +1,1 @@
-"""napari layers that several docks share: volumes, their place, predicted structures, opacity."""
+"""napari layers that several docks share: metadata, volumes, places, display and opacity."""

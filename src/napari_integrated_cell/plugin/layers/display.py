@@ -8,6 +8,7 @@ import numpy as np
 from napari.utils.colormaps import Colormap
 from numpy.typing import NDArray
 
+from napari_integrated_cell.arrays import Floats
 from napari_integrated_cell.vocabulary import REFERENCES, STRUCTURES, colour_of
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def channel_colormap(channel: str) -> Colormap:
     return Colormap(["#000000", colour_of(channel)], name=f"{label_of(channel)} (integrated cell)")
 
 
-def contrast_limits(volume: NDArray[np.float32]) -> tuple[float, float]:
+def contrast_limits(volume: Floats) -> tuple[float, float]:
     """Return the limits that show a predicted structure: from a third of its brightest voxels up to them.
 
     A prediction is a mean over what is possible, with faint light wherever a structure might lie. Below a third this

@@ -1,4 +1,4 @@
-"""How opaque layers are whose light adds up: less the more of them are shown, and less in 3D than in a plane."""
+"""Opacity of additive layers: lower the more of them are shown, and lower in 3D than in 2D."""
 
 from __future__ import annotations
 
@@ -13,38 +13,38 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
-_BRIGHT = 2  # so many structures are shown at full opacity
+_BRIGHT = 2  # up to this many structures have full opacity
 _following: WeakSet[ViewerModel] = WeakSet()
 
 
 def opacities(together: int) -> tuple[float, float]:
-    """Of each of so many structures shown at once, in a plane and in 3D.
+    """Return the opacity of each of several structures that are shown together, in 2D and in 3D.
 
-    In a plane few structures meet. Through a volume every ray meets nearly all of them, each at its brightest: what
-    adds up to a picture in a plane adds up to white.
+    In a plane, few structures overlap. Through a volume, every ray meets nearly all of them at their brightest, and
+    their sum would be white.
     """
     share = min(1.0, _BRIGHT / together)
     return share**0.5, share
 
 
 def opacity_in(viewer: ViewerModel, of_layer: tuple[float, float]) -> float:
-    """That of the two, in a plane and in 3D, which the viewer's present display asks for."""
+    """Return the opacity for the viewer's present display, 2D or 3D."""
     return of_layer[viewer.dims.ndisplay == 3]
 
 
 def follow_display(viewer: ViewerModel) -> None:
-    """Let layers change with the viewer's display, from now on.
+    """Change the opacity of layers when the viewer changes between 2D and 3D.
 
-    Those do that have both opacities in their metadata, under ``"opacity"``, until the user sets another.
+    This concerns layers that have both opacities in their metadata, under ``"opacity"``, until the user sets another.
     """
-    viewer = getattr(viewer, "__wrapped__", viewer)  # plugins are handed a proxy, another one each time
+    viewer = getattr(viewer, "__wrapped__", viewer)  # napari gives plugins a new proxy each time
     if viewer not in _following:
         _following.add(viewer)
         viewer.dims.events.ndisplay.connect(lambda event: _follow(viewer))
 
 
 def untouched_opacity(layer: Layer, viewer: ViewerModel) -> bool:
-    """Whether the layer is as opaque as it was made."""
+    """Return whether the user has left the layer's opacity as it was."""
     return _is(layer, viewer.dims.ndisplay == 3)
 
 
@@ -56,6 +56,6 @@ def _follow(viewer: ViewerModel) -> None:
 
 
 def _is(layer: Layer, in_3d: bool) -> bool:
-    """Whether the layer is as opaque as it is to be in a plane, or in 3D."""
+    """Return whether the layer has its opacity for 2D, or for 3D."""
     of_layer = mark_of(layer).get("opacity")
     return of_layer is not None and bool(np.isclose(layer.opacity, of_layer[in_3d]))

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from napari_integrated_cell.arrays import Doubles
 from napari_integrated_cell.plugin.layers.volumes import VoxelSize, data_to_world
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class ImageFrame:
         The layer's name.
     """
 
-    to_world: NDArray[np.float64]
+    to_world: Doubles
     units: tuple[Any, ...]
     source: str
     axis_labels: tuple[str, ...] = field(default=("z", "y", "x"))
@@ -54,7 +54,7 @@ class Place:
         Of the three axes.
     """
 
-    affine: NDArray[np.float64]
+    affine: Doubles
     units: tuple[Any, ...] = ("micrometer",) * 3
     axis_labels: tuple[str, ...] = ("z", "y", "x")
 

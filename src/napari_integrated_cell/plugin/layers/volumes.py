@@ -1,4 +1,4 @@
-"""Layers as images: what each one shows, the size of its voxels, and where a volume in µm lies over it."""
+"""Layers as images: what a layer shows, its voxel size and its transforms."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image, Labels
-from numpy.typing import NDArray
 
+from napari_integrated_cell.arrays import Doubles
 from napari_integrated_cell.plugin.layers.marks import mark_of
 from napari_integrated_cell.vocabulary import recognise_channel
 
@@ -33,7 +33,7 @@ _NUCLEUS_WORDS = {"nucleus", "nuclei", "nuclear", "dna", "nuc", "chromatin"}
 
 
 def is_volume(layer: Layer) -> bool:
-    """Whether a layer is a (Z, Y, X) image or segmentation, and not a prediction of this plugin's."""
+    """Return whether a layer is a (Z, Y, X) image or segmentation, and no prediction of this plugin."""
     return (
         isinstance(layer, Image | Labels)
         and layer.ndim == 3
@@ -43,7 +43,7 @@ def is_volume(layer: Layer) -> bool:
 
 
 def why_no_volume(layer: Layer) -> str:
-    """Why a layer cannot be used, in words."""
+    """Return a sentence that says why a layer cannot be used."""
     if not isinstance(layer, Image | Labels):
         return f"{layer.name!r} is a {type(layer).__name__} layer: choose an Image or Labels layer."
     if getattr(layer, "rgb", False):
@@ -54,9 +54,9 @@ def why_no_volume(layer: Layer) -> str:
 
 
 def shows(layer: Layer) -> str | None:
-    """What a layer shows: ``"cells"`` or ``"nuclei"`` (segmentations), a word of the vocabulary, or None.
+    """Return what a layer shows: ``"cells"`` or ``"nuclei"`` (segmentations), a channel of the vocabulary, or None.
 
-    It is stated in the layer's metadata by whoever made it, or else recognised by its name.
+    The layer's metadata state it, or its name is recognised.
     """
     stated = mark_of(layer).get("shows")
     if stated:
@@ -72,7 +72,7 @@ def shows(layer: Layer) -> str | None:
 
 
 def looks_like_segmentation(name: str, data: Any) -> bool:
-    """Whether a channel called ``name`` holds labels rather than intensities."""
+    """Return whether a channel with this name holds labels and not intensities."""
     return np.issubdtype(data.dtype, np.integer) and bool(_words(name) & _SEGMENTATION_WORDS)
 
 
@@ -91,13 +91,13 @@ class Guess:
 
 
 def guess_layers(layers: Iterable[Layer], selected: Iterable[Layer] = ()) -> Guess:
-    """Guess the layers from what is selected, from names and from metadata.
+    """Guess the layers from selection, names and metadata.
 
-    A selected volume says which image is meant: only layers on its grid are guessed then.
+    If a volume is selected, only layers on its grid are guessed.
     """
     selected = list(selected)
     usable = [layer for layer in layers if is_volume(layer)]
-    # What is selected comes first, then what lies on top.
+    # Selected layers come first, then the topmost.
     on_top_first = usable[::-1]
     ranked = sorted(on_top_first, key=lambda layer: layer not in selected)
     if not ranked:
@@ -112,17 +112,17 @@ def guess_layers(layers: Iterable[Layer], selected: Iterable[Layer] = ()) -> Gue
 
 
 def volume_of(layer: Layer) -> Any:
-    """A layer's (Z, Y, X) array, at full resolution."""
+    """Return a layer's (Z, Y, X) array at full resolution."""
     return layer.data[0] if layer.multiscale else layer.data
 
 
 def grid_shape(layer: Layer) -> tuple[int, ...]:
-    """Voxels (Z, Y, X) of a layer."""
+    """Return the number of voxels (Z, Y, X) of a layer."""
     return tuple(int(n) for n in volume_of(layer).shape)
 
 
 def micrometres_per_unit(layer: Layer) -> float | None:
-    """How many µm a layer's unit is, or None where it has no unit of length."""
+    """Return a layer's unit in µm; None if it has no unit of length."""
     factors = set()
     for unit in layer.units[-3:]:
         if not unit.is_compatible_with("micrometer"):
@@ -132,9 +132,9 @@ def micrometres_per_unit(layer: Layer) -> float | None:
 
 
 def voxel_size_of(layer: Layer) -> VoxelSize | None:
-    """Edge lengths (Z, Y, X) of a layer's voxels in µm; None where it states neither unit nor scale.
+    """Return the voxel size (Z, Y, X) of a layer in µm; None if it states neither a unit nor a scale.
 
-    A scale without a unit is taken as µm, the habit of the field.
+    A scale without a unit is read as µm, as is usual in the field.
     """
     edges = np.linalg.norm(data_to_world(layer)[:3, :3], axis=0)
     factor = micrometres_per_unit(layer)
@@ -144,9 +144,9 @@ def voxel_size_of(layer: Layer) -> VoxelSize | None:
     return z, y, x
 
 
-def data_to_world(layer: Layer) -> NDArray[np.float64]:
-    """(4, 4) affine from a layer's voxel indices to its world, scale, translation and affine all in it."""
-    # Only points can be asked for in public: an affine is known from its origin and its unit steps.
+def data_to_world(layer: Layer) -> Doubles:
+    """Return the (4, 4) affine from a layer's voxel indices to its world, with scale, translation and affine."""
+    # napari's public interface only transforms points. The origin and the unit steps give the affine.
     corners = np.vstack([np.zeros(3), np.eye(3)])
     images = np.array([layer.data_to_world(c) for c in corners], dtype=float)
     affine = np.eye(4)
@@ -156,9 +156,9 @@ def data_to_world(layer: Layer) -> NDArray[np.float64]:
 
 
 def world_to_index(layer: Layer, position: Any, viewer_units: Any) -> tuple[int, int, int] | None:
-    """The (Z, Y, X) index of a layer's voxel at a position in the viewer's world; None outside the layer.
+    """Return the (Z, Y, X) index of a layer's voxel at a position in the viewer's world; None outside the layer.
 
-    The viewer's world is measured in the smallest unit among its layers, which need not be this layer's.
+    The viewer's world has the smallest unit among its layers, which may differ from the layer's unit.
     """
     point = np.asarray(position, dtype=float)[-3:]
     if viewer_units:

@@ -19,7 +19,7 @@ from napari_integrated_cell.latent.projection import (
     on_axes,
     positions_in,
 )
-from napari_integrated_cell.plugin.activity import tell
+from napari_integrated_cell.plugin.activity import notify
 from napari_integrated_cell.plugin.map.colouring import colourable
 from napari_integrated_cell.plugin.map.state import PRINCIPAL, UMAP, MapView
 
@@ -185,7 +185,7 @@ def _lay_out_by_umap(
         known[space] = session.map.projection = projection
 
     def back(error: Exception) -> bool:
-        tell("Laying cells out by UMAP", error)
+        notify("Laying cells out by UMAP", error)
         look(session, layout=PRINCIPAL)
         return True
 

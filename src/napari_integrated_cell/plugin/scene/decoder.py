@@ -1,4 +1,4 @@
-"""The cell at the session's position, as layers: decoded in the background, the latest position first."""
+"""The scene: the cell at the session's position, decoded in the background and shown as layers."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from weakref import WeakValueDictionary
+from weakref import WeakMethod, WeakValueDictionary
 
 import numpy as np
-from numpy.typing import NDArray
 from psygnal import Signal
 from qtpy.QtCore import Qt, QTimer
 
+from napari_integrated_cell.arrays import Floats
 from napari_integrated_cell.latent.position import Position, decode
 from napari_integrated_cell.plugin.scene.key_frames import KeyFrames
 from napari_integrated_cell.plugin.scene.layers import SceneLayers
@@ -24,23 +24,22 @@ if TYPE_CHECKING:
     from napari_integrated_cell.plugin.session import Session
     from napari_integrated_cell.plugin.tasks import Task
 
-Floats = NDArray[np.float32]
 Limits = tuple[float, float]
 
 SLOT = "position"
 
-_REST = 150  # ms without a new position: the hand rests
-_QUICK = 0.1  # seconds: while the hand moves, what takes longer waits until it rests
-_DRAW = 1  # ms after which a picture has been drawn: paint events are posted, and come before any timer
-_FRESH = 4  # ms in which the hand may say something newer than what it said before the drawing
+_REST = 150  # ms without a new position after which the position counts as at rest
+_QUICK = 0.1  # seconds of decoding above which a model is slow
+_DRAW = 1  # ms until the window has painted: Qt handles posted paint events before timers
+_FRESH = 4  # ms to wait for newer input after painting
 
-# The scenes that some dock holds, by their session's key.
+# Scenes that docks hold, by the key of their session.
 _scenes: WeakValueDictionary[str, Scene] = WeakValueDictionary()
 
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """What one pass of the decoders found.
+    """The result of one decoding task.
 
     Attributes
     ----------
@@ -49,13 +48,13 @@ class Decoded:
     volumes : dict of str to array (Z, Y, X)
         By channel.
     limits : dict of str to (float, float)
-        Contrast of the channels that had none yet.
+        Contrast limits of the channels that had none yet.
     start : dict of str to array (Z, Y, X)
-        The channel that is compared, at the start.
+        The compared channel, decoded at the start.
     seconds : float
-        How long decoding the volumes took; 0 where nothing was decoded.
+        Time for decoding the volumes; 0 if nothing was decoded.
     whole : bool
-        Whether all that is shown was decoded, at the very position.
+        Whether all shown channels are there, decoded at exactly this position.
     """
 
     model: IntegratedCell
@@ -68,17 +67,28 @@ class Decoded:
 
 
 class Scene:
-    """Keeps the layers at the session's position while somebody looks at it.
+    """Keeps layers of the cell at the session's position, while at least one dock holds it.
 
-    One position is decoded at a time, and the next one only when the window had a chance to draw: whatever the
-    hand has passed meanwhile is never decoded, and nothing queues.
+    A slider changes the position faster than a cell can be decoded. The scene decodes one position at a time, and the
+    next one after the window has painted. It then takes the latest position; positions in between are never decoded,
+    and no queue grows. Three timers order this:
+
+    1. ``_drawing`` starts when a decoding task ends. It fires after the window has painted the new volumes, and
+       clears ``_busy``.
+    2. ``_late`` then starts, if something was requested since. It waits for input that arrived during the painting,
+       so that the newest position is decoded. It fires :meth:`_decode`.
+    3. ``_rest`` starts with each new position. It fires when no position came for a while. Then what was left out or
+       blended while the slider moved is decoded exactly, and napari is told that the data have changed.
+
+    ``_requested`` is what the session asks for, ``_decoded`` what was decoded last. They are the same object if
+    nothing newer was requested.
 
     Attributes
     ----------
     layers : SceneLayers
         The layers.
     showing : Position or None
-        What they show.
+        The position that they show.
     shown : Signal
         Emitted when they show another position.
     """
@@ -90,31 +100,31 @@ class Scene:
         self.layers = SceneLayers(viewer, session)
         self.showing: Position | None = None
         self._holders = 0
-        self._busy = False
-        self._asked: tuple[Any, ...] = ()
+        self._busy = False  # from the start of a decoding task until the window has painted its result
+        self._requested: tuple[Any, ...] = ()  # model, position, start, shown channels, compared channel
         self._decoded: tuple[Any, ...] = ()
-        self._whole = True
-        self._seconds = 0.0
+        self._whole = True  # whether the layers show all channels exactly
+        self._seconds = 0.0  # how long this model took for all channels
         self._key_frames = KeyFrames()
-        self._limits: dict[str, Limits] = {}
-        self._of_start: dict[str, Floats] = {}
-        self._known_for: tuple[Any, Any] = (None, None)
+        self._limits: dict[str, Limits] = {}  # of this model, by channel
+        self._at_start: dict[str, Floats] = {}  # the compared channel at this start
+        self._cached_for: tuple[Any, Any] = (None, None)  # the model and the start of the two caches above
         self._rest = _timer(_REST, self._at_rest)
         self._drawing = _timer(_DRAW, self._drawn)
         self._late = _timer(_FRESH, self._decode)
 
     @property
     def at_rest(self) -> bool:
-        """Whether everything that is shown is up to date, and everyone knows."""
+        """Whether the layers are up to date and exact, and napari knows."""
         waiting = self._busy or self._rest.isActive() or self._late.isActive()
-        return not waiting and self._whole and self._asked is self._decoded
+        return not waiting and self._whole and self._requested is self._decoded
 
     def _events(self) -> tuple[Any, ...]:
         scene = self._session.scene.events
         return scene.position, scene.start, scene.shown, scene.difference, self._session.events.model
 
     def hold(self) -> Callable[[], None]:
-        """Follow the position until the function that is returned is called."""
+        """Follow the position. Call the returned function to stop."""
         self._holders += 1
         if self._holders == 1:
             for event in self._events():
@@ -147,18 +157,18 @@ class Scene:
     # ---------------------------------------------------------------- decoding
 
     def _changed(self, *_: Any) -> None:
-        """Something may be shown differently: decode now, or when the decoder is free."""
+        """Note what is requested, and decode it now or when the running task is done."""
         session = self._session
-        asked = (
+        requested = (
             session.model,
             session.scene.position,
             session.scene.start,
             session.scene.shown,
             session.scene.difference,
         )
-        if all(a is b for a, b in zip(asked, self._asked, strict=False)) and self._asked:
+        if all(a is b for a, b in zip(requested, self._requested, strict=False)) and self._requested:
             return
-        self._asked = asked
+        self._requested = requested
         if session.scene.position is None:
             return
         if session.model is None:
@@ -170,28 +180,30 @@ class Scene:
             self._decode()
 
     def _decode(self) -> None:
-        """Decode what was asked for last; while the hand moves, what is near it will do, and of a slow model a part."""
+        """Decode the latest request. While the position moves, a blend or a part of the channels is enough."""
         self._late.stop()
         moving = self._rest.isActive()
-        session, model, position, start = self._session, *self._asked[:3]
+        session, model, position, start = self._session, *self._requested[:3]
         if not self._holders or model is None or position is None:
             return
-        self._forget_what_was_for_another(model, start)
+        self._drop_caches_of_others(model, start)
         channels = self.layers.wanted(model)
         compared = self.layers.compared(model)
         if compared and compared not in channels:
             channels = [*channels, compared]
         line = session.scene.line if session.scene.position is position else None
-        every = channels
+        all_channels = channels
         if moving and self._seconds > _QUICK and not (line and self._key_frames.reach(model, line, channels)):
-            # A slow model keeps up with its reference channels alone; the rest follows when the hand rests.
+            # A slow model decodes only its reference channels; the others follow when the position is at rest.
             channels = [c for c in channels if c in model.config.references]
-        whole = channels == every
-        self._decoded, self._whole = self._asked, whole
+        whole = channels == all_channels
+        self._decoded, self._whole = self._requested, whole
         if not channels:
             return
         without_limits = [c for c in channels if c not in self._limits]
-        at_start = [compared] if compared and start is not None and compared not in self._of_start else []
+        left_at_start = (
+            [compared] if compared and start is not None and compared not in self._at_start else []
+        )
 
         def work(task: Task) -> Decoded:
             exact, took = True, [0.0]
@@ -210,42 +222,44 @@ class Scene:
                 volumes = decoded(position)
                 self._key_frames.keep(model, line, volumes)
             limits = fixed_limits(model, position, without_limits) if without_limits else {}
-            of_start = decode(model, start, at_start, cancel=task.token) if start and at_start else {}
-            return Decoded(model, position, volumes, limits, of_start, took[0], whole and exact)
+            at_start = (
+                decode(model, start, left_at_start, cancel=task.token) if start and left_at_start else {}
+            )
+            return Decoded(model, position, volumes, limits, at_start, took[0], whole and exact)
 
         self._busy = True
         session.tasks.start(
             SLOT, "Decoding the position", work, on_done=self._show, on_end=self._drawing.start
         )
 
-    def _forget_what_was_for_another(self, model: Any, start: Any) -> None:
-        known_model, known_start = self._known_for
+    def _drop_caches_of_others(self, model: Any, start: Any) -> None:
+        known_model, known_start = self._cached_for
         if model is not known_model:
             self._limits, self._seconds, self._key_frames = {}, 0.0, KeyFrames()
         if model is not known_model or start is not known_start:
-            self._of_start = {}
-        self._known_for = model, start
+            self._at_start = {}
+        self._cached_for = model, start
 
     def _show(self, decoded: Decoded) -> None:
         if decoded.model is not self._session.model:
             return
         self._limits.update(decoded.limits)
-        self._of_start.update(decoded.start)
+        self._at_start.update(decoded.start)
         if decoded.whole and decoded.seconds:
             self._seconds = decoded.seconds
         self._whole = decoded.whole
-        self.layers.show(decoded.volumes, self._limits, self._of_start, decoded.model)
+        self.layers.show(decoded.volumes, self._limits, self._at_start, decoded.model)
         self.showing = decoded.position
         self.shown.emit()
 
     def _drawn(self) -> None:
-        """The window has drawn, which it cannot do while it hears the hand: listen first, then go on."""
+        """Go on after the window has painted. Input that came during the painting is handled first."""
         self._busy = False
-        if self._asked is not self._decoded:
+        if self._requested is not self._decoded:
             self._late.start()
 
     def _at_rest(self) -> None:
-        """The hand rests: decode what a slow model has left out, and tell everyone about the layers."""
+        """Decode what was left out or blended, then tell napari that the data have changed."""
         if self._busy or self._late.isActive():
             self._rest.start()
         elif not self._whole:
@@ -256,16 +270,24 @@ class Scene:
 
 
 def _timer(interval: int, then: Callable[[], None]) -> QTimer:
+    """Return a timer that calls a method once. Qt would keep the method's object alive: the timer holds it weakly."""
+    method = WeakMethod(then)
+
+    def call() -> None:
+        alive = method()
+        if alive is not None:
+            alive()
+
     timer = QTimer()
     timer.setSingleShot(True)
     timer.setTimerType(Qt.TimerType.PreciseTimer)
     timer.setInterval(interval)
-    timer.timeout.connect(then)
+    timer.timeout.connect(call)
     return timer
 
 
 def scene_of(viewer: ViewerModel, session: Session) -> Scene:
-    """The scene of a session; whoever wants it followed holds it."""
+    """Return the scene of a session. A dock that wants it to follow the position calls :meth:`Scene.hold`."""
     scene = _scenes.get(session.key)
     if scene is None:
         scene = _scenes[session.key] = Scene(viewer, session)
@@ -273,9 +295,9 @@ def scene_of(viewer: ViewerModel, session: Session) -> Scene:
 
 
 def fixed_limits(model: IntegratedCell, position: Position, channels: list[str]) -> dict[str, Limits]:
-    """Contrast limits that serve the whole latent space: of the brightest among the position, mode and landmarks.
+    """Return contrast limits for the whole latent space, from the position, the prior's mode and the landmarks.
 
-    With one contrast throughout, what changes in the window has changed in the cell.
+    The contrast stays the same everywhere, so that every change in the window is a change of the cell.
     """
     marks = [mark.z_ref for mark in model.landmarks]
     z_ref = np.stack([position.z_ref, np.zeros_like(position.z_ref), *marks])

@@ -1,4 +1,4 @@
-"""Draw a layer whose voxels have changed in place, at the cost of its pixels."""
+"""Draw a layer whose voxels have changed in place."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ if TYPE_CHECKING:
 
 
 def draw_again(viewer: ViewerModel, layer: Image) -> None:
-    """Draw what was written into ``layer.data``, and tell nobody: no news, no thumbnail, no extents.
+    """Draw what was written into ``layer.data``, without events, thumbnail or extent.
 
-    Where the slice that is drawn lies in that very memory, as it does of an array that is neither averaged nor
-    converted, its pixels go straight to the canvas: what napari's ``refresh`` does besides, deriving the layer's
-    transforms anew and drawing the whole list of layers, takes as long as the canvas itself. Nothing of napari's
-    public interface does so; where its private one is another, the layer is refreshed.
+    If the drawn slice shares its memory with the data, its pixels go directly to the canvas. napari's ``refresh`` also
+    computes the transforms of the layer and draws the list of layers, which takes as long as drawing the canvas.
+    napari has no public function for this. If its private attributes are missing, the layer is refreshed.
     """
     node = _node(viewer, layer)
     pixels = getattr(layer, "_data_view", None)
@@ -29,7 +28,7 @@ def draw_again(viewer: ViewerModel, layer: Image) -> None:
 
 
 def _node(viewer: ViewerModel, layer: Image) -> Any:
-    """What draws the layer on the window's canvas; None where there is no window, or napari keeps it elsewhere."""
+    """Return the vispy node of a layer; None if there is no window, or napari keeps it elsewhere."""
     window = getattr(viewer, "window", None)
     canvas = getattr(getattr(window, "_qt_viewer", None), "canvas", None)
     drawn = getattr(canvas, "layer_to_visual", {}).get(layer)

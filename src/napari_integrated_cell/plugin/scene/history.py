@@ -1,4 +1,4 @@
-"""Undo and redo of anything that is replaced as a whole."""
+"""Undo and redo of a value that is replaced as a whole."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ T = TypeVar("T")
 
 
 class History(Generic[T]):
-    """States that were, and states that were undone.
+    """Earlier values, and values that were undone.
 
     Parameters
     ----------
     limit : int
-        How many are kept.
+        Number of earlier values that are kept.
     """
 
     def __init__(self, limit: int = 200) -> None:
@@ -23,31 +23,31 @@ class History(Generic[T]):
 
     @property
     def can_undo(self) -> bool:
-        """Whether there is a state before this one."""
+        """Whether there is an earlier value."""
         return bool(self._before)
 
     @property
     def can_redo(self) -> bool:
-        """Whether a state was undone and nothing new has come since."""
+        """Whether a value was undone and no new one was remembered since."""
         return bool(self._after)
 
     def remember(self, state: T) -> None:
-        """``state`` is about to be left for a new one."""
+        """Remember the present value before a new one replaces it."""
         self._before.append(state)
         del self._before[: -self._limit]
         self._after.clear()
 
     def undo(self, state: T) -> T:
-        """The state before ``state``, which can be had back by :meth:`redo`."""
+        """Return the value before ``state``. :meth:`redo` returns ``state`` again."""
         self._after.append(state)
         return self._before.pop()
 
     def redo(self, state: T) -> T:
-        """The state that was undone last."""
+        """Return the value that was undone last."""
         self._before.append(state)
         return self._after.pop()
 
     def clear(self) -> None:
-        """Forget all."""
+        """Drop all values."""
         self._before.clear()
         self._after.clear()

@@ -1,7 +1,7 @@
-"""Cells decoded here and there along a line through the latent spaces, and those between them, blended.
+"""Cells that are decoded along a line through the latent spaces, and blends between them.
 
-Under a moving hand a blend stands in for decoding, at a small part of the time and next to the cell that it stands for;
-the exact cell follows when the hand rests.
+While a slider moves, a blend of two decoded cells replaces decoding. It takes a small part of the time and is close to
+the decoded cell. The exact cell is decoded when the slider is at rest.
 """
 
 from __future__ import annotations
@@ -11,29 +11,29 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from napari_integrated_cell.arrays import Floats
 from napari_integrated_cell.latent.position import Position
 
-Volumes = dict[str, NDArray[np.float32]]
+Volumes = dict[str, Floats]
 Decode = Callable[[Position], Volumes]
 
 STEP = 0.25
-"""How far apart two key frames on an axis may be to be blended, in what the axis counts in: standard deviations."""
+"""Largest distance between two key frames that are blended, in units of the axis (standard deviations)."""
 
-_MEMORY = 64_000_000  # bytes of key frames, beyond which the one farthest from the hand goes
-_ROUNDING = 1e-4  # of a latent position that was moved many times in single precision
+_MEMORY = 64_000_000  # bytes of key frames; above, the one farthest from the slider is dropped
+_ROUNDING = 1e-4  # error of a latent code that was moved many times in single precision
 
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """A position as a point of the line along which it is moved.
+    """A position on the line along which it is moved.
 
     Attributes
     ----------
     position : Position
     value : float
-        Where on the line it is.
+        Its value on the line.
     at : callable
         The position at another value.
     """
@@ -44,7 +44,7 @@ class Line:
 
 
 class KeyFrames:
-    """The cells that a model has decoded along a line. What was of another line or model is forgotten."""
+    """The cells that a model has decoded along a line. Those of another line or model are dropped."""
 
     def __init__(self) -> None:
         self._model: Any = None
@@ -57,7 +57,7 @@ class KeyFrames:
         self._put(line.value, volumes, line.value)
 
     def reach(self, model: Any, line: Line, channels: Sequence[str]) -> bool:
-        """Whether some channels can be shown at a position with nothing decoded."""
+        """Return whether these channels can be shown at a position without decoding."""
         self._follow(model, line)
         before, after = self._around(line.value, channels)
         return before is not None and after is not None and _near(before, after)
@@ -65,10 +65,10 @@ class KeyFrames:
     def volumes(
         self, model: Any, line: Line, channels: Sequence[str], decode: Decode
     ) -> tuple[Volumes, bool]:
-        """Volumes (Z, Y, X) of some channels at a position, with one cell decoded at most, and whether they are exact.
+        """Return volumes (Z, Y, X) of some channels, and whether they are exact. Decodes one cell at most.
 
-        Between two key frames no farther apart than :data:`STEP` they are blended. Where only one is near, the next is
-        decoded that far beyond it, on the side of the hand; where none is, the position itself.
+        Two key frames that are at most :data:`STEP` apart are blended. If there is only one nearby, another is decoded
+        at this distance on the other side of the position. If there is none, the position itself is decoded.
         """
         value = line.value
         if not self.reach(model, line, channels):
@@ -84,16 +84,16 @@ class KeyFrames:
         return {c: first[c] + share * (last[c] - first[c]) for c in channels}, False
 
     def _around(self, value: float, channels: Sequence[str]) -> tuple[float | None, float | None]:
-        """The values of the key frames of these channels next to one, on either side."""
+        """Return the values of the nearest key frames with these channels below and above a value."""
         known = [at for at, volumes in self._frames.items() if volumes.keys() >= set(channels)]
         return max((at for at in known if at <= value), default=None), min(
             (at for at in known if at >= value), default=None
         )
 
-    def _put(self, value: float, volumes: Volumes, hand: float) -> None:
+    def _put(self, value: float, volumes: Volumes, present: float) -> None:
         self._frames[value] = {**self._frames.get(value, {}), **volumes}
         while len(self._frames) > 2 and sum(map(_size, self._frames.values())) > _MEMORY:
-            del self._frames[max(self._frames, key=lambda at: abs(at - hand))]
+            del self._frames[max(self._frames, key=lambda at: abs(at - present))]
 
     def _follow(self, model: Any, line: Line) -> None:
         if (
@@ -109,7 +109,7 @@ def _near(before: float, after: float) -> bool:
 
 
 def _next(value: float, before: float | None, after: float | None) -> float:
-    """Where to decode for a value that lies between no two near key frames."""
+    """Return where to decode for a value that does not lie between two near key frames."""
     if before is not None and _near(before, value):
         return before + STEP
     if after is not None and _near(value, after):
@@ -118,7 +118,7 @@ def _next(value: float, before: float | None, after: float | None) -> float:
 
 
 def _same(one: Position, other: Position) -> bool:
-    """Whether two positions differ by no more than rounding."""
+    """Return whether two positions are equal up to rounding."""
     return one.z_struct.keys() == other.z_struct.keys() and all(
         np.allclose(a, b, rtol=_ROUNDING, atol=_ROUNDING)
         for a, b in [(one.z_ref, other.z_ref), *((z, other.z_struct[s]) for s, z in one.z_struct.items())]

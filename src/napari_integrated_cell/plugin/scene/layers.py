@@ -1,4 +1,4 @@
-"""The layers of a scene: one a channel, whose data change in place and whose contrast does not."""
+"""The layers of a scene: one for each channel. Their data change in place, their contrast stays."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.utils.colormaps import Colormap
-from numpy.typing import NDArray
 
+from napari_integrated_cell.arrays import Floats
 from napari_integrated_cell.plugin.layers.display import bring_into_view, channel_colormap, label_of
 from napari_integrated_cell.plugin.layers.marks import MARK, result_layers
 from napari_integrated_cell.plugin.scene.drawing import draw_again
@@ -22,18 +22,17 @@ if TYPE_CHECKING:
     from napari_integrated_cell.model.integrated_cell import IntegratedCell
     from napari_integrated_cell.plugin.session import Session
 
-Floats = NDArray[np.float32]
 
 DIFFERENCE = "difference"
-"""Marks the difference layer among the scene's."""
+"""The channel name of the difference layer."""
 
-_LESS, _MORE = "#2b8cff", "#ff9d2b"  # told apart by the colour-blind, and black where nothing has changed
+_LESS, _MORE = "#2b8cff", "#ff9d2b"  # the colour-blind can distinguish them; no change is black
 
 
 class SceneLayers:
-    """A scene's layers in a viewer, found by what they carry, never by name.
+    """The layers of a scene in a viewer, found by their metadata, never by name.
 
-    Eye and tick box are one: a layer that is hidden or removed leaves ``session.scene.shown``.
+    A layer that the user hides or removes leaves ``session.scene.shown``.
     """
 
     def __init__(self, viewer: ViewerModel, session: Session) -> None:
@@ -45,11 +44,11 @@ class SceneLayers:
 
     @property
     def by_channel(self) -> dict[str, Image]:
-        """The layers there are."""
+        """The layers by channel."""
         return result_layers(self._viewer, self._run)
 
     def open(self) -> None:
-        """Listen to what the user does to the layers."""
+        """Start to follow what the user does with the layers."""
         for event, hear in (
             (self._viewer.layers.events.removed, self._removed),
             (self._session.scene.events.shown, self._hide),
@@ -61,19 +60,19 @@ class SceneLayers:
             layer.events.visible.connect(self._eye)
 
     def close(self) -> None:
-        """Listen no longer; the layers stay."""
+        """Stop following. The layers stay."""
         self._hold.close()
         for layer in self.by_channel.values():
             layer.events.visible.disconnect(self._eye)
 
-    # ---------------------------------------------------------------- what is wanted
+    # ---------------------------------------------------------------- channels to decode
 
     def wanted(self, model: IntegratedCell) -> list[str]:
-        """The channels shown that the model knows."""
+        """Return the shown channels that the model knows."""
         return [c for c in channels_of(model) if c in self._session.scene.shown]
 
     def compared(self, model: IntegratedCell) -> str:
-        """The channel whose difference to the start is shown; empty where none is."""
+        """Return the channel whose difference to the start is shown; empty if there is none."""
         channel = self._session.scene.difference
         return channel if channel in channels_of(model) else ""
 
@@ -83,18 +82,18 @@ class SceneLayers:
         self,
         volumes: Mapping[str, Floats],
         limits: Mapping[str, tuple[float, float]],
-        of_start: Mapping[str, Floats],
+        at_start: Mapping[str, Floats],
         model: IntegratedCell,
     ) -> None:
-        """Show volumes (Z, Y, X) by channel, and how one of them differs from the start's."""
-        with self._our_own_doing():
+        """Show volumes (Z, Y, X) by channel, and the difference of one of them to the start."""
+        with self._without_feedback():
             for channel in self.wanted(model):
                 if channel in volumes:
                     self._show(channel, volumes[channel], limits[channel], model)
             compared = self.compared(model)
-            if compared in volumes and compared in of_start:
+            if compared in volumes and compared in at_start:
                 top = limits[compared][1] / 2
-                difference = volumes[compared] - of_start[compared]
+                difference = volumes[compared] - at_start[compared]
                 layer = self._show(DIFFERENCE, difference, (-top, top), model)
                 name = f"{label_of(compared)} · difference to the start"
                 mark = layer.metadata[MARK]
@@ -104,14 +103,14 @@ class SceneLayers:
             self._hide()
 
     def settle(self) -> None:
-        """Tell napari and whoever listens that the data have changed, which drawing in place does not."""
-        with self._our_own_doing():
+        """Tell napari that the data have changed. Drawing in place emits no event."""
+        with self._without_feedback():
             for layer in self.by_channel.values():
                 if layer.visible:
                     layer.data = layer.data
 
     def place(self) -> None:
-        """Move the layers to where the session says that the box lies."""
+        """Move the layers to the session's place."""
         place = self._session.scene.place
         for layer in self.by_channel.values():
             layer.affine, layer.units, layer.axis_labels = place.affine, place.units, place.axis_labels
@@ -124,15 +123,13 @@ class SceneLayers:
         if layer is None:
             layer = self._add(channel, volume, limits, model)
         elif ours is not None and layer.data is ours and ours.shape == volume.shape:
-            ours[...] = volume  # thumbnail, extents and news follow at rest
+            ours[...] = volume  # napari is told in `settle`
             draw_again(self._viewer, layer)
         else:
-            layer.data = np.array(volume)  # its own, to be written into
+            layer.data = np.array(volume)  # a copy to write into
             layer.scale = (model.config.voxel_size,) * 3
         made_by = _made_by(model)
-        if (
-            not made_by.items() <= layer.metadata[MARK].items()
-        ):  # another model's images have another brightness
+        if not made_by.items() <= layer.metadata[MARK].items():  # another model has another brightness
             layer.contrast_limits = limits
             layer.metadata[MARK] = {**layer.metadata[MARK], **made_by, "contrast_limits": list(limits)}
         self._ours[channel] = layer.data
@@ -166,7 +163,7 @@ class SceneLayers:
         bring_into_view(self._viewer, layer)
         return layer
 
-    # ---------------------------------------------------------------- what the user does to the layers
+    # ---------------------------------------------------------------- the user hides and removes layers
 
     def _eye(self, event: Any) -> None:
         if self._drawing:
@@ -193,8 +190,8 @@ class SceneLayers:
             self._session.scene.shown = tuple(c for c in self._session.scene.shown if c != channel)
 
     def _hide(self, *_: Any) -> None:
-        """Hide at once what is not shown any more; what is newly shown comes with its volume."""
-        with self._our_own_doing():
+        """Hide the channels that are not shown any more. New channels appear with their volume."""
+        with self._without_feedback():
             for channel, layer in self.by_channel.items():
                 if channel == DIFFERENCE:
                     if layer.visible and not self._session.scene.difference:
@@ -203,7 +200,7 @@ class SceneLayers:
                     layer.visible = False
 
     @contextmanager
-    def _our_own_doing(self) -> Iterator[None]:
+    def _without_feedback(self) -> Iterator[None]:
         before, self._drawing = self._drawing, True
         try:
             yield
@@ -212,7 +209,7 @@ class SceneLayers:
 
 
 def channels_of(model: IntegratedCell | None) -> tuple[str, ...]:
-    """What can be shown at a position; before a model is open, what the vocabulary knows."""
+    """Return the channels of a model, or those of the vocabulary if no model is open."""
     if model is None:
         return (*REFERENCE_NAMES, *STRUCTURE_NAMES)
     return (*model.config.references, *model.config.structures)

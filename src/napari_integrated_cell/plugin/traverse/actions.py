@@ -1,4 +1,4 @@
-"""The verbs of the walk: make it, stop making it, end it."""
+"""Actions of the dock "Mitosis traversal": plan a walk, make it, stop making it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Limits = dict[str, tuple[float, float]]
 
 @dataclass(frozen=True, eq=False)
 class Made:
-    """A walk whose stops have been decoded, ready to be shown."""
+    """A walk with decoded stops, ready to be shown."""
 
     traversal: Traversal
     frames: Frames
@@ -46,9 +46,9 @@ class Made:
 
 
 def make_walk(viewer: ViewerModel, session: Session) -> Task:
-    """Make the walk that the session plans, in the background, and show it in place of the one before.
+    """Make the planned walk in the background, and show it in place of the one before.
 
-    One that is still being made is stopped.
+    If another walk is being made, it is stopped.
     """
     plan = session.traverse.plan
     model_source, device = session.model_source, session.device
@@ -110,14 +110,14 @@ def follow_walk(session: Session, shown: ShownWalk) -> None:
 
 
 def stop(session: Session) -> None:
-    """Stop making a walk; the one that is shown stays."""
+    """Stop making a walk. A shown walk stays."""
     session.tasks.cancel(SLOT)
 
 
 def decode_stops(frames: Frames, cancel: CancelToken, progress: Progress) -> Limits:
-    """Decode a walk's stops, which are the first frames to be kept, and find each channel's contrast among them.
+    """Decode and keep the stops of a walk, and return contrast limits for each channel.
 
-    One contrast holds for the whole walk, so that what changes has changed in the cell.
+    The contrast is the same for the whole walk, so that every change in the window is a change of the cell.
     """
     traversal = frames.traversal
     limits: Limits = {}
@@ -135,7 +135,7 @@ def decode_stops(frames: Frames, cancel: CancelToken, progress: Progress) -> Lim
 
 
 def fit_plan(session: Session) -> None:
-    """Plan with the stages that the model has landmarks of; what fits stays."""
+    """Replace stages of the plan that the model has no landmark of."""
     plan, model = session.traverse.plan, session.model
     stages = [] if model is None else [mark.stage for mark in model.landmarks]
     if len(stages) < 2:
@@ -147,7 +147,7 @@ def fit_plan(session: Session) -> None:
 
 
 def preview_path(session: Session, on_done: Any, on_error: Any) -> Task:
-    """Work out the planned walk along each path, without decoding it; hands over a dict of walks by path."""
+    """Compute the planned walk along each path, without decoding it. ``on_done`` gets a dict of walks by path."""
     plan = session.traverse.plan
 
     def work(task: Task) -> dict[str, Walk]:
@@ -161,7 +161,7 @@ def preview_path(session: Session, on_done: Any, on_error: Any) -> Task:
 
 
 def typical_norm(session: Session) -> tuple[float, float] | None:
-    """Mean and standard deviation of the training cells' |z^r|, were they normally distributed; None if unknown."""
+    """Return mean and standard deviation of the training cells' |z^r|, as if they were normal; None if unknown."""
     latent = None if session.model is None else session.model.latent
     if latent is None:
         return None

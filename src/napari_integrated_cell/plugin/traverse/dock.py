@@ -1,4 +1,4 @@
-"""Dock "Mitosis traversal": a walk through the stages of mitosis, or from one's own cell to a stage."""
+"""Dock "Mitosis traversal": a walk through the stages of mitosis, or from a cell to a stage."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from napari_integrated_cell.plugin.traverse.layers import ShownWalk
     from napari_integrated_cell.walk.traversal import Walk
 
-_PAUSE = 100  # ms of quiet before a changed plan is looked at
+_PAUSE = 100  # ms without a change before the path of the plan is computed
 
 
 class TraverseWidget(Dock):
-    """Plan a walk, look at its path, make it, keep it.
+    """Plan a walk, see its path, make it, and save it.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class TraverseWidget(Dock):
         self._walk_changed()
         self._draw_running()
 
-    # ---------------------------------------------------------------- what the user sees
+    # ---------------------------------------------------------------- widgets
 
     def _build(self) -> None:
         self.setObjectName("Mitosis traversal")
@@ -60,16 +60,16 @@ class TraverseWidget(Dock):
         self.budget.setSingleStep(50)
         self.budget.setSuffix(" MB")
         self.budget.setToolTip(
-            "Decoded frames are kept in memory up to this; those beyond are decoded again."
+            "Memory for decoded frames. Frames beyond it are decoded again when they are shown."
         )
         self.budget.setAccessibleName("Memory for decoded frames")
         self.memory = QLabel()
         self.memory.setWordWrap(True)
         work = WorkRow(
             "Ma&ke the walk",
-            "Decode the walk into layers with a time axis; play it with napari's own slider. Making it again\n"
-            "replaces them. What is shown is what the model holds most probable: none of it was observed.",
-            "Stop making the walk. The one that is shown stays.",
+            "Decode the walk into layers with a time axis, and play it with napari's slider. A new walk replaces\n"
+            "the old one. The layers show what the model predicts. Nothing of it was observed.",
+            "Stop making the walk. The shown walk stays.",
         )
         self.make, self.cancel, self.status = work.start, work.cancel, work.status
         self.keeper = WalkKeeper(self._session)
@@ -84,7 +84,7 @@ class TraverseWidget(Dock):
         shown = titled("Structures, with membrane and DNA", self.structures, kept)
         self._fill(Column(self.way, shown, self.keeper), work)
 
-    # ---------------------------------------------------------------- hearing of changes
+    # ---------------------------------------------------------------- events
 
     def _connect(self) -> None:
         self._timer = QTimer(self)
@@ -118,7 +118,7 @@ class TraverseWidget(Dock):
     def _model_changed(self) -> None:
         if self._session.model is None:
             self.plot.say("")
-            self._session.open_then()  # and then there is another change to hear of
+            self._session.open_then()  # this emits the event again
         actions.fit_plan(self._session)
         self._draw_plan()
 
@@ -130,7 +130,7 @@ class TraverseWidget(Dock):
         self.keeper.draw()
 
     def _watch(self, shown: ShownWalk | None) -> None:
-        """Hear of the playhead of the walk that is shown, and no longer of another's."""
+        """Follow the playhead of the shown walk, and of no other."""
         self._unwatch()
         self._watched = shown
         if shown is not None:
@@ -142,7 +142,7 @@ class TraverseWidget(Dock):
             self._watched.moved.disconnect(self._draw_playhead)
             self._watched = None
 
-    # ---------------------------------------------------------------- drawing the session
+    # ---------------------------------------------------------------- showing the session
 
     def _draw_plan(self) -> None:
         session, plan, model = self._session, self._session.traverse.plan, self._session.model
@@ -161,7 +161,7 @@ class TraverseWidget(Dock):
         self._timer.start()
 
     def _look_at_path(self) -> None:
-        """Work out the planned path and draw it."""
+        """Compute the planned path and draw it."""
         if self._session.model is not None:
             actions.preview_path(self._session, self._show_paths, self._say_error)
 
@@ -178,7 +178,7 @@ class TraverseWidget(Dock):
         self._draw_playhead()
 
     def _say_error(self, error: Exception) -> bool:
-        """Say what is wrong with the plan where its path would be."""
+        """Show the error in place of the path."""
         if isinstance(error, ValueError):
             self._walks = {}
             self.plot.say(str(error))
@@ -186,7 +186,7 @@ class TraverseWidget(Dock):
         return isinstance(error, ValueError)
 
     def _draw_playhead(self, frame: int | None = None) -> None:
-        """The playhead in the plot, where the plot shows the walk that is shown."""
+        """Draw the playhead in the plot, if the planned walk is the shown one."""
         shown, planned = self._session.traverse.walk, self._walks.get(self._session.traverse.plan.path)
         same = shown is not None and planned is not None and planned.same_positions(shown.traversal.walk)
         self.plot.show_playhead(shown.playhead if shown is not None and same else None)
@@ -200,7 +200,7 @@ class TraverseWidget(Dock):
         self.status.setText(" ".join(f"{task.what}…" for task in (making, writing) if task is not None))
         self.keeper.draw()
 
-    # ---------------------------------------------------------------- what the user does
+    # ---------------------------------------------------------------- actions of the user
 
     def walk(self) -> None:
         """Make the planned walk."""

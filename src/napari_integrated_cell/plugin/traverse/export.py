@@ -1,4 +1,4 @@
-"""Keeping a walk as a file: the canvas as a film, or what is decoded as films, volumes and contact sheets."""
+"""Write the shown walk to a file: the canvas as a film, or decoded cells as film, volumes or contact sheet."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import numpy as np
 from napari.utils.notifications import show_info
 from PIL import Image
 
-from napari_integrated_cell.imaging.movies import Rgb, write_gif, write_mp4
+from napari_integrated_cell.arrays import Rgb
+from napari_integrated_cell.imaging.movies import write_gif, write_mp4
 
 if TYPE_CHECKING:
     from napari_integrated_cell.model.runtime import CancelToken
@@ -23,21 +24,21 @@ if TYPE_CHECKING:
 SLOT = "walk export"
 FILMS = (".mp4", ".gif")
 
-_GONE = "The walk was removed or replaced while it was being filmed: no film was kept."
-_POLL = 0.05  # seconds after which a waiting film looks whether it was cancelled
+_GONE = "The walk was removed or replaced while it was filmed: no film was written."
+_POLL = 0.05  # seconds between two checks for a cancelled task
 
 
 def export_canvas(session: Session, path: Path) -> Task:
-    """Film the canvas, frame by frame, as the user has turned and lit it; MP4 or GIF by the file's ending.
+    """Film the canvas frame by frame, with the user's camera and contrast. The file's ending chooses MP4 or GIF.
 
-    A frame is filmed when it is decoded, between turns of the event loop. The walk returns to where it was.
+    Each frame is filmed on the main thread, as soon as it is decoded. Then the walk returns to its frame.
 
     Raises
     ------
     ValueError
-        If no walk is shown, or the name's ending is of no film.
+        If no walk is shown, or the ending of the name is none of :data:`FILMS`.
     OSError
-        If its folder does not exist, or a folder has its name.
+        If the folder does not exist, or a folder has this name.
     """
     from napari_integrated_cell.walk.files import ending_of
     from napari_integrated_cell.walk.pictures import title_of
@@ -47,28 +48,28 @@ def export_canvas(session: Session, path: Path) -> Task:
     if ending not in FILMS:
         raise ValueError(f"{path.name!r} is no film: end its name in {' or '.join(FILMS)}.")
     traversal, fps = shown.traversal, session.traverse.plan.fps
-    camera = Camera(shown)
+    recorder = CanvasRecorder(shown)
 
     def work(task: Task) -> Path:
-        pictures = camera.pictures(task)
+        pictures = recorder.pictures(task)
         about = traversal.description
         if ending == ".mp4":
             return write_mp4(path, pictures, fps=fps, title=title_of(traversal), description=about)
         return write_gif(path, pictures, fps=fps, description=about)
 
-    camera.open()
-    return _start(session, path, work, on_given=camera.shoot, on_end=camera.close)
+    recorder.open()
+    return _start(session, path, work, on_given=recorder.shoot, on_end=recorder.close)
 
 
 def export_decoded(session: Session, path: Path) -> Task:
-    """Write what the shown walk decodes: its film, its volumes or its contact sheet, by the file's ending.
+    """Write the shown walk as film, volumes or contact sheet, by the file's ending.
 
     Raises
     ------
     ValueError
-        If no walk is shown, or the name has no ending that is known.
+        If no walk is shown, or the ending of the name is unknown.
     OSError
-        If its folder does not exist, or a folder has its name.
+        If the folder does not exist, or a folder has this name.
     """
     from napari_integrated_cell.walk.files import SHEETS, ending_of, write_walk
 
@@ -83,7 +84,7 @@ def export_decoded(session: Session, path: Path) -> Task:
 
 
 def sheet_of(traversal: Traversal) -> Traversal:
-    """The walk with two steps from each stop to the next: a sheet of ten would be metres long."""
+    """Return the walk with two steps from each stop to the next, so that a sheet of it fits a page."""
     from napari_integrated_cell.walk.traversal import Traversal, walk
 
     way = traversal.walk
@@ -94,12 +95,12 @@ def sheet_of(traversal: Traversal) -> Traversal:
 
 
 def stop_export(session: Session) -> None:
-    """Stop the export that is going on; no part of its file is left."""
+    """Stop the export. No part of its file is left."""
     session.tasks.cancel(SLOT)
 
 
-class Camera:
-    """Hands pictures of the canvas, which only the main thread may take, to the thread that writes the film.
+class CanvasRecorder:
+    """Take pictures of the canvas on the main thread, for the thread that writes the film.
 
     Parameters
     ----------
@@ -114,13 +115,13 @@ class Camera:
         self._before = 0
 
     def open(self) -> None:
-        """Be ready, on the main thread."""
+        """Start, on the main thread."""
         self._before = self._shown.playhead
         self._shown.filmed = True
         self._shown.arrived.connect(self._arrived)
 
     def close(self) -> None:
-        """Go back to where the walk was, on the main thread."""
+        """Return to the frame before, on the main thread."""
         self._waiting_for = None
         self._shown.arrived.disconnect(self._arrived)
         self._shown.filmed = False
@@ -128,19 +129,19 @@ class Camera:
             self._shown.go_to(self._before)
 
     def pictures(self, task: Task) -> Iterator[Rgb]:
-        """Each frame's picture (rows, columns, 3), all of the first one's size; for the writing thread."""
+        """Yield the picture (rows, columns, 3) of each frame, all of one size, on the writing thread."""
         total, size = len(self._shown.traversal), None
         for frame in range(total):
             task.give(frame)
             picture = self._wait(task.token)
             size = size or (picture.shape[1], picture.shape[0])
-            if (picture.shape[1], picture.shape[0]) != size:  # the window has been made larger or smaller
+            if (picture.shape[1], picture.shape[0]) != size:  # the window was resized
                 picture = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))
             yield picture
             task.progress(frame + 1, total, "filming")
 
     def shoot(self, frame: int) -> None:
-        """Film a frame, as soon as it is decoded; on the main thread."""
+        """Film a frame as soon as it is decoded, on the main thread."""
         self._waiting_for = frame
         if self._shown.ended:
             self._taken.put(ValueError(_GONE))
@@ -156,7 +157,7 @@ class Camera:
             return
         self._waiting_for = None
         self._shown.go_to(frame)
-        self._shown.draw()  # it may have come after the canvas drew the nearest one in its place
+        self._shown.draw()  # the canvas may still show the nearest frame in its place
         try:
             picture = self._shown.viewer.screenshot(canvas_only=True, flash=False)
         except Exception as error:
@@ -170,7 +171,7 @@ class Camera:
             try:
                 taken = self._taken.get(timeout=_POLL)
             except queue.Empty:
-                # Removing the walk's last layer ends it, and nothing would come any more.
+                # A walk ends when its last layer is removed: no picture would come.
                 if self._shown.ended:
                     raise ValueError(_GONE) from None
                 continue
@@ -181,7 +182,7 @@ class Camera:
 
 def _shown(session: Session) -> ShownWalk:
     if session.traverse.walk is None:
-        raise ValueError("There is no walk to keep: make one first.")
+        raise ValueError("There is no walk to save: make one first.")
     return session.traverse.walk
 
 

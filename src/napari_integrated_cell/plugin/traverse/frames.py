@@ -1,4 +1,4 @@
-"""The frames of a walk while it is played: decoded ahead of the playhead, kept as far as a budget goes."""
+"""The frames of a walk while it is played: decoded ahead of the playhead, and kept up to a memory budget."""
 
 from __future__ import annotations
 
@@ -9,26 +9,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from napari_integrated_cell.arrays import Floats
+
 if TYPE_CHECKING:
     from napari_integrated_cell.model.runtime import CancelToken
     from napari_integrated_cell.walk.traversal import Traversal
 
-Floats = NDArray[np.float32]
 
-_LEAST = 2  # frames: the one that is shown, and the next
+_LEAST = 2  # frames that are always kept: the shown one and the next
 _BACK = (
-    3  # a frame behind the playhead is worth one so many times as far ahead; it goes back in steps of no more
+    3  # a frame behind the playhead counts like one this many times as far ahead; larger steps back are jumps
 )
 MB = 10**6
 
 
 def frames_kept(frames: int, frame_bytes: int, budget: int) -> int:
-    """How many of a walk's frames stay in memory under a budget in bytes."""
+    """Return how many frames of a walk stay in memory under a budget in bytes."""
     return min(frames, max(_LEAST, budget // frame_bytes))
 
 
 def memory_said(shape: tuple[int, ...], budget: int) -> str:
-    """What a walk of ``shape`` (T, C, Z, Y, X) takes, as the user reads it before it starts."""
+    """Return a sentence with the memory for a walk of ``shape`` (T, C, Z, Y, X)."""
     frames, channels = shape[:2]
     frame_bytes = int(np.prod(shape[1:])) * 4
     kept = frames_kept(frames, frame_bytes, budget)
@@ -39,14 +40,14 @@ def memory_said(shape: tuple[int, ...], budget: int) -> str:
 
 
 class Frames:
-    """Decoded frames of a walk, the one at the playhead and those to come first. Safe to use from any thread.
+    """Decoded frames of a walk, around the playhead. Safe to use from any thread.
 
     Parameters
     ----------
     traversal : Traversal
         The walk.
     budget : int
-        Bytes that kept frames may take; two frames are kept in any case.
+        Memory for frames in bytes. At least two frames are kept.
     """
 
     def __init__(self, traversal: Traversal, budget: int) -> None:
@@ -70,53 +71,53 @@ class Frames:
 
     @property
     def nbytes(self) -> int:
-        """What the frames in memory take."""
+        """The memory of the kept frames, in bytes."""
         return len(self.kept) * self.traversal.frame_bytes
 
     def move(self, frame: int) -> None:
-        """The playhead is at ``frame`` now; the way it came is the way it is expected to go on."""
+        """Move the playhead to ``frame``. It is expected to go on in the same direction."""
         with self._lock:
             ahead = (frame - self.playhead) % len(self)
             back = len(self) - ahead
             if ahead:
-                self._forward = not (back < ahead and back <= _BACK)  # a leap says nothing of the direction
+                self._forward = not (back < ahead and back <= _BACK)  # a jump has no direction
             self.playhead = frame
 
     def get(self, frame: int) -> Floats | None:
-        """A frame (C, Z, Y, X), if it is in memory."""
+        """Return a frame (C, Z, Y, X); None if it is not in memory."""
         with self._lock:
             return self._kept.get(frame)
 
     def nearest(self, frame: int) -> Floats | None:
-        """A frame, or the one in memory that is nearest to it, if any is."""
+        """Return the frame in memory that is nearest to ``frame``; None if there is none."""
         with self._lock:
             if not self._kept:
                 return None
             return self._kept[min(self._kept, key=lambda t: abs(t - frame))]
 
     def put(self, frame: int, volumes: Floats) -> None:
-        """Keep a decoded frame, and drop the one that is needed last where there are too many."""
+        """Keep a decoded frame, and drop the frame that is needed last if there are too many."""
         with self._lock:
             self._kept[frame] = volumes
             while len(self._kept) > self.capacity:
                 del self._kept[max(self._kept, key=self._cost)]
 
     def missing(self) -> int | None:
-        """The frame to decode next; None when all that should be in memory are."""
+        """Return the frame to decode next; None if nothing is missing."""
         with self._lock:
             wanted = sorted(range(len(self)), key=self._cost)[: self.capacity]
             return next((t for t in wanted if t not in self._kept), None)
 
-    def decode_ahead(self, cancel: CancelToken, tell: Callable[[int], None]) -> None:
-        """Decode what is missing, and ``tell`` of each frame, until nothing is. Slow: call it in a task."""
+    def decode_ahead(self, cancel: CancelToken, on_frame: Callable[[int], None]) -> None:
+        """Decode all missing frames, and call ``on_frame`` with each. Slow: call it in a task."""
         while (frame := self.missing()) is not None:
             cancel.raise_if_cancelled()
             self.put(frame, self.traversal.decoded(frame, cancel))
-            tell(frame)
+            on_frame(frame)
 
     def decoded(self, frame: int, cancel: CancelToken | None = None) -> Floats:
-        """A frame, from memory or decoded here and now; then it is not kept, but until another is asked for."""
-        with self._decoding:  # several layers ask for one frame at once: it is decoded once
+        """Return a frame, from memory or decoded now. Of those decoded now, only the last is kept."""
+        with self._decoding:  # several layers ask for one frame at the same time
             volumes = self.get(frame)
             if volumes is None and self._asked is not None and self._asked[0] == frame:
                 volumes = self._asked[1]
@@ -132,7 +133,7 @@ class Frames:
             self._asked = None
 
     def _cost(self, frame: int) -> int:
-        """How late a frame will be needed: a walk is played on, in a circle, and now and then stepped back."""
+        """Return how late a frame will be needed, if the walk is played in a loop with a few steps back."""
         ahead, behind = (frame - self.playhead) % len(self), (self.playhead - frame) % len(self)
         if not self._forward:
             ahead, behind = behind, ahead
@@ -140,18 +141,18 @@ class Frames:
 
 
 class WalkImage:
-    """One channel of a walk as napari takes it: reads like an array (T, Z, Y, X) of float32.
+    """One channel of a walk, as an array (T, Z, Y, X) of float32 for napari.
 
-    napari asks for what it draws on the main thread, with an index for every axis. It must not be kept
-    waiting: where that frame is still on its way the nearest one is given, and the layer is refreshed when it
-    is there. Whoever else asks, to save or to measure, waits, and is given what was asked for.
+    napari reads what it draws on the main thread, with an index for every axis. It must not wait: if the frame is not
+    decoded yet, it gets the nearest one, and the layer is refreshed later. All other readers, for example to save or to
+    measure, wait for the frame.
 
     Parameters
     ----------
     frames : Frames
-        The walk's, common to all its channels.
+        The frames of the walk, shared by its channels.
     channel : int
-        Which one.
+        The number of the channel.
     """
 
     def __init__(self, frames: Frames, channel: int) -> None:
@@ -184,7 +185,7 @@ class WalkImage:
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:
-            raise ValueError("A walk is decoded when it is asked for: as an array it is always a new one.")
+            raise ValueError("A walk is decoded when it is read: an array of it is always a copy.")
         alone = self._alone()
         channel = alone.channels.index(self.frames.traversal.channels[self.channel])
         whole = np.empty(self.shape, self.dtype)
@@ -194,7 +195,7 @@ class WalkImage:
         return whole if dtype is None else whole.astype(dtype, copy=False)
 
     def _alone(self) -> Traversal:
-        """The walk with no structure but this channel's."""
+        """Return the walk with no other structure than this channel."""
         whole = self.frames.traversal
         name = whole.channels[self.channel]
         return type(whole)(whole.model, whole.walk, [name] if name in whole.structures else [])
@@ -208,7 +209,7 @@ class WalkImage:
 
 
 def _is_drawing(key: Any) -> bool:
-    """Whether an index is one that napari draws by: a whole number or a slice for each axis."""
+    """Return whether napari draws with this index: an integer or a slice for each axis."""
     return isinstance(key, tuple) and len(key) == 4 and all(isinstance(part, int | slice) for part in key)
 
 

@@ -1,4 +1,4 @@
-"""Keeping the walk: as a film, as volumes, as a contact sheet."""
+"""Widget that writes the shown walk as a film, as volumes or as a contact sheet."""
 
 from __future__ import annotations
 
@@ -36,30 +36,30 @@ KINDS: dict[str, tuple[str, dict[str, str]]] = {
 
 
 class WalkKeeper(QGroupBox):
-    """Writes the walk that is shown. Draws what the session keeps it as and its speed, and changes them."""
+    """Write the shown walk to a file. The kind of file and the speed are in the session's plan."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
-        super().__init__("Keep it", parent)
+        super().__init__("Save", parent)
         self._session = session
         self.kind = QComboBox()
         for name, (label, _) in KINDS.items():
             self.kind.addItem(label, name)
         self.kind.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.kind.setMinimumContentsLength(10)
-        self.kind.setAccessibleName("What to keep")
+        self.kind.setAccessibleName("What to save")
         self.kind.setToolTip(
-            "The canvas with your camera, layers and contrast; or every structure over membrane and DNA;\n"
-            "or the volumes over time in the model's box; or rows of time points and columns of structures\n"
-            "as in Figure S9, two steps from stop to stop."
+            "The canvas with your camera, layers and contrast; every structure over membrane and DNA; the volumes\n"
+            "over time in the model's box; or a sheet with a row for each time point and a column for each structure\n"
+            "as in Figure S9, with two steps from stop to stop."
         )
         self.fps = QDoubleSpinBox()
         self.fps.setRange(0.5, 100)
         self.fps.setDecimals(1)
         self.fps.setSuffix(" fps")
-        self.fps.setAccessibleName("Frames a second")
-        self.fps.setToolTip("Frames a second, of a film.")
+        self.fps.setAccessibleName("Frames per second")
+        self.fps.setToolTip("Frames per second of a film.")
         self.save = QPushButton("&Save…")
-        self.save.setToolTip("Choose a file and write the walk to it. It appears when it is complete.")
+        self.save.setToolTip("Choose a file and write the walk to it. The file appears when it is complete.")
         self.cancel = QPushButton("Stop")
         self.cancel.setToolTip("Stop writing. No part of the file is left.")
         buttons = QHBoxLayout()
@@ -102,13 +102,13 @@ class WalkKeeper(QGroupBox):
             show_error(str(error))
 
     def _ask(self, kind: str) -> Path | None:
-        """A file to write; None when the user thinks better of it."""
+        """Ask for a file; return None if the user cancels."""
         endings = KINDS[kind][1]
         shown = self._session.traverse.walk
         stops = () if shown is None else shown.traversal.walk.stops
         name = f"{stops[0].name} to {stops[-1].name}" if stops else "walk"
         first = next(iter(endings.values()))
-        path, chosen = QFileDialog.getSaveFileName(self, "Keep the walk", name + first, ";;".join(endings))
+        path, chosen = QFileDialog.getSaveFileName(self, "Save the walk", name + first, ";;".join(endings))
         if not path:
             return None
         if not any(path.lower().endswith(ending) for ending in (*endings.values(), ".ome.tif")):

@@ -1,4 +1,4 @@
-"""A walk in the window: one layer (T, Z, Y, X) a channel, the stage's name over them, the session at the playhead."""
+"""A walk in the window: one layer (T, Z, Y, X) for each channel, and the name of the stage over them."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from napari_integrated_cell.walk.traversal import Traversal
 
 AHEAD = "walk frames"
-"""The slot of the work that decodes frames ahead of the playhead."""
+"""The slot of the task that decodes frames ahead of the playhead."""
 
 Limits = Mapping[str, tuple[float, float]]
 
-_FAINT = 0.45  # of the reference channels, which the structures are seen through
+_FAINT = 0.45  # opacity of the reference channels under structures
 
 
 class ShownWalk:
@@ -89,18 +89,18 @@ class ShownWalk:
 
     @property
     def layers(self) -> list[Image]:
-        """The layers that show this walk, copies that the user made among them."""
+        """The layers that show this walk, with copies that the user made."""
         return [layer for layer in self.viewer.layers if _frames_of(layer) is self.frames]
 
     @property
     def playhead(self) -> int:
-        """The frame that the window shows, or the nearest there is."""
+        """The frame that the window shows, or the nearest one."""
         axis = self.viewer.dims.ndim - 4
         point = self.viewer.dims.point[axis] if axis >= 0 else 0
         return int(np.clip(np.round(point), 0, len(self.traversal) - 1))
 
     def show(self, limits: Limits) -> None:
-        """Show the walk from its first frame: in the layers of the walk before it, as far as there are any."""
+        """Show the walk from its first frame. Layers of the walk before it are used again."""
         before = walk_layers(self.viewer, self._key)
         channels = self.traversal.channels
         for name in before.keys() - set(channels):
@@ -124,7 +124,7 @@ class ShownWalk:
         self.viewer.dims.set_point(self.viewer.dims.ndim - 4, frame)
 
     def end(self) -> None:
-        """Show nothing of it any more, whatever becomes of its layers, and let go of its frames."""
+        """Stop following the viewer and drop the frames. The layers stay."""
         if not self.ended:
             self.ended = True
             self._hold.close()
@@ -132,7 +132,7 @@ class ShownWalk:
             self.frames.clear()
 
     def decode(self) -> None:
-        """See to it that the frames around the playhead are being decoded."""
+        """Start to decode the frames around the playhead, if some are missing."""
         tasks = self._tasks
         if self.ended or self.frames.missing() is None or tasks.running(AHEAD) is not None:
             return
@@ -141,18 +141,18 @@ class ShownWalk:
             "Decoding the walk",
             lambda task: self.frames.decode_ahead(task.token, task.give),
             on_given=self._take,
-            # The playhead may have moved after the work saw nothing left to do.
+            # The playhead may have moved just before the task ended.
             on_done=lambda _: self.decode(),
         )
 
     def draw(self) -> None:
-        """Draw the frame at the playhead anew: what was drawn may be the nearest there was, while it was decoded."""
+        """Draw the frame at the playhead again. Before it was decoded, the nearest frame was drawn."""
         for layer in self.layers:
             layer.refresh(extent=False, highlight=False)
         self._say()
 
     def _take(self, frame: int) -> None:
-        """A frame is there: draw it if it is looked at."""
+        """Draw a decoded frame if it is visible."""
         if self.ended:
             return
         if frame == self.playhead or self.viewer.dims.ndim - 4 in self.viewer.dims.displayed:
@@ -160,9 +160,9 @@ class ShownWalk:
         self.arrived.emit(frame)
 
     def _follow(self, event: Any = None) -> None:
-        """The playhead has moved."""
+        """Handle a moved playhead."""
         frame = self.playhead
-        if frame == self._frame:  # another axis has moved
+        if frame == self._frame:  # another axis was moved
             return
         self._frame = frame
         self.frames.move(frame)
@@ -220,7 +220,7 @@ class ShownWalk:
         untouched = np.allclose(layer.contrast_limits, mark_of(layer)["contrast_limits"])
         layer.data = data
         layer.scale, layer.affine, layer.units = (1.0, *voxel_size), affine, units
-        if untouched:  # what the user has set stays as it is
+        if untouched:  # keep what the user has set
             layer.contrast_limits_range = limits
             layer.contrast_limits = limits
         if untouched_opacity(layer, self.viewer):
@@ -228,7 +228,7 @@ class ShownWalk:
         layer.metadata[MARK] = mark
 
     def _opacity(self, name: str) -> tuple[float, float]:
-        """In a plane and in 3D."""
+        """Return the opacity of a channel in 2D and in 3D."""
         structures = len(self.traversal.structures)
         if name in self.traversal.structures:
             return opacities(structures)
@@ -236,7 +236,7 @@ class ShownWalk:
 
 
 def walk_layers(viewer: ViewerModel, key: str) -> dict[str, Image]:
-    """The layers of the walk that a session shows, by channel. Found by what they carry, never by name."""
+    """Return the layers of the walk with a session's key by channel, found by their metadata, never by name."""
     marked = [(layer, mark_of(layer)) for layer in viewer.layers]
     return {
         mark["channel"]: layer
@@ -251,7 +251,7 @@ def _frames_of(layer: Any) -> Frames | None:
 
 
 def _text_overlay(viewer: ViewerModel) -> Any:
-    """The viewer's text overlay; napari 0.9 has moved it."""
+    """Return the viewer's text overlay. napari 0.9 has moved it."""
     canvas = getattr(viewer, "canvas", None)
     return viewer.text_overlay if canvas is None else canvas.overlays.text
 

@@ -1,4 +1,4 @@
-"""What the three paths do on the way: how far from the origin they keep, and how they turn."""
+"""A plot of the three paths: their distance from the origin and their turns."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _HEIGHT = 210  # pixels of both plots
 
 
 class PathPlot(QWidget):
-    """Norm and angle along the planned walk, for each path, with the training cells' norm and the playhead."""
+    """Norm and angle along the planned walk for each path, with the norm of the training cells and the playhead."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -32,10 +32,10 @@ class PathPlot(QWidget):
         self._plots.setAccessibleName("Norm and angle along the path")
         self._plots.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._plots.setToolTip(
-            "Above: the length of z^r, how far from the origin the walk keeps. The band is where the model's\n"
-            "training cells lie (mean ± 2 standard deviations): outside it the decoder saw few cells or none.\n"
-            "Below: by how many degrees z^r turns from frame to frame; the straight line hurries where it is near\n"
-            "the origin. Dotted lines: the stops."
+            "Top: the length of z^r, which is the distance from the origin. The band shows where the training\n"
+            "cells lie (mean ± 2 standard deviations): outside it the decoder saw few cells or none.\n"
+            "Bottom: how many degrees z^r turns from frame to frame. A straight line turns fast near the origin.\n"
+            "Dotted lines: the stops."
         )
         self.words = QLabel()
         self.words.setWordWrap(True)
@@ -65,20 +65,20 @@ class PathPlot(QWidget):
         self._foreground = "#d0d0d0"
 
     def use_theme(self, name: str) -> None:
-        """Draw in the colours of a theme of napari's."""
+        """Draw in the colours of a napari theme."""
         self._foreground, _ = colour_axes(self._plots, (self._norm, self._turn), name)
         for playhead in self._playheads:
             playhead.setPen(pg.mkPen(self._foreground, width=1))
 
     def show_walks(self, walks: Mapping[str, Walk], chosen: str, typical: tuple[float, float] | None) -> None:
-        """Draw the walk along each path, the chosen one strong.
+        """Draw the walk along each path, the chosen one with a thick line.
 
         Parameters
         ----------
         walks : mapping of str to Walk
             By the path's name, through the same stops.
         chosen : str
-            The path that is to be walked.
+            The path of the plan.
         typical : tuple of float, or None
             Mean and standard deviation of the training cells' |z^r|.
         """
@@ -96,7 +96,7 @@ class PathPlot(QWidget):
                 pen = pg.mkPen("#808080", width=1, style=Qt.PenStyle.DotLine)
                 self._add(plot, pg.InfiniteLine(stop, angle=90, pen=pen))
         turns = {name: np.diff(walk.turned) for name, walk in walks.items()}
-        # The chosen one is drawn first and broad: the others stay visible where they lie on it.
+        # The chosen one is drawn first and thick, so that the others stay visible on top of it.
         for name, walk in sorted(walks.items(), key=lambda item: item[0] != chosen):
             pen = pg.mkPen(PATH_COLOURS[name], width=4 if name == chosen else 1.5)
             frames = np.arange(len(walk))
@@ -112,18 +112,18 @@ class PathPlot(QWidget):
             low, high = min(low, typical[0] - 2 * typical[1]), max(high, typical[0] + 2 * typical[1])
         self._norm.setYRange(low, high, padding=0.05)
         self._turn.setYRange(0, max(float(turn.max()) for turn in turns.values()) or 1, padding=0.05)
-        self.words.setText(what_matters(walks, typical))
+        self.words.setText(path_figures(walks, typical))
         self._plots.setVisible(True)
 
     def show_playhead(self, frame: int | None) -> None:
-        """Mark a frame; None where no such walk is shown."""
+        """Mark a frame; None removes the mark."""
         for playhead in self._playheads:
             playhead.setVisible(frame is not None)
             if frame is not None:
                 playhead.setValue(frame)
 
     def say(self, words: str) -> None:
-        """Show words in the place of curves."""
+        """Show text in place of curves."""
         self._clear()
         self._plots.setVisible(False)
         self.words.setText(words)
@@ -140,8 +140,8 @@ class PathPlot(QWidget):
         self.curves.clear()
 
 
-def what_matters(walks: Mapping[str, Walk], typical: tuple[float, float] | None) -> str:
-    """Why the path matters, in figures."""
+def path_figures(walks: Mapping[str, Walk], typical: tuple[float, float] | None) -> str:
+    """Return the smallest norm and the whole turn of each path, as rich text."""
     rows = "".join(
         f'<tr><td><b style="color:{PATH_COLOURS[name]}">{name}</b>&nbsp;</td>'
         f"<td>|z<sup>r</sup>| ≥ {walk.norm.min():.1f},&nbsp;</td><td>turns {walk.turned[-1]:.0f}°</td></tr>"

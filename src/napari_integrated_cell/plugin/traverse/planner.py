@@ -1,4 +1,4 @@
-"""From where, through which stages, to where, and how: the plan of a walk."""
+"""Widget for the plan of a walk: start, stages, end, path and pace."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _EASINGS = {"linear": "Even pace", "smooth": "Slower at every stop"}
 
 
 class WalkPlanner(QGroupBox):
-    """Draws the session's plan of a walk over its model's landmarks, and changes it."""
+    """Show the session's plan of a walk over the model's landmarks, and change it."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__("Way", parent)
         self._session = session
         self.start = _combo(
-            "From", "Where the walk starts: a stage's landmark, or the active cell's own z^r."
+            "From", "Where the walk starts: the landmark of a stage, or the z^r of the active cell."
         )
         self.end = _combo("To", "The stage where the walk ends: its landmark, the medoid of its cells' z^r.")
         self.strip = StageStrip()
@@ -42,9 +42,9 @@ class WalkPlanner(QGroupBox):
         self.easing = _combo("Pace", "An even pace, or one that slows down at every stop (easing).", _EASINGS)
         self.path = _combo(
             "Path",
-            "How z^r goes from stop to stop (section 3.4.6): its length and every hyperspherical angle evenly;\n"
-            "or its direction along a great circle; or in a straight line, which cuts through where few\n"
-            "cells are.",
+            "How z^r goes from stop to stop (section 3.4.6): its length and every hyperspherical angle change\n"
+            "evenly; or its direction follows a great circle; or a straight line, which passes through regions\n"
+            "with few cells.",
             _PATHS,
         )
         pace = QHBoxLayout()
@@ -70,7 +70,7 @@ class WalkPlanner(QGroupBox):
         self.draw()
 
     def close_down(self) -> None:
-        """Listen to the session no longer."""
+        """Stop listening to the session."""
         self._hold.close()
 
     def draw(self) -> None:
@@ -110,7 +110,7 @@ class WalkPlanner(QGroupBox):
         if name in stages_on_offer(plan, model):
             chosen = [stage for stage in through if stage != name] if name in through else [*through, name]
             self._plan(through=tuple(chosen))
-        self._draw_way()  # a button that may not be pressed out shows again what it is
+        self._draw_way()  # set a button that cannot be changed back to its state
 
 
 def _combo(name: str, tip: str, items: dict[str, str] | None = None) -> QComboBox:
@@ -124,7 +124,7 @@ def _combo(name: str, tip: str, items: dict[str, str] | None = None) -> QComboBo
 
 
 def _fill(combo: QComboBox, items: dict[str, str], chosen: str | None) -> None:
-    """Offer ``items`` (what it means: how it is shown), ``chosen`` chosen."""
+    """Fill a combo box with labels by value, and choose one value."""
     if [(combo.itemData(i), combo.itemText(i)) for i in range(combo.count())] != list(items.items()):
         combo.clear()
         for data, text in items.items():

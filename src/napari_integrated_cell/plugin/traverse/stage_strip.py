@@ -1,4 +1,4 @@
-"""The stages' landmarks in order, with their pictures; those on the way are numbered."""
+"""A strip of the stages' landmarks with their pictures. Those on the way are numbered."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BADGE = 16  # pixels
 
 
 class StageStrip(QWidget):
-    """A button a landmark. Pressing one between the ends takes the walk through that stage, or past it."""
+    """A button for each landmark. A button between the two ends adds its stage to the walk or removes it."""
 
     toggled = Signal(str)
 
@@ -36,7 +36,7 @@ class StageStrip(QWidget):
         self._landmarks: Sequence[Landmark] = ()
 
     def show_landmarks(self, landmarks: Sequence[Landmark]) -> None:
-        """Make a button for each landmark, in the order given."""
+        """Make a button for each landmark, in this order."""
         for button in self.buttons.values():
             self._grid.removeWidget(button)
             button.deleteLater()
@@ -72,7 +72,7 @@ class StageStrip(QWidget):
         way : sequence of str
             All stops that are stages, in order.
         choosable : sequence of str
-            The stages that it may go through or past.
+            The stages that can be added or removed.
         """
         for mark in self._landmarks:
             name, button = mark.stage, self.buttons[mark.stage]
@@ -81,16 +81,16 @@ class StageStrip(QWidget):
             button.setEnabled(name in choosable or number is not None)
             button.setIcon(_icon(self._pictures[name], number))
             label = stage(name).label
-            what = "passed by" if number is None else f"stop {number} of {len(way)}"
+            what = "not on the way" if number is None else f"stop {number} of {len(way)}"
             button.setAccessibleName(f"{label}, {what}")
             cells = f"medoid of {mark.n_held_out if mark.among == 'held-out' else mark.n_cells} cells"
-            choice = "\nPress to go through it, or past it." if name in choosable else ""
+            choice = "\nPress to add it to the walk, or to remove it." if name in choosable else ""
             note = f"\n{mark.note}" if mark.note else ""
             button.setToolTip(f"{label}: {what}. Landmark: {mark.cell_id}, {cells}.{note}{choice}")
 
 
 def _icon(picture: QPixmap, number: int | None) -> QIcon:
-    """A landmark's picture: framed and numbered on the way, faint off it."""
+    """Return a landmark's picture: with a frame and a number on the way, else faint."""
     pixmap = QPixmap(_ICON)
     pixmap.fill(QColor("transparent"))
     painter = QPainter(pixmap)

@@ -1,4 +1,4 @@
-"""The verbs behind the dock "Structure variation": draw structures again and again in one shape, compare the draws."""
+"""Actions of the dock "Structure variation": draw structures many times in one shape and compare the draws."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.utils.notifications import show_warning
 
+from napari_integrated_cell.arrays import Floats
 from napari_integrated_cell.plugin.layers.place import Place, place_over
 from napari_integrated_cell.plugin.variation.state import CELL, DRAW, VariationRequest, VariedShape
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from numpy.typing import NDArray
 
     from napari_integrated_cell.cell import Cell
     from napari_integrated_cell.latent.position import Position
@@ -26,28 +25,28 @@ if TYPE_CHECKING:
 SLOT = "variation"
 SCRUB = "variation draw"
 
-_MEMBRANE = 0.25  # of a decoded membrane's brightest, where the cell ends
+_MEMBRANE = 0.25  # share of the brightest voxel of a decoded membrane at which the cell ends
 
 
 def change(session: Session, **settings: Any) -> None:
-    """Ask for something else."""
+    """Change fields of the request."""
     session.variation.request = replace(session.variation.request, **settings)
 
 
 def measure(session: Session) -> Task:
-    """Measure the variation of the chosen structures in the background, and keep each as soon as it is there.
+    """Measure the variation of the chosen structures in the background. Each is shown as soon as it is measured.
 
-    What was measured before in the same shape, with as many draws, is not measured again.
+    Structures that were measured before in the same shape, with the same number of draws, are not measured again.
 
     Raises
     ------
     ValueError
-        If no structure is chosen, or there is no cell, or no position.
+        If no structure is chosen, or there is no cell or no position.
     """
     request, before, kept = session.variation.request, session.variation.shape, session.variation.found
     if request.structures == ():
         raise ValueError("No structure is ticked: tick at least one.")
-    posed = _subject(session)
+    shape_for = _subject(session)
 
     def work(task: Task) -> None:
         from napari_integrated_cell.variation.structure_variation import structure_variations
@@ -56,24 +55,24 @@ def measure(session: Session) -> Task:
         model = session.load()
         task.token.raise_if_cancelled()
         task.progress(0, 0, "encoding the cell")
-        varied = posed(model)
+        shape = shape_for(model)
         names = [n for n in model.config.structures if request.structures is None or n in request.structures]
         if not names:
             raise ValueError(
                 f"The model {model.name!r} knows none of the ticked structures: it knows "
                 f"{', '.join(model.config.structures)}."
             )
-        known = {n: v for n, v in kept.items() if v.n == request.n} if varied.is_of(before) else {}
-        task.give((varied, known))
+        known = {n: v for n, v in kept.items() if v.n == request.n} if shape.is_of(before) else {}
+        task.give((shape, known))
         left = [name for name in names if name not in known]
         if left:
             structure_variations(
                 model,
-                varied.z_ref,
+                shape.z_ref,
                 left,
                 request.n,
-                varied.seed,
-                mask=varied.compared_in,
+                shape.seed,
+                mask=shape.compared_in,
                 progress=task.progress,
                 cancel=task.token,
                 on_structure=task.give,
@@ -81,8 +80,8 @@ def measure(session: Session) -> Task:
 
     def take(part: Any) -> None:
         if isinstance(part, tuple):
-            varied, known = part
-            session.model, session.variation.shape, session.variation.found = varied.model, varied, known
+            shape, known = part
+            session.model, session.variation.shape, session.variation.found = shape.model, shape, known
         else:
             session.variation.found = {**session.variation.found, part.structure: part}
             if session.variation.request.looked_at not in session.variation.found:
@@ -103,12 +102,12 @@ def measure(session: Session) -> Task:
 
 
 def stop(session: Session) -> None:
-    """Stop measuring; what is there stays."""
+    """Stop measuring. Measured structures stay."""
     session.tasks.cancel(SLOT)
 
 
 def subject_name(session: Session) -> str:
-    """What the user calls the shape that would be measured; empty where there is none."""
+    """Return the name of the shape to measure; empty if there is none."""
     if session.variation.request.subject == CELL:
         cell = session.integrate.active_cell
         return "" if cell is None else cell.name or "the active cell"
@@ -118,25 +117,25 @@ def subject_name(session: Session) -> str:
 
 
 def look_at(session: Session, structure: str) -> None:
-    """Look at another structure's mean, deviation and draws."""
+    """Show another structure's mean, deviation and draws."""
     if structure in session.variation.found and structure != session.variation.request.looked_at:
         change(session, looked_at=structure)
 
 
-def scrub(session: Session, show: Callable[[VariedShape, str, int, NDArray[np.float32]], None]) -> None:
-    """Make the draw that is looked at, and hand it to ``show``; while one is made, only the latest waits."""
-    request, varied = session.variation.request, session.variation.shape
+def scrub(session: Session, show: Callable[[VariedShape, str, int, Floats], None]) -> None:
+    """Decode the chosen draw and pass it to ``show``. While one is decoded, only the latest choice waits."""
+    request, shape = session.variation.request, session.variation.shape
     found = session.variation.found.get(request.looked_at)
-    if varied is None or found is None or DRAW not in request.shown or session.tasks.running(SCRUB):
+    if shape is None or found is None or DRAW not in request.shown or session.tasks.running(SCRUB):
         return
     wanted = (request.looked_at, min(request.draw, found.n - 1))
 
-    def done(volume: NDArray[np.float32]) -> None:
-        show(varied, *wanted, volume)
+    def done(volume: Floats) -> None:
+        show(shape, *wanted, volume)
 
     def end() -> None:
         now: VariationRequest = session.variation.request
-        if varied is session.variation.shape and (now.looked_at, now.draw) != (
+        if shape is session.variation.shape and (now.looked_at, now.draw) != (
             request.looked_at,
             request.draw,
         ):
@@ -145,17 +144,17 @@ def scrub(session: Session, show: Callable[[VariedShape, str, int, NDArray[np.fl
     session.tasks.start(
         SCRUB,
         f"Drawing {wanted[0]}",
-        lambda task: varied.draws_of(wanted[0]).draw(wanted[1]),
+        lambda task: shape.draws_of(wanted[0]).draw(wanted[1]),
         on_done=done,
         on_end=end,
     )
 
 
-# ------------------------------------------------------------------------------------------------ whose shape
+# ------------------------------------------------------------------------------------------------ the shape
 
 
 def _subject(session: Session) -> Callable[[IntegratedCell], VariedShape]:
-    """How the chosen shape is found, given a model. Slow: to be called in a task."""
+    """Return a function from a model to the chosen shape. The function is slow: call it in a task."""
     if session.variation.request.subject == CELL:
         cell, frame = session.integrate.active_cell, session.integrate.image_frame
         if cell is None:
@@ -164,13 +163,13 @@ def _subject(session: Session) -> Callable[[IntegratedCell], VariedShape]:
     position, place = session.scene.position, session.scene.place
     if position is None:
         raise ValueError(
-            "There is no position in the latent space: set out from one in the dock 'Latent explorer' first."
+            "There is no position in the latent space: start from one in the dock 'Latent explorer' first."
         )
     return lambda model: of_position(position, place, model, subject_name(session))
 
 
 def of_cell(cell: Cell, frame: ImageFrame | None, model: IntegratedCell) -> VariedShape:
-    """A cell, posed and encoded; draws are compared inside it."""
+    """Return the shape of a posed and encoded cell. Draws are compared inside the cell."""
     from napari_integrated_cell.imaging.pose import pose_of, posed_mask, posed_references
     from napari_integrated_cell.integration import model_box
 
@@ -182,7 +181,7 @@ def of_cell(cell: Cell, frame: ImageFrame | None, model: IntegratedCell) -> Vari
 
 
 def of_position(position: Position, place: Place, model: IntegratedCell, name: str) -> VariedShape:
-    """A position's shape; draws are compared in what the decoded membrane encloses."""
+    """Return the shape at a position. Draws are compared inside the decoded membrane."""
     from napari_integrated_cell.latent.axis_effects import enclosed
 
     position.check_fits(model)

@@ -1,4 +1,4 @@
-"""How much each structure varies, as bars, beside how much it does in cells at large."""
+"""A chart of how much each structure varies, beside reference cells."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyqtgraph as pg
-from numpy.typing import NDArray
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
+from napari_integrated_cell.arrays import Doubles
 from napari_integrated_cell.model.variation_reference import GROUPS
 from napari_integrated_cell.plugin.widgets.still_plot import colour_axes, keep_still
 from napari_integrated_cell.vocabulary import colour_of, structure
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from napari_integrated_cell.variation.structure_variation import StructureVariation
 
 GROUP_COLOURS = {"interphase": "#5fb3ff", "mitosis": "#ffb000"}
-"""Of the boxes; told apart by the colour-blind, and by lying above and below."""
+"""Colours of the boxes. The colour-blind can distinguish them; the groups also lie above and below the bar."""
 
-_ROW = 30  # pixels a structure
+_ROW = 30  # pixels of each structure
 _FRAME = 54  # pixels of the axis
 _BAR, _BOX = 0.30, 0.14  # heights, in rows
 
 
 class VariationChart(QWidget):
-    """A row for each structure: the score as a bar, its effective rank beside, and thin boxes of reference cells."""
+    """A row for each structure: its score as a bar, its effective rank, and thin boxes of reference cells."""
 
     chosen = Signal(str)
 
@@ -40,10 +40,10 @@ class VariationChart(QWidget):
         self._view.setAccessibleName("Variation of each structure")
         self._view.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._view.setToolTip(
-            "The bar is the score of Algorithm 4, -log|ρ|/n: how alike n draws of a structure are in this shape.\n"
-            "A LARGER score is LESS variation: the cell's shape decides more of where the structure lies.\n"
-            "On the right the effective rank: 1 when all draws are the same, n when none resembles another.\n"
-            "Click a row to look at that structure."
+            "The bar is the score of Algorithm 4, -log|ρ|/n: how similar n draws of a structure are in this shape.\n"
+            "A LARGER score means LESS variation: the cell's shape determines more of the structure's place.\n"
+            "On the right the effective rank: 1 if all draws are equal, n if no two of them are similar.\n"
+            "Click a row to show that structure."
         )
         self.words = QLabel()
         self.words.setWordWrap(True)
@@ -65,7 +65,7 @@ class VariationChart(QWidget):
         self._foreground, self._faint = "#d0d0d0", "#808080"
 
     def use_theme(self, name: str) -> None:
-        """Draw in the colours of a theme of napari's."""
+        """Draw in the colours of a napari theme."""
         self._foreground, self._faint = colour_axes(self._view, (self._plot,), name)
 
     def show_scores(
@@ -75,17 +75,17 @@ class VariationChart(QWidget):
         looked_at: str,
         reference: VariationReference | None,
     ) -> None:
-        """Draw what was found.
+        """Draw the measured scores.
 
         Parameters
         ----------
         found : mapping of str to StructureVariation
         rows : sequence of str
-            The structures that have a row, found or still to come, from above.
+            The structures that have a row, from top to bottom, measured or not.
         looked_at : str
-            The one whose row is marked.
+            The structure whose row is marked.
         reference : VariationReference, optional
-            Scores of cells at large, as far as they compare with those found.
+            Scores of reference cells, if they are comparable.
         """
         self._plot.clear()
         self.boxes.clear()
@@ -130,9 +130,9 @@ class VariationChart(QWidget):
         self._view.setAccessibleDescription(said)
 
     def _box_marks(
-        self, scores: Mapping[str, NDArray[np.float64]], y: Mapping[str, float], colour: str
+        self, scores: Mapping[str, Doubles], y: Mapping[str, float], colour: str
     ) -> tuple[Any, Any]:
-        """For each structure a line from the 5th to the 95th percentile, a box of the quartiles, its median in it."""
+        """Draw a line from the 5th to the 95th percentile, a box of the quartiles and the median of each structure."""
         five, low, middle, high, most = np.array(
             [np.percentile(s, (5, 25, 50, 75, 95)) for s in scores.values()] or np.empty((0, 5))
         ).T
@@ -160,7 +160,7 @@ class VariationChart(QWidget):
 
 
 def legend(reference: VariationReference | None) -> str:
-    """What the thin boxes are, in words and in their colours."""
+    """Return a legend of the thin boxes, as rich text."""
     if reference is None:
         return ""
     groups = [
@@ -169,6 +169,6 @@ def legend(reference: VariationReference | None) -> str:
         if group in reference.cells
     ]
     return (
-        f"Thin boxes: cells the model has not seen, in {' and '.join(groups)}; median, quartiles, 5th to 95th "
+        f"Thin boxes: cells that the model has not seen, in {' and '.join(groups)}; median, quartiles, 5th to 95th "
         "percentile."
     )

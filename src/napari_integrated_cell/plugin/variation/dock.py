@@ -1,4 +1,4 @@
-"""Dock "Structure variation": how much of a structure's place the cell's shape leaves open."""
+"""Dock "Structure variation": how much each structure varies in one cell shape."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MOST_DRAWS = 10_000
 
 
 class VariationWidget(Dock):
-    """Choose a shape and structures, measure how much they vary in it, look at where they do.
+    """Choose a shape and structures, measure how much they vary in it, and show where.
 
     Parameters
     ----------
@@ -44,14 +44,14 @@ class VariationWidget(Dock):
         self._draw_request()
         self._draw_running()
 
-    # ---------------------------------------------------------------- what the user sees
+    # ---------------------------------------------------------------- widgets
 
     def _build(self) -> None:
         self.setObjectName("Structure variation")
         self.subject = QComboBox()
         self.subject.setToolTip(
-            "Whose shape structures are drawn in: that of the active cell (chosen in 'Integrate structures'; its\n"
-            "z^r = Enc^r(x^r)), or that of the position of the sliders in the latent space."
+            "The shape to draw structures in: that of the active cell (chosen in 'Integrate structures'; its\n"
+            "z^r = Enc^r(x^r)), or that of the present position in the latent space."
         )
         self.subject.setAccessibleName("Shape to draw structures in")
         self.subject.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
@@ -61,16 +61,16 @@ class VariationWidget(Dock):
         self.n.setSingleStep(100)
         self.n.setKeyboardTracking(False)
         self.n.setToolTip(
-            "How often each structure is drawn: n draws of z^s from the prior N(0, I), decoded in this shape.\n"
-            "1000 in the paper. Only scores of as many draws compare."
+            "Number of draws of each structure: z^s is drawn from the prior N(0, I) and decoded in this shape.\n"
+            "The paper uses 1000. Only scores of the same number of draws are comparable."
         )
         self.n.setAccessibleName("Draws of each structure")
         self.structures = StructureChecklist()
         work = WorkRow(
             "Measure varia&tion",
             "Draw each ticked structure n times in this shape and compare the draws inside the cell (the paper's\n"
-            "Algorithm 4). Structures that were measured already, with as many draws, are kept.",
-            "Stop drawing. The structures that are measured stay.",
+            "Algorithm 4). Structures that were measured with the same number of draws are kept.",
+            "Stop drawing. Measured structures stay.",
         )
         self.run, self.cancel, self.status = work.start, work.cancel, work.status
         self.chart = VariationChart()
@@ -85,7 +85,7 @@ class VariationWidget(Dock):
         column = Column(asked, titled("How much", self.chart), titled("Where", self.scrubber))
         self._fill(column, work)
 
-    # ---------------------------------------------------------------- hearing of changes
+    # ---------------------------------------------------------------- events
 
     def _connect(self) -> None:
         session = self._session
@@ -119,7 +119,7 @@ class VariationWidget(Dock):
         self.chart.use_theme(self._viewer.theme)
         self._draw_found()
 
-    # ---------------------------------------------------------------- drawing the session
+    # ---------------------------------------------------------------- showing the session
 
     def _draw_request(self) -> None:
         session, request = self._session, self._session.variation.request
@@ -134,7 +134,7 @@ class VariationWidget(Dock):
         self._draw_found()
 
     def _draw_subject(self) -> None:
-        """The shapes there are to choose from; those there are not say what to do."""
+        """Show the shapes to choose from."""
         session = self._session
         cell = session.integrate.active_cell
         position = session.scene.position
@@ -163,11 +163,11 @@ class VariationWidget(Dock):
         reference, why_not = self._reference()
         self.chart.setVisible(bool(rows))
         self.chart.show_scores(found, rows, request.looked_at, reference)
-        self.chart.words.setText("<br>".join(filter(None, (self._said(), why_not, legend(reference)))))
+        self.chart.words.setText("<br>".join(filter(None, (self._caption(), why_not, legend(reference)))))
         self.scrubber.show_state(request, found)
 
     def _reference(self) -> tuple[VariationReference | None, str]:
-        """The model's reference scores as far as they compare with what was found, and why where they do not."""
+        """Return the model's reference scores if they are comparable, or the reason why they are not."""
         model, found = self._session.model, self._session.variation.found
         if model is None:
             return None, ""
@@ -177,14 +177,14 @@ class VariationWidget(Dock):
         why_not = next((reference.why_not_comparable(v.n, v.ridge) for v in found.values()), "")
         return (None, why_not) if why_not else (reference, "")
 
-    def _said(self) -> str:
-        """What the bars are of."""
-        varied, found = self._session.variation.shape, self._session.variation.found
-        if varied is None or not found:
+    def _caption(self) -> str:
+        """Return what the bars show."""
+        shape, found = self._session.variation.shape, self._session.variation.found
+        if shape is None or not found:
             return ""
         n = next(iter(found.values())).n
         return (
-            f"{n} draws in the shape of {varied.name}, compared inside the cell, ridge {RIDGE:g}. "
+            f"{n} draws in the shape of {shape.name}, compared inside the cell, ridge {RIDGE:g}. "
             "A larger score is less variation."
         )
 
@@ -195,10 +195,10 @@ class VariationWidget(Dock):
         self.cancel.setEnabled(running is not None)
         self.status.setText(running.what + "…" if running else "")
 
-    # ---------------------------------------------------------------- what the user does
+    # ---------------------------------------------------------------- actions of the user
 
     def measure(self) -> None:
-        """Measure what is asked for."""
+        """Measure what is requested."""
         try:
             actions.measure(self._session)
         except ValueError as error:
@@ -208,11 +208,11 @@ class VariationWidget(Dock):
         actions.change(self._session, **changed)
 
     def _scrub(self, draw: int) -> None:
-        """Show a draw: whoever scrubs wants to see it."""
+        """Show a draw."""
         self._ask(draw=draw, shown=self._session.variation.request.shown | {DRAW})
 
     def _ticked(self) -> tuple[str, ...] | None:
-        """The ticked structures; None for all, also of another model."""
+        """Return the ticked structures; None for all, also those of another model."""
         ticked = tuple(self.structures.ticked)
         model = self._session.model
         every = None if model is None else model.config.structures

@@ -1,4 +1,4 @@
-"""Which structure to look at, what of it, and which of its draws."""
+"""Choose the structure to show, what to show of it, and one of its draws."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ _FIGURES = {
     MEAN: ("&Mean", "The mean of all draws, voxel by voxel: where the structure is on average."),
     DEVIATION: (
         "Standard &deviation",
-        "The standard deviation of the draws, voxel by voxel: where the model is in request.",
+        "The standard deviation of the draws, voxel by voxel: where the model is uncertain.",
     ),
     DRAW: (
         "&Single draw",
-        "One draw: Dec^{r,s} at this shape and one z^s of the prior N(0, I). One possible cell, not an observed one.",
+        "One draw: Dec^{r,s} at this shape and one z^s of the prior N(0, I). A possible cell, not an observed one.",
     ),
 }
 
 
 class DrawScrubber(QWidget):
-    """Draws what the session looks at, and says what the user would rather look at."""
+    """Show what the request chooses, and emit what the user changes."""
 
     structure_chosen = Signal(str)
     shown_changed = Signal(object)
@@ -84,7 +84,7 @@ class DrawScrubber(QWidget):
         self.number.valueChanged.connect(self.draw_chosen.emit)
 
     def show_state(self, request: VariationRequest, found: Mapping[str, StructureVariation]) -> None:
-        """Draw what is looked at, of what there is."""
+        """Show a request, and the structures that were measured."""
         looked_at = found.get(request.looked_at)
         with QSignalBlocker(self.structure):
             names = [self.structure.itemData(row) for row in range(self.structure.count())]

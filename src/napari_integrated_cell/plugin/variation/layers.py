@@ -1,4 +1,4 @@
-"""Mean, standard deviation and single draws of the structure that is looked at, as layers in place."""
+"""Mean, standard deviation and single draws of a structure as layers."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image
 from napari.utils.colormaps import Colormap
-from numpy.typing import NDArray
 
+from napari_integrated_cell.arrays import Floats
 from napari_integrated_cell.plugin.layers.display import bring_into_view, channel_colormap, contrast_limits
 from napari_integrated_cell.plugin.layers.marks import MARK, mark_of
 from napari_integrated_cell.plugin.variation.actions import change, scrub
@@ -23,15 +23,14 @@ if TYPE_CHECKING:
     from napari_integrated_cell.plugin.session import Session
     from napari_integrated_cell.variation.structure_variation import StructureVariation
 
-Volume = NDArray[np.float32]
 Limits = tuple[float, float]
 
 
 class VariationLayers:
-    """The layers of one session's variations, found by what they carry, never by name.
+    """The layers of a session's measured variation, found by their metadata, never by name.
 
-    A structure's mean and deviation have a layer each, which stays, hidden, when another structure is looked at;
-    all draws share one. A layer that is hidden or removed leaves ``session.variation.request.shown``.
+    A structure's mean and deviation have a layer each, which is hidden when another structure is shown; all draws share
+    one. A layer that is hidden or removed leaves ``session.variation.request.shown``.
     """
 
     def __init__(self, viewer: ViewerModel, session: Session) -> None:
@@ -40,7 +39,7 @@ class VariationLayers:
         self._hold = ExitStack()
 
     def open(self) -> None:
-        """Show what is there, and from now on what comes."""
+        """Show what was measured, and follow the state."""
         events = self._session.variation.events
         for event, hear in (
             (events.found, self.draw),
@@ -54,48 +53,48 @@ class VariationLayers:
         self.draw()
 
     def close(self) -> None:
-        """Listen no longer; the layers stay."""
+        """Stop following. The layers stay."""
         self._hold.close()
 
     def layer(self, figure: str, structure: str = "") -> Image | None:
-        """The layer of a structure's mean or deviation in the shape varied last, or that of single draws."""
+        """Return the layer of a structure's mean or deviation in the present shape, or the layer of single draws."""
         return next((layer for layer in self._layers() if self._is(layer, figure, structure)), None)
 
     def draw(self, *_: Any) -> None:
-        """Show the structure that is looked at as the session has it."""
+        """Show the chosen structure."""
         session = self._session
-        request, varied = session.variation.request, session.variation.shape
+        request, shape = session.variation.request, session.variation.shape
         found = session.variation.found.get(request.looked_at)
-        with self._our_own_doing():
+        with self._without_feedback():
             for layer in self._layers():
                 figure, structure = mark_of(layer)["figure"], mark_of(layer)["structure"]
                 ours = figure == DRAW or layer is self.layer(figure, structure)
                 if ours and structure == request.looked_at and layer.visible != (figure in request.shown):
                     layer.visible = figure in request.shown
-            if found is None or varied is None:
+            if found is None or shape is None:
                 return
             for figure in (MEAN, DEVIATION):
                 if figure in request.shown:
-                    self._show_figure(varied, found, figure)
+                    self._show_figure(shape, found, figure)
         scrub(session, self.show_draw)
 
-    def show_draw(self, varied: VariedShape, structure: str, index: int, volume: Volume) -> None:
-        """Show one draw, in the layer of the one before."""
+    def show_draw(self, shape: VariedShape, structure: str, index: int, volume: Floats) -> None:
+        """Show one draw, in the layer of the draw before."""
         session = self._session
         found = session.variation.found.get(structure)
         if (
-            varied is not session.variation.shape
+            shape is not session.variation.shape
             or found is None
             or DRAW not in session.variation.request.shown
         ):
             return
-        # The same for all draws, so that change means change.
-        top = max(float(np.percentile(varied.as_shown(found.mean + 2 * found.deviation), 99.9)), 1e-3)
-        with self._our_own_doing():
-            self._show(varied, found, DRAW, f"draw {index}", varied.as_shown(volume), (0.0, top), draw=index)
+        # All draws have the same contrast, so that their differences are visible.
+        top = max(float(np.percentile(shape.as_shown(found.mean + 2 * found.deviation), 99.9)), 1e-3)
+        with self._without_feedback():
+            self._show(shape, found, DRAW, f"draw {index}", shape.as_shown(volume), (0.0, top), draw=index)
 
-    def _show_figure(self, varied: VariedShape, found: StructureVariation, figure: str) -> None:
-        volume = varied.as_shown(found.mean if figure == MEAN else found.deviation)
+    def _show_figure(self, shape: VariedShape, found: StructureVariation, figure: str) -> None:
+        volume = shape.as_shown(found.mean if figure == MEAN else found.deviation)
         layer = self.layer(figure, found.structure)
         if (
             layer is not None
@@ -106,30 +105,30 @@ class VariationLayers:
         top = max(float(np.percentile(volume, 99.9)), 1e-3)
         limits = contrast_limits(volume) if figure == MEAN else (0.0, top)
         words = "mean" if figure == MEAN else "standard deviation"
-        self._show(varied, found, figure, f"{words} of {found.n} draws", volume, limits, score=found.score)
+        self._show(shape, found, figure, f"{words} of {found.n} draws", volume, limits, score=found.score)
 
     def _show(
         self,
-        varied: VariedShape,
+        shape: VariedShape,
         found: StructureVariation,
         figure: str,
         words: str,
-        volume: Volume,
+        volume: Floats,
         limits: Limits,
         **about: Any,
     ) -> None:
-        structure, place = found.structure, varied.place
+        structure, place = found.structure, shape.place
         layer = self.layer(figure, structure)
-        name = f"{structure_named(structure).label} · {words} · {varied.name}"
-        scale = (varied.model.config.voxel_size,) * 3
+        name = f"{structure_named(structure).label} · {words} · {shape.name}"
+        scale = (shape.model.config.voxel_size,) * 3
         mark = {
             "run": self._run(figure),
             "figure": figure,
             "structure": structure,
             "contrast_limits": list(limits),
-            "model": varied.model.name,
+            "model": shape.model.name,
             "n": found.n,
-            "seed": varied.seed,
+            "seed": shape.seed,
             **about,
         }
         if layer is None:
@@ -155,7 +154,7 @@ class VariationLayers:
         layer.scale, layer.affine, layer.units = scale, place.affine, place.units
         layer.axis_labels = place.axis_labels
         layer.contrast_limits_range = (0.0, max(1.0, limits[1]))
-        if untouched or before["structure"] != structure:  # what the user has set stays as it is
+        if untouched or before["structure"] != structure:  # keep what the user has set
             layer.contrast_limits = limits
         if before["structure"] != structure:
             layer.colormap = _colormap(structure, figure)
@@ -164,11 +163,11 @@ class VariationLayers:
         layer.visible = True
         layer.metadata[MARK] = mark
 
-    # ---------------------------------------------------------------- what the user does
+    # ---------------------------------------------------------------- actions of the user
 
     def _request_changed(self, now: VariationRequest, before: VariationRequest) -> None:
         if now.looked_at != before.looked_at and before.looked_at:
-            with self._our_own_doing():
+            with self._without_feedback():
                 for figure in (MEAN, DEVIATION):
                     layer = self.layer(figure, before.looked_at)
                     if layer is not None:
@@ -203,9 +202,9 @@ class VariationLayers:
         return mark["run"] == self._run(figure) and (figure == DRAW or mark["structure"] == structure)
 
     def _run(self, figure: str) -> str:
-        """What marks the layers of one figure in the shape varied last; those of draws are of any shape."""
-        varied = self._session.variation.shape
-        whose = "" if varied is None or figure == DRAW else varied.name
+        """Return the key of the layers of one figure in the present shape. Draws have one key for all shapes."""
+        shape = self._session.variation.shape
+        whose = "" if shape is None or figure == DRAW else shape.name
         return f"{self._session.key}/variation/{figure}/{whose}"
 
     def _layers(self) -> list[Image]:
@@ -217,7 +216,7 @@ class VariationLayers:
         ]
 
     @contextmanager
-    def _our_own_doing(self) -> Iterator[None]:
+    def _without_feedback(self) -> Iterator[None]:
         before, self._drawing = self._drawing, True
         try:
             yield
@@ -226,7 +225,7 @@ class VariationLayers:
 
 
 def _colormap(structure: str, figure: str) -> Colormap:
-    """The structure's colour; for a deviation, up to white, to be told apart from the mean."""
+    """Return the structure's colormap. That of a deviation ends in white, to distinguish it from the mean."""
     if figure != DEVIATION:
         return channel_colormap(structure)
     entry = structure_named(structure)

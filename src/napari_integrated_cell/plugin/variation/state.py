@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 from psygnal import SignalGroupDescriptor
+
+from napari_integrated_cell.arrays import Floats
 
 if TYPE_CHECKING:
     from napari_integrated_cell.model.integrated_cell import IntegratedCell
@@ -72,8 +73,8 @@ class VariedShape:
 
     name: str
     model: IntegratedCell
-    z_ref: NDArray[np.float32]
-    compared_in: NDArray[np.float32]
+    z_ref: Floats
+    compared_in: Floats
     masked: bool
     place: Place
     seed: int = 0
@@ -84,7 +85,7 @@ class VariedShape:
 
         return Draws(self.model, self.z_ref, structure, self.seed)
 
-    def as_shown(self, volume: NDArray[np.float32]) -> NDArray[np.float32]:
+    def as_shown(self, volume: Floats) -> Floats:
         """Return a volume (Z, Y, X) as its layer shows it."""
         return volume * self.compared_in if self.masked else volume
 

@@ -1,4 +1,4 @@
-"""The structures, with their colours, to tick."""
+"""A checklist of structures, with their colours."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SWATCH = 14
 
 
 class StructureChecklist(QWidget):
-    """All structures of the vocabulary; those the model does not know are greyed out."""
+    """A list of all structures with check boxes. Structures that the model does not know are disabled."""
 
     changed = Signal()
 
@@ -31,7 +31,7 @@ class StructureChecklist(QWidget):
         self._list = QListWidget()
         self._list.setAccessibleName("Structures")
         self._list.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self._list.setToolTip("The structures to predict. Space ticks the one under the keyboard's cursor.")
+        self._list.setToolTip("The structures to predict. The space key ticks the current one.")
         self._list.setIconSize(QSize(_SWATCH, _SWATCH))
         for entry in STRUCTURES:
             item = QListWidgetItem(swatch(entry.colour), f"{entry.label}  ({entry.organelle})")
@@ -58,7 +58,7 @@ class StructureChecklist(QWidget):
 
     @property
     def ticked(self) -> list[str]:
-        """Names of the ticked structures, in the paper's order."""
+        """The names of the ticked structures, in the order of the paper."""
         return [
             str(item.data(Qt.ItemDataRole.UserRole))
             for item in self._items()
@@ -66,7 +66,7 @@ class StructureChecklist(QWidget):
         ]
 
     def tick(self, names: Sequence[str] | None) -> None:
-        """Tick these structures and no others; all when None."""
+        """Tick these structures and no others; None ticks all."""
         self._list.blockSignals(True)
         for item in self._items():
             on = names is None or item.data(Qt.ItemDataRole.UserRole) in names
@@ -75,7 +75,7 @@ class StructureChecklist(QWidget):
         self.changed.emit()
 
     def offer(self, known: Sequence[str] | None) -> None:
-        """Grey out what a model does not know; offer everything when None."""
+        """Disable structures that a model does not know; None enables all."""
         self._list.blockSignals(True)
         for item in self._items():
             there = known is None or item.data(Qt.ItemDataRole.UserRole) in known
@@ -90,7 +90,7 @@ class StructureChecklist(QWidget):
 
 
 def swatch(colour: str) -> QIcon:
-    """A square of a colour."""
+    """Return an icon with a square of a colour."""
     pixmap = QPixmap(_SWATCH, _SWATCH)
     pixmap.fill(QColor(colour))
     painter = QPainter(pixmap)

@@ -1,15 +1,15 @@
-"""A dock's column: titled groups, one above the other, that scroll up and down, never sideways."""
+"""The column of a dock: groups with titles that scroll vertically."""
 
 from __future__ import annotations
 
 from qtpy.QtCore import QEvent, QObject, QSize, Qt
 from qtpy.QtWidgets import QFrame, QGroupBox, QScrollArea, QVBoxLayout, QWidget
 
-_ROOM = 6  # napari's themes draw the scroll bar with a margin that its size hint does not count
+_ROOM = 6  # the scroll bar's margin in napari's themes, which its size hint does not include
 
 
 def titled(title: str, *widgets: QWidget) -> QGroupBox:
-    """Widgets one above the other, in a frame with a title."""
+    """Return a frame with a title and a column of widgets."""
     group = QGroupBox(title)
     layout = QVBoxLayout(group)
     layout.setContentsMargins(6, 6, 6, 6)
@@ -19,14 +19,14 @@ def titled(title: str, *widgets: QWidget) -> QGroupBox:
 
 
 class Column(QScrollArea):
-    """Asks for the width its content needs; Qt's own scroll area is content with less, and hides the rest.
+    """A scroll area that is at least as wide as its content. Qt's own would hide a part of it.
 
     Parameters
     ----------
     widgets : QWidget
         From top to bottom.
     tall : QWidget, optional
-        The one of them that takes the height that is left; below the last when left out.
+        The widget that takes the remaining height; empty space below the last one if left out.
     """
 
     def __init__(self, *widgets: QWidget, tall: QWidget | None = None) -> None:
@@ -44,13 +44,13 @@ class Column(QScrollArea):
         self.setWidget(content)
 
     def minimumSizeHint(self) -> QSize:
-        """As wide as the content and the scroll bar, and hardly any height."""
+        """Return the width of the content and the scroll bar, and a small height."""
         content, bar = self.widget(), self.verticalScrollBar()
         width = content.minimumSizeHint().width() if content is not None else 0
         return QSize(width + bar.sizeHint().width() + _ROOM, super().minimumSizeHint().height())
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Ask anew when the content's need has changed."""
+        """Update the width when the content has changed."""
         if watched is self.widget() and event.type() == QEvent.Type.LayoutRequest:
             self.updateGeometry()
         return super().eventFilter(watched, event)

@@ -1,4 +1,4 @@
-"""What all docks of the plugin have in common: a viewer, its session, and letting go of both."""
+"""The base class of all docks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Dock(QWidget):
-    """Draws its viewer's session until it is closed; whatever work it has started goes on without it.
+    """Show a viewer's session until the dock is closed. Tasks that it has started go on.
 
     Parameters
     ----------
@@ -26,36 +26,36 @@ class Dock(QWidget):
 
     def __init__(self, napari_viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        # napari hands plugins a proxy whose layers are proxies too: telling layers apart needs the layers.
+        # napari gives plugins a proxy whose layers are proxies too. Layers can only be compared without it.
         self._viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self._session = session = session_of(self._viewer)
         self._docked = False
-        self._hold = ExitStack()  # what is to be undone when the dock is closed
-        # The dock goes with its window, without a closeEvent of its own; with the window goes all its work.
+        self._hold = ExitStack()  # what to undo when the dock is closed
+        # If the window is closed, Qt destroys the dock without a closeEvent. Then all work of the session ends.
         self.destroyed.connect(self._hold.close)
-        self._end_work = lambda *_: session.tasks.close()
+        self._end_work = lambda *_: session.close()
         self.destroyed.connect(self._end_work)
 
     def _fill(self, *parts: QWidget) -> None:
-        """From top to bottom; the first takes the height that is left."""
+        """Lay parts out from top to bottom. The first takes the remaining height."""
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 4, 4, 4)
         for part in parts:
             layout.addWidget(part, int(part is parts[0]))
 
-    def _hear(self, *heard: tuple[Any, Callable[..., Any]]) -> None:
-        """Listen to events until the dock is closed: pairs of a signal and who hears it."""
-        for event, hear in heard:
-            event.connect(hear)
-            self._hold.callback(event.disconnect, hear)
+    def _hear(self, *pairs: tuple[Any, Callable[..., Any]]) -> None:
+        """Connect signals to callbacks until the dock is closed."""
+        for signal, callback in pairs:
+            signal.connect(callback)
+            self._hold.callback(signal.disconnect, callback)
 
     def event(self, event: QEvent) -> bool:
-        """Let go of the viewer when the dock is closed: napari then takes the widget out of its window."""
+        """Disconnect from the viewer when the dock is closed: napari then removes the widget from its window."""
         if event.type() == QEvent.Type.ParentChange:
             if self._docked and self.parent() is None:
                 self._hold.close()
                 self.destroyed.disconnect(self._end_work)
-                # napari drops it, but what its controls call back keeps it alive: it would never go by itself.
+                # napari drops the widget, but the callbacks of its controls would keep it alive.
                 self.deleteLater()
             self._docked = self.parent() is not None
         return super().event(event)

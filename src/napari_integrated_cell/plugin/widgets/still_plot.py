@@ -1,4 +1,4 @@
-"""Plots that stand still in a dock: no menu, no zoom, and the dock scrolls where the wheel is turned over them."""
+"""Plots that cannot be moved: no menu, no zoom, and the mouse wheel scrolls the dock."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from napari.utils.theme import get_theme
 
 
 def keep_still(plot: Any) -> None:
-    """Take from a pyqtgraph plot what would move it."""
+    """Disable everything that moves a pyqtgraph plot."""
     plot.setMenuEnabled(False)
     plot.hideButtons()
     plot.setMouseEnabled(x=False, y=False)
@@ -16,7 +16,7 @@ def keep_still(plot: Any) -> None:
 
 
 def colour_axes(view: Any, plots: Any, theme_name: str) -> tuple[str, str]:
-    """Draw a view's plots in the colours of a theme of napari's; the foreground and a fainter colour, as hex."""
+    """Draw plots in the colours of a napari theme; return its foreground and a fainter colour, as hex."""
     theme = get_theme(theme_name)
     foreground, faint = theme.text.as_hex(), theme.secondary.as_hex()
     view.setBackground(theme.background.as_hex())

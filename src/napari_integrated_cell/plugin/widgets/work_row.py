@@ -1,21 +1,21 @@
-"""What a dock works on: the button that starts it, the one that stops it, and what is being done."""
+"""The buttons that start and stop the work of a dock, and its status."""
 
 from __future__ import annotations
 
 from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QWidget
 
-_HEIGHT = 36  # pixels: the buttons that a dock is there for are easy to hit
+_HEIGHT = 36  # pixels: the main buttons of a dock are large
 
 
 class WorkRow(QWidget):
-    """Stays in view below what scrolls; its buttons are ``start`` and ``cancel``, and ``status`` says what is done.
+    """A row below the scrolling column, with the buttons ``start`` and ``cancel`` and the label ``status``.
 
     Parameters
     ----------
     text, tip : str
-        Of the button that starts.
+        Of the start button.
     cancel_tip : str
-        What stopping does, and what stays.
+        Tool tip of the cancel button.
     """
 
     def __init__(self, text: str, tip: str, cancel_tip: str) -> None:
