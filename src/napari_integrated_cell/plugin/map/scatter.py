@@ -15,6 +15,7 @@ from qtpy.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from qtpy.QtGui import QBrush, QColor, QKeyEvent, QPainterPath
 from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
+from napari_integrated_cell.arrays import Doubles, Floats, Mask
 from napari_integrated_cell.plugin.map.density import density_image
 from napari_integrated_cell.plugin.map.plane import Plane
 from napari_integrated_cell.plugin.widgets.still_plot import colour_axes
@@ -98,9 +99,9 @@ class Scatter(pg.PlotWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         self.plane = Plane()
         super().__init__(parent, viewBox=self.plane)
-        self.points: NDArray[np.float32] = np.empty((0, 2), np.float32)
+        self.points: Floats = np.empty((0, 2), np.float32)
         self.colours: NDArray[np.uint8] = np.empty((0, 3), np.uint8)
-        self.selected: NDArray[np.bool_] | None = None
+        self.selected: Mask | None = None
         self.marks: tuple[Mark, ...] = ()
         self.density = pg.ImageItem(axisOrder="row-major")
         self.spots = pg.ScatterPlotItem(pen=None)
@@ -108,10 +109,8 @@ class Scatter(pg.PlotWidget):
         for z, item in enumerate((self.density, self.spots, self._mark_spots)):
             item.setZValue(z)
             self.plane.addItem(item, ignoreBounds=True)
-        self._dense: list[
-            tuple[NDArray[np.float32], NDArray[np.uint8]]
-        ] = []  # points and colours in the image
-        self._binned: tuple[QRectF, NDArray[np.float64]] | None = None  # frame and pixel of the image
+        self._dense: list[tuple[Floats, NDArray[np.uint8]]] = []  # points and colours in the image
+        self._binned: tuple[QRectF, Doubles] | None = None  # frame and pixel of the image
         # pyqtgraph draws a symbol once for each pen or brush object, so these are kept.
         self._brushes: dict[int, QBrush] = {}
         self._styles: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
@@ -119,12 +118,13 @@ class Scatter(pg.PlotWidget):
         self.message.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         QVBoxLayout(self.viewport()).addWidget(self.message)
         self.hideButtons()
-        self.showGrid(x=True, y=True, alpha=0.12)
+        self.showGrid(x=True, y=True, alpha=0.3)
         for side in ("left", "bottom"):
             self.getAxis(side).enableAutoSIPrefix(False)
             self.getAxis(side).setStyle(tickLength=0, maxTickLevel=0)
             self.getAxis(side).setZValue(-1)  # the grid lies under the points
         self.getAxis("left").setWidth(40)
+        self.getPlotItem().setContentsMargins(0, 4, 4, 6)  # pyqtgraph places the lower title a little too low
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setMinimumSize(180, 200)
         self.use_theme("dark")
@@ -142,7 +142,7 @@ class Scatter(pg.PlotWidget):
         """Return a size that suits a dock."""
         return QSize(330, 300)
 
-    def show_points(self, points: NDArray[np.float32], titles: tuple[str, str]) -> None:
+    def show_points(self, points: Floats, titles: tuple[str, str]) -> None:
         """Take other points (N, 2) and bring them into view. :meth:`show_colours` draws them."""
         self.points, self.selected = points, None
         self.colours = np.full((len(points), 3), 128, np.uint8)
@@ -152,7 +152,7 @@ class Scatter(pg.PlotWidget):
         self._dense = []
         self.fit()
 
-    def show_colours(self, colours: NDArray[np.uint8], selected: NDArray[np.bool_] | None) -> None:
+    def show_colours(self, colours: NDArray[np.uint8], selected: Mask | None) -> None:
         """Draw the points in colours (N, 3). If some are selected (N,), the others fade."""
         self.colours, self.selected = colours, selected
         self._draw_points()
