@@ -233,9 +233,9 @@ def test_only_frames_that_there_are_can_be_saved(tmp_path):
 
 
 @given(edge=st.floats(0.05, 2), voxel=st.tuples(*[st.floats(0.05, 2)] * 3))
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_a_prediction_is_never_written_with_a_voxel_size_that_is_not_its_own(tmp_path_factory, edge, voxel):
-    """Whatever the box and the image: a file states the size of the voxels that it holds, or is not written."""
+    """For any box and image, a file states the size of the voxels that it holds, or it is not written."""
     cell = ellipsoid_cell()
     cell = Cell({}, cell.cell_mask, cell.nucleus_mask, voxel)
     box = Box((4, 6, 8), edge)

@@ -84,7 +84,7 @@ def test_importing_the_package_loads_neither_torch_nor_qt_nor_images() -> None:
     code = (
         "import sys, napari_integrated_cell as nic\n"
         "nic.Cell; nic.STRUCTURES; nic.CancelToken; nic.preset('demo'); nic.simulate_cell; nic.pose_of\n"
-        "nic.Position; nic.decode; nic.Population; nic.plan_walk; nic.principal_axes; nic.PosedStore\n"
+        "nic.Position; nic.decode; nic.Population; nic.plan_walk; nic.principal_axes; nic.PosedStore; nic.open_table\n"
         "found = {'torch', 'qtpy', 'napari', 'PySide6', 'PyQt6', 'aicsimageio'} & set(sys.modules)\n"
         "assert not found, found"
     )

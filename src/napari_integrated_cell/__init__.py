@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_integrated_cell.cell import Cell
+    from napari_integrated_cell.data.cell_table import open_table
     from napari_integrated_cell.data.store import PosedStore
     from napari_integrated_cell.imaging.pose import Box, Pose, pose_of
     from napari_integrated_cell.imaging.reading import Image, read_crop, read_image, read_labels
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         write_population,
     )
     from napari_integrated_cell.latent.position import Position, decode, read_positions, write_positions
+    from napari_integrated_cell.latent.table_embedding import embed_table
     from napari_integrated_cell.model.bundle import load_model, save_bundle
     from napari_integrated_cell.model.catalogue import list_models
     from napari_integrated_cell.model.config import ModelConfig, preset
@@ -84,10 +86,12 @@ __all__ = [
     "decode",
     "embed_cells",
     "embed_store",
+    "embed_table",
     "expected_localisation",
     "integrate_cell",
     "list_models",
     "load_model",
+    "open_table",
     "plan_walk",
     "pose_of",
     "preset",
@@ -113,6 +117,7 @@ __all__ = [
 
 _HOMES = {
     "cell": ("Cell",),
+    "data.cell_table": ("open_table",),
     "data.store": ("PosedStore",),
     "imaging.pose": ("Box", "Pose", "pose_of"),
     "imaging.reading": ("Image", "read_crop", "read_image", "read_labels"),
@@ -124,6 +129,7 @@ _HOMES = {
     "latent.embedding": ("embed_cells", "embed_store"),
     "latent.population": ("Population", "bundled_population", "read_population", "write_population"),
     "latent.position": ("Position", "decode", "read_positions", "write_positions"),
+    "latent.table_embedding": ("embed_table",),
     "model.bundle": ("load_model", "save_bundle"),
     "model.catalogue": ("list_models",),
     "model.config": ("ModelConfig", "preset"),
