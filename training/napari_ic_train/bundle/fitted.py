@@ -16,6 +16,7 @@ from napari_ic_train.config import read_config
 from napari_ic_train.data.store import CellStore
 from napari_ic_train.run.fitted_networks import fitted_conditional, fitted_reference
 from napari_integrated_cell.model import archive
+from napari_integrated_cell.model.fingerprint import fingerprint
 from napari_integrated_cell.model.integrated_cell import IntegratedCell
 from napari_integrated_cell.model.latent import METRIC, Landmark, LatentStatistics, checked_metric
 from napari_integrated_cell.model.latent_files import (
@@ -91,14 +92,9 @@ def measure(
 
 def _measured(model: IntegratedCell, store: CellStore) -> dict[str, str]:
     """Return fingerprints of the weights, and of the cells with their splits and stages."""
-    weights = hashlib.sha256()
-    for network in model.networks.values():
-        for name, tensor in network.state_dict().items():
-            weights.update(name.encode())
-            weights.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     columns = [name for name in ("CellId", "structure", "stage", "split") if name in store.table]
     table = store.table[columns].to_csv(index=False)
-    return {"weights": weights.hexdigest(), "cells": hashlib.sha256(table.encode()).hexdigest()}
+    return {"weights": fingerprint(model), "cells": hashlib.sha256(table.encode()).hexdigest()}
 
 
 def _kept(
