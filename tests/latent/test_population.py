@@ -421,6 +421,18 @@ def test_the_command_embeds_a_table_and_names_what_it_left_out(
     assert found.source == str(table)
 
 
+def test_the_command_prints_every_reason_if_no_cell_can_be_embedded(of_table_bundle, tmp_path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("CellId,crop_seg\n1,no.tif\n2,\n2,\n")
+    result = call("--table", path, "--model", of_table_bundle, "--out", tmp_path / "cells.parquet")
+    assert result.exit_code == 1
+    lines = [line for line in result.stderr.splitlines() if " is left out: " in line]
+    assert len(lines) == 3, "also of two rows with one id"
+    assert "no.tif" in lines[0]
+    assert "'crop_seg' is empty" in lines[1]
+    assert "Not one" in result.stderr.splitlines()[-1]
+
+
 def test_the_command_embeds_a_store(store, bundle, tmp_path) -> None:
     out = tmp_path / "cells.parquet"
     result = call("--store", store.path, "--model", bundle, "--out", out)

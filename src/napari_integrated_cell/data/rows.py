@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
@@ -12,6 +13,8 @@ from napari_integrated_cell.cell import checked_voxel_size
 
 Row = Mapping[str, str]
 
+# Most rows of a table repeat the same dictionary. Callers must not change what they get.
+_evaluated = lru_cache(256)(ast.literal_eval)
 _NOTHING = ("nan", "none", "null", "<na>")
 _NO = ("", "0", "0.0", "no", "false")
 
@@ -61,7 +64,7 @@ def literal(row: Row, column: str, default: Any) -> Any:
     if not value:
         return default
     try:
-        return ast.literal_eval(value)
+        return _evaluated(value)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         shown = value if len(value) <= 40 else f"{value[:40]}..."
         raise ValueError(f"The column {column!r} holds {shown!r}, which is no Python literal.") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 
 import numpy as np
@@ -34,7 +35,33 @@ def test_what_was_kept_left_out_and_refused_is_said(dataset, tmp_path):
     assert "Prepared 3 cells" in said.stdout
     assert "Left out: 1 other structure NPM1, 1 outlier." in said.stdout
     assert "1 could not be prepared" in said.stdout
+    assert "napari-ic-train: 1002 could not be prepared: There is no file" in said.stderr
     assert Image.open(tmp_path / "posed.png").width > 500
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [({"name_dict": "{'crop_raw': "}, "no Python literal"), ({"crop_raw": "gone.tif"}, "no file")],
+)
+def test_reasons_are_printed_and_reported_if_every_row_is_faulty(tmp_path, change, reason):
+    table = write_tiny(tmp_path / "cells", 2, dict.fromkeys(range(2), change))
+    said = call("--manifest", table, "--out", tmp_path / "store")
+    assert said.exit_code == 1
+    lines = [line for line in said.stderr.splitlines() if "could not be prepared: " in line]
+    assert [line.split(": ")[1] for line in lines] == [f"{1000 + i} could not be prepared" for i in range(2)]
+    assert all(reason in line for line in lines)
+    assert "report.csv has the reason for each" in said.stderr.splitlines()[-1]
+    with (tmp_path / "store" / "report.csv").open(newline="") as file:
+        assert [row["CellId"] for row in csv.DictReader(file) if reason in row["reason"]] == ["1000", "1001"]
+    assert len(prepared(write_tiny(tmp_path / "sound", 2), tmp_path / "store2")) == 2
+
+
+def test_of_many_reasons_the_first_are_printed(tmp_path):
+    table = write_tiny(tmp_path / "cells", 13, {i: {"crop_seg": ""} for i in range(1, 13)})
+    said = call("--manifest", table, "--out", tmp_path / "store")
+    assert said.exit_code == 0, said.output
+    assert said.stderr.count("could not be prepared: The column 'crop_seg' is empty.") == 10
+    assert "and 2 more." in said.stderr
 
 
 def test_the_summary_for_machines(dataset, tmp_path):

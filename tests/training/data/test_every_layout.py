@@ -167,7 +167,7 @@ OWN = {
     ("change", "reason"),
     [
         ({"cell_id": ""}, "no id"),
-        ({"structure": ""}, "which structure"),
+        ({"structure": ""}, "fill the column 'structure'"),
         ({"image": ""}, "no image of the structure"),
         ({"stage": "prophse"}, "No stage is called 'prophse'"),
         ({"cell_id": "first"}, "second time"),
