@@ -20,6 +20,7 @@ from napari_integrated_cell.plugin.traverse import actions as traverse_actions
 from napari_integrated_cell.plugin.traverse import export
 from napari_integrated_cell.plugin.traverse.layers import AHEAD, walk_layers
 from napari_integrated_cell.vocabulary import STAGE_NAMES
+from napari_integrated_cell.walk.traversal import stop_at_stage, walk
 
 STAGES = tuple(name for name in STAGE_NAMES if name != "prometaphase-2")
 
@@ -53,6 +54,20 @@ def tiny_model(name: str = "walker", stages: tuple[str, ...] = STAGES, seed: int
         for i, stage in enumerate(stages)
     )
     return model
+
+
+BETWEEN = ["prophase-1", "prophase-2", "prometaphase-1"]
+
+
+def library_walk(model, names, steps=10, **how):
+    """The walk that the library makes through stages."""
+    stops = [stop_at_stage(model, name) for name in names]
+    return walk(stops, steps * (len(stops) - 1) + 1, **how)
+
+
+def checked(dock):
+    """The stages on the way, as the strip shows them."""
+    return [name for name, button in dock.way.strip.buttons.items() if button.isChecked()]
 
 
 class Gate:

@@ -201,14 +201,14 @@ def test_a_fast_slider_ends_at_the_latest_draw(qtbot, viewer, dock, monkeypatch)
 def test_scores_of_other_n_are_not_held_against_the_reference(qtbot, viewer, dock, model):
     measured(qtbot, viewer, dock)
     assert set(dock.chart.boxes) == {"interphase", "mitosis"}
-    assert "cells the model has not seen" in dock.chart.words.text()
+    assert "cells that the model has not seen" in dock.chart.words.text()
     rows = dock.chart.rows
     _, medians = dock.chart.boxes["mitosis"]
     np.testing.assert_allclose(medians, [np.median(model.variation.scores[n]["mitosis"]) for n in rows])
     dock.n.setValue(N + 1)
     measured(qtbot, viewer, dock)
     assert dock.chart.boxes == {}
-    assert f"Take {N} draws" in dock.chart.words.text()
+    assert f"take {N} draws" in dock.chart.words.text()
 
 
 def test_the_shape_may_be_that_of_the_sliders(qtbot, viewer, dock, model):

@@ -11,7 +11,6 @@ from napari.utils.notifications import show_warning
 from napari_integrated_cell.arrays import Floats
 from napari_integrated_cell.latent.position import Position
 from napari_integrated_cell.plugin.integrate.layers import note, show_structure
-from napari_integrated_cell.plugin.layers.display import bring_into_view
 from napari_integrated_cell.plugin.layers.place import place_over
 
 if TYPE_CHECKING:
@@ -107,7 +106,7 @@ def integrate(
             )
             return
         about = _about(request, posed[0], session.model_source)
-        layer = show_structure(
+        show_structure(
             viewer,
             part.name,
             part.volume,
@@ -118,7 +117,6 @@ def integrate(
             about=about,
             together=len(structures),
         )
-        bring_into_view(viewer, layer)
 
     def done(integration: Integration) -> None:
         # With its z^r, a saved structure can be found again in the latent space.

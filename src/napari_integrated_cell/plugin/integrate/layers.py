@@ -8,7 +8,13 @@ import numpy as np
 from napari.layers import Image
 
 from napari_integrated_cell.arrays import Floats
-from napari_integrated_cell.plugin.layers.display import channel_colormap, contrast_limits
+from napari_integrated_cell.plugin.layers.display import (
+    add_volume,
+    bring_into_view,
+    channel_colormap,
+    contrast_limits,
+    label_of,
+)
 from napari_integrated_cell.plugin.layers.marks import MARK, mark_of, result_layers
 from napari_integrated_cell.plugin.layers.opacity import (
     follow_display,
@@ -16,7 +22,6 @@ from napari_integrated_cell.plugin.layers.opacity import (
     opacity_in,
     untouched_opacity,
 )
-from napari_integrated_cell.vocabulary import structure
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -64,19 +69,9 @@ def show_structure(
     layer = result_layers(viewer, run).get(name)
     follow_display(viewer)
     if layer is None:
-        return viewer.add_image(
-            volume,
-            name=f"{structure(name).label} · {cell_name}",
-            colormap=channel_colormap(name),
-            blending="additive",
-            interpolation2d="linear",  # the model's voxels are coarser than a microscope's
-            contrast_limits=limits,
-            opacity=opacity_in(viewer, opacity),
-            scale=(voxel_size,) * 3,
-            affine=place.affine,
-            units=place.units,
-            axis_labels=place.axis_labels,
-            metadata={MARK: mark},
+        title, shown_opacity = f"{label_of(name)} · {cell_name}", opacity_in(viewer, opacity)
+        return add_volume(
+            viewer, volume, title, channel_colormap(name), limits, place, voxel_size, mark, shown_opacity
         )
     untouched = np.allclose(layer.contrast_limits, mark_of(layer)["contrast_limits"])
     layer.data = volume
@@ -87,6 +82,7 @@ def show_structure(
     if untouched_opacity(layer, viewer):
         layer.opacity = opacity_in(viewer, opacity)
     layer.metadata[MARK] = mark
+    bring_into_view(viewer, layer)
     return layer
 
 

@@ -9,11 +9,14 @@ from napari.utils.colormaps import Colormap
 from numpy.typing import NDArray
 
 from napari_integrated_cell.arrays import Floats
+from napari_integrated_cell.plugin.layers.marks import MARK
 from napari_integrated_cell.vocabulary import REFERENCES, STRUCTURES, colour_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
+
+    from napari_integrated_cell.plugin.layers.place import Place
 
 _LABELS = {**{r.name: r.label for r in REFERENCES}, **{s.name: s.label for s in STRUCTURES}}
 
@@ -43,6 +46,50 @@ def image_limits(volume: NDArray[Any]) -> tuple[float, float]:
     sample = np.asarray(volume[:: max(1, len(volume) // 16), ::4, ::4], dtype=float)
     low, high = (float(v) for v in np.percentile(sample, (1, 99.8)))
     return (low, high) if high > low else (low, low + 1)
+
+
+def add_volume(
+    viewer: ViewerModel,
+    volume: Floats,
+    name: str,
+    colormap: Colormap,
+    limits: tuple[float, float],
+    place: Place,
+    voxel_size: float,
+    mark: dict[str, Any],
+    opacity: float = 1.0,
+) -> Image:
+    """Add a layer for a volume (Z, Y, X) of the model, and bring it into view.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+    volume : array of float32, (Z, Y, X)
+    name, colormap, limits, opacity
+        Of the layer.
+    place : Place
+        Where the model's box lies.
+    voxel_size : float
+        Of the box, in µm.
+    mark : dict
+        What to keep in the layer's metadata.
+    """
+    layer = viewer.add_image(
+        volume,
+        name=name,
+        colormap=colormap,
+        blending="additive",
+        interpolation2d="linear",  # the model's voxels are coarser than a microscope's
+        contrast_limits=limits,
+        opacity=opacity,
+        scale=(voxel_size,) * 3,
+        affine=place.affine,
+        units=place.units,
+        axis_labels=place.axis_labels,
+        metadata={MARK: mark},
+    )
+    bring_into_view(viewer, layer)
+    return layer
 
 
 def bring_into_view(viewer: ViewerModel, layer: Image) -> None:

@@ -10,7 +10,12 @@ import numpy as np
 from napari.utils.colormaps import Colormap
 
 from napari_integrated_cell.arrays import Floats
-from napari_integrated_cell.plugin.layers.display import bring_into_view, channel_colormap, label_of
+from napari_integrated_cell.plugin.layers.display import (
+    add_volume,
+    bring_into_view,
+    channel_colormap,
+    label_of,
+)
 from napari_integrated_cell.plugin.layers.marks import MARK, result_layers
 from napari_integrated_cell.plugin.scene.drawing import draw_again
 from napari_integrated_cell.vocabulary import REFERENCE_NAMES, STRUCTURE_NAMES
@@ -138,29 +143,18 @@ class SceneLayers:
         return layer
 
     def _add(self, channel: str, volume: Floats, limits: tuple[float, float], model: IntegratedCell) -> Image:
-        place = self._session.scene.place
-        layer = self._viewer.add_image(
+        mark = {"run": self._run, "structure": channel, "contrast_limits": list(limits), **_made_by(model)}
+        layer = add_volume(
+            self._viewer,
             np.array(volume),
-            name=f"{label_of(channel)} · latent explorer",
-            colormap=_colormap(channel),
-            blending="additive",
-            interpolation2d="linear",
-            contrast_limits=limits,
-            scale=(model.config.voxel_size,) * 3,
-            affine=place.affine,
-            units=place.units,
-            axis_labels=place.axis_labels,
-            metadata={
-                MARK: {
-                    "run": self._run,
-                    "structure": channel,
-                    "contrast_limits": list(limits),
-                    **_made_by(model),
-                }
-            },
+            f"{label_of(channel)} · latent explorer",
+            _colormap(channel),
+            limits,
+            self._session.scene.place,
+            model.config.voxel_size,
+            mark,
         )
         layer.events.visible.connect(self._eye)
-        bring_into_view(self._viewer, layer)
         return layer
 
     # ---------------------------------------------------------------- the user hides and removes layers

@@ -11,7 +11,7 @@ from napari.layers import Image
 from napari.utils.colormaps import Colormap
 
 from napari_integrated_cell.arrays import Floats
-from napari_integrated_cell.plugin.layers.display import bring_into_view, channel_colormap, contrast_limits
+from napari_integrated_cell.plugin.layers.display import add_volume, channel_colormap, contrast_limits
 from napari_integrated_cell.plugin.layers.marks import MARK, mark_of
 from napari_integrated_cell.plugin.variation.actions import change, scrub
 from napari_integrated_cell.plugin.variation.state import DEVIATION, DRAW, MEAN, VariationRequest, VariedShape
@@ -132,21 +132,9 @@ class VariationLayers:
             **about,
         }
         if layer is None:
-            layer = self._viewer.add_image(
-                np.array(volume),
-                name=name,
-                colormap=_colormap(structure, figure),
-                blending="additive",
-                interpolation2d="linear",
-                contrast_limits=limits,
-                scale=scale,
-                affine=place.affine,
-                units=place.units,
-                axis_labels=place.axis_labels,
-                metadata={MARK: mark},
-            )
-            self._listen(layer)
-            bring_into_view(self._viewer, layer)
+            colormap, voxel_size = _colormap(structure, figure), shape.model.config.voxel_size
+            copy = np.array(volume)
+            self._listen(add_volume(self._viewer, copy, name, colormap, limits, place, voxel_size, mark))
             return
         before = mark_of(layer)
         untouched = np.allclose(layer.contrast_limits, before["contrast_limits"])
