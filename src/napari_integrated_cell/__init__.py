@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from napari_integrated_cell.model.catalogue import list_models
     from napari_integrated_cell.model.config import ModelConfig, preset
     from napari_integrated_cell.model.integrated_cell import IntegratedCell
-    from napari_integrated_cell.model.runtime import Cancelled, CancelToken
+    from napari_integrated_cell.processes import Cancelled, CancelToken
     from napari_integrated_cell.simulation import (
         SimulatedCell,
         expected_localisation,
@@ -134,7 +134,7 @@ _HOMES = {
     "model.catalogue": ("list_models",),
     "model.config": ("ModelConfig", "preset"),
     "model.integrated_cell": ("IntegratedCell",),
-    "model.runtime": ("CancelToken", "Cancelled"),
+    "processes": ("CancelToken", "Cancelled"),
     "simulation": ("SimulatedCell", "expected_localisation", "simulate_cell", "simulate_field"),
     "variation.structure_variation": ("structure_variation", "structure_variations"),
     "vocabulary": ("STAGES", "STRUCTURES"),
