@@ -202,12 +202,12 @@ def enclosed(shell: Mask) -> Mask:
         for plane, target in zip(planes, into, strict=True):
             if plane.any():
                 target |= ndimage.binary_fill_holes(plane)
-    return _large(filled)
+    return _without_specks(filled)
 
 
 def _stained(dna: Floats) -> Mask:
     """Return the mask of the DNA, which may have two parts."""
-    return _large(dna >= _DNA * _brightest(dna))
+    return _without_specks(dna >= _DNA * _brightest(dna))
 
 
 def _brightest(image: Floats) -> float:
@@ -215,7 +215,8 @@ def _brightest(image: Floats) -> float:
     return max(float(np.partition(image, -8, axis=None)[-8]), 1e-6)
 
 
-def _large(mask: Mask) -> Mask:
+def _without_specks(mask: Mask) -> Mask:
+    """Return the mask without pieces that are much smaller than the largest."""
     pieces, n = ndimage.label(mask)
     if n < 2:
         return mask

@@ -130,7 +130,7 @@ def embed_cells(
     cancel: CancelToken | None = None,
     progress: Progress | None = None,
 ) -> Population:
-    """z^r of cells that are read one after the other, and z^s of those with a channel ``"structure"``.
+    """Read cells one by one; return their z^r, and z^s of those with a channel ``"structure"``.
 
     Parameters
     ----------

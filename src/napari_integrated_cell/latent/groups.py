@@ -35,7 +35,7 @@ def mean_position(population: Population, cells: Indices, space: str = SHAPE) ->
     ValueError
         If there are no cells.
     """
-    _some(cells)
+    _check_not_empty(cells)
     return _position(population, cells, space, f"mean of {len(cells)} cells")
 
 
@@ -47,7 +47,7 @@ def medoid_cell(population: Population, cells: Indices, space: str = SHAPE) -> i
     ValueError
         If there are no cells, or one has no position in that space.
     """
-    _some(cells)
+    _check_not_empty(cells)
     candidates = cells
     if len(cells) > MOST_COMPARED:
         candidates = np.sort(np.random.default_rng(0).choice(cells, MOST_COMPARED, replace=False))
@@ -103,7 +103,7 @@ def write_group(path: str | Path, population: Population, cells: Indices) -> Pat
     OSError
         If the file cannot be written; what was there before is kept.
     """
-    _some(cells)
+    _check_not_empty(cells)
     group = population.taken(cells)
     columns = [str(name) for name in group.table if name not in (CELL_ID, ROW)]
     has_struct = group.has_z_struct
@@ -124,7 +124,7 @@ def write_group(path: str | Path, population: Population, cells: Indices) -> Pat
             there = group.z_struct is not None and name == own
             z_struct += [float(v) for v in group.z_struct[i]] if there else [0.0] * n_struct  # type: ignore[index]
         rows.writerow(
-            [known[CELL_ID], group.weights, *(_written(known[name]) for name in columns)]
+            [known[CELL_ID], group.weights, *(_csv_value(known[name]) for name in columns)]
             + [repr(float(v)) for v in group.z_ref[i]]
             + [repr(v) for v in z_struct]
         )
@@ -142,7 +142,7 @@ def _position(population: Population, cells: Indices, space: str, name: str) -> 
     return Position(z_ref, {space: there.mean(0)} if len(there) else {}, name)
 
 
-def _some(cells: Indices) -> None:
+def _check_not_empty(cells: Indices) -> None:
     if not len(cells):
         raise ValueError("No cell is selected: draw a lasso around some cells, or click one.")
 
@@ -154,6 +154,6 @@ def _mean_and_spread(values: Doubles) -> tuple[float, float]:
     return float(known.mean()), float(known.std())
 
 
-def _written(value: Any) -> Any:
+def _csv_value(value: Any) -> Any:
     """Return an empty string for a missing value, else the value."""
     return "" if value is None or value != value else value

@@ -76,7 +76,7 @@ def axes_in(space: str, latent: LatentStatistics | None, z: Floats) -> LatentAxe
         return principal_axes(known)
     if len(z) < 2:
         raise ValueError(
-            "The model has no principal axes, and two cells are needed to compute them: add cells."
+            "There are too few cells for principal axes, and the model has none: give two cells or more."
         )
     return principal_axes(
         LatentDistribution.of_moments(len(z), z.mean(0, dtype=np.float64), np.cov(z.T.astype(np.float64)))

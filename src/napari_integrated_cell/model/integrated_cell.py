@@ -377,7 +377,7 @@ class IntegratedCell:
 
 
 def _layout(device: torch.device) -> torch.memory_format:
-    """Return the memory format: channels last decodes 17 to 33 % faster on a CPU, and float32 not at all elsewhere."""
+    """Return the memory format. Channels last decodes 17 to 33 % faster on a CPU; elsewhere it gains nothing."""
     return torch.channels_last_3d if device.type == "cpu" else torch.contiguous_format
 
 

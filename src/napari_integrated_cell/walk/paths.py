@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from napari_integrated_cell.arrays import Doubles
 
-Between = Callable[[ArrayLike, ArrayLike, ArrayLike], Doubles]
+PathFunction = Callable[[ArrayLike, ArrayLike, ArrayLike], Doubles]
 
 
 def radial_path(start: ArrayLike, end: ArrayLike, n: int) -> Doubles:
@@ -113,7 +113,7 @@ def straight_between(start: ArrayLike, end: ArrayLike, at: ArrayLike) -> Doubles
     return _with_ends(np.outer(1 - share, a) + np.outer(share, b), a, b, share)
 
 
-PATHS: Mapping[str, Between] = MappingProxyType(
+PATHS: Mapping[str, PathFunction] = MappingProxyType(
     {"radial": radial_between, "great-circle": great_circle_between, "straight": straight_between}
 )
 """Paths by name: functions from start (D,), end (D,) and fractions (n,) to positions (n, D)."""
