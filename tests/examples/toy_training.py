@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor
 from napari_ic_train.config import PhaseConfig, TrainingConfig
 from napari_ic_train.fit.trainer import fit_conditional, fit_reference
 from napari_ic_train.run.checkpoint import checkpoints
+from napari_ic_train.run.watching import EpochReport
 from napari_integrated_cell.model.config import ModelConfig
 from napari_integrated_cell.model.runtime import CancelToken
 
@@ -77,6 +79,22 @@ class Cut(ToyCells):
                 raise OSError("the store is gone")
             self.token.cancel()
         return super().images(indices)
+
+
+class EachEpoch:
+    """A watcher that calls a function with the report of each epoch."""
+
+    def __init__(self, call: Callable[[EpochReport], None]) -> None:
+        self.call = call
+
+    def step(self, report: object) -> None:
+        pass
+
+    def epoch(self, report: EpochReport, networks: object) -> None:
+        self.call(report)
+
+    def close(self) -> None:
+        pass
 
 
 def rows(run: Path, phase: str) -> list[dict[str, str]]:

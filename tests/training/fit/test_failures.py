@@ -8,26 +8,27 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from toy_training import ToyCells, toy_config
+from toy_training import EachEpoch, ToyCells, toy_config
 
 from napari_ic_train.fit.phase_files import TrainingDiverged
 from napari_ic_train.fit.reference_phase import ReferencePhase
 from napari_ic_train.fit.trainer import fit_reference
 from napari_ic_train.run import checkpoint
 from napari_ic_train.run.checkpoint import checkpoints, read_checkpoint
+from napari_ic_train.run.watching import EpochReport
 
 
 def test_a_nan_names_the_loss_and_the_last_good_checkpoint(tmp_path: Path) -> None:
     cells = ToyCells()
 
-    def poison(epoch: int, *_: object) -> None:
-        if epoch == 2:
+    def poison(report: EpochReport) -> None:
+        if report.epoch == 2:
             cells.x[0, 0, 0, 0, 0] = float("nan")
 
     with pytest.raises(
         TrainingDiverged, match="In epoch 3 of the reference phase the loss 'reconstruction'"
     ) as error:
-        fit_reference(cells, toy_config(), tmp_path, device="cpu", progress=poison)
+        fit_reference(cells, toy_config(), tmp_path, device="cpu", watchers=[EachEpoch(poison)])
     good = checkpoints(tmp_path / "reference")[-1]
     assert str(good) in str(error.value)
     position, tensors = read_checkpoint(good)

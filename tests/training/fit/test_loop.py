@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from toy_training import MODEL, Cut, ToyCells, assert_same_run, last_tensors, rows, toy_config
+from toy_training import MODEL, Cut, EachEpoch, ToyCells, assert_same_run, last_tensors, rows, toy_config
 
 from napari_ic_train.config import PhaseConfig, TrainingConfig
 from napari_ic_train.fit import loop
@@ -19,19 +19,18 @@ from napari_ic_train.fit.phase import initialised
 from napari_ic_train.fit.reference_phase import ReferencePhase
 from napari_ic_train.fit.trainer import fit_conditional, fit_reference
 from napari_ic_train.run.fitted_networks import fitted_reference
+from napari_ic_train.run.watching import EpochReport
 from napari_integrated_cell.model.networks import reference_networks
 from napari_integrated_cell.model.runtime import Cancelled, CancelToken
 
 
-def test_progress_reports_each_epoch(tmp_path: Path) -> None:
-    seen = []
-    fit_reference(
-        ToyCells(), toy_config(), tmp_path, device="cpu", progress=lambda *report: seen.append(report)
-    )
-    assert [(epoch, epochs) for epoch, epochs, *_ in seen] == [(1, 4), (2, 4), (3, 4), (4, 4)]
-    assert all(rate > 0 for *_, rate, _ in seen)
-    assert [left > 0 for *_, left in seen] == [True, True, True, False]
-    assert [f"{losses['reconstruction']:.6g}" for _, _, losses, *_ in seen] == [
+def test_watchers_get_a_report_of_each_epoch(tmp_path: Path) -> None:
+    seen: list[EpochReport] = []
+    fit_reference(ToyCells(), toy_config(), tmp_path, device="cpu", watchers=[EachEpoch(seen.append)])
+    assert [(report.epoch, report.epochs) for report in seen] == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert all(report.cells_per_second > 0 for report in seen)
+    assert [report.seconds_left > 0 for report in seen] == [True, True, True, False]
+    assert [f"{report.losses['reconstruction']:.6g}" for report in seen] == [
         row["reconstruction"] for row in rows(tmp_path, "reference")
     ]
 

@@ -6,6 +6,7 @@ import os
 import shlex
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -77,12 +78,9 @@ def fit_store(
     many = int(os.environ.get("WORLD_SIZE", "1")) > 1
     with joined(device) as world, stop_when_asked(twice_at_once=not many) as cancel:
         facts = _facts(config, data, world, len(train), phase, command)
-        record = sitting(out, facts, continue_command(data, out, phase, device)) if world.is_first else None
-        if record is None:
+        again = continue_command(data, out, phase, device)
+        with sitting(out, facts, again) if world.is_first else nullcontext():
             _fit(train, config, out, phase, world, cancel)
-        else:
-            with record:
-                _fit(train, config, out, phase, world, cancel)
 
 
 def _fit(

@@ -17,9 +17,6 @@ from napari_ic_train.fit.phase import Phase
 from napari_ic_train.run.watching import Watcher
 from napari_integrated_cell.model.runtime import CancelToken
 
-EpochProgress = Callable[[int, int, dict[str, float], float, float], None]
-"""Called after each epoch: ``progress(epoch, epochs, losses, cells_per_second, seconds_left)``, counted from 1."""
-
 
 @dataclass(frozen=True, eq=False)
 class Job:
@@ -29,8 +26,6 @@ class Job:
     ----------
     phase : Phase
         The networks in training.
-    length : PhaseConfig
-        The length of the phase.
     plan : callable
         ``plan(epoch)`` returns the epoch's batches, the same on every process.
     load : callable
@@ -43,25 +38,28 @@ class Job:
         Measures the phase after each epoch, on the first process.
     watchers : sequence of Watcher
         Receive the reports of every batch and epoch, on the first process.
-    progress, cancel
-        As in `fit_reference`.
+    cancel : CancelToken, optional
+        Stops the training before the next batch.
     """
 
     phase: Phase
-    length: PhaseConfig
     plan: Callable[[int], list[Batch]]
     load: Load
     folder: Path
     world: World
     measure: Measure
     watchers: Sequence[Watcher] = ()
-    progress: EpochProgress | None = None
     cancel: CancelToken | None = None
 
     @property
     def config(self) -> TrainingConfig:
         """The run's configuration."""
         return self.phase.config
+
+    @property
+    def length(self) -> PhaseConfig:
+        """The length of the phase."""
+        return self.config.reference if self.phase.name == "reference" else self.config.conditional
 
 
 @dataclass(frozen=True)

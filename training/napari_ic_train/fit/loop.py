@@ -64,8 +64,6 @@ def run_phase(job: Job) -> None:
             clock.saved()
             for watcher in job.watchers:
                 watcher.epoch(report, job.phase.networks)
-            if job.progress is not None:
-                job.progress(point.epoch, job.length.epochs, losses, rate, report.seconds_left)
     finally:
         for watcher in job.watchers:
             watcher.close()

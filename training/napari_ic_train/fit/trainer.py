@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ from napari_ic_train.fit.intensity import (
     predict_mean,
     structure_intensity,
 )
-from napari_ic_train.fit.job import EpochProgress, Job
+from napari_ic_train.fit.job import Job
 from napari_ic_train.fit.loop import run_phase
 from napari_ic_train.fit.measures import Measure, measure
 from napari_ic_train.fit.phase import initialised
@@ -58,7 +59,6 @@ def fit_reference(
     *,
     device: str = "auto",
     resume: bool = False,
-    progress: EpochProgress | None = None,
     cancel: CancelToken | None = None,
     held_out: Cells | None = None,
     watchers: Sequence[Watcher] = (),
@@ -79,8 +79,6 @@ def fit_reference(
     resume : bool
         Continue from the last checkpoint, if there is one. On a CPU the result is, bit for bit, that of an unbroken
         run.
-    progress : callable, optional
-        Called after each epoch.
     cancel : CancelToken, optional
         Checked before each batch; a checkpoint is written before `Cancelled` is raised.
     held_out : Cells, optional
@@ -125,10 +123,8 @@ def fit_reference(
         return epoch_batches(len(cells), config.batch_size, flips=flips, seed=order, epoch=epoch)
 
     load = reading(cells)
-    measured = (
-        _measure(cells, load) if held_out is None else _measure(held_out, reading(held_out), held_out=True)
-    )
-    run_phase(Job(phase, config.reference, plan, load, folder, world, measured, watchers, progress, cancel))
+    measured = _measure(cells, load, held_out, reading)
+    run_phase(Job(phase, plan, load, folder, world, measured, watchers, cancel))
     return _eval(phase.networks)
 
 
@@ -140,7 +136,6 @@ def fit_conditional(
     encoder: ReferenceEncoder | None = None,
     device: str = "auto",
     resume: bool = False,
-    progress: EpochProgress | None = None,
     cancel: CancelToken | None = None,
     held_out: Cells | None = None,
     watchers: Sequence[Watcher] = (),
@@ -153,7 +148,7 @@ def fit_conditional(
     encoder : ReferenceEncoder, optional
         Phase 1's encoder; left out, that of the finished phase 1 in ``out``. It computes the targets z^r once, in
         eval mode.
-    cells, config, out, device, resume, progress, cancel, held_out, watchers, world
+    cells, config, out, device, resume, cancel, held_out, watchers, world
         As in `fit_reference`.
 
     Returns
@@ -212,10 +207,8 @@ def fit_conditional(
         )
 
     load = reading(cells)
-    measured = (
-        _measure(cells, load) if held_out is None else _measure(held_out, reading(held_out), held_out=True)
-    )
-    run_phase(Job(phase, config.conditional, plan, load, folder, world, measured, watchers, progress, cancel))
+    measured = _measure(cells, load, held_out, reading)
+    run_phase(Job(phase, plan, load, folder, world, measured, watchers, cancel))
     return _eval(phase.networks)
 
 
@@ -236,10 +229,11 @@ def _opened(out: str | Path, config: TrainingConfig, phase: str, resume: bool, w
     return folder
 
 
-def _measure(cells: Cells, load: Load, *, held_out: bool = False) -> Measure:
-    """Return a function that measures unseen cells, or the codes of some training cells."""
-    n_cells = len(cells) if held_out else min(len(cells), MEASURED)
-    return lambda phase: measure(phase, load, n_cells, held_out=held_out)
+def _measure(cells: Cells, load: Load, held_out: Cells | None, reading: Callable[[Cells], Load]) -> Measure:
+    """Return a function that measures the held-out cells or, without them, the codes of some training cells."""
+    if held_out is None:
+        return partial(measure, load=load, n_cells=min(len(cells), MEASURED), held_out=False)
+    return partial(measure, load=reading(held_out), n_cells=len(held_out), held_out=True)
 
 
 def _seeds(seed: int, phase: str) -> tuple[int, int, int]:
