@@ -235,6 +235,22 @@ def test_elsewhere_the_command_says_where_napari_looks(run, store, user_models, 
     assert (run / FOLDER / "landmarks.json").is_file()
 
 
+@pytest.mark.parametrize(
+    ("record", "sentence"),
+    [
+        ({}, "does not name the store that it was fitted on: give the training store (--data)."),
+        ({"sittings": [{"store": "/gone"}]}, "which does not exist: give the training store (--data)."),
+    ],
+)
+def test_a_store_that_is_not_found_is_asked_for_by_its_option(run, tmp_path, record, sentence) -> None:
+    moved = tmp_path / "run"
+    shutil.copytree(run, moved)
+    (moved / "run.json").write_text(json.dumps(record))
+    said = CliRunner().invoke(_app(), [str(moved), "--out", str(tmp_path / "b")])
+    assert said.exit_code == 1
+    assert sentence in " ".join(said.output.split())
+
+
 # The card's text.
 
 

@@ -132,6 +132,7 @@ def test_status_tells_it_in_words_and_for_machines(run: Path) -> None:
         (["--resume"], "holds no run to resume"),
         (["--preset", "tiny"], "not both"),
         (["--set", "model.structures=[tubes, sheets]"], "the store holds tubes, sheets, dots"),
+        (["--set", "model.structures=[tubes]"], "another store (--set 'model.structures=[...]')."),
         (["--set", "accumulate=4"], "leave 0 cells for a pass"),
     ],
 )
