@@ -26,7 +26,7 @@ from napari_integrated_cell.console import one_line_errors, report
 def classify(
     image: ImageArgument = None,
     structure: Annotated[
-        str | None, typer.Option("--structure", help="Name or number of the channel to judge.")
+        str | None, typer.Option("--structure", help="Name or number of the channel to classify.")
     ] = None,
     membrane: MembraneOption = None,
     dna: DnaOption = None,
@@ -38,10 +38,10 @@ def classify(
     voxel_size: VoxelOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say which of the structures a channel most probably shows."""
+    """Print which structure a channel most probably shows."""
     with one_line_errors(PROGRAM):
         if image is None or structure is None:
-            raise ValueError("Give an IMAGE, and with --structure the channel of it to judge.")
+            raise ValueError("Give an IMAGE, and with --structure the channel to classify.")
         found, _ = chosen_cells(image, membrane, dna, cells, nuclei, label, voxel_size, structure)
         from napari_integrated_cell.integration import classify_cell
         from napari_integrated_cell.model.bundle import load_model

@@ -24,17 +24,17 @@ def demo(
         "demo"
     ),
     headless: Annotated[
-        bool, typer.Option("--headless", help="Open no window even where there is a display.")
+        bool, typer.Option("--headless", help="Open no window, even if there is a display.")
     ] = False,
     model: ModelOption = "demo",
     device: DeviceOption = "auto",
     stage: Annotated[
         str, typer.Option("--stage", help="Mitotic stage of the simulated cell.")
     ] = "interphase",
-    seed: Annotated[int, typer.Option("--seed", help="Another seed makes another cell.")] = 12,
+    seed: Annotated[int, typer.Option("--seed", help="Random seed of the cell.")] = 12,
     as_json: JsonOption = False,
 ) -> None:
-    """Simulate a cell and integrate it: in napari where there is a display, as a picture and a file where not."""
+    """Simulate a cell and integrate it: in napari if there is a display, else as a picture and a file."""
     with one_line_errors(PROGRAM):
         from napari_integrated_cell.vocabulary import stage as stage_called
 
@@ -63,7 +63,7 @@ def demo(
 
 
 def _display() -> bool:
-    """Whether a window can be opened here."""
+    """Return whether a window can be opened."""
     if sys.platform.startswith("linux"):
         return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
     return True

@@ -1,4 +1,4 @@
-"""The least and the most variable cells of each structure, side by side (as Figure S8)."""
+"""Draw the least and the most variable cells of each structure side by side (as in Figure S8)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from napari_integrated_cell.arrays import Rgb
 from napari_integrated_cell.vocabulary import colour_of
 
 EACH_END = 4
-"""Cells shown at either end of a row."""
+"""Number of cells at each end of a row."""
 
 _WIDTH = 132
 _MARGIN = 8
@@ -19,15 +19,15 @@ _GAP = 20
 
 
 class Extremes:
-    """Keeps, of all the cells it is shown, the tiles of those at the ends: memory does not grow with the cells."""
+    """Pictures of the least and the most variable cells. The others are dropped, so that memory does not grow."""
 
     def __init__(self, each_end: int = EACH_END) -> None:
         self._each_end = each_end
-        # Per structure, by falling score: the least variable cell first.
+        # Per structure, sorted by decreasing score: the least variable cell first.
         self._kept: dict[str, list[tuple[float, str, Rgb]]] = {}
 
     def offer(self, structure: str, score: float, caption: str, tile: Rgb) -> None:
-        """Show a cell, by its score (larger: less variable), some lines about it, and its picture."""
+        """Add a cell with its score (larger: less variable), its caption and its picture."""
         kept = self._kept.setdefault(structure, [])
         kept.append((score, caption, tile))
         kept.sort(key=lambda item: -item[0])
@@ -35,11 +35,11 @@ class Extremes:
             del kept[self._each_end]
 
     def captions(self, structure: str) -> list[str]:
-        """What is said of the cells kept for one structure, the least variable first."""
+        """Return the captions of one structure's cells, the least variable first."""
         return [caption for _, caption, _ in self._kept[structure]]
 
     def sheet(self, title: str) -> Rgb:
-        """A row for each structure, from the least variable cell on the left to the most variable on the right.
+        """Draw a row for each structure, from the least variable cell on the left to the most variable on the right.
 
         Returns
         -------
@@ -62,7 +62,7 @@ class Extremes:
             y = top + r * row_height
             draw.text((_MARGIN, y), structure, fill=colour_of(structure), font=ImageFont.load_default(14))
             for i, (_, caption, tile) in enumerate(row):
-                # The right half is set apart: what lay between the ends is left out.
+                # A gap shows that the cells between the two ends are left out.
                 x = _NAME + i * (_WIDTH + _MARGIN) + (_GAP if i >= len(row) / 2 else 0)
                 x += (columns - len(row)) * (_WIDTH + _MARGIN) if i >= len(row) / 2 else 0
                 canvas.paste(Image.fromarray(tile).resize(size, Image.Resampling.BICUBIC), (x, y))

@@ -45,7 +45,7 @@ def integrate(
     device: DeviceOption = "auto",
     frame: Annotated[
         str,
-        typer.Option("--frame", help="Write on the image's own grid (image) or in the model's box (model)."),
+        typer.Option("--frame", help="Write on the grid of the image (image) or in the model's box (model)."),
     ] = "image",
     voxel_size: VoxelOption = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="OME-TIFF to write.")] = Path(

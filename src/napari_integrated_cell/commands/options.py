@@ -21,26 +21,26 @@ JsonOption = Annotated[
 ]
 StructuresOption = Annotated[
     str | None,
-    typer.Option("--structures", help="Comma-separated; all that the model knows when left out."),
+    typer.Option("--structures", help="Comma-separated. By default all that the model knows."),
 ]
 ImageArgument = Annotated[
     Path | None,
     typer.Argument(
-        help="A Z stack with membrane and DNA channels. May be left out: the reference channels are then "
-        "rendered from --cells and --nuclei."
+        help="A Z stack with membrane and DNA channels. Without it, the reference channels are rendered from "
+        "--cells and --nuclei."
     ),
 ]
 MembraneOption = Annotated[
     str | None,
-    typer.Option("--membrane", help="Name or number of the membrane channel, when it is not recognised."),
+    typer.Option("--membrane", help="Name or number of the membrane channel, if it is not recognised."),
 ]
 DnaOption = Annotated[
-    str | None, typer.Option("--dna", help="Name or number of the DNA channel, when it is not recognised.")
+    str | None, typer.Option("--dna", help="Name or number of the DNA channel, if it is not recognised.")
 ]
 CellsOption = Annotated[
     Path | None,
     typer.Option(
-        "--cells", help="Label image of the cells. Left out, the cells are segmented from the stains."
+        "--cells", help="Label image of the cells. Without it, the cells are segmented from the stains."
     ),
 ]
 NucleiOption = Annotated[
@@ -51,7 +51,7 @@ LabelOption = Annotated[
 ]
 VoxelOption = Annotated[
     str | None,
-    typer.Option("--voxel-size", help="Z,Y,X in µm, for files that do not carry it, e.g. 0.29,0.108,0.108."),
+    typer.Option("--voxel-size", help="Z,Y,X in µm, for files that do not give it, e.g. 0.29,0.108,0.108."),
 ]
 
 

@@ -1,4 +1,4 @@
-"""``napari-ic traverse``: walk from stage to stage, or from a cell to a stage, and keep the walk as a file."""
+"""``napari-ic traverse``: walk from a stage or a cell to a stage, and write the walk to a file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from napari_integrated_cell.vocabulary import STAGE_NAMES, stage
 if TYPE_CHECKING:
     from napari_integrated_cell.cell import Cell
 
-# A sheet of ten rows a segment would be metres long.
+# A sheet with ten rows per segment would be metres long.
 SHEET_STEPS = 2
 
 
@@ -45,7 +45,7 @@ def traverse(
         str | None,
         typer.Option(
             "--through",
-            help="Comma-separated stages to go through, in this order; none goes straight to the end. Left out, "
+            help="Comma-separated stages to pass, in this order; none: straight to the end. By default "
             "all that lie between two stages; from a cell, none.",
         ),
     ] = None,
@@ -53,14 +53,14 @@ def traverse(
         int | None,
         typer.Option(
             "--frames",
-            help="Frames altogether; ten from each stop to the next when left out, two in a sheet.",
+            help="Number of frames. By default ten from each stop to the next, two in a sheet.",
         ),
     ] = None,
     path: Annotated[
         str, typer.Option("--path", help="radial (as in the paper), great-circle or straight.")
     ] = "radial",
     easing: Annotated[
-        str, typer.Option("--easing", help="linear, or smooth to slow down at every stop.")
+        str, typer.Option("--easing", help="linear, or smooth: slower at every stop.")
     ] = "linear",
     structures: Annotated[
         str | None,
@@ -74,7 +74,7 @@ def traverse(
     nuclei: NucleiOption = None,
     label: LabelOption = None,
     voxel_size: VoxelOption = None,
-    fps: Annotated[float, typer.Option("--fps", help="Frames a second, of a film.")] = 10,
+    fps: Annotated[float, typer.Option("--fps", help="Frames per second of a film.")] = 10,
     model: ModelOption = "demo",
     device: DeviceOption = "auto",
     out: Annotated[
@@ -87,7 +87,7 @@ def traverse(
     ] = Path("walk.mp4"),
     as_json: JsonOption = False,
 ) -> None:
-    """Walk through the stages of mitosis in the space of cell shapes, every structure decoded on the way.
+    """Walk through the stages of mitosis in the space of cell shapes, and decode every structure on the way.
 
     \b
     napari-ic traverse --from interphase --to metaphase --out walk.mp4
@@ -149,7 +149,7 @@ def traverse(
 
 
 def _is_stage(text: str) -> bool:
-    """Whether --from names a stage; a file of a stage's name is meant by ./NAME."""
+    """Return whether --from names a stage. A file with the name of a stage is written as ./NAME."""
     path = Path(text)
     if path.suffix or path.name != text:
         return False
@@ -170,7 +170,7 @@ def _cell(
     label: str | None,
     voxel_size: str | None,
 ) -> Cell:
-    """The one cell to start from."""
+    """Return the cell to start from."""
     # The label image itself has no stains: the reference channels are rendered from the masks.
     stains = None if cells is not None and image == cells else image
     found, _ = chosen_cells(stains, membrane, dna, cells, nuclei, label, voxel_size)

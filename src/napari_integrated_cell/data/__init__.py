@@ -1,1 +1,1 @@
-"""Tables and stores of cells: one reader for every layout."""
+"""Read cells from tables, images and stores."""

@@ -1,6 +1,6 @@
-"""A training store, as it is read: posed cells as ``uint8`` in zarr, beside a table of what each cell is.
+"""Read a training store: posed cells as ``uint8`` in zarr, and a table of the cells.
 
-The trainer writes it (:mod:`napari_ic_train.data.store`); the map looks into it. Needs no torch.
+The trainer writes it (:mod:`napari_ic_train.data.store`); the Cell map reads it. torch is not needed.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from numpy.typing import ArrayLike, NDArray
 IMAGES = "images.zarr"
 TABLE = "cells.parquet"
 ROW = "row"
-"""Column of a cell's place in the images."""
+"""Column with a cell's index in the images."""
 
 
 class PosedStore:
-    """Posed cells, opened for reading.
+    """Posed cells in a folder, for reading.
 
     The images are (N, C, Z, Y, X) ``uint8`` with the reference channels first and the structure channel last;
     255 stands for an intensity of 1. ``table`` has one row per cell in the same order.
@@ -36,7 +36,7 @@ class PosedStore:
     Raises
     ------
     ValueError
-        If the folder is no finished store; the sentence says what to run.
+        If the folder holds no finished store. The message says which command makes one.
     """
 
     def __init__(self, path: str | Path, split: str | None = None) -> None:
@@ -73,6 +73,6 @@ class PosedStore:
         return z, y, x
 
     def stored(self, indices: Sequence[int] | ArrayLike) -> NDArray[np.uint8]:
-        """Cells by position as they are kept, (n, C, Z, Y, X) with 255 for an intensity of 1."""
+        """Return cells by position as they are stored, (n, C, Z, Y, X) with 255 for an intensity of 1."""
         rows = self.table.index.to_numpy()[np.asarray(indices)]
         return np.stack([self._images[int(row)] for row in rows])

@@ -200,7 +200,7 @@ def test_a_line_that_is_gone_is_given_up_not_tried_for_every_file(server, line_t
     line = line_to()
     line.close()
     plan = type(plan)(**{**vars(plan), "source": source_at(line.endpoint, attempts=2)})
-    with pytest.raises(OSError, match=r"is gone .*the same command continues"):
+    with pytest.raises(OSError, match=r"is lost .*run the same command again"):
         fetch(plan, workers=2)
 
 
@@ -300,7 +300,7 @@ def test_an_object_of_parts_is_proven_by_the_md5_of_its_parts(tmp_path):
     # Not the parts that were guessed, or other bytes: nobody can tell, and nothing more is claimed.
     assert prove(file, stored, named_by_content=None) == "size only"
     file.write_bytes(body[:-1])
-    with pytest.raises(Corrupt, match="2621439 bytes where 2621440"):
+    with pytest.raises(Corrupt, match="2621439 bytes, but the server announced 2621440"):
         prove(file, stored, named_by_content=None)
 
 
@@ -310,7 +310,7 @@ def test_too_little_room_is_said_before_anything_comes(server, tmp_path, monkeyp
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**6, 10**6 - 5000, 5000))
     result = command("--out", tmp_path, "--source", URL, "--endpoint", server.endpoint)
     assert result.exit_code == 1
-    assert "are to come and only 5.0 kB are free" in result.stderr
+    assert "are to be fetched, but only 5.0 kB are free" in result.stderr
     assert not (tmp_path / "crop_raw").exists()
 
 
@@ -322,7 +322,7 @@ def test_a_disk_that_fills_up_stops_everything_and_the_next_run_continues(server
     part.symlink_to("/dev/full")
     result = command("--out", tmp_path, "--source", URL, "--endpoint", server.endpoint, "--workers", 1)
     assert result.exit_code == 1
-    assert "is full: make room; the same command continues." in result.stderr.splitlines()[-1]
+    assert "is full: free some space and run the same command again." in result.stderr.splitlines()[-1]
     assert not (tmp_path / dataset.rows[7]["crop_raw"]).exists()
     part.unlink()
     assert len(fetched_from(server.endpoint, tmp_path).complete) == 12
@@ -362,8 +362,8 @@ def test_ctrl_c_keeps_what_is_finished_and_the_next_run_continues(server, line_t
         (("--structures", "TOMM2O"), "did you mean TOMM20"),
         (("--structures", "desmoplakin"), "The dataset has no desmoplakin; it has LMNB1, TOMM20."),
         (("--stages", "M9"), "No stage is called 'M9'"),
-        (("--stages", "metaphase"), "No cell of the dataset is left"),
-        (("--source", "s3://allencell/aics/nothing"), "No table of cells comes from s3://allencell/aics/nothing"),
+        (("--stages", "metaphase"), "The dataset has no cell of these structures and stages"),
+        (("--source", "s3://allencell/aics/nothing"), "could not be fetched from s3://allencell/aics/nothing"),
         (("--source", "foo://bar"), "foo"),
         (("--verify", "luck"), "choose auto, name, package"),
     ],
@@ -379,7 +379,7 @@ def test_what_there_is_not_is_said_in_one_sentence(server, tmp_path, arguments, 
 
 
 def test_a_server_that_is_not_there_is_said_in_one_sentence(tmp_path):
-    with pytest.raises(OSError, match=r"No table of cells comes from s3://.*in 2 attempts"):
+    with pytest.raises(OSError, match=r"could not be fetched from s3://.*in 2 attempts"):
         plan_fetch(source_at("http://127.0.0.1:9", attempts=2), tmp_path, Choice())
 
 

@@ -1,4 +1,4 @@
-"""``napari-ic-train fetch``: cells of the public dataset, anonymously, as many as wanted."""
+"""``napari-ic-train fetch``: fetch cells of the public dataset, without an account."""
 
 from __future__ import annotations
 
@@ -22,51 +22,53 @@ def fetch(
         str | None,
         typer.Option(
             "--structures",
-            help="Comma-separated names or genes; all: every gene of the dataset. The paper's eleven if left out.",
+            help="Comma-separated names or genes; all: every gene of the dataset. By default the paper's eleven.",
         ),
     ] = None,
-    cells: Annotated[int, typer.Option("--cells", min=1, help="Of each structure.")] = 100,
+    cells: Annotated[int, typer.Option("--cells", min=1, help="Number of cells of each structure.")] = 100,
     stages: Annotated[
         str | None,
         typer.Option(
             "--stages",
             help="Comma-separated stages, or the dataset's codes (M0, M1M2, M3, M4M5, M6M7_complete, "
-            "M6M7_single). All but M6M7_single if left out.",
+            "M6M7_single). By default all but M6M7_single.",
         ),
     ] = None,
     seed: Annotated[
-        int, typer.Option("--seed", help="Which cells; with more --cells the same ones and further ones.")
+        int, typer.Option("--seed", help="Random seed of the choice. A larger --cells adds cells.")
     ] = 0,
     keep_outliers: Annotated[
-        bool, typer.Option("--keep-outliers", help="Take cells that the dataset calls outliers.")
+        bool, typer.Option("--keep-outliers", help="Keep cells that the dataset calls outliers.")
     ] = False,
     keep_edge: Annotated[
-        bool, typer.Option("--keep-edge/--drop-edge", help="Cells at the edge of their colony.")
+        bool, typer.Option("--keep-edge/--drop-edge", help="Keep or drop cells at the edge of their colony.")
     ] = True,
     source: Annotated[
         str | None,
         typer.Option(
-            "--source", help="s3://bucket/package, or any fsspec address, of a mirror of the dataset."
+            "--source", help="Address of a mirror of the dataset: s3://bucket/package, or any fsspec address."
         ),
     ] = None,
     endpoint: Annotated[
-        str | None, typer.Option("--endpoint", help="Another S3 server than Amazon's, e.g. http://nas:9000.")
+        str | None, typer.Option("--endpoint", help="An S3 server other than Amazon's, e.g. http://nas:9000.")
     ] = None,
     verify: Annotated[
         str,
         typer.Option(
             "--verify",
-            help="auto: by the hash in the name where that is the content's, else by the server's MD5; "
+            help="auto: by the hash in the name if it is that of the content, else by the server's MD5; "
             "name: by the hash in the name; package: by the package's own list of sha256 (large).",
         ),
     ] = "auto",
-    workers: Annotated[int, typer.Option("--workers", min=1, max=256, help="Files at a time.")] = 8,
+    workers: Annotated[
+        int, typer.Option("--workers", min=1, max=256, help="Number of files at the same time.")
+    ] = 8,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say how much it would be (this gets the dataset's table).")
+        bool, typer.Option("--dry-run", help="Only print the size. This fetches the dataset's table.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Fetch cells of the WTC-11 hiPSC Single-Cell Image Dataset. What is there already is not fetched again."""
+    """Fetch cells of the WTC-11 hiPSC Single-Cell Image Dataset. Files that are there are not fetched again."""
     with one_line_errors(PROGRAM):
         from napari_ic_train.data import fetch as fetching
         from napari_ic_train.data.choice import Choice
@@ -89,7 +91,7 @@ def fetch(
             with progress_bar("B") as move:
                 fetched = fetching.fetch(plan, workers=workers, verify=cast("Verify", verify), progress=move)
         except KeyboardInterrupt:
-            typer.echo(f"{PROGRAM}: stopped. All finished files stay; the same command continues.", err=True)
+            typer.echo(f"{PROGRAM}: stopped. Finished files stay; the same command continues.", err=True)
             raise typer.Exit(130) from None
     report(_summary(plan) | _outcome(fetched), as_json, _in_words(fetched))
     if fetched.problems:
@@ -101,7 +103,7 @@ def _words(listed: str | None) -> tuple[str, ...]:
 
 
 def _amount(plan: Plan) -> str:
-    """How much it is, said before."""
+    """Return the number of cells and files, and their size."""
     from napari_ic_train.data.fetch import gigabytes
 
     lines = [

@@ -1,11 +1,11 @@
-"""Are these the bytes that were put there? What can be proven of a fetched file, and by what.
+"""Verify the bytes of fetched files by checksums.
 
 The public dataset names its files ``<64 hexadecimal digits>_raw.ome.tif`` and ``..._segmentation.ome.tif``. The
-digits look like the sha256 of the content, but all evidence says that they are the sha256 of the file's *path* at
-the Allen Institute: the pipeline that made the crops wrote every one as ``.../<cell>/raw.ome.tif``, and the
-institute's distribution library prefixes a file's name with the sha256 of its resolved path, to tell files of one
-name apart. A dataset (a mirror, say) that is addressed by content proves it with its first file; there a name that
-does not hold is corruption. Elsewhere a file is held against what the server (its ETag) or the package says of it.
+digits look like the sha256 of the content. All evidence says that they are the sha256 of the file's *path* at the
+Allen Institute: the pipeline wrote every crop as ``.../<cell>/raw.ome.tif``, and the institute's distribution library
+prefixes a file's name with the sha256 of its path. In a mirror whose files are named by content, the first file shows
+it, and a file that does not match its name is corrupt. Otherwise a file is compared with the server's ETag or with the
+package's list.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ _MD5_OF_PARTS = re.compile(r"([0-9a-f]{32})-([0-9]+)")
 
 
 class Unfetched(OSError):
-    """A file that could not be had; its text says why."""
+    """A file that could not be fetched, with the reason."""
 
 
 class Corrupt(Unfetched):
-    """The bytes are not those that were put there."""
+    """The bytes differ from those that were uploaded."""
 
 
 @dataclass(frozen=True)
 class Stored:
-    """What is known of one stored object before it is fetched.
+    """One object on the server, before it is fetched.
 
     Attributes
     ----------
@@ -44,9 +44,9 @@ class Stored:
     size : int
         In bytes.
     etag : str
-        The server's, without quotes; empty where a source has none.
+        The server's, without quotes; empty if the source has none.
     sha256 : str or None
-        Of the content, where the package's own list was asked.
+        Of the content, if the package's list was read.
     """
 
     path: str
@@ -56,36 +56,36 @@ class Stored:
 
 
 def hash_in_name(path: str) -> str | None:
-    """The sha256 that a file's name begins with, or None."""
+    """Return the sha256 at the start of a file's name, or None."""
     found = _HASHED_NAME.match(PurePosixPath(path).name)
     return found[1] if found else None
 
 
 def prove(file: Path, stored: Stored, *, named_by_content: bool | None) -> Proof:
-    """What proves that ``file`` holds the bytes of ``stored``.
+    """Check that ``file`` holds the bytes of ``stored``, and return how this was checked.
 
     Parameters
     ----------
     file : path
         The fetched file, under any name.
     stored : Stored
-        What it should be.
+        The object that it should be.
     named_by_content : bool or None
-        Whether the names of this dataset are their contents' sha256; None when that is not known yet.
+        Whether the names in this dataset are the sha256 of the contents; None if that is not known yet.
 
     Returns
     -------
     str
-        The strongest proof there is. An object uploaded in parts of unknown size has none but its size.
+        The strongest check that is possible. Of an object uploaded in parts of unknown size, only the size is known.
 
     Raises
     ------
     Corrupt
-        If something known of the object contradicts the bytes.
+        If the bytes do not match.
     """
     size = file.stat().st_size
     if size != stored.size:
-        raise Corrupt(f"it has {size} bytes where {stored.size} were announced")
+        raise Corrupt(f"it has {size} bytes, but the server announced {stored.size}")
     named = hash_in_name(stored.path)
     digest = _digest(file, "sha256") if stored.sha256 or (named and named_by_content is not False) else None
     if named and digest == named:
@@ -97,7 +97,7 @@ def prove(file: Path, stored: Stored, *, named_by_content: bool | None) -> Proof
             raise Corrupt("its sha256 is not the one in the package's list")
         return "sha256 in the package"
     if _MD5.fullmatch(stored.etag):
-        # Only encryption with a customer's key makes an ETag anything else, and such an object is not public.
+        # An ETag of this form is something else only if a customer's key encrypts the object; then it is not public.
         if _digest(file, "md5") != stored.etag:
             raise Corrupt("its MD5 is not the one of the server")
         return "MD5 of the server"
@@ -120,7 +120,7 @@ def _digest(file: Path, algorithm: str) -> str:
 
 
 def _made_of_parts(file: Path, stored: Stored) -> bool:
-    """Whether the ETag is the MD5 of the MD5s of parts, for any whole number of MiB a part may have had."""
+    """Return whether the ETag is the MD5 of the MD5s of parts, for any part size of whole MiB."""
     found = _MD5_OF_PARTS.fullmatch(stored.etag)
     if not found or not stored.size:
         return False

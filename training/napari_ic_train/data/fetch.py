@@ -1,4 +1,4 @@
-"""The public dataset, or a choice of its cells, fetched into a folder that `prepare` reads."""
+"""Fetch cells of the public dataset into a folder that `prepare` reads."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ WHOLE_TABLE = "all_cells.csv"
 TABLE = "metadata.csv"
 REPORT = "fetch_report.csv"
 MOST_ASKED = 5000
-"""Of more files than these, a sample is asked for its size."""
+"""Largest number of files whose sizes are all requested; of more files, a sample is."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a fetch will do.
+    """Cells and files to fetch, and their size.
 
     Attributes
     ----------
     cells : mapping of str to list of ChosenCell
         By gene.
     sha256 : mapping of str to str
-        By file, where the package's list was asked for.
+        By file, if the package's list was read.
     known : mapping of str to Stored or Unfetched
-        What the server says of each file asked for; the problem where it has none.
+        What the server says about each requested file, or the problem.
     files : tuple of str
-        All that the cells need.
+        All files of the cells.
     bytes_in_all, bytes_here : int
-        Extrapolated where only a sample of the files was asked for (``estimated``).
+        Extrapolated if the sizes of a sample were requested (``estimated``).
     bytes_free : int
-        On the disk of the folder.
+        Free space on the folder's disk.
     """
 
     source: Source
@@ -65,13 +65,13 @@ class Plan:
 
     @property
     def n_cells(self) -> int:
-        """How many cells were chosen."""
+        """Number of chosen cells."""
         return sum(map(len, self.cells.values()))
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """What became of a plan: for each file what proves it, or the problem."""
+    """Result of a fetch: for each file how it was verified, or the problem."""
 
     plan: Plan
     proofs: Mapping[str, Proof]
@@ -79,12 +79,12 @@ class Fetched:
 
     @property
     def complete(self) -> list[ChosenCell]:
-        """The cells all of whose files are there."""
+        """The cells whose files are all there."""
         return [c for cells in self.plan.cells.values() for c in cells if self.proofs.keys() >= set(c.files)]
 
     @property
     def proven_by(self) -> dict[str, int]:
-        """How many files each kind of proof holds for."""
+        """Number of files by how they were verified."""
         return dict(Counter(self.proofs.values()))
 
 
@@ -97,27 +97,27 @@ def plan_fetch(
     verify: Verify = "auto",
     progress: Progress = lambda *_: None,
 ) -> Plan:
-    """Get the dataset's table, choose cells from it, and find out how much they are.
+    """Fetch the dataset's table, choose cells from it, and find out the size of their files.
 
     Parameters
     ----------
     source : Source
         The public dataset, or a mirror of it.
     out : path-like
-        The folder to fetch into. The table goes to ``all_cells.csv`` there, once.
+        The folder to fetch into. The table is fetched once, to ``all_cells.csv``.
     choice : Choice
         Which cells.
     workers : int
-        Requests at a time.
+        Number of requests at the same time.
     verify : {"auto", "name", "package"}
-        "package" gets the package's own list of sha256 as well.
+        "package" fetches the package's list of sha256 too.
     progress : callable
         Called with (bytes done, bytes in all, what).
 
     Raises
     ------
     ValueError
-        If the choice names what there is not, or the folder holds another dataset.
+        If the choice names something that the dataset lacks, or the folder holds another dataset.
     OSError
         If the source cannot be reached.
     """
@@ -132,7 +132,7 @@ def plan_fetch(
             source, table, out / WHOLE_TABLE, moved=counting(progress, table.size, "the table of all cells")
         )
     except Unfetched as error:
-        raise OSError(f"No table of cells comes from {source.url}: {error}.") from error
+        raise OSError(f"The table of cells could not be fetched from {source.url}: {error}.") from error
     cells = choose(out / WHOLE_TABLE, choice)
     files = tuple(dict.fromkeys(path for chosen in cells.values() for c in chosen for path in c.files))
     sha256: Mapping[str, str] = {}
@@ -162,37 +162,35 @@ def fetch(
     verify: Verify = "auto",
     progress: Progress = lambda *_: None,
 ) -> Fetched:
-    """Fetch the files of a plan, prove each one, and write the table of the cells that are complete.
+    """Fetch and verify the files of a plan, and write the table of the complete cells.
 
-    What is there already is proven again and not fetched; half a file is continued. Files come in the folders of
-    the dataset, beside ``metadata.csv`` (the chosen rows with all their columns; of this choice, whatever else is
-    in the folder) and ``fetch_report.csv`` (one line a file: what proves it, or why it is not there).
+    Files that are there already are verified again and not fetched; parts of files are continued. The folder gets the
+    dataset's own folders, ``metadata.csv`` (the rows of this choice, with all columns) and ``fetch_report.csv`` (one
+    line per file: how it was verified, or why it is missing).
 
     Parameters
     ----------
     plan : Plan
         See :func:`plan_fetch`.
     workers : int
-        Files at a time.
+        Number of files at the same time.
     verify : {"auto", "name", "package"}
-        "name": a file's sha256 must be the one in its name. "auto": the smallest files show whether the
-        dataset's names are of that kind; where they are not, as in the public dataset
-        (:mod:`napari_ic_train.data.checksums`), the server's MD5 must hold. "package": the sha256 in the
-        package's list must hold.
+        "name": a file's sha256 must be the one in its name. "auto": the smallest files show whether names are the
+        sha256 of the content; if not, as in the public dataset (:mod:`napari_ic_train.data.checksums`), files must
+        match the server's MD5. "package": files must match the sha256 in the package's list.
     progress : callable
         Called with (bytes done, bytes in all, what).
 
     Raises
     ------
     OSError
-        If there is no room, the disk takes no more, or the connection is gone. What is there stays; calling
-        again continues.
+        If the disk is too small or full, or the connection is lost. The next call continues.
     """
     needed = plan.bytes_in_all - plan.bytes_here
     if needed > plan.bytes_free:
         raise OSError(
-            f"{gigabytes(needed)} are to come and only {gigabytes(plan.bytes_free)} are free in {plan.out}: choose "
-            "fewer cells or another disk."
+            f"{gigabytes(needed)} are to be fetched, but only {gigabytes(plan.bytes_free)} are free in {plan.out}: "
+            "choose fewer cells or another disk."
         )
     source, out = plan.source, plan.out
 
@@ -221,7 +219,7 @@ def fetch(
 
 
 def gigabytes(size: int) -> str:
-    """A number of bytes for people."""
+    """Return a number of bytes in TB, GB, MB or kB."""
     for unit, factor in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
         if size >= factor:
             return f"{size / factor:.1f} {unit}"
@@ -229,7 +227,7 @@ def gigabytes(size: int) -> str:
 
 
 def _silent(_: int) -> None:
-    """Counts nothing."""
+    """Ignore the number of bytes."""
 
 
 def _ask(source: Source, path: str, sha256: str | None) -> Stored:
@@ -239,7 +237,7 @@ def _ask(source: Source, path: str, sha256: str | None) -> Stored:
 
 
 def _write_report(fetched: Fetched) -> None:
-    """One line a file, the failed ones first."""
+    """Write one line per file, the failed ones first."""
     rows = []
     for cells in fetched.plan.cells.values():
         for cell in cells:

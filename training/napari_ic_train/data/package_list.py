@@ -1,4 +1,4 @@
-"""The package's own list of what it holds: a Quilt manifest, with the sha256 of every file's content."""
+"""Read the list of files in a Quilt package, with the sha256 of every file's content."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from napari_ic_train.data.source import Source, bring
 def checksums(
     source: Source, folder: Path, wanted: Iterable[str], moved: Callable[[int, int], None]
 ) -> dict[str, str]:
-    """The sha256 of the files wanted, out of the list of the package that ``source`` is.
+    """Return the sha256 of the wanted files from the list of the package at ``source``.
 
-    A bucket of Quilt packages has in ``.quilt/named_packages/<package>/latest`` the name of a file under
-    ``.quilt/packages``: one JSON object a line, first the package's own, then one for each file with
-    ``logical_key``, ``physical_keys``, ``size`` and ``hash``. A name that is its content's sha256 as well.
+    In a bucket of Quilt packages, ``.quilt/named_packages/<package>/latest`` holds the name of a file under
+    ``.quilt/packages``. That file has one JSON object per line: first the package's own, then one per file, with
+    ``logical_key``, ``physical_keys``, ``size`` and ``hash``. Its name is the sha256 of its content.
 
     Parameters
     ----------
     source : Source
         ``s3://<bucket>/<package>``.
     folder : path
-        Where the list is kept; it is large.
+        Folder for the list, which is large.
     wanted : iterable of str
         Paths relative to the package.
     moved : callable
-        Called with the list's bytes that are here, and all of them.
+        Called with the number of bytes of the list that are here, and of all.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def checksums(
         stored = root.stat(f"packages/{name}")
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(
-            f"{source.url} has no list of a package to verify by ({error}): leave --verify out."
+            f"{source.url} has no list of a package ({error}): verify files without it."
         ) from error
     have = 0
 
@@ -59,8 +59,8 @@ def checksums(
     with listing.open(encoding="utf-8") as lines:
         for line in lines:
             entry = json.loads(line)
-            key, told = entry.get("logical_key"), entry.get("hash") or {}
-            # Newer packages hash in chunks ("sha2-256-chunked"), which is no sha256 of the file.
-            if key in keys and told.get("type") == "SHA256":
-                found[key] = str(told["value"])
+            key, checksum = entry.get("logical_key"), entry.get("hash") or {}
+            # "sha2-256-chunked" of newer packages is not the sha256 of the file.
+            if key in keys and checksum.get("type") == "SHA256":
+                found[key] = str(checksum["value"])
     return found

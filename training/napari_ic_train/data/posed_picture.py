@@ -1,4 +1,4 @@
-"""Posed cells as the model will see them: slices through the box's middle, three views a cell."""
+"""Draw posed cells as the model sees them: slices through the middle of the box, three views per cell."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def draw_posed(store: CellStore, path: str | Path, *, n_cells: int = 4, width: i
     store : CellStore
     path : path-like
     n_cells : int
-        How many at most.
+        Largest number of cells.
     width : int
         Pixels.
 
@@ -48,7 +48,7 @@ def draw_posed(store: CellStore, path: str | Path, *, n_cells: int = 4, width: i
 
 
 def views(volumes: dict[str, Reals], voxel_size: float, title: str, scale: int, *, bar: float = BAR) -> Rgb:
-    """One cell's channels in their vocabulary colours, sliced through the box's middle: XY, XZ and YZ.
+    """Draw one cell's channels in their colours, in slices through the middle of the box: XY, XZ and YZ.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def views(volumes: dict[str, Reals], voxel_size: float, title: str, scale: int, 
     Returns
     -------
     array of uint8, (rows, columns, 3)
-        Z grows upwards from the dish.
+        Z points upwards.
     """
     coloured = sum(volume[..., None] * colour_rgb(name) for name, volume in volumes.items())
     box = np.clip(np.asarray(coloured, np.float32), 0, 1)

@@ -1,4 +1,4 @@
-"""Where a dataset lies: an S3 bucket, or anything else that fsspec reads; and one file of it, brought here."""
+"""Read files from an S3 bucket or another server, and fetch one file."""
 
 from __future__ import annotations
 
@@ -22,35 +22,35 @@ T = TypeVar("T")
 
 
 class Missing(Unfetched):
-    """The source has no such object, or does not let it be read."""
+    """The server has no such object, or does not allow to read it."""
 
 
 class Lost(Unfetched):
-    """The connection failed, and went on failing."""
+    """The connection failed in every attempt."""
 
 
 class Stopped(Exception):
-    """The fetch was told to stop."""
+    """The fetch was stopped."""
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """One dataset's folder on a server.
+    """The folder of a dataset on a server.
 
     Attributes
     ----------
     url : str
-        For people.
+        The address, for messages.
     files : fsspec.AbstractFileSystem
         The server.
     root : str
         The dataset's folder there.
     attempts : int
-        How often a read is tried before it counts as lost.
+        Number of times that a read is tried.
     patience : float
-        Seconds before the second try; every further one waits twice as long, up to half a minute.
+        Seconds before the second attempt. The pause doubles with every attempt, up to half a minute.
     stop : threading.Event
-        Set it to end every read and every wait.
+        If it is set, every read and every pause ends.
     """
 
     url: str
@@ -69,14 +69,14 @@ class Source:
         attempts: int = 6,
         patience: float = 0.5,
     ) -> Source:
-        """The dataset at ``url``, read anonymously.
+        """Return the dataset at ``url``, read without an account.
 
         Parameters
         ----------
         url : str
-            ``s3://bucket/package``, or any other address of fsspec's.
+            ``s3://bucket/package``, or any other fsspec address.
         endpoint : str, optional
-            Address of another S3 server than Amazon's.
+            Address of an S3 server other than Amazon's.
         attempts, patience
             See the class.
 
@@ -85,7 +85,7 @@ class Source:
         ImportError
             If s3fs is not installed.
         ValueError
-            If fsspec does not know such an address.
+            If fsspec cannot read the address.
         """
         options: dict[str, Any] = {}
         if url.startswith("s3://"):
@@ -93,7 +93,7 @@ class Source:
                 "anon": True,
                 "endpoint_url": endpoint,
                 "client_kwargs": {"region_name": REGION},
-                # Trying again is this class's own work: here it can be bounded, stopped and counted.
+                # This class tries again itself, so that attempts can be limited, stopped and counted.
                 "config_kwargs": {
                     "retries": {"total_max_attempts": 1},
                     "connect_timeout": 10,
@@ -116,11 +116,11 @@ class Source:
         return cls(url.rstrip("/"), files, root.rstrip("/"), attempts, patience, Event())
 
     def beside(self, path: str) -> Source:
-        """The same server, another folder."""
+        """Return another folder of the same server."""
         return Source(path, self.files, path, self.attempts, self.patience, self.stop)
 
     def stat(self, path: str, sha256: str | None = None) -> Stored:
-        """Size and ETag of one object.
+        """Return size and ETag of one object.
 
         Raises
         ------
@@ -132,7 +132,7 @@ class Source:
         return Stored(path, int(info["size"]), str(info.get("ETag", "")).strip('"'), sha256)
 
     def blocks(self, stored: Stored, start: int = 0) -> Iterator[bytes]:
-        """The object's bytes from ``start`` on, by ranged reads, smaller ones where the line breaks.
+        """Yield the bytes of an object from ``start`` on. Blocks become smaller if the connection breaks.
 
         Raises
         ------
@@ -147,11 +147,11 @@ class Source:
         end = min(start + max(BLOCK >> attempt, SMALLEST_BLOCK), stored.size)
         data: bytes = self.files.cat_file(f"{self.root}/{stored.path}", start=start, end=end)
         if len(data) != end - start:
-            raise ConnectionError(f"{len(data)} bytes came where {end - start} were asked for")
+            raise ConnectionError(f"{len(data)} bytes came, but {end - start} were requested")
         return data
 
     def _patiently(self, ask: Callable[[int], T], path: str) -> T:
-        """What ``ask(attempt)`` returns, asked a bounded number of times while the connection fails."""
+        """Return ``ask(attempt)``. Try a limited number of times if the connection fails."""
         for attempt in range(self.attempts):
             if self.stop.is_set():
                 raise Stopped
@@ -162,7 +162,7 @@ class Source:
             except PermissionError as error:
                 raise Missing(f"{path} may not be read") from error
             except Exception as error:
-                # Every layer below (botocore, aiohttp, ssl, fsspec) has exceptions of its own for a bad line.
+                # botocore, aiohttp, ssl and fsspec each raise their own exceptions if a connection breaks.
                 problem = error
             if attempt + 1 < self.attempts:
                 self.stop.wait(min(self.patience * 2**attempt, 30) * random.uniform(0.75, 1.25))
@@ -177,31 +177,31 @@ def bring(
     named_by_content: bool | None = None,
     moved: Callable[[int], None] = lambda _: None,
 ) -> Proof:
-    """Have one object at ``target``, proven; what is there already is kept, half a file is continued.
+    """Fetch one object to ``target`` and verify it. Continue a part of it that is there already.
 
     Parameters
     ----------
     source : Source
-        Where from.
+        The dataset.
     stored : Stored
-        Which object.
+        The object.
     target : path
-        Gets the file only when its bytes are proven; until then they are in ``<target>.part``.
+        The file appears when it is complete and verified. Until then its bytes are in ``<target>.part``.
     named_by_content : bool or None
         See :func:`napari_ic_train.data.checksums.prove`.
     moved : callable
-        Called with the number of bytes gained, or lost where they were wrong.
+        Called with the number of bytes that were fetched; a negative number if wrong bytes were deleted.
 
     Raises
     ------
     Missing, Lost
-        The part that came stays, for the next time.
+        The bytes that were fetched stay for the next call.
     Corrupt
-        If the bytes are wrong twice; none of them stays.
+        If the bytes are wrong twice. They are deleted.
     Stopped
-        If the source was told to stop.
+        If the fetch was stopped.
     OSError
-        If the disk does not take the file.
+        If the file cannot be written.
     """
     part = target.with_name(f"{target.name}.part")
     if target.exists():
@@ -228,7 +228,7 @@ def bring(
 
 
 def here(stored: Stored, target: Path) -> int:
-    """How many bytes of an object are at ``target``, finished or not."""
+    """Return how many bytes of an object are at ``target`` or in its part."""
     for file in (target, target.with_name(f"{target.name}.part")):
         if file.is_file() and (size := file.stat().st_size) <= stored.size:
             return size
@@ -236,7 +236,7 @@ def here(stored: Stored, target: Path) -> int:
 
 
 def _continue(source: Source, stored: Stored, part: Path, moved: Callable[[int], None]) -> None:
-    """Append to ``part`` what is missing of the object."""
+    """Append the missing bytes of the object to ``part``."""
     have = part.stat().st_size if part.exists() else 0
     if have > stored.size:
         part.unlink()
@@ -250,7 +250,9 @@ def _continue(source: Source, stored: Stored, part: Path, moved: Callable[[int],
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-        raise OSError(f"The disk of {part.parent} is full: make room; the same command continues.") from error
+        raise OSError(
+            f"The disk of {part.parent} is full: free some space and run the same command again."
+        ) from error
 
 
 def _first_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Which side of the split a cell is on: decided by what it is, never by when it came or where it stands."""
+"""Split cells into training and held-out ones by a hash of an id."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ SPLIT_BY: tuple[str, ...] = get_args(SplitBy)
 
 
 def fraction_of(key: str, seed: int) -> float:
-    """A number in [0, 1) that depends on ``key`` and ``seed`` alone: the same on every machine, in any order."""
+    """Return a number in [0, 1) that depends only on ``key`` and ``seed``."""
     digest = hashlib.sha256(f"{seed}:{key}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
 def split_of(key: str, seed: int, test_fraction: float) -> str:
-    """``"test"`` for that fraction of all keys (a cell's, field's or plate's id), else ``"train"``.
+    """Return ``"test"`` for this fraction of all keys (ids of cells, fields or plates), else ``"train"``.
 
-    A larger fraction only adds to the cells held out.
+    A larger fraction holds out the cells of a smaller one, and further cells.
     """
     return "test" if fraction_of(key, seed) < test_fraction else "train"

@@ -1,4 +1,4 @@
-"""Work over many batches: here one after the other, on dask's workers here, or on a cluster anywhere."""
+"""Work on many batches: in this process, in dask workers on this machine, or on a cluster."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Work = Callable[[Sequence[Item]], object]
 
 INSTALL = "install it with pip install 'napari-integrated-cell[train]'"
 PATIENCE = 60.0
-"""Seconds that a scheduler may take to answer, and then to have a worker."""
+"""Seconds to wait for the scheduler, and then for its first worker."""
 AHEAD = 2
-"""Batches on the way for every thread that works: one that is worked on, one that is waiting there."""
+"""Submitted batches per thread: one that is worked on and one that waits."""
 
 
 def spread(
@@ -28,27 +28,27 @@ def spread(
     threads: int = 1,
     scheduler: str | None = None,
 ) -> Iterator[tuple[Sequence[Item], str | None]]:
-    """Do ``work(batch)`` for every batch, in any order, with few batches on the way at any time.
+    """Run ``work(batch)`` for every batch, in any order. Few batches are submitted at any time.
 
-    A batch whose worker dies is done again by another. One that takes several workers with it is done item by
-    item, and the item that goes on doing so is given up.
+    If a worker dies, another one does its batch again. If several workers die of a batch, its items are done one by
+    one, and an item that kills several workers is given up.
 
     Parameters
     ----------
     work : callable
-        What it returns is dropped: results go where the work puts them, not through the scheduler.
+        It writes its results itself. What it returns is ignored, so that no result passes through the scheduler.
     batches : iterable of sequences
-        Taken as they are needed.
+        Iterated as batches are needed.
     workers, threads : int
-        Processes on this machine, and threads in each. One of each needs no dask.
+        Processes on this machine, and threads in each. One process with one thread needs no dask.
     scheduler : str, optional
-        Address of a dask scheduler to work on instead, e.g. ``tcp://node7:8786``.
+        Address of a dask scheduler to use instead, e.g. ``tcp://node7:8786``.
 
     Yields
     ------
     batch : sequence
     trouble : str or None
-        Why it was given up, None when it was done.
+        Why the batch was given up; None if it was done.
 
     Raises
     ------
@@ -97,19 +97,19 @@ def _in_flight(
                 again += [batch[i : i + 1] for i in range(len(batch))]
         else:
             yield batch, None
-    # A worker takes with it whatever waits there: only an item that is alone is known to be the culprit.
+    # All items that wait on a worker are lost when it dies. Only an item that runs alone is known to be the cause.
     for batch in suspects:
         try:
             client.submit(work, batch, pure=False).result()
         except KilledWorker:
-            yield batch, "Every worker that tried it died, most likely for want of memory."
+            yield batch, "Every worker that tried it died, most likely of lack of memory."
         else:
             yield batch, None
 
 
 @contextmanager
 def _client(workers: int, threads: int, scheduler: str | None) -> Iterator[Any]:
-    """A client of the scheduler at the address, or of a cluster of this machine's own."""
+    """Yield a client of the scheduler at the address, or of a new cluster on this machine."""
     try:
         import dask
         from distributed import Client, LocalCluster
@@ -137,11 +137,11 @@ def _client(workers: int, threads: int, scheduler: str | None) -> Iterator[Any]:
         _environment_kept(),
         dask.config.set(
             {
-                # dask dismisses for good a worker that is not back some seconds after it died. One that starts slowly
-                # and dies again would be, then the next, until none is left to wait for.
+                # After this time dask gives up a worker that died and has not restarted. A worker that starts slowly
+                # and dies again would be given up, then the next one, until none is left.
                 "distributed.deploy.lost-worker-timeout": "52 weeks",
-                # dask would also have every large array's memory go back to the system at once (its
-                # MALLOC_TRIM_THRESHOLD_), and come again page by page: a fifth of the time that cells take.
+                # This replaces dask's setting MALLOC_TRIM_THRESHOLD_, which returns the memory of every large array to
+                # the system at once. Getting it back page by page takes a fifth of the time for a cell.
                 "distributed.nanny.pre-spawn-environ": dict.fromkeys(THREADS, 1),
             }
         ),
@@ -149,7 +149,7 @@ def _client(workers: int, threads: int, scheduler: str | None) -> Iterator[Any]:
             n_workers=workers,
             threads_per_worker=threads,
             processes=workers > 1,
-            memory_limit=0,  # what is on the way is bounded here; a worker stopped at its share would stay so
+            memory_limit=0,  # few batches are submitted; a worker paused at a limit would not go on
             dashboard_address=None,
             silence_logs=logging.CRITICAL,
         ) as cluster,
@@ -160,7 +160,7 @@ def _client(workers: int, threads: int, scheduler: str | None) -> Iterator[Any]:
 
 @contextmanager
 def _environment_kept() -> Iterator[None]:
-    """Undo what dask does to this process's environment: what its workers are to find there it leaves behind."""
+    """Restore the environment variables that dask sets in this process for its workers."""
     before = dict(os.environ)
     try:
         yield

@@ -1,4 +1,4 @@
-"""The training store: posed cells as ``uint8`` in zarr, one cell a chunk, beside a table of what each cell is."""
+"""The training store: posed cells as ``uint8`` in zarr, one cell per chunk, and a table of the cells."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ATTRIBUTES = ("channels", "voxel_size", "structures", "simulated", "source")
 
 
 class CellStore(PosedStore):
-    """Posed cells ready for training: a :class:`~napari_integrated_cell.data.store.PosedStore` read as tensors."""
+    """Posed cells for training: a :class:`~napari_integrated_cell.data.store.PosedStore` that is read as tensors."""
 
     @property
     def labels(self) -> Indices:
@@ -39,17 +39,17 @@ class CellStore(PosedStore):
         return pd.read_csv(file, dtype=str) if file.is_file() else pd.DataFrame(columns=REPORT_COLUMNS)
 
     def images(self, indices: Sequence[int] | NDArray[Any] | torch.Tensor) -> torch.Tensor:
-        """Cells by position, (n, C, Z, Y, X) float32 in [0, 1]."""
-        import torch  # not above: the workers that fill a store do without
+        """Return cells by position, (n, C, Z, Y, X) float32 in [0, 1]."""
+        import torch  # the workers that fill a store do not need it
 
         return torch.from_numpy(self.stored(indices)).float().div_(255)
 
     def references(self, indices: Sequence[int] | NDArray[Any] | torch.Tensor) -> torch.Tensor:
-        """The reference channels of cells by position, (n, R, Z, Y, X) float32 in [0, 1]."""
+        """Return the reference channels of cells by position, (n, R, Z, Y, X) float32 in [0, 1]."""
         return self.images(indices)[:, :-1]
 
     def in_memory(self) -> CellStore:
-        """The same store with its images read into memory, so that an epoch costs no decompression."""
+        """Read all images into memory, so that an epoch needs no decompression, and return this store."""
         rows = self.table.index.to_numpy()
         loaded = np.empty((len(rows), *self._images.shape[1:]), np.uint8)
         for i, row in enumerate(rows):
@@ -60,18 +60,17 @@ class CellStore(PosedStore):
 
 
 class StoreWriter:
-    """Fills a store cell by cell, from as many processes as like; the table is written last.
+    """Writes a store cell by cell, from any number of processes. The table is written last.
 
-    A cell's image is a chunk of its own, and the rows of the table wait in parts, so that what was flushed
-    outlives the process and no process needs what another one holds. Writing the same cell again is no harm.
+    Each cell's image is one chunk, and the rows of the table are written in parts. Flushed cells survive the process,
+    and no process needs the data of another one. A cell may be written twice.
 
     Parameters
     ----------
     path : path-like
-        A folder that does not hold a finished store yet; an unfinished one there is begun anew. To go on
-        with one, use :meth:`opened`.
+        A folder without a finished store. An unfinished one is overwritten; to continue it, use :meth:`opened`.
     n_cells : int
-        Rows to make room for; rows never written are left out of the table.
+        Number of rows. Rows that are never written are left out of the table.
     channels : sequence of str
         Reference names, then ``"structure"``.
     box : tuple of int
@@ -83,7 +82,7 @@ class StoreWriter:
     simulated : bool
         Whether the cells are simulated.
     source : str
-        Where they come from, for the model card.
+        Where the cells come from, for the model card.
     left_out : mapping of str to int, optional
         How many cells of the source were left out on purpose, by reason.
     """
@@ -115,12 +114,12 @@ class StoreWriter:
 
     @classmethod
     def opened(cls, path: str | Path) -> StoreWriter:
-        """A writer that goes on with the store at ``path``; a ValueError says when there is none."""
+        """Return a writer that continues the store at ``path``. Raise a ValueError if there is none."""
         writer = cls.__new__(cls)
         writer.path = Path(path)
         if not (writer.path / IMAGES).is_dir():
             raise ValueError(
-                f"There is no store to write to at {path}: every worker must see that folder, on a shared disk."
+                f"There is no store at {path}: all workers must see this folder, on a shared disk."
             )
         writer._images = zarr.open_array(str(writer.path / IMAGES), mode="r+")
         writer._rows = []
@@ -130,22 +129,22 @@ class StoreWriter:
         return int(self._images.shape[0])
 
     def write(self, index: int, image: Floats, row: Mapping[str, Any]) -> None:
-        """Put one cell, (C, Z, Y, X) float32 in [0, 1], and its table row at ``index``."""
+        """Write one cell, (C, Z, Y, X) float32 in [0, 1], and its table row at ``index``."""
         self._images[index] = np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
         self._rows.append({ROW: index, **row})
 
     def refuse(self, index: int, cell_id: str, path: str, reason: str) -> None:
-        """Note that there will be no cell at ``index``, and why; the sentence goes to the report."""
+        """Record why there is no cell at ``index``. The reason goes to the report."""
         self._rows.append({ROW: index, "CellId": cell_id, "path": path, "reason": " ".join(reason.split())})
 
     def flush(self) -> None:
-        """Keep the rows written so far, whole or not at all."""
+        """Write the rows so far to a new part."""
         if self._rows:
             write_part(self.path, self._rows)
             self._rows = []
 
     def finish(self) -> CellStore:
-        """Join the table and write the report, each aside and renamed, and open the store."""
+        """Write the table and the report, and open the store."""
         self.flush()
         merge_parts(self.path, len(self))
         return CellStore(self.path)

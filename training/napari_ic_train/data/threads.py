@@ -1,4 +1,4 @@
-"""The same work on many files at once, over a line that may break."""
+"""Fetch many files at the same time."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ T = TypeVar("T")
 def in_threads(
     workers: int, source: Source, work: Callable[[str], T], paths: Sequence[str]
 ) -> dict[str, T | Unfetched]:
-    """What ``work`` returns for each path, or why that file cannot be had.
+    """Return what ``work`` returns for each path, or why the file could not be fetched.
 
-    Anything else that goes wrong (Ctrl-C, a full disk, a line that is gone for good) stops all of it at once.
+    Any other error (Ctrl-C, a full disk, a lost connection) stops all work at once.
     """
 
     def attempt(path: str) -> T | Unfetched:
@@ -38,7 +38,7 @@ def in_threads(
             lost_in_a_row = lost_in_a_row + 1 if isinstance(result, Lost) else 0
             if lost_in_a_row > 2 * workers:
                 raise Unfetched(
-                    f"The connection to {source.url} is gone ({result}). What is there stays; the same command "
+                    f"The connection to {source.url} is lost ({result}): run the same command again later, it "
                     "continues."
                 )
     except BaseException:
@@ -50,7 +50,7 @@ def in_threads(
 
 
 def counting(progress: Callable[[int, int, str], None], total: int, what: str) -> Callable[[int], None]:
-    """A counter of bytes for many threads, which tells ``progress`` (done, total, what)."""
+    """Return a counter of bytes for many threads that calls ``progress`` with (done, total, what)."""
     lock = Lock()
     done = 0
 
