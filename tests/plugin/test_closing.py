@@ -48,6 +48,7 @@ def used(viewer, qtbot):
     return [(repr(thing)[:80], ref(thing)) for thing in things]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep_docks", [True, False])
 def test_a_closed_viewer_leaves_nothing_behind(make_napari_viewer, qtbot, keep_docks):
     viewer = make_napari_viewer()

@@ -186,7 +186,7 @@ class Monkey:
         what = self.choose(["undo", "redo", "another model", "population", "device"])
         self.done.append(what)
         if what in ("undo", "redo"):
-            getattr(session, what)()
+            getattr(session.scene, what)()
         elif what == "another model":
             session.choose_model(self.choose(["demo", "other"]))
         elif what == "device":

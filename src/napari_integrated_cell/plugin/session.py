@@ -45,7 +45,7 @@ class Session:
     ``Session``    ``model_source``, ``device``               the dock integrate; the command that opens the demo
     ``Session``    ``model``                                  :meth:`open_then`; tasks that have called :meth:`load`
     ``integrate``  all                                        the dock integrate
-    ``scene``      ``position`` (:meth:`SceneState.go_to`,    every dock
+    ``scene``      ``position`` (:meth:`SceneState.go_to`,    the docks integrate, explore, map and traverse
                    ``set_out``, ``undo``, ``redo``)
     ``scene``      ``start``                                  the docks integrate and explore
     ``scene``      ``place``                                  the docks integrate, explore and map

@@ -122,7 +122,8 @@ def test_a_window_made_smaller_while_it_is_filmed(viewer, qtbot, shown, tmp_path
         return picture
 
     camera_sees = {"screenshot": smaller}
-    object.__setattr__(shown, "viewer", _Lens(viewer, camera_sees))
+    lens = _Lens(viewer, camera_sees)
+    shown._viewer = lambda: lens
     export.export_canvas(session, tmp_path / "walk.gif")
     exported(viewer, qtbot)
     assert len(set(sizes)) == 2
@@ -174,7 +175,7 @@ def test_a_walk_removed_while_it_is_filmed(
     viewer.layers.clear()
     exported(viewer, qtbot)
     gate.open.set()
-    assert "was removed or replaced while it was being filmed" in notified[-1][1]
+    assert "was removed or replaced while it was filmed" in notified[-1][1]
     assert list(tmp_path.iterdir()) == []
 
 

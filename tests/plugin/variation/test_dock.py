@@ -265,7 +265,7 @@ def test_a_closed_dock_comes_back_as_it_was(qtbot, viewer, dock):
     ("spoil", "says"),
     [
         (lambda dock, session: dock.structures.tick(()), "No structure is ticked"),
-        (lambda dock, session: setattr(session, "cell", None), "no active cell"),
+        (lambda dock, session: setattr(session.integrate, "cell", None), "no active cell"),
         (lambda dock, session: variation_actions.change(session, subject=POSITION), "no position"),
     ],
 )
