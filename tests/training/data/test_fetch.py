@@ -1,10 +1,8 @@
-"""Fetching the public dataset, against a real S3 server on loopback, over good lines and bad ones."""
+"""Fetch the public dataset from a real S3 server on this machine, over good connections and bad ones."""
 
 from __future__ import annotations
 
 import csv
-import hashlib
-import itertools
 import json
 import re
 import shutil
@@ -15,74 +13,11 @@ import time
 from collections import namedtuple
 
 import pytest
-import typer
-from s3_server import BUCKET, PACKAGE, URL, BadLine, Dataset, Server
-from typer.testing import CliRunner
+from fetch_steps import command, fetched_from, holds, loose_ends, source_at, table
+from s3_server import BUCKET, PACKAGE, URL, Dataset
 
-from napari_ic_train.commands.fetch import fetch as fetch_command
-from napari_ic_train.data.checksums import Corrupt, Stored, prove
-from napari_ic_train.data.choice import Choice, choose, genes, stage_codes
+from napari_ic_train.data.choice import Choice
 from napari_ic_train.data.fetch import fetch, plan_fetch
-from napari_ic_train.data.source import Source
-
-app = typer.Typer()
-app.command()(fetch_command)
-
-
-@pytest.fixture(scope="module")
-def running():
-    started = Server()
-    yield started
-    started.stop()
-
-
-@pytest.fixture
-def server(running, monkeypatch):
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
-        monkeypatch.delenv(name, raising=False)
-    running.fresh()
-    return running
-
-
-@pytest.fixture
-def line_to(server):
-    lines = []
-
-    def line(**faults):
-        lines.append(BadLine(server.address, **faults))
-        return lines[-1]
-
-    yield line
-    for made in lines:
-        made.close()
-
-
-def source_at(endpoint, **patience):
-    return Source.at(URL, endpoint=endpoint, **{"patience": 0.01, **patience})
-
-
-def fetched_from(endpoint, out, choice=Choice(), verify="auto", **more):  # noqa: B008
-    source = source_at(endpoint, **more)
-    return fetch(plan_fetch(source, out, choice, workers=3, verify=verify), workers=3, verify=verify)
-
-
-def command(*arguments):
-    return CliRunner().invoke(app, [str(a) for a in arguments])
-
-
-def table(path):
-    with path.open(newline="") as opened:
-        return list(csv.DictReader(opened))
-
-
-def holds(out, dataset, row):
-    return all(
-        (out / path).read_bytes() == dataset.bodies[path] for path in (row["crop_raw"], row["crop_seg"])
-    )
-
-
-def loose_ends(out):
-    return [p.name for p in out.rglob("*.part")]
 
 
 def test_chosen_cells_come_whole_with_all_columns_of_their_rows(server, tmp_path):
@@ -204,106 +139,6 @@ def test_a_line_that_is_gone_is_given_up_not_tried_for_every_file(server, line_t
         fetch(plan, workers=2)
 
 
-def test_a_corrupt_object_costs_its_cell_and_is_never_kept(server, tmp_path):
-    dataset = Dataset(server)
-    row = dataset.rows[4]
-    server.put(row["crop_raw"], bytes(5000))
-    result = command("--out", tmp_path, "--source", URL, "--endpoint", server.endpoint)
-    assert result.exit_code == 1
-    assert "Fetched 11 of 12 cells" in result.stdout
-    assert not (tmp_path / row["crop_raw"]).exists()
-    assert not loose_ends(tmp_path)
-    assert {int(r["CellId"]) for r in table(tmp_path / "metadata.csv")} == {
-        int(r["CellId"]) for r in dataset.rows if r is not row
-    }
-    reported = table(tmp_path / "fetch_report.csv")
-    failed = [r for r in reported if r["problem"]]
-    assert failed == reported[:1]
-    assert (failed[0]["row"], failed[0]["CellId"], failed[0]["file"]) == ("5", "1004", row["crop_raw"])
-    assert "not the one in its name" in failed[0]["problem"]
-
-    server.put(row["crop_raw"], dataset.bodies[row["crop_raw"]])
-    again = command("--out", tmp_path, "--source", URL, "--endpoint", server.endpoint)
-    assert again.exit_code == 0
-    assert len(table(tmp_path / "metadata.csv")) == 12
-
-
-def test_a_corrupt_object_is_found_even_if_it_is_the_smallest(server, tmp_path):
-    dataset = Dataset(server, cells=2)
-    server.put(dataset.rows[1]["crop_seg"], b"short")
-    fetched = fetched_from(server.endpoint, tmp_path)
-    assert list(fetched.problems) == [dataset.rows[1]["crop_seg"]]
-    assert not (tmp_path / dataset.rows[1]["crop_seg"]).exists()
-
-
-def test_a_missing_object_costs_its_cell(server, tmp_path):
-    dataset = Dataset(server, cells=2)
-    server.delete(dataset.rows[2]["crop_seg"])
-    fetched = fetched_from(server.endpoint, tmp_path)
-    assert {p: str(e) for p, e in fetched.problems.items()} == {
-        dataset.rows[2]["crop_seg"]: f"{dataset.rows[2]['crop_seg']} is not there"
-    }
-    assert [r["CellId"] for r in table(tmp_path / "metadata.csv")] == ["1000", "1001", "1003"]
-
-
-def test_names_that_hash_a_path_are_verified_by_the_server_instead(server, tmp_path):
-    dataset = Dataset(server, named_by_content=False, cells=2)
-    fetched = fetched_from(server.endpoint, tmp_path)
-    assert fetched.proven_by == {"MD5 of the server": 8}
-    assert all(holds(tmp_path, dataset, row) for row in dataset.rows)
-    bad = tmp_path / dataset.rows[0]["crop_seg"]
-    bad.write_bytes(bytes(bad.stat().st_size))
-    fetched_from(server.endpoint, tmp_path)
-    assert holds(tmp_path, dataset, dataset.rows[0])
-
-
-def test_names_can_be_insisted_upon(server, tmp_path):
-    Dataset(server, named_by_content=False, cells=1)
-    fetched = fetched_from(server.endpoint, tmp_path, verify="name")
-    assert len(fetched.problems) == 4
-    assert not list((tmp_path / "crop_raw").iterdir())
-
-
-def test_the_package_list_tells_the_sha256_of_the_content(server, tmp_path):
-    dataset = Dataset(server, named_by_content=False, cells=2)
-    entries = [
-        {"logical_key": p, "size": len(b), "hash": {"type": "SHA256", "value": hashlib.sha256(b).hexdigest()}}
-        for p, b in dataset.bodies.items()
-    ]
-    listing = "\n".join(json.dumps(e) for e in [{"version": "v0", "message": "first"}, *entries]).encode()
-    top = hashlib.sha256(listing).hexdigest()
-    for key, body in ((f"named_packages/{PACKAGE}/latest", top.encode()), (f"packages/{top}", listing)):
-        server.put(key, body, ".quilt")
-    bad = dataset.rows[3]["crop_raw"]
-    server.put(bad, bytes(len(dataset.bodies[bad])))
-    fetched = fetched_from(server.endpoint, tmp_path, verify="package")
-    assert fetched.proven_by == {"sha256 in the package": 7}
-    assert "not the one in the package's list" in str(fetched.problems[bad])
-
-
-def test_without_a_package_list_one_sentence_says_so(server, tmp_path):
-    Dataset(server, cells=1)
-    result = command("--out", tmp_path, "--source", URL, "--endpoint", server.endpoint, "--verify", "package")
-    assert result.exit_code == 1
-    assert "has no list of a package" in result.stderr.splitlines()[-1]
-
-
-def test_an_object_of_parts_is_proven_by_the_md5_of_its_parts(tmp_path):
-    body, mebibyte = bytes(range(256)) * 10_240, 2**20  # 2.5 MiB
-    file = tmp_path / "object"
-    file.write_bytes(body)
-    parts = [hashlib.md5(body[i : i + mebibyte]).digest() for i in range(0, len(body), mebibyte)]
-    etag = f"{hashlib.md5(b''.join(parts)).hexdigest()}-{len(parts)}"
-    stored = Stored("table.csv", len(body), etag)
-    assert prove(file, stored, named_by_content=None) == "MD5 of the server"
-    file.write_bytes(body[:-1] + b"x")
-    # Not the parts that were guessed, or other bytes: nobody can tell, and nothing more is claimed.
-    assert prove(file, stored, named_by_content=None) == "size only"
-    file.write_bytes(body[:-1])
-    with pytest.raises(Corrupt, match="2621439 bytes, but the server announced 2621440"):
-        prove(file, stored, named_by_content=None)
-
-
 def test_too_little_room_is_said_before_anything_comes(server, tmp_path, monkeypatch):
     Dataset(server)
     usage = namedtuple("usage", "total used free")
@@ -402,54 +237,6 @@ def test_a_table_cannot_write_outside_its_folder(server, tmp_path, path):
     assert "outside the dataset's folder" in str(fetched.problems[path])
     assert not list(tmp_path.rglob("outside.tif"))
     assert len(fetched.complete) == 1
-
-
-def write_table(path, rows):
-    columns = ("CellId", "crop_raw", "crop_seg", "structure_name", "cell_stage", "outlier", "edge_flag")
-    lines = [",".join(columns)]
-    for i, (gene, stage, outlier, edge) in enumerate(rows):
-        lines.append(f"{i},raw/{i},seg/{i},{gene},{stage},{outlier},{edge}")
-    path.write_text("\n".join(lines) + "\n")
-    return path
-
-
-def test_more_cells_are_the_same_ones_and_further_ones(tmp_path):
-    listed = write_table(tmp_path / "t.csv", [("TJP1", "M0", "No", 0)] * 200)
-    chosen = [[c.cell_id for c in choose(listed, Choice(cells=n))["TJP1"]] for n in (1, 10, 11, 150)]
-    for fewer, more in itertools.pairwise(chosen):
-        assert more[: len(fewer)] == fewer
-    assert len(set(chosen[-1])) == 150
-    assert set(chosen[1]) != {c.cell_id for c in choose(listed, Choice(cells=10, seed=1))["TJP1"]}
-    rows = listed.read_text().splitlines()
-    listed.write_text("\n".join([rows[0], *reversed(rows[1:])]))
-    assert [c.cell_id for c in choose(listed, Choice(cells=10))["TJP1"]] == chosen[1]
-
-
-def test_outliers_and_lone_daughters_are_left_out_until_asked_for(tmp_path):
-    rows = [
-        ("FBL", "M0", "No", 0),
-        ("FBL", "M0", "Yes", 0),
-        ("FBL", "M6M7_single", "No", 0),
-        ("FBL", "M4M5", "No", 1),
-    ]
-
-    def chosen(**more):
-        listed = write_table(tmp_path / "t.csv", rows)
-        return sorted(c.cell_id for c in choose(listed, Choice(**more))["FBL"])
-
-    assert chosen() == ["0", "3"]
-    assert chosen(keep_outliers=True) == ["0", "1", "3"]
-    assert chosen(keep_edge=False) == ["0"]
-    assert chosen(stages=("M6M7_single",)) == ["2"]
-    assert chosen(stages=("metaphase", "interphase")) == ["0", "3"]
-
-
-def test_structures_are_found_by_any_name_and_other_genes_when_asked():
-    there = ["TOMM20", "LMNB1", "NPM1"]
-    assert genes((), there) == ("LMNB1", "TOMM20")
-    assert genes(("mitochondria", "lamin B1", "npm1"), there) == ("TOMM20", "LMNB1", "NPM1")
-    assert genes(("all",), there) == ("LMNB1", "NPM1", "TOMM20")
-    assert stage_codes(("prophase-1", "m3")) == {"M1M2", "M3"}
 
 
 def test_an_empty_line_in_the_table_shifts_no_row(server, tmp_path):
