@@ -22,7 +22,11 @@ def training_entries(table: CellTable) -> Iterator[Entry | FaultyRow]:
         if isinstance(entry, FaultyRow):
             yield entry
             continue
-        reason = "The table holds this id a second time." if entry.cell_id in seen else _why_not(entry, table.layout)
+        reason = (
+            "The table holds this id a second time."
+            if entry.cell_id in seen
+            else _why_not(entry, table.layout)
+        )
         if reason:
             yield FaultyRow(entry.name, reason, entry.path)
         else:
