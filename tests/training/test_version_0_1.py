@@ -79,6 +79,19 @@ def test_a_run_is_exported_as_the_bundle_that_version_0_1_made(files: Path) -> N
     assert [mark.cell_id for mark in old.landmarks] == [mark.cell_id for mark in new.landmarks]
 
 
+def test_the_metric_of_landmarks_is_kept(files: Path) -> None:
+    folder = files / "run" / "landmarks"
+    contents = {
+        file.relative_to(folder).as_posix(): file.read_bytes()
+        for file in folder.rglob("*")
+        if file.is_file() and file.name != archive.CHECKSUMS
+    }
+    chosen = contents["landmarks.json"].replace(b"cityblock", b"chebyshev")
+    archive.write(folder, list((contents | {"landmarks.json": chosen}).items()))
+    words = ("landmarks", files / "run", "--data", files / "store", "--device", "cpu", "--json")
+    assert {mark["metric"] for mark in json.loads(cli(*words).stdout)["landmarks"]} == {"chebyshev"}
+
+
 def test_landmarks_are_kept_or_chosen_again(files: Path) -> None:
     words = ("landmarks", files / "run", "--data", files / "store", "--device", "cpu", "--json")
     kept = json.loads(cli(*words).stdout)

@@ -60,7 +60,7 @@ def measure(
     run : path-like
         The run's folder.
     metric : str, optional
-        Distance for the landmarks; left out, that of the landmarks kept, or cityblock.
+        Distance for the landmarks; left out, that of the landmarks in the run's folder, or cityblock.
     progress : callable, optional
         Called with (done, total, what).
 
@@ -78,12 +78,13 @@ def measure(
             f"is of {', '.join(config.structures)} on {config.box}: give the store that it was fitted on."
         )
     folder, measured = Path(run) / FOLDER, _measured(model, store)
-    latent, landmarks = _kept(folder, measured, model)
+    latent, landmarks, metric_before = _kept(folder, measured, model)
     fresh = latent is None or landmarks is None
     if latent is None:
         latent = latent_statistics(model, store, progress)
-    if landmarks is None or (metric is not None and any(mark.metric != metric for mark in landmarks)):
-        landmarks, fresh = stage_landmarks(model, store, metric=metric or METRIC, progress=progress), True
+    if landmarks is None or metric not in (None, metric_before):
+        landmarks = stage_landmarks(model, store, metric=metric or metric_before, progress=progress)
+        fresh = True
     model.latent, model.landmarks = latent, landmarks
     if fresh:
         facts = (MEASURED, (json.dumps(measured, indent=2) + "\n").encode())
@@ -99,15 +100,19 @@ def _measured(model: IntegratedCell, store: CellStore) -> dict[str, str]:
 
 def _kept(
     folder: Path, measured: dict[str, str], model: IntegratedCell
-) -> tuple[LatentStatistics | None, tuple[Landmark, ...] | None]:
-    """Return the kept measurements of the same weights and cells; None for those that are missing or broken."""
+) -> tuple[LatentStatistics | None, tuple[Landmark, ...] | None, str]:
+    """Return the kept statistics and landmarks of the same weights and cells, or None, and the landmarks' metric.
+
+    The metric is kept for other weights too: version 0.1 wrote another fingerprint of the same weights.
+    """
     if not (folder / MEASURED).is_file():
-        return None, None
+        return None, None, METRIC
     try:
         with archive.open_archive(folder, MEASURED) as kept:
-            if json.loads(kept.read(MEASURED)) != measured:
-                return None, None
             landmarks = read_landmarks(kept, model.config) if kept.holds(LANDMARKS) else None
-            return read_statistics(kept, model.config), landmarks
+            metric = landmarks[0].metric if landmarks else METRIC
+            if json.loads(kept.read(MEASURED)) != measured:
+                return None, None, metric
+            return read_statistics(kept, model.config), landmarks, metric
     except ValueError:
-        return None, None
+        return None, None, METRIC
