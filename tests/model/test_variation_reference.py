@@ -10,6 +10,7 @@ import torch
 from typer.testing import CliRunner
 from variation_scores import made_up
 
+from napari_ic_train.bundle import variation
 from napari_ic_train.bundle.variation import chosen_cells, manifest_of, posed_masks, reference_variation
 from napari_ic_train.cli import app
 from napari_ic_train.data.prepare import prepare
@@ -147,6 +148,16 @@ def test_the_command_puts_the_scores_into_the_bundle(store, bundle):
     assert summary["reference"]["median"]["TOM20"]["interphase"] == pytest.approx(
         float(np.median(found.scores["TOM20"]["interphase"])), abs=1e-6
     )
+
+
+def test_a_table_that_is_not_found_is_asked_for_by_its_option(store, bundle, monkeypatch):
+    def no_table(path):
+        raise ValueError("no table")
+
+    monkeypatch.setattr(variation, "open_table", no_table)
+    done = CliRunner().invoke(app, ["variation", str(bundle), "--data", str(store.path)])
+    assert done.exit_code == 1
+    assert "segmentations (--manifest)." in " ".join(done.output.split())
 
 
 def test_the_command_without_a_store_says_what_is_missing(bundle):

@@ -72,10 +72,15 @@ def measure(
     if metric is not None:
         checked_metric(metric)
     config = model.config
-    if store.box != config.box or store.structures != config.structures:
+    if store.structures != config.structures:
         raise ValueError(
-            f"{store.path} holds cells of {', '.join(store.structures)} on a grid of {store.box}, but the run's model "
-            f"is of {', '.join(config.structures)} on {config.box}: give the store that it was fitted on."
+            f"{store.path} holds {', '.join(store.structures)}, but the run's model has other structures: give the "
+            "store that it was fitted on."
+        )
+    if store.box != config.box:
+        raise ValueError(
+            f"{store.path} holds cells on a grid of {store.box}, but the model's box is {config.box}: give the store "
+            "that it was fitted on."
         )
     folder, measured = Path(run) / FOLDER, _measured(model, store)
     latent, landmarks, metric_before = _kept(folder, measured, model)

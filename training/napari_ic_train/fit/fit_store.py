@@ -107,8 +107,8 @@ def check_structures(store: CellStore, config: TrainingConfig) -> None:
     model = config.model
     if store.structures != model.structures:
         raise StructuresDiffer(
-            f"'model.structures' is {', '.join(model.structures)}, but the store holds {', '.join(store.structures)}: "
-            "set the model's structures to those of the store, or prepare another store."
+            f"'model.structures' does not fit the data, because the store holds {', '.join(store.structures)}: "
+            "set the model's structures to these, or prepare another store."
         )
     if store.box != model.box:
         raise ValueError(
