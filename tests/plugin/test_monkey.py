@@ -192,7 +192,7 @@ class Monkey:
         elif what == "device":
             session.choose_device(self.choose(["auto", "cpu"]))
         elif session.model is not None:
-            map_actions.show(session, population(session.model))
+            map_actions.show_population(session, population(session.model))
 
 
 def let_run(qapp: Any) -> None:

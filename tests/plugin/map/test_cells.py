@@ -45,9 +45,9 @@ def test_a_cell_of_a_store_opens_in_the_models_box(dock, session, viewer, store,
 
 
 def test_cells_whose_images_are_away_say_so(cells):
-    assert "came without their images" in opened_cell.why_closed(replace(cells, source=""))
-    assert "is missing" in opened_cell.why_closed(replace(cells, source="/nowhere"))
-    assert opened_cell.why_closed(cells) == ""
+    assert "have no images" in opened_cell.why_not_openable(replace(cells, source=""))
+    assert "is missing" in opened_cell.why_not_openable(replace(cells, source="/nowhere"))
+    assert opened_cell.why_not_openable(cells) == ""
     changed = replace(cells, table=cells.table.assign(cell_id="another"))
     with pytest.raises(ValueError, match="embed it again"):
         opened_cell.read_cell(changed, 0)

@@ -49,18 +49,18 @@ def test_a_click_on_nothing_changes_nothing(dock, session, qtbot):
     assert session.map.view.selection == (1, 2)
 
 
-def test_hovering_tells_the_cell_and_leaving_tells_how_things_stand(dock, session, cells, qtbot):
-    before = dock.controls.told.text()
+def test_hovering_describes_the_cell_and_leaving_shows_the_state_of_the_map(dock, session, cells, qtbot):
+    before = dock.controls.status.text()
     cell = apart(dock, session)
     move(dock, at(dock, session.map.projection.points[cell]))
-    told = dock.controls.told.text()
+    told = dock.controls.status.text()
     assert f"Cell {cells.table['cell_id'].iloc[cell]}" in told
     assert cells.table["structure"].iloc[cell] in told
     dock.scatter.fit()
     move(dock, at(dock, session.map.projection.place(session.model.landmarks[0].z_ref)))
-    assert "landmark" in dock.controls.told.text()
+    assert "landmark" in dock.controls.status.text()
     QApplication.sendEvent(dock.scatter, QEvent(QEvent.Type.Leave))
-    assert dock.controls.told.text() == before
+    assert dock.controls.status.text() == before
 
 
 @pytest.mark.parametrize("by", ["button", "shift"])

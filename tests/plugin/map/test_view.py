@@ -27,7 +27,7 @@ def test_the_models_own_cells_are_on_the_map_at_once(dock, session, cells, model
     axes = projection.axes_in("z_ref", model.latent, cells.z_ref)
     expected = projection.on_axes("z_ref", axes, (0, 1), np.arange(len(cells)), cells.z_ref)
     np.testing.assert_allclose(dock.scatter.points, expected.points, atol=1e-5)
-    assert f"{len(cells)} cells" in dock.controls.told.text()
+    assert f"{len(cells)} cells" in dock.controls.status.text()
     assert len(dock.legend.buttons) == session.map.population.table["stage"].nunique(dropna=False)
 
 

@@ -1,4 +1,4 @@
-"""The verbs of the map: get a population, lay it out, select among its cells, go to them, open them."""
+"""Actions of the dock "Cell map": open cells, lay them out, select some of them, go to them, save them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from napari_integrated_cell.arrays import Floats, Indices, Reals
 from napari_integrated_cell.latent.position import Position
 from napari_integrated_cell.latent.projection import (
     SHAPE,
@@ -37,16 +37,16 @@ GROUP = "group of cells"
 FILE = "write cells"
 
 
-# ------------------------------------------------------------------------------- where the cells come from
+# ------------------------------------------------------------------------------- opening cells
 
 
 def open_map(session: Session) -> None:
-    """Open the chosen model, and the cells that its bundle holds where none are open."""
+    """Open the chosen model, and the cells of its bundle if no other cells are open."""
     session.open_then(lambda model: _open_bundled(session, model))
 
 
 def _open_bundled(session: Session, model: IntegratedCell) -> None:
-    lay_out(session)  # landmarks have their places before any cell has
+    lay_out(session)  # the landmarks are shown before the cells are read
     if session.map.population is not None or session.tasks.running(SLOT) is not None:
         return
     source = session.model_source
@@ -58,13 +58,13 @@ def _open_bundled(session: Session, model: IntegratedCell) -> None:
 
     def take(found: Population | None) -> None:
         if session.model is model and session.map.population is None:
-            show(session, found)
+            show_population(session, found)
 
     session.tasks.start(SLOT, "Opening the model's cells", work, on_done=take)
 
 
 def open_cells(session: Session, path: str | Path) -> None:
-    """Open embedded cells (.parquet), or embed a table of cells (.csv) or a store (a folder), in the background."""
+    """Open embedded cells (.parquet), or embed a table (.csv) or a store (a folder), in the background."""
     source = Path(path)
     model_source, device = session.model_source, session.device
 
@@ -79,15 +79,17 @@ def open_cells(session: Session, path: str | Path) -> None:
 
         model, found, left_out = result
         if session.model_source != model_source:
-            show_warning("The model was changed: the cells, embedded by the one before, are not shown.")
+            show_warning(
+                "The cells are not shown: they were embedded with another model than the chosen one."
+            )
             return
         if session.model is None and session.device == device:
             session.model = model
-        show(session, found)
+        show_population(session, found)
         if left_out:
             name, reason = next(iter(left_out.items()))
-            others = f", and {len(left_out) - 1} others" if len(left_out) > 1 else ""
-            show_warning(f"{name} was left out{others}: {reason}")
+            others = f" and {len(left_out) - 1} others were" if len(left_out) > 1 else " was"
+            show_warning(f"{name}{others} left out: {reason}")
 
     session.tasks.start(SLOT, f"Opening the cells of {source.name}", work, on_done=take, bar=True)
 
@@ -109,9 +111,9 @@ def _population_at(source: Path, model: IntegratedCell, task: Task, left_out: di
     return found
 
 
-def show(session: Session, population: Population | None) -> None:
-    """Take another population to look at; what was selected in the last one is forgotten."""
-    session.map.projection, session.map.umaps = None, {}  # they are of the last population's cells
+def show_population(session: Session, population: Population | None) -> None:
+    """Show another population. The selection and the layouts of the last one are dropped."""
+    session.map.projection, session.map.umaps = None, {}  # they belong to the last population
     columns = [] if population is None else colourable(population.table)
     colour = session.map.view.colour
     session.map.view = MapView(colour=colour if colour in columns or not columns else columns[0])
@@ -119,28 +121,28 @@ def show(session: Session, population: Population | None) -> None:
     lay_out(session)
 
 
-# ------------------------------------------------------------------------------- how they are looked at
+# ------------------------------------------------------------------------------- the view
 
 
-def look(session: Session, **changes: Any) -> None:
-    """Look at the population another way: the fields of :class:`~.map_view.MapView` that change."""
+def change_view(session: Session, **changes: Any) -> None:
+    """Change fields of the :class:`~.state.MapView`, and lay the population out again if the plane changes."""
     if "space" in changes and changes["space"] != session.map.view.space:
         changes.setdefault("axes", (0, 1))
     before, after = session.map.view, replace(session.map.view, **changes)
     moved = (before.space, before.layout, before.axes) != (after.space, after.layout, after.axes)
-    session.map.view = replace(after, part=None) if moved else after  # the part was of the last plane
+    session.map.view = replace(after, part=None) if moved else after  # the part belongs to the last plane
     if moved:
         lay_out(session)
 
 
 def keep_part(session: Session, part: tuple[float, float, float, float]) -> None:
-    """Keep which part of the plane is seen, for the map's next dock; not of a plane that is being replaced."""
+    """Keep the visible part of the plane for when the dock is opened again, unless a new plane is on its way."""
     if session.map.projection is not None and session.tasks.running(LAYOUT) is None:
-        look(session, part=part)
+        change_view(session, part=part)
 
 
 def axes_of(session: Session) -> LatentAxes | None:
-    """The principal axes of the space that is looked at; None where neither model nor cells give any."""
+    """Return the principal axes of the shown space; None if neither the model nor the cells give any."""
     if session.model is None:
         return None
     _, z = _shown(session)
@@ -151,7 +153,7 @@ def axes_of(session: Session) -> LatentAxes | None:
 
 
 def lay_out(session: Session) -> None:
-    """Lay the population out in the plane as the view asks for; a UMAP in the background."""
+    """Place the population in the plane that the view names. A UMAP is computed in the background."""
     session.tasks.cancel(LAYOUT)
     axes = axes_of(session)
     if axes is None or len(axes) < 2:
@@ -170,8 +172,8 @@ def lay_out(session: Session) -> None:
 def _lay_out_by_umap(
     session: Session,
     space: str,
-    cells: NDArray[np.int64],
-    z: NDArray[np.float32],
+    cells: Indices,
+    z: Floats,
 ) -> None:
     known = session.map.umaps
     if space in known:
@@ -186,20 +188,20 @@ def _lay_out_by_umap(
 
     def back(error: Exception) -> bool:
         notify("Laying cells out by UMAP", error)
-        look(session, layout=PRINCIPAL)
+        change_view(session, layout=PRINCIPAL)
         return True
 
     session.tasks.start(LAYOUT, "Laying cells out by UMAP", work, on_done=take, on_error=back, bar=True)
 
 
-def _shown(session: Session) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def _shown(session: Session) -> tuple[Indices, Floats]:
     if session.map.population is None:
         return np.empty(0, np.int64), np.empty((0, 0), np.float32)
     return positions_in(session.map.population, session.map.view.space)
 
 
 def place_of(session: Session, position: Position | None) -> tuple[float, float] | None:
-    """Where in the plane a position lies; None where there is no plane, or no such position."""
+    """Return where a position lies in the plane; None if there is no plane or no position."""
     projection, model = session.map.projection, session.model
     if projection is None or position is None or model is None:
         return None
@@ -209,8 +211,8 @@ def place_of(session: Session, position: Position | None) -> tuple[float, float]
     return float(x), float(y)
 
 
-def cells_inside(projection: Projection, corners: NDArray[np.floating]) -> NDArray[np.int64]:
-    """The cells that lie in a polygon (m, 2) of the plane."""
+def cells_inside(projection: Projection, corners: Reals) -> Indices:
+    """Return the cells that lie in a polygon (m, 2) of the plane."""
     from skimage.measure import points_in_poly
 
     points = projection.points
@@ -219,30 +221,30 @@ def cells_inside(projection: Projection, corners: NDArray[np.floating]) -> NDArr
     return projection.cells[near[points_in_poly(points[near], corners)]] if len(near) else near
 
 
-# ------------------------------------------------------------------------------- selecting and going
+# ------------------------------------------------------------------------------- selected cells
 
 
-def select(session: Session, cells: Sequence[int] | NDArray[np.int64]) -> None:
+def select(session: Session, cells: Sequence[int] | Indices) -> None:
     """Select cells of the population."""
-    look(session, selection=tuple(np.asarray(cells, np.int64).tolist()))
+    change_view(session, selection=tuple(np.asarray(cells, np.int64).tolist()))
 
 
-def selected(session: Session) -> NDArray[np.int64]:
-    """The selected cells."""
+def selected(session: Session) -> Indices:
+    """Return the selected cells."""
     return np.array(session.map.view.selection, np.int64)
 
 
 def select_class(session: Session, value: object) -> None:
-    """Select the shown cells of which the colouring column says ``value``; None: says nothing."""
+    """Select the shown cells that have ``value`` in the colouring column; None selects those without a value."""
     if session.map.population is None or session.map.projection is None:
         return
-    said = session.map.population.table[session.map.view.colour].iloc[session.map.projection.cells]
-    found = said.isna() if value is None else said == value
+    values = session.map.population.table[session.map.view.colour].iloc[session.map.projection.cells]
+    found = values.isna() if value is None else values == value
     select(session, session.map.projection.cells[found.to_numpy(bool)])
 
 
 def find(session: Session, name: str) -> int:
-    """The cell of the population that is called ``name``.
+    """Return the cell of the population whose name is ``name``.
 
     Raises
     ------
@@ -255,13 +257,11 @@ def find(session: Session, name: str) -> int:
         found = np.flatnonzero((session.map.population.table[CELL_ID] == name.strip()).to_numpy(bool))
         if len(found):
             return int(found[0])
-    raise ValueError(
-        f"There is no cell {name.strip()!r} on the map: type its name as hovering over it tells it."
-    )
+    raise ValueError(f"There is no cell {name.strip()!r} on the map: hover over a cell to read its name.")
 
 
 def go_to_cell(session: Session, cell: int) -> None:
-    """Select a cell and go where it is."""
+    """Select a cell and go to its position."""
     from napari_integrated_cell.latent.groups import position_of
 
     population = _population(session)
@@ -270,17 +270,17 @@ def go_to_cell(session: Session, cell: int) -> None:
 
 
 def go_to_landmark(session: Session, landmark: Landmark) -> None:
-    """Go to the cell that stands for a stage."""
+    """Go to the landmark of a stage."""
     session.scene.go_to(Position(landmark.z_ref, name=landmark.stage))
 
 
 def go_to_mean(session: Session) -> None:
-    """Go to the mean of the selected cells.
+    """Go to the mean position of the selected cells.
 
     Raises
     ------
     ValueError
-        If none is selected.
+        If no cell is selected.
     """
     from napari_integrated_cell.latent.groups import mean_position
 
@@ -288,18 +288,18 @@ def go_to_mean(session: Session) -> None:
 
 
 def go_to_medoid(session: Session) -> None:
-    """Find the medoid of the selected cells in the background, and go there; the group stays selected.
+    """Find the medoid of the selected cells in the background, and go there. The cells stay selected.
 
     Raises
     ------
     ValueError
-        If none is selected.
+        If no cell is selected.
     """
     from napari_integrated_cell.latent.groups import medoid_cell, position_of
 
     population, cells, space = _population(session), selected(session), session.map.view.space
     if not len(cells):
-        raise ValueError("No cell is selected: draw a line around some with the lasso, or click one.")
+        raise ValueError("No cell is selected: draw a lasso around some cells, or click one.")
 
     def arrive(cell: int) -> None:
         if session.map.population is population:
@@ -315,12 +315,12 @@ def go_to_medoid(session: Session) -> None:
 
 
 def save_selected(session: Session, path: str | Path) -> None:
-    """Write the selected cells as a CSV, in the background.
+    """Write the selected cells as a CSV file, in the background.
 
     Raises
     ------
     ValueError
-        If none is selected.
+        If no cell is selected.
     """
     from napari.utils.notifications import show_info
 
@@ -328,7 +328,7 @@ def save_selected(session: Session, path: str | Path) -> None:
 
     population, cells, target = _population(session), selected(session), Path(path)
     if not len(cells):
-        raise ValueError("No cell is selected: draw a line around some with the lasso, or click one.")
+        raise ValueError("No cell is selected: draw a lasso around some cells, or click one.")
     session.tasks.start(
         FILE,
         f"Writing {target.name}",

@@ -1,4 +1,4 @@
-"""Which colour each cell of a population has on the map, and what the colours mean."""
+"""Colours of the cells on the map, by a column of their table."""
 
 from __future__ import annotations
 
@@ -7,23 +7,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from napari.utils.colormaps import ensure_colormap
-from numpy.typing import NDArray
 
+from napari_integrated_cell.arrays import Doubles, Rgb
 from napari_integrated_cell.latent.population import CELL_ID, MEASURES, ROW
 from napari_integrated_cell.vocabulary import STAGE_NAMES, STAGES, STRUCTURE_NAMES, STRUCTURES
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Rgb = NDArray[np.uint8]
 
 COLORMAP = "viridis"
 UNKNOWN: tuple[int, int, int] = (128, 128, 128)
-"""Of a cell of which the column says nothing."""
+"""Colour of a cell without a value."""
 
 _MOST_CLASSES = 24
 _INTERPHASE = (125, 143, 163)
-# Interphase is quiet, since most cells are in it; from prophase on as the rainbow goes.
+# Interphase is grey, because most cells are in it. From prophase on, the colours follow the rainbow.
 _MITOSIS = ("#7b6cf6", "#3fa7ff", "#25d0b1", "#7fdc4a", "#f4d03f", "#ff914d", "#ff4d6d")
 _OTHERS = (
     *("#4c9bff", "#ff8c42", "#5fd068", "#ff5a5f", "#b48cff", "#c79a6b", "#ff7ac8", "#a8b545"),
@@ -48,11 +47,11 @@ class Colouring:
     Attributes
     ----------
     colours : array of uint8, (N, 3)
-        One for each cell.
+        Colour of each cell.
     classes : tuple of Class
-        What they mean where the column holds classes, the most telling order first.
+        The classes, if the column holds classes, in the order of the legend.
     span : tuple of float or None
-        From where to where the colormap goes where the column holds numbers.
+        Values at both ends of the colormap, if the column holds numbers.
     title : str
         The column, with its unit.
     """
@@ -64,14 +63,14 @@ class Colouring:
 
 
 def colourable(table: pd.DataFrame) -> list[str]:
-    """The columns that can colour cells: stage and structure first, then measured shape, then the others."""
+    """Return the columns that can colour cells: stage and structure, then measured shape, then the others."""
     first = [name for name in ("stage", "structure", *MEASURES) if name in table]
     others = [str(name) for name in table if name not in (*first, CELL_ID, ROW)]
-    return [name for name in (*first, *others) if _tells(table[name])]
+    return [name for name in (*first, *others) if _is_informative(table[name])]
 
 
 def title_of(column: str) -> str:
-    """How a column is called in the window."""
+    """Return the title of a column."""
     if column in MEASURES:
         measure = MEASURES[column]
         return f"{measure.label} ({measure.unit})" if measure.unit else measure.label
@@ -79,7 +78,7 @@ def title_of(column: str) -> str:
 
 
 def coloured(table: pd.DataFrame, column: str | None) -> Colouring:
-    """The cells coloured by a column; all alike where there is none of that name."""
+    """Colour the cells by a column; all cells alike if there is no such column."""
     if column is None or column not in table:
         return Colouring(np.full((len(table), 3), _INTERPHASE, np.uint8))
     values = table[column]
@@ -87,20 +86,20 @@ def coloured(table: pd.DataFrame, column: str | None) -> Colouring:
 
 
 def gradient(n: int) -> Rgb:
-    """The colormap in ``n`` steps, (n, 3)."""
+    """Return the colormap in ``n`` steps, (n, 3)."""
     return _mapped(np.linspace(0, 1, n))
 
 
 def stage_colour(stage: str) -> tuple[int, int, int]:
-    """The colour of a stage of the vocabulary."""
+    """Return the colour of a stage; :data:`UNKNOWN` if the vocabulary does not have it."""
     if stage not in STAGE_NAMES:
         return UNKNOWN
     index = STAGE_NAMES.index(stage)
     return _rgb(_MITOSIS[(index - 1) % len(_MITOSIS)]) if index else _INTERPHASE
 
 
-def _tells(values: pd.Series) -> bool:
-    """Whether a column has more than one value, and not another word for every cell."""
+def _is_informative(values: pd.Series) -> bool:
+    """Return whether a column has more than one value, and words that several cells share."""
     n = values.nunique()
     return n > 1 and (_is_numeric(values) or n <= max(_MOST_CLASSES, len(values) // 4))
 
@@ -112,7 +111,7 @@ def _is_numeric(values: pd.Series) -> bool:
 def _by_number(values: pd.Series, column: str) -> Colouring:
     numbers = values.to_numpy(np.float64, na_value=np.nan)
     known = np.isfinite(numbers)
-    # One odd cell must not take all contrast from the others.
+    # One extreme cell must not take the contrast from all others.
     low, high = np.percentile(numbers[known], (1, 99)) if known.any() else (0.0, 1.0)
     if not high > low:
         low, high = (float(numbers[known].min()), float(numbers[known].max())) if known.any() else (0.0, 1.0)
@@ -142,7 +141,7 @@ def _by_class(values: pd.Series, column: str) -> Colouring:
 
 
 def _rank(word: str) -> int:
-    """Stages and structures in the vocabulary's order, anything else after them."""
+    """Return the rank of a class: stages and structures in the order of the vocabulary, then all others."""
     for names in (STAGE_NAMES, STRUCTURE_NAMES):
         if word in names:
             return names.index(word)
@@ -160,7 +159,7 @@ def _label(word: str) -> str:
     return labels.get(word, word)
 
 
-def _mapped(share: NDArray[np.float64]) -> Rgb:
+def _mapped(share: Doubles) -> Rgb:
     return (ensure_colormap(COLORMAP).map(share)[:, :3] * 255).round().astype(np.uint8)
 
 

@@ -1,4 +1,4 @@
-"""The controls around the map: what it shows, tools, where cells come from, and the selected ones."""
+"""Controls of the dock "Cell map": view, tools, selected cells, and the button that opens cells."""
 
 from __future__ import annotations
 
@@ -38,24 +38,24 @@ if TYPE_CHECKING:
 
 
 class MapControls:
-    """What stands above and below the map; ``view``, ``tools``, ``told`` and ``source`` are its parts."""
+    """Controls above and below the map. Its parts are ``view``, ``tools``, ``status`` and ``source``."""
 
     def __init__(self) -> None:
         self.space = _combo(
-            "Latent space", "z^r: cell and nuclear shape. z^s: what is left of a structure's place."
+            "Latent space", "z^r: cell and nuclear shape. z^s: a structure's location, beyond the shape."
         )
         self.layout_kind = _combo(
             "Layout",
-            "Principal axes: straight, as the sliders of the explorer. UMAP: neighbours together, distances bent.",
+            "Principal axes: as the sliders of the explorer. UMAP: places neighbours together, distorts distances.",
         )
         for kind, label in (
             (PRINCIPAL, "Principal axes"),
             (UMAP, "UMAP" if has_umap() else "UMAP (not installed)"),
         ):
             self.layout_kind.addItem(label, kind)
-        self.x = _combo("Axis across", "The principal axis across the map, with its share of the variance.")
-        self.y = _combo("Axis upwards", "The principal axis up the map, with its share of the variance.")
-        self.colour = _combo("Colour by", "The column of the cells' table that colours them.")
+        self.x = _combo("Horizontal axis", "The principal axis to the right, with its share of the variance.")
+        self.y = _combo("Vertical axis", "The principal axis upwards, with its share of the variance.")
+        self.colour = _combo("Colour by", "The column of the cells' table that gives their colours.")
         self.view = QWidget()
         form = QFormLayout(self.view)
         form.setContentsMargins(0, 0, 0, 0)
@@ -67,17 +67,17 @@ class MapControls:
         self.lasso = QToolButton()
         self.lasso.setText("Lasso")
         self.lasso.setCheckable(True)
-        self.lasso.setToolTip("Draw a line around cells to select them; or hold Shift while dragging.")
+        self.lasso.setToolTip("Draw a line around cells to select them. Or hold Shift while you drag.")
         self.fit = QToolButton()
         self.fit.setText("Fit")
         self.fit.setToolTip("Bring all cells into view (Home).")
         self.nothing = QToolButton()
         self.nothing.setText("Select none")
-        self.nothing.setToolTip("Forget the selection.")
+        self.nothing.setToolTip("Clear the selection.")
         self.find = QLineEdit()
         self.find.setPlaceholderText("Find a cell")
         self.find.setAccessibleName("Find a cell by its name")
-        self.find.setToolTip("Type a cell's name and press Enter to go there.")
+        self.find.setToolTip("Type the name of a cell and press Enter to go there.")
         self.find.setMinimumWidth(60)
         self.tools = QWidget()
         row = QHBoxLayout(self.tools)
@@ -86,10 +86,10 @@ class MapControls:
             row.addWidget(widget)
         row.addWidget(self.find, 1)
 
-        self.told = QLabel()
-        self.told.setWordWrap(True)
-        self.told.setMinimumHeight(self.told.fontMetrics().height() * 2)
-        self.told.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.status = QLabel()
+        self.status.setWordWrap(True)
+        self.status.setMinimumHeight(self.status.fontMetrics().height() * 2)
+        self.status.setAlignment(Qt.AlignmentFlag.AlignTop)
         self._state = ""
         self._offered: Population | None = None
 
@@ -102,11 +102,11 @@ class MapControls:
             menu.addAction(action)
         self.source.setMenu(menu)
         self.source.setToolTip(
-            "Look at other cells: a file that `napari-ic embed` wrote, or a table or store of cells to embed now."
+            "Show other cells: a file that `napari-ic embed` wrote, or a table or store of cells to embed now."
         )
 
     def offer(self, session: Session) -> None:
-        """Offer what the session's model and cells have, and choose what it has chosen."""
+        """Fill the combo boxes for the session's model and cells, and select the session's choice."""
         view, population = session.map.view, session.map.population
         structures = () if population is None else population.structures
         labels = {s.name: s.label for s in STRUCTURES}
@@ -118,18 +118,18 @@ class MapControls:
         for combo, chosen in zip((self.x, self.y), view.axes, strict=True):
             _fill(combo, titles, chosen)
             combo.setEnabled(view.layout == PRINCIPAL and bool(titles))
-        if population is not self._offered:  # looking through 200,000 rows takes a moment
+        if population is not self._offered:  # reading 200,000 rows takes a moment
             self._offered = population
             columns = [] if population is None else colourable(population.table)
             _fill(self.colour, {name: title_of(name) for name in columns}, view.colour)
         self.colour.setCurrentIndex(self.colour.findData(view.colour))
 
-    def tell(self, text: str) -> None:
-        """Say what lies under the cursor; nothing there, how things stand."""
-        self.told.setText(text or self._state)
+    def describe(self, text: str) -> None:
+        """Show what lies under the cursor; if ``text`` is empty, show the state of the map."""
+        self.status.setText(text or self._state)
 
-    def tell_state(self, population: Population | None, message: str) -> None:
-        """Say how things stand."""
+    def show_state(self, population: Population | None, message: str) -> None:
+        """Show the state of the map: a message, or else which cells are open."""
         held_out = ""
         if population is not None and "split" in population.table:
             n = int((population.table["split"] == "test").sum())
@@ -138,23 +138,21 @@ class MapControls:
         self._state = (
             known if population is not None and not message else message.splitlines()[0] if message else ""
         )
-        self.tell("")
+        self.describe("")
 
 
 class SelectedCells(QGroupBox):
-    """The selected cells: what can be done with them, and their measured shape."""
+    """Buttons for the selected cells, and their measured shape."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Selected cells", parent)
-        self.mean = _button(
-            "Go to &mean", "Go to the mean of the selected cells' positions, and decode it there."
-        )
+        self.mean = _button("Go to &mean", "Go to the mean position of the selected cells, and decode it.")
         self.medoid = _button(
             "Go to me&doid",
-            "Go to the selected cell that is nearest to all the others (cityblock), as landmarks are chosen.",
+            "Go to the selected cell that is nearest to all the others (cityblock distance, as for landmarks).",
         )
         self.open = _button("&Open this cell", "")
-        self.save = _button("&Save as CSV…", "Write the selected cells, with their positions, as a table.")
+        self.save = _button("&Save as CSV…", "Write the selected cells with their positions as a table.")
         self.shape = GroupShape()
         grid = QGridLayout()
         for i, button in enumerate((self.mean, self.medoid, self.open, self.save)):
@@ -164,13 +162,13 @@ class SelectedCells(QGroupBox):
         column.addLayout(grid)
         column.addWidget(self.shape)
 
-    def show_cells(self, population: Population | None, cells: NDArray, why_closed: str) -> None:
-        """Draw another selection."""
+    def show_cells(self, population: Population | None, cells: NDArray, why_not: str) -> None:
+        """Show other selected cells. ``why_not`` says why their images cannot be opened, or is empty."""
         n = len(cells)
         self.setTitle("Selected cells" if not n else f"{n:,} selected cell{'s' if n > 1 else ''}")
         for button in (self.mean, self.medoid, self.save):
             button.setEnabled(n > 0)
-        reason = why_closed or ("" if n == 1 else "Select one cell to open its images.")
+        reason = why_not or ("" if n == 1 else "Select one cell to open its images.")
         self.open.setEnabled(not reason)
         self.open.setToolTip(reason or "Open the cell's images as layers.")
         self.shape.show_comparison(compared(population, cells) if population is not None and n else [])
@@ -202,7 +200,7 @@ def _side_by_side(left: QWidget, right: QWidget) -> QWidget:
 
 
 def _fill(combo: QComboBox, entries: dict, chosen: object) -> None:
-    """Offer the entries, label by value, if they are others than before; and choose one."""
+    """Offer entries, labels by value, unless they are offered already; and select one."""
     if [combo.itemData(i) for i in range(combo.count())] != list(entries) or [
         combo.itemText(i) for i in range(combo.count())
     ] != list(entries.values()):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_integrated_cell.arrays import Floats
+
 _LEAST_ALPHA = 90  # of a pixel with one point: one cell must stay visible
 
 
 def density_image(
-    points: NDArray[np.float32],
+    points: Floats,
     rgb: NDArray[np.uint8],
     corner: ArrayLike,
     pixel: ArrayLike,
@@ -47,6 +49,6 @@ def density_image(
         for channel in range(3):
             sums = np.bincount(flat, rgb[inside, channel], rows * columns)
             image[filled, channel] = np.rint(sums[filled] / n)
-        share = np.log(n) / max(np.log(n.max()), 1.0)
+        share = np.log1p(n) / np.log1p(n.max())
         image[filled, 3] = _LEAST_ALPHA + share * (255 - _LEAST_ALPHA)
     return image.reshape(rows, columns, 4)

@@ -1,4 +1,4 @@
-"""Dock "Cell map": where a cell lies among all others."""
+"""Dock "Cell map": cells of a population in a plane of the latent space."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 
 _AWAITED = ("model", actions.SLOT, actions.LAYOUT)
 _HOW = (
-    "This model came without embedded cells.\n\nOpen some below: a file that `napari-ic embed` wrote, "
+    "This model has no embedded cells.\n\nOpen some below: a file that `napari-ic embed` wrote, "
     "a table of cells, or a store."
 )
 
 
 class MapWidget(Dock):
-    """See the cells of a population in the latent space, and go to them.
+    """Show the cells of a population in the latent space, and go to them.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ class MapWidget(Dock):
         self._draw_all()
         actions.open_map(self._session)
 
-    # ---------------------------------------------------------------- what the user sees
+    # ---------------------------------------------------------------- layout
 
     def _build(self) -> None:
         self.setObjectName("Cell map")
@@ -62,7 +62,7 @@ class MapWidget(Dock):
         self.scatter = Scatter()
         self.scatter.setAccessibleName("Map of cells")
         self.scatter.setToolTip(
-            "Every point is a cell, where the encoder puts it (z^r of Enc^r, or z^s of Enc^{r,s}).\n"
+            "Every point is a cell, at the position that the encoder gives it (z^r of Enc^r, or z^s of Enc^{r,s}).\n"
             "Click one to go there. Drag to pan, wheel to zoom, Shift and drag to draw a lasso."
         )
         self.legend = Legend()
@@ -71,7 +71,7 @@ class MapWidget(Dock):
             self.controls.view,
             self.scatter,
             self.controls.tools,
-            self.controls.told,
+            self.controls.status,
             self.legend,
             self.cells,
             self.controls.source,
@@ -79,17 +79,25 @@ class MapWidget(Dock):
         )
         self._fill(column)
 
-    # ---------------------------------------------------------------- hearing of changes
+    # ---------------------------------------------------------------- connections
 
     def _connect(self) -> None:
         session, controls, cells = self._session, self.controls, self.cells
-        controls.space.activated.connect(lambda i: actions.look(session, space=controls.space.itemData(i)))
-        controls.layout_kind.activated.connect(
-            lambda i: actions.look(session, layout=controls.layout_kind.itemData(i))
+        controls.space.activated.connect(
+            lambda i: actions.change_view(session, space=controls.space.itemData(i))
         )
-        controls.x.activated.connect(lambda i: actions.look(session, axes=(i, session.map.view.axes[1])))
-        controls.y.activated.connect(lambda i: actions.look(session, axes=(session.map.view.axes[0], i)))
-        controls.colour.activated.connect(lambda i: actions.look(session, colour=controls.colour.itemData(i)))
+        controls.layout_kind.activated.connect(
+            lambda i: actions.change_view(session, layout=controls.layout_kind.itemData(i))
+        )
+        controls.x.activated.connect(
+            lambda i: actions.change_view(session, axes=(i, session.map.view.axes[1]))
+        )
+        controls.y.activated.connect(
+            lambda i: actions.change_view(session, axes=(session.map.view.axes[0], i))
+        )
+        controls.colour.activated.connect(
+            lambda i: actions.change_view(session, colour=controls.colour.itemData(i))
+        )
         controls.lasso.toggled.connect(self._lasso)
         controls.fit.clicked.connect(lambda _: self.scatter.fit())
         controls.nothing.clicked.connect(lambda _: actions.select(session, ()))
@@ -105,8 +113,8 @@ class MapWidget(Dock):
         scatter = self.scatter
         scatter.point_clicked.connect(lambda i: self._go(lambda: actions.go_to_cell(session, self._cell(i))))
         scatter.mark_clicked.connect(self._go_to_mark)
-        scatter.point_hovered.connect(lambda i: controls.tell(self._about(i)))
-        scatter.mark_hovered.connect(lambda i: controls.tell(scatter.marks[i].text))
+        scatter.point_hovered.connect(lambda i: controls.describe(self._about(i)))
+        scatter.mark_hovered.connect(lambda i: controls.describe(scatter.marks[i].text))
         scatter.lassoed.connect(self._select_inside)
 
         self._reopen = QTimer(self)
@@ -130,10 +138,10 @@ class MapWidget(Dock):
 
     def _model_changed(self) -> None:
         self._draw_all()
-        if self._session.model is None:  # another one was chosen: once the session has settled, open it
+        if self._session.model is None:  # another model was chosen: open it after the other callbacks
             self._reopen.start()
 
-    # ---------------------------------------------------------------- drawing what the session has
+    # ---------------------------------------------------------------- drawing
 
     def _draw_all(self) -> None:
         self._draw_points()
@@ -154,7 +162,7 @@ class MapWidget(Dock):
         self._draw_marks()
 
     def _draw_view(self) -> None:
-        """Colours and selection; where points lie is told by the projection."""
+        """Draw colours and selection. The positions of the points change with the projection only."""
         self.controls.offer(self._session)
         self._draw_colours()
 
@@ -173,7 +181,7 @@ class MapWidget(Dock):
             inside = np.zeros(len(population), bool)
             inside[chosen] = True
             self.scatter.show_colours(self._colouring.colours[projection.cells], inside[projection.cells])
-        self.cells.show_cells(population, chosen, opened_cell.why_closed(population))
+        self.cells.show_cells(population, chosen, opened_cell.why_not_openable(population))
 
     def _draw_marks(self) -> None:
         """Draw the landmarks, the active cell, the start, and the position while it moves."""
@@ -199,18 +207,18 @@ class MapWidget(Dock):
         self.scatter.show_marks(marks)
 
     def _rings(self) -> list[tuple[Position, str]]:
-        """The active cell, as it was integrated last, and where the user set out if that is elsewhere."""
+        """Return the positions that have a ring: the active cell, as last integrated, and the start if it differs."""
         session = self._session
         start, integration = session.scene.start, session.integrate.integration
         rings: list[tuple[Position, str]] = []
-        if integration is not None and session.map.view.space == SHAPE:  # of its structures no z^s is known
+        if integration is not None and session.map.view.space == SHAPE:  # its z^s is unknown
             rings.append((Position(integration.z_ref), f"The active cell: {integration.cell.name}"))
         if start is not None and not any(start == position for position, _ in rings):
-            rings.append((start, f"You set out here: {start.name or 'a position'}"))
+            rings.append((start, f"The start: {start.name or 'a position'}"))
         return rings
 
     def _draw_state(self, slot: str = actions.SLOT) -> None:
-        if slot not in _AWAITED:  # another dock's decoding, many times a second
+        if slot not in _AWAITED:  # another dock decodes many times a second
             return
         session = self._session
         busy = [session.tasks.running(name) for name in _AWAITED]
@@ -227,12 +235,12 @@ class MapWidget(Dock):
             message = ""
         has_points = session.map.projection is not None and len(session.map.projection.cells) > 0
         self.scatter.show_message("" if has_points else message)
-        self.controls.tell_state(session.map.population, message)
+        self.controls.show_state(session.map.population, message)
 
     def _draw_theme(self, event: object = None) -> None:
         self.scatter.use_theme(self._viewer.theme)
 
-    # ---------------------------------------------------------------- what the user does
+    # ---------------------------------------------------------------- user input
 
     def _try(self, act: Callable[[], None]) -> None:
         try:
@@ -241,19 +249,19 @@ class MapWidget(Dock):
             show_error(str(error))
 
     def _go(self, act: Callable[[], None]) -> None:
-        """Go somewhere, and from then on show the cell at the position: until then the canvas is the user's."""
+        """Run an action that changes the position. From the first one on, the canvas shows the decoded cell."""
         if not self._shows:
             self._shows = True
             self._hold.callback(scene_of(self._viewer, self._session).hold())
         self._try(act)
 
     def _cell(self, point: int) -> int:
-        """Which cell of the population a point is."""
+        """Return the cell of the population that a point stands for."""
         projection = self._session.map.projection
         return int(projection.cells[point]) if projection is not None else -1
 
     def _about(self, point: int) -> str:
-        """What is known of a point's cell, in a line."""
+        """Describe a point's cell in a line."""
         session = self._session
         if point < 0 or session.map.population is None or session.map.projection is None:
             return ""
@@ -286,7 +294,7 @@ class MapWidget(Dock):
         opened_cell.open_cell(self._viewer, self._session, int(actions.selected(self._session)[0]))
 
     def _choose(self, kind: str | None) -> None:
-        """Ask for cells, and open them."""
+        """Ask for a file or folder of cells, and open it."""
         if kind is None:
             path = QFileDialog.getExistingDirectory(self, "Open a store of cells")
         else:

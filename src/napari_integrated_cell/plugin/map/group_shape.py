@@ -1,4 +1,4 @@
-"""A group's measured shape against all other cells', as a table with bars."""
+"""Table that compares the measured shape of a group of cells with that of all other cells."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ _DIFFERENCE = 3
 
 
 class GroupShape(QTableWidget):
-    """Means of measured columns in a group and in the rest, and how far apart they are."""
+    """Table of the means of measured columns, in a group and in the other cells, and of their difference."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(0, len(_HEADERS), parent)
         self.setHorizontalHeaderLabels(_HEADERS)
         self.setAccessibleName("Measured shape of the selected cells")
         self.setToolTip(
-            "Shape measured on the cells' segmentations, not by the model: mean of the selected and of all\n"
-            "other cells, and how far apart, in standard deviations of all cells (σ)."
+            "Shape measured on the segmentations, not by the model: the mean of the selected cells, the mean of all\n"
+            "other cells, and their difference in standard deviations of all cells (σ)."
         )
         self.verticalHeader().hide()
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
@@ -54,7 +54,7 @@ class GroupShape(QTableWidget):
         self.hide()
 
     def show_comparison(self, comparison: Sequence[Comparison]) -> None:
-        """Draw another comparison; nothing where there is none."""
+        """Show another comparison. The table is hidden if it is empty."""
         self.setVisible(bool(comparison))
         self.setRowCount(len(comparison))
         for row, found in enumerate(comparison):
@@ -81,7 +81,7 @@ class GroupShape(QTableWidget):
 
 
 class _Bar(QStyledItemDelegate):
-    """A bar from the middle, to the right for more and to the left for less, with the number over it."""
+    """Draws a number over a bar: from the middle to the right if it is positive, to the left if negative."""
 
     def paint(
         self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex

@@ -1,4 +1,4 @@
-"""What the colours of the map mean: a button for each class, or a bar for numbers."""
+"""Legend of the map: a button for each class, or a colour bar for numbers."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _STEPS = 128
 
 
 class Legend(QWidget):
-    """Draws a colouring.
+    """Legend of a colouring.
 
     Attributes
     ----------
     chosen : Signal(object)
-        The value of a class whose button was pressed.
+        Value of the class whose button was pressed.
     """
 
     chosen = Signal(object)
@@ -33,7 +33,7 @@ class Legend(QWidget):
         self._inside: QWidget | None = None
 
     def show_colouring(self, colouring: Colouring) -> None:
-        """Draw another colouring."""
+        """Show another colouring."""
         if self._inside is not None:
             self._layout.removeWidget(self._inside)
             self._inside.deleteLater()

@@ -1,4 +1,4 @@
-"""A cell of the map as layers: posed as its store has it, or as it lies in its own image."""
+"""A cell of the map as layers: in the model's box if it comes from a store, else on the grid of its image."""
 
 from __future__ import annotations
 
@@ -38,31 +38,31 @@ class OpenedCell:
     labels: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
 
 
-def why_closed(population: Population | None) -> str:
-    """Why the images of a population's cells cannot be opened, in a sentence; empty where they can."""
+def why_not_openable(population: Population | None) -> str:
+    """Return why the images of a population's cells cannot be opened, in a sentence; empty if they can."""
     from napari_integrated_cell.latent.population import ROW
 
     if population is None:
         return "There are no cells on the map."
     if not population.source or ROW not in population.table:
-        return "These cells came without their images: embed their table or store to open them here."
+        return "These cells have no images: embed their table or store to open them here."
     if not Path(population.source).exists():
-        return f"The cells' images are not there any more: {population.source} is missing."
+        return f"The images of the cells cannot be found: {population.source} is missing."
     return ""
 
 
 def open_cell(viewer: ViewerModel, session: Session, cell: int) -> None:
     """Open the images of a cell as layers, in the background.
 
-    A cell of a store is shown in the model's box, and the box's place in the window moves there.
+    A cell of a store is shown in the model's box, at the origin of the window.
 
     Raises
     ------
     ValueError
-        If its images are not at hand.
+        If its images cannot be opened.
     """
     population = session.map.population
-    reason = why_closed(population)
+    reason = why_not_openable(population)
     if reason or population is None:
         raise ValueError(reason)
 
@@ -79,12 +79,12 @@ def open_cell(viewer: ViewerModel, session: Session, cell: int) -> None:
 
 
 def read_cell(population: Population, cell: int) -> OpenedCell:
-    """A cell's images from where its population was embedded from. Slow: call it in a task.
+    """Read the images of a cell from the table or store of its population. Slow: call it in a task.
 
     Raises
     ------
     ValueError, OSError
-        If they cannot be read, or another cell is there by now.
+        If they cannot be read, or the table or store has changed.
     """
     from napari_integrated_cell.latent.population import CELL_ID, ROW
 
@@ -101,7 +101,7 @@ def _of_store(source: Path, name: str, row: int, key: str) -> OpenedCell:
     store = PosedStore(source)
     found = np.flatnonzero(store.table.index.to_numpy() == row)
     if not len(found) or str(store.table["CellId"].iloc[found[0]]) != name:
-        raise ValueError(f"{source} does not hold the cell {name} any more: embed it again.")
+        raise ValueError(f"{source} has changed and does not hold the cell {name} any more: embed it again.")
     image = store.stored(found[:1])[0]
     shown = str(store.table["structure"].iloc[found[0]])
     names = [shown if channel == "structure" else channel for channel in store.channels]
@@ -114,7 +114,9 @@ def _of_table(source: Path, name: str, row: int, key: str) -> OpenedCell:
 
     entry = open_table(source).at(row)
     if entry is None or entry.name != name:
-        raise ValueError(f"{source} does not list the cell {name} in its place any more: embed it again.")
+        raise ValueError(
+            f"{source} has changed and does not list the cell {name} in its row any more: embed it again."
+        )
     cell = entry.read()
     images = {
         entry.structure or channel if channel == "structure" else channel: image
@@ -125,7 +127,7 @@ def _of_table(source: Path, name: str, row: int, key: str) -> OpenedCell:
 
 
 def show_cell(viewer: ViewerModel, opened: OpenedCell) -> None:
-    """Add a cell's layers; those that the same cell had before go."""
+    """Add the layers of a cell, and remove those that it had before."""
     for layer in [layer for layer in viewer.layers if mark_of(layer).get("map_cell") == opened.key]:
         viewer.layers.remove(layer)
     place = {"scale": opened.voxel_size, "units": ("µm",) * 3, "axis_labels": ("z", "y", "x")}

@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 import pyqtgraph as pg
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from qtpy.QtCore import QPointF, QRectF, Qt, Signal
 from qtpy.QtGui import QPolygonF
 from qtpy.QtWidgets import QGraphicsPolygonItem
+
+from napari_integrated_cell.arrays import Doubles, Reals
 
 _NEAR = 9.0  # pixels between the cursor and a point that it still hits
 _MARGIN = 0.06  # of the points' range, on every side
@@ -53,7 +55,7 @@ class Plane(pg.ViewBox):
         return self.mapRectToScene(self.rect())
 
     @property
-    def pixel(self) -> NDArray[np.float64]:
+    def pixel(self) -> Doubles:
         """Width and height of a pixel, in the plane."""
         left, bottom, right, top = self.part
         frame = self.frame
@@ -64,19 +66,19 @@ class Plane(pg.ViewBox):
         left, bottom, right, top = part
         self.setRange(xRange=(left, right), yRange=(bottom, top), padding=0)
 
-    def fit(self, points: NDArray[np.floating]) -> None:
+    def fit(self, points: Reals) -> None:
         """Show all of the points (N, 2), with a margin."""
         low, high = (points.min(0), points.max(0)) if len(points) else np.array([(-3.0, -3.0), (3.0, 3.0)])
         middle, reach = (low + high) / 2, np.maximum(high - low, 1e-6 + 1e-6 * np.abs(high)) * (0.5 + _MARGIN)
         self.show_part((*(middle - reach).tolist(), *(middle + reach).tolist()))
 
-    def to_pixels(self, points: ArrayLike) -> NDArray[np.float64]:
+    def to_pixels(self, points: ArrayLike) -> Doubles:
         """Return where points (N, 2), or one (2,), are in the scene: x to the right and y downwards."""
         frame = self.frame
         steps = (np.asarray(points, float) - self.part[:2]) / self.pixel
         return np.array([frame.left(), frame.bottom()]) + steps * (1, -1)
 
-    def nearest(self, points: NDArray[np.floating], at: QPointF) -> int:
+    def nearest(self, points: Reals, at: QPointF) -> int:
         """Return which of the points (N, 2) is nearest to a position in the scene, or -1 if none is near."""
         if not len(points):
             return -1
