@@ -81,9 +81,7 @@ def remove_structures() -> None:
     viewer = _viewer()
     if viewer is not None:
         for layer in list(result_layers(viewer).values()):
-            if "cell" in mark_of(
-                layer
-            ):  # layers of the explorer and the variation belong to no cell of an image
+            if "cell" in mark_of(layer):  # layers of other docks belong to no cell of an image
                 viewer.layers.remove(layer)
 
 

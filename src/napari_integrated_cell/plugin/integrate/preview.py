@@ -44,11 +44,8 @@ def preview_box(session: Session) -> Box:
         return model_box(session.model.config)
     try:
         return model_box(read_manifest(session.model_source).config)
-    except (
-        ValueError,
-        OSError,
-    ):  # the user is told when the model is opened; the preview needs only some box
-        return PAPER_BOX
+    except (ValueError, OSError):
+        return PAPER_BOX  # any box serves a preview; the error is shown when the model is opened
 
 
 def posing_of(request: CellRequest, box: Box) -> Posing:

@@ -17,9 +17,8 @@ if TYPE_CHECKING:
 
 
 _LEAST = 2  # frames that are always kept: the shown one and the next
-_BACK = (
-    3  # a frame behind the playhead counts like one this many times as far ahead; larger steps back are jumps
-)
+# A frame behind the playhead counts like one this many times as far ahead. Larger steps back are jumps.
+_BACK = 3
 MB = 10**6
 
 
