@@ -55,7 +55,7 @@ def integrate(
 ) -> None:
     """Predict where the structures lie in one cell, or in every cell of a field.
 
-    The channels written are membrane and dna, then one per structure by its name.
+    The file has the channels membrane and dna, and one for each structure with its name.
 
     \b
     napari-ic integrate stack.ome.tif --label 3 --cells cells.tif --nuclei nuclei.tif --out cell3.ome.tiff

@@ -36,8 +36,8 @@ def traverse(
         str,
         typer.Option(
             "--from",
-            help="A stage, or a cell: a file as `integrate` reads it. Where there are no stains, the file that "
-            "--cells names.",
+            help="A stage, or a file with a cell, as for `integrate`. If there are no stains, give the file of "
+            "--cells here too.",
         ),
     ],
     end: Annotated[str, typer.Option("--to", help=f"A stage: {', '.join(STAGE_NAMES)}.")],
@@ -64,9 +64,7 @@ def traverse(
     ] = "linear",
     structures: Annotated[
         str | None,
-        typer.Option(
-            "--structures", help="Comma-separated; all when left out, none for membrane and DNA alone."
-        ),
+        typer.Option("--structures", help="Comma-separated. By default all; none: only membrane and DNA."),
     ] = None,
     membrane: MembraneOption = None,
     dna: DnaOption = None,

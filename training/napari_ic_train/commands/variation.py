@@ -25,7 +25,7 @@ def variation(
         Path | None,
         typer.Option(
             "--manifest",
-            help="The table that the store was prepared from; if left out, it is searched above the images.",
+            help="Table that the store was prepared from. By default it is looked for above the images.",
         ),
     ] = None,
     cells: Annotated[
