@@ -98,9 +98,9 @@ def test_channels_of_a_crop_are_recognised_by_their_names(tmp_path):
     entry = one(tmp_path, {**PUBLIC, "structure_name": "FBL", "name_dict": str(names)})
     found = {name: plane.names for name, plane in entry.images.items()}
     assert found == {"brightfield": (0,), "structure": (1,), "dna": (2,), "membrane": (3,)}
-    names = {"crop_raw": ["nuclear stain", "dna"]}
+    names = {"crop_raw": ["dna", "nuclear stain"]}
     entry = one(tmp_path, {**PUBLIC, "name_dict": str(names)})
-    assert entry.images["dna"].names == (1,), "an exact name comes first"
+    assert entry.images["dna"].names == (0,), "an exact name comes first"
     assert "structure" not in entry.images
 
 

@@ -35,11 +35,12 @@ from napari_integrated_cell.commands.options import (
 )
 from napari_integrated_cell.console import one_line_errors, progress_bar, report
 from napari_integrated_cell.data.cell_table import open_table
-from napari_integrated_cell.data.entry import Entry, FaultyRow, LoadedCell
+from napari_integrated_cell.data.entry import LoadedCell
 from napari_integrated_cell.imaging.atomic import atomic_write
 from napari_integrated_cell.variation.structure_variation import RIDGE
 
 if TYPE_CHECKING:
+    from napari_integrated_cell.latent.embedding import Listed
     from napari_integrated_cell.model.integrated_cell import IntegratedCell
     from napari_integrated_cell.model.runtime import Progress
     from napari_integrated_cell.variation.structure_variation import StructureVariation
@@ -106,7 +107,7 @@ def variation(
         if table is not None and (image or cells or nuclei or label):
             raise ValueError("Give an image or a --table of cells, not both.")
         if table is not None:
-            listed: list[Entry | FaultyRow | LoadedCell] = list(open_table(table).entries())
+            listed: Sequence[Listed] = list(open_table(table).entries())
         else:
             found, _ = chosen_cells(image, membrane, dna, cells, nuclei, label, voxel_size)
             listed = [LoadedCell(cell) for cell in found]
@@ -156,7 +157,7 @@ class CellError(Exception):
 
 
 def _measure_all(
-    listed: Sequence[Entry | FaultyRow | LoadedCell],
+    listed: Sequence[Listed],
     model: IntegratedCell,
     names: list[str],
     settings: Mapping[str, Any],
@@ -188,7 +189,7 @@ def _measure_all(
 
 
 def _measured(
-    listed: Entry | FaultyRow | LoadedCell,
+    listed: Listed,
     model: IntegratedCell,
     names: list[str],
     settings: Mapping[str, Any],
@@ -222,7 +223,7 @@ def _measured(
     return [(v, tile({**shown, v.structure: v.mean * mask}, dim=faint)) for v in found.values()]
 
 
-def _row(cell: Entry | FaultyRow | LoadedCell, found: StructureVariation, compared_in: str) -> dict[str, Any]:
+def _row(cell: Listed, found: StructureVariation, compared_in: str) -> dict[str, Any]:
     values = (
         cell.name,
         cell.stage,
