@@ -52,7 +52,7 @@ def written(rows, separator=",", ending="\n", quoting=csv.QUOTE_MINIMAL) -> str:
 def test_every_way_a_spreadsheet_saves_gives_the_same_rows(
     tmp_path_factory, values, separator, ending, quoting, encoding, separator_line
 ):
-    row = {**OWN, "first": values[0], " of" + 9 * ",;\t" + "all\t": values[1], "µ": values[2]}
+    row = {**OWN, "first": values[0], "with, comma; and tab\t": values[1], "µ": values[2]}
     content = written([row.keys(), row.values()], separator, ending, quoting)
     if separator_line:
         content = f"sep={separator}{ending}{content}"
@@ -65,6 +65,11 @@ def test_every_way_a_spreadsheet_saves_gives_the_same_rows(
     (found,) = file.rows()
     assert found == {name.strip(): value for name, value in row.items()}
     assert open_table(path).layout.name == "table of your own"
+
+
+def test_a_separator_in_a_quoted_name_does_not_count(tmp_path):
+    (tmp_path / "a.csv").write_text('"a, b, c, d";crop_seg\n1;x.tif\n')
+    assert open_csv(tmp_path / "a.csv").columns == ("a, b, c, d", "crop_seg")
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
