@@ -174,6 +174,7 @@ def test_a_diamond_is_hit_before_a_point_and_a_point_before_a_ring(scatter, qtbo
         place = QPoint(*np.round(scatter.plane.to_pixels(xy)).astype(int).tolist())
         qtbot.mouseClick(scatter.viewport(), Qt.MouseButton.LeftButton, pos=place)
     assert clicked == [("mark", 0), ("point", 1)], "a cross is no target"
+    assert not any(scatter.spots.data["item"]), "a click costs nothing for each point"
     scatter.point_hovered.connect(lambda i: hovered.append(("point", i)))
     scatter.mark_hovered.connect(lambda i: hovered.append(("mark", i)))
     for xy in ((0, 0), (2, 2), (0, 4)):

@@ -108,6 +108,7 @@ class Scatter(pg.PlotWidget):
         self._mark_spots = pg.ScatterPlotItem()
         for z, item in enumerate((self.density, self.spots, self._mark_spots)):
             item.setZValue(z)
+            item.setEnabled(False)  # otherwise a click makes a Python object of every point
             self.plane.addItem(item, ignoreBounds=True)
         self._dense: list[tuple[Floats, NDArray[np.uint8]]] = []  # points and colours in the image
         self._binned: tuple[QRectF, Doubles] | None = None  # frame and pixel of the image
