@@ -28,7 +28,7 @@ class WalkPlanner(QGroupBox):
     """Show the session's plan of a walk over the model's landmarks, and change it."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
-        super().__init__("Way", parent)
+        super().__init__("Walk", parent)
         self._session = session
         self.start = _combo(
             "From", "Where the walk starts: the landmark of a stage, or the z^r of the active cell."
@@ -55,7 +55,7 @@ class WalkPlanner(QGroupBox):
         self.form.addRow("From", self.start)
         self.form.addRow("To", self.end)
         self.form.addRow(self.strip)
-        self.form.addRow("Frames a step", pace)
+        self.form.addRow("Frames per step", pace)
         self.form.addRow("Path", self.path)
         self.start.activated.connect(lambda _: self._plan(start=self.start.currentData(), through=None))
         self.end.activated.connect(lambda _: self._plan(end=self.end.currentData(), through=None))
