@@ -64,7 +64,9 @@ def settled(viewer: Any, qtbot: Any) -> None:
     session = session_of(viewer)
     scene = scene_of(viewer, session)
     qtbot.waitUntil(
-        lambda: session.scene.position is not None and scene.showing is session.scene.position and scene.at_rest,
+        lambda: (
+            session.scene.position is not None and scene.showing is session.scene.position and scene.at_rest
+        ),
         timeout=60_000,
     )
 

@@ -93,7 +93,9 @@ def test_the_traversal_shows_every_frame_of_the_librarys_walk(viewer, qtbot, tmp
 
 def test_the_map_holds_the_bundles_cells_and_goes_to_the_one_that_is_clicked(viewer, qtbot, model, tmp_path):
     dock, session = dock_of(viewer, "Cell map"), session_of(viewer)
-    qtbot.waitUntil(lambda: session.map.population is not None and session.map.projection is not None, timeout=60_000)
+    qtbot.waitUntil(
+        lambda: session.map.population is not None and session.map.projection is not None, timeout=60_000
+    )
     cells = bundled_population("demo", model)
     assert len(session.map.population) == len(cells)
     np.testing.assert_array_equal(session.map.population.z_ref, cells.z_ref)
