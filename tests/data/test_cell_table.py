@@ -137,6 +137,7 @@ def test_the_datasets_codes_become_the_papers_stages(tmp_path, code, stage, row,
     entry = one(tmp_path, {**row, column: code})
     assert (entry.stage, entry.stage_code) == (stage, code)
     assert entry.lone_daughter == (code == "M6M7_single")
+    assert one(tmp_path, {**row, column: code.lower()}).lone_daughter == entry.lone_daughter
 
 
 def test_a_stage_may_be_written_in_any_spelling_and_an_unknown_one_is_kept(tmp_path):
@@ -225,6 +226,9 @@ def test_every_columns_other_names_are_read_too(tmp_path, columns, said):
         ({**PUBLIC, "scale_micron": "[0.1, 0.1]"}, r"\(Z, Y, X\)"),
         ({**PUBLIC, "scale_micron": "[0.1, -0.1, 0.1]"}, r"\(Z, Y, X\)"),
         ({**OWN, "voxel_size": "0,29"}, "decimal points"),
+        ({**OWN, "voxel_size": "0,29; 0,1; 0,1"}, r"'0,29; 0,1; 0,1': give the voxel size .* decimal points"),
+        ({**OWN, "voxel_size": "0.29 um"}, r"'0.29 um': give the voxel size"),
+        ({**OWN, "voxel_size": "True"}, "give the voxel size"),
         ({**OWN, "voxel_size": "1e999"}, r"\(Z, Y, X\)"),
         ({**PUBLIC, "crop_seg": "nan"}, "'crop_seg' is empty"),
         ({**PACKAGE, "ch_dna": "two"}, "whole number from 0"),
@@ -233,6 +237,7 @@ def test_every_columns_other_names_are_read_too(tmp_path, columns, said):
         ({**OWN, "label": "2.5"}, "whole number from 1"),
         ({**OWN, "label": "inf"}, "whole number from 1"),
         ({**OWN, "image": r"C:\data\field.tif"}, "Windows drive"),
+        ({**OWN, "image": "C:/data/field.tif"}, "Windows drive"),
         ({**OWN, "image": r"\\server\data\field.tif"}, "Windows drive"),
     ],
 )

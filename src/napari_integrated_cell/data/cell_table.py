@@ -66,7 +66,7 @@ class CellTable:
             if None in row:
                 raise ValueError(
                     f"The row has more values than the table has columns ({len(self.file.columns)}): put a value "
-                    "that holds the separator in double quotes."
+                    "that holds the separator in double quotes, without a space before them."
                 )
             return self.layout.entry(row, self.path.parent, name)
         except ValueError as error:
@@ -98,7 +98,7 @@ def open_table(path: str | Path) -> CellTable:
         )
     file = open_csv(path.resolve())  # worker processes may have another working directory
     if next(file.rows(), None) is None:
-        raise ValueError(f"{path.name} lists no cells.")
+        raise ValueError(f"{path.name} lists no cells: it needs a header and one row per cell.")
     for layout in LAYOUTS:
         if set(layout.columns) <= set(file.columns):
             return CellTable(file, layout)

@@ -57,7 +57,9 @@ class CsvFile:
                 _skip_separator_line(file)
                 yield from filter(None, csv.reader(file, delimiter=self.separator))
         except (UnicodeDecodeError, csv.Error) as error:
-            raise ValueError(f"{self.path.name} cannot be read as a table: {error}.") from error
+            raise ValueError(
+                f"{self.path.name} cannot be read as a table ({error}): check its double quotes."
+            ) from error
 
     def rows(self) -> Iterator[Row]:
         """Yield all rows below the header, by column name.

@@ -94,7 +94,7 @@ class Entry:
     @property
     def lone_daughter(self) -> bool:
         """Whether the cell is one daughter of a division, without the other."""
-        return self.stage_code == LONE_DAUGHTER
+        return self.stage_code.casefold() == LONE_DAUGHTER.casefold()
 
     @property
     def structure_segmented(self) -> bool:

@@ -66,8 +66,9 @@ def literal(row: Row, column: str, default: Any) -> Any:
     try:
         return _evaluated(value)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        shown = value if len(value) <= 40 else f"{value[:40]}..."
-        raise ValueError(f"The column {column!r} holds {shown!r}, which is no Python literal.") from None
+        raise ValueError(
+            f"The column {column!r} holds {_short(value)}, which is no Python literal: check its brackets and quotes."
+        ) from None
 
 
 def whole_number(row: Row, *columns: str, least: int) -> int | None:
@@ -102,13 +103,18 @@ def voxel_size(row: Row, *columns: str) -> tuple[float, float, float] | None:
     column = next((name for name in columns if text(row, name)), None)
     if column is None:
         return None
-    value = literal(row, column, None)
     try:
-        return checked_voxel_size((value,) * 3 if isinstance(value, int | float) else value)
+        value = literal(row, column, None)
+        return checked_voxel_size((value,) * 3 if type(value) in (int, float) else value)
     except ValueError:
         raise ValueError(
-            f"The column {column!r} holds {value!r}: give the voxel size (Z, Y, X) in µm, with decimal points."
+            f"The column {column!r} holds {_short(text(row, column))}: give the voxel size (Z, Y, X) in µm, "
+            "with decimal points."
         ) from None
+
+
+def _short(value: str) -> str:
+    return repr(value if len(value) <= 40 else f"{value[:40]}...")
 
 
 def path_in(folder: Path, written: str) -> str:
@@ -121,7 +127,7 @@ def path_in(folder: Path, written: str) -> str:
     ValueError
         If the path names a Windows drive or server, and this is not Windows.
     """
-    if os.name != "nt" and "\\" in written and not (folder / written).exists():
+    if os.name != "nt" and ("\\" in written or written[1:2] == ":") and not (folder / written).exists():
         windows = PureWindowsPath(written)
         if windows.drive:
             raise ValueError(

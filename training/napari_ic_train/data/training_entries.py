@@ -23,7 +23,7 @@ def training_entries(table: CellTable) -> Iterator[Entry | FaultyRow]:
             yield entry
             continue
         reason = (
-            "The table holds this id a second time."
+            "The table holds this id a second time: give each cell its own."
             if entry.cell_id in seen
             else _why_not(entry, table.layout)
         )
