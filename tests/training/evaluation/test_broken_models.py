@@ -11,7 +11,7 @@ from napari_ic_train.data.prepare import prepare
 from napari_ic_train.data.store import CellStore
 from napari_ic_train.evaluation.baselines import BASELINES
 from napari_ic_train.evaluation.evaluated import Settings
-from napari_ic_train.evaluation.experiment import Interval
+from napari_ic_train.evaluation.findings import Interval
 from napari_ic_train.evaluation.report import evaluate
 from napari_integrated_cell.integration import model_box
 from napari_integrated_cell.model.bundle import load_model, save_bundle

@@ -23,8 +23,9 @@ from napari_ic_train.data.store import CellStore, StoreWriter
 from napari_ic_train.evaluation import experiments
 from napari_ic_train.evaluation.card_scores import report_in_card
 from napari_ic_train.evaluation.evaluated import Settings
-from napari_ic_train.evaluation.experiment import Experiment, Figure, Findings, Interval, Table
+from napari_ic_train.evaluation.experiment import Experiment
 from napari_ic_train.evaluation.experiments import ADDITIONAL, EXPERIMENTS, PAPER
+from napari_ic_train.evaluation.findings import Figure, Findings, Interval, Table
 from napari_ic_train.evaluation.model_outputs import balanced_sample
 from napari_ic_train.evaluation.report import evaluate
 from napari_ic_train.evaluation.stored_findings import read_findings, write_findings

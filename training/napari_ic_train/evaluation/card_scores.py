@@ -9,7 +9,7 @@ from napari_ic_train.bundle.model_card import REPORTED, card_text
 from napari_ic_train.data.store import CellStore
 from napari_ic_train.data.subsets import cells_of
 from napari_ic_train.evaluation.evaluated import Evaluated
-from napari_ic_train.evaluation.experiment import Interval
+from napari_ic_train.evaluation.findings import Interval
 from napari_ic_train.evaluation.localisation import score_real_field, score_simulated
 from napari_integrated_cell.model.bundle import load_model, update_card
 from napari_integrated_cell.model.catalogue import locate

@@ -49,6 +49,16 @@ def panels(width: float, height: float, rows: int = 1, columns: int = 1) -> tupl
     return figure, axes
 
 
+def name_structures(ax: Axes, structures: Sequence[str]) -> None:
+    """Print the names of the structures under their places 0, 1, ... of the x axis."""
+    ax.set_xticks(range(len(structures)), [label_of(name) for name in structures], rotation=30, ha="right")
+
+
+def legend_above(ax: Axes, columns: int) -> None:
+    """Draw the legend above the axes, in this number of columns."""
+    ax.legend(frameon=False, fontsize=8, ncols=columns, loc="lower left", bbox_to_anchor=(0, 1))
+
+
 def svg(figure: Plot) -> bytes:
     """Return a plot as SVG: text stays text, there is no background, and black takes the page's text colour."""
     import matplotlib

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from napari_ic_train.evaluation.experiment import Experiment, Findings
+from napari_ic_train.evaluation.experiment import Experiment
+from napari_ic_train.evaluation.findings import Findings
 
 
 @dataclass(frozen=True, eq=False)

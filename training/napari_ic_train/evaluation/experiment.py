@@ -1,18 +1,23 @@
-"""The interface of the report's experiments: their context, their findings, and the protocol that they follow.
+"""The context and the base class of the report's experiments.
 
 The experiments themselves are in :mod:`napari_ic_train.evaluation.experiments`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from napari_integrated_cell.arrays import Floats, Indices
+from napari_ic_train.evaluation.drawing import label_of
+from napari_ic_train.evaluation.findings import Findings, Interval
+from napari_ic_train.evaluation.metrics.bootstrap import bootstrap, mean
+from napari_integrated_cell.arrays import Floats, Indices, Mask
 from napari_integrated_cell.model.runtime import CancelToken, Progress
 
 if TYPE_CHECKING:
@@ -20,14 +25,9 @@ if TYPE_CHECKING:
     from napari_integrated_cell.model.integrated_cell import IntegratedCell
 
 Split = Literal["train", "test"]
-Value = str | int | float | None
 
 SPLITS: tuple[Split, ...] = ("train", "test")
 SPLIT_LABELS: Mapping[Split, str] = {"train": "training", "test": "held-out"}
-
-
-def _no_progress(done: int, total: int, what: str) -> None:
-    """Ignore a progress message."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +73,7 @@ class Context:
     draws: int = 100
     batch_size: int = 16
     limit: int | None = None
-    progress: Progress = _no_progress
+    progress: Progress = lambda *_: None
     cancel: CancelToken = field(default_factory=CancelToken)
 
     @property
@@ -92,6 +92,11 @@ class Context:
         names = self.store.table["structure"].to_numpy()[self.cells[split]]
         return np.array([index[name] for name in names], np.int64)
 
+    def by_structure(self, labels: Indices) -> Iterator[tuple[str, Mask]]:
+        """Yield the printed name of each structure that occurs in ``labels`` (n,), and the mask of its cells, (n,)."""
+        for label in np.unique(labels):
+            yield label_of(self.structures[label]), labels == label
+
     def shortage(self, *, train: int = 0, test: int = 0, either: int = 0) -> str | None:
         """Return a sentence if the store has fewer selected cells than this; None if it has enough.
 
@@ -109,6 +114,10 @@ class Context:
             if found < needed:
                 return f"The store has {found or 'no'} {kind}, and this experiment needs {needed} or more."
         return None
+
+    def interval(self, values: NDArray[Any], statistic: Callable[[NDArray[Any]], float] = mean) -> Interval:
+        """Return a statistic of cells, by default the mean, with its confidence interval (see `bootstrap`)."""
+        return bootstrap(values, statistic, seed=self.seed)
 
     def parts(self, n: int, what: str) -> Iterator[slice]:
         """Yield slices of ``batch_size`` out of ``n``; report progress, and raise Cancelled if asked to stop."""
@@ -129,98 +138,32 @@ class Context:
         return self.store.stored(positions).astype(np.float32) / np.float32(255)
 
 
-@dataclass(frozen=True)
-class Interval:
-    """A value with its 95 % confidence interval, by the bootstrap over cells."""
-
-    value: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table: sortable in the report, and a CSV file in its folder.
+class Experiment(ABC):
+    """One section of the report.
 
     Attributes
     ----------
+    name : str
+        Name of its folder and of its anchor in the page: lower case letters and hyphens.
     title : str
-        Unique within its experiment. The file is named after it.
-    columns : tuple of str
-    rows : list of list
-        Each is as long as ``columns``; None where there is no value.
-    note : str
-        Explains how to read the table.
+        Heading of the section.
+    section : str
+        Section of the paper, such as ``"3.4.1, Table S11"``; empty if the experiment is not in the paper.
+    least_train, least_test, least_either : int
+        Number of cells that it needs; see `Context.shortage`.
     """
 
-    title: str
-    columns: tuple[str, ...]
-    rows: list[list[Value]]
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A picture: inline in the report, and a file in its folder.
-
-    Attributes
-    ----------
-    title : str
-        Unique within its experiment. The file is named after it.
-    content : bytes
-        SVG or PNG.
-    note : str
-        Explains how to read the picture.
-    """
-
-    title: str
-    content: bytes = field(repr=False)
-    note: str = ""
-
-    @property
-    def kind(self) -> Literal["png", "svg"]:
-        """The file format, by the first bytes."""
-        return "png" if self.content.startswith(b"\x89PNG") else "svg"
-
-
-@dataclass(frozen=True)
-class Findings:
-    """The results of an experiment.
-
-    Attributes
-    ----------
-    headline : mapping of str to float or Interval
-        The most important values by name. The report starts with them.
-    tables : tuple of Table
-    figures : tuple of Figure
-    notes : str
-        What was done, with how many cells, and how to read the results. An empty line separates paragraphs.
-    """
-
-    headline: Mapping[str, float | Interval] = field(default_factory=dict)
-    tables: tuple[Table, ...] = ()
-    figures: tuple[Figure, ...] = ()
-    notes: str = ""
-
-
-@runtime_checkable
-class Experiment(Protocol):
-    """One section of the report."""
-
-    @property
-    def name(self) -> str:
-        """Name of its folder and of its anchor in the page: lower case letters and hyphens."""
-
-    @property
-    def title(self) -> str:
-        """Heading of the section."""
-
-    @property
-    def section(self) -> str:
-        """Section of the paper, such as ``"3.4.1, Table S11"``; empty if the experiment is not in the paper."""
+    name: ClassVar[str]
+    title: ClassVar[str]
+    section: ClassVar[str] = ""
+    least_train: ClassVar[int] = 0
+    least_test: ClassVar[int] = 0
+    least_either: ClassVar[int] = 0
 
     def needs(self, context: Context) -> str | None:
         """Return why the experiment cannot run, as one sentence; None if it can."""
+        return context.shortage(train=self.least_train, test=self.least_test, either=self.least_either)
 
+    @abstractmethod
     def run(self, context: Context) -> Findings:
         """Run the experiment. Raises Cancelled when ``context.cancel`` is set."""

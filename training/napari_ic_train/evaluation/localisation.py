@@ -55,10 +55,7 @@ def signed_distance(mask: Mask, voxel_size: tuple[float, float, float]) -> Doubl
 
 
 def at_box_voxels(
-    image: Reals,
-    voxel_size: tuple[float, float, float],
-    offset: tuple[int, int, int],
-    pose: Pose,
+    image: Reals, voxel_size: tuple[float, float, float], offset: tuple[int, int, int], pose: Pose
 ) -> Doubles:
     """Interpolate a map of a cell's crop at the centres of the box's voxels, (Z, Y, X).
 
@@ -69,6 +66,11 @@ def at_box_voxels(
     micrometres = pose.from_box[:3, :3] @ grid + pose.from_box[:3, 3:]
     voxels = micrometres / np.reshape(voxel_size, (3, 1)) - np.reshape(offset, (3, 1))
     return ndimage.map_coordinates(image, voxels, order=1, mode="nearest").reshape(shape)
+
+
+def distance_in_box(mask: Mask, cell: Cell, pose: Pose) -> Doubles:
+    """Return the distance in µm of the box's voxels to the surface of a mask of the cell, negative inside."""
+    return at_box_voxels(signed_distance(mask, cell.voxel_size), cell.voxel_size, cell.offset, pose)
 
 
 # ------------------------------------------------------------------------------------------ simulated cells
@@ -109,13 +111,8 @@ def known_cell(index: int, *, structures: Sequence[str], box: Box, seed: int, dr
     pose = pose_of(cell, box)
     image = np.concatenate([posed_references(cell, pose), posed_structure(cell, structure, pose)[None]])
     expected = simulated.expected_localisation(structure, draws=draws, seed=seed)
-    inside = (
-        at_box_voxels(signed_distance(cell.cell_mask, cell.voxel_size), cell.voxel_size, cell.offset, pose)
-        <= 0
-    )
-    return KnownCell(
-        image, structure, stage, to_box(expected, cell.voxel_size, pose, offset=cell.offset), inside
-    )
+    expected = to_box(expected, cell.voxel_size, pose, offset=cell.offset)
+    return KnownCell(image, structure, stage, expected, distance_in_box(cell.cell_mask, cell, pose) <= 0)
 
 
 def score_simulated(
@@ -201,27 +198,25 @@ def score_real_cell(cell: Cell, mitochondria: Mask, model: IntegratedCell) -> di
         gets them. The keys ``..._unmasked`` are about the decoder's output before masking.
     """
     done = integrate_cell(cell, model)
-    unmasked = integrate_cell(cell, model, pose=done.pose, masked=False).volumes
     pose, volumes = done.pose, done.volumes
+    unmasked = integrate_cell(cell, model, pose=pose, masked=False).volumes
 
-    def distance(mask: Mask) -> Doubles:
-        return at_box_voxels(signed_distance(mask, cell.voxel_size), cell.voxel_size, cell.offset, pose)
-
-    to_membrane, to_nucleus = distance(cell.cell_mask), distance(cell.nucleus_mask)
+    to_membrane, to_nucleus = (
+        distance_in_box(cell.cell_mask, cell, pose),
+        distance_in_box(cell.nucleus_mask, cell, pose),
+    )
 
     def share(volume: Floats, where: Mask) -> float:
         total = float(volume.sum())
         return float(volume[where].sum()) / total if total > 0 else 0.0
 
-    inside = to_membrane <= 0
+    inside, near = to_membrane <= 0, to_membrane <= CELL_DILATION
     window = tuple(slice(o, o + n) for o, n in zip(cell.offset, cell.shape, strict=True))
     observed = to_box(mitochondria[window].astype(np.float32), cell.voxel_size, pose, offset=cell.offset)
     cytoplasm = np.where(to_nucleus > 0, posed_mask(cell, pose), 0)  # its rim is masked like a prediction's
     return {
-        "inside_cell": {name: share(v, to_membrane <= CELL_DILATION) for name, v in volumes.items()},
-        "inside_cell_unmasked": {
-            name: share(v, to_membrane <= CELL_DILATION) for name, v in unmasked.items()
-        },
+        "inside_cell": {name: share(v, near) for name, v in volumes.items()},
+        "inside_cell_unmasked": {name: share(v, near) for name, v in unmasked.items()},
         "fibrillarin_in_nucleus": share(volumes["fibrillarin"], to_nucleus <= 0),
         "fibrillarin_in_nucleus_unmasked": share(unmasked["fibrillarin"], to_nucleus <= 0),
         "lamin_at_surface": share(volumes["lamin-B1"], np.abs(to_nucleus) <= LAMINA_WIDTH),
@@ -244,15 +239,7 @@ def score_real_field(folder: Path, model: IntegratedCell, progress: Progress | N
     names = model.config.structures
     inside = {name: [s["inside_cell"][name] for s in scores] for name in names}
     unmasked = {name: [s["inside_cell_unmasked"][name] for s in scores] for name in names}
-    single = (
-        "fibrillarin_in_nucleus",
-        "fibrillarin_in_nucleus_unmasked",
-        "lamin_at_surface",
-        "lamin_at_surface_unmasked",
-        "tom20_outside_nucleus",
-        "tom20_pearson",
-        "cytoplasm_pearson",
-    )
+    single = [key for key, value in scores[0].items() if isinstance(value, float) and key != "outside_box"]
     return {
         "n_cells": len(cells),
         "inside_cell_least_structure_mean": min(float(np.mean(v)) for v in inside.values()),

@@ -140,6 +140,6 @@ def balanced_sample(labels: Indices, most: int, seed: int) -> Indices:
 
 
 def _normal(context: Context, split: Split, which: Indices, space: int, size: int) -> Floats:
-    """Draw a latent code for each cell from a random generator of its own, (n, size)."""
+    """Draw a latent code for each cell from its own random generator, (n, size)."""
     keys = ([context.seed, 17, split == "test", int(place), space] for place in which)
     return np.stack([np.random.default_rng(key).standard_normal(size, np.float32) for key in keys])

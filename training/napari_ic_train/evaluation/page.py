@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_ic_train.data.subsets import cells_of
-from napari_ic_train.evaluation.experiment import SPLITS, Figure, Interval, Value
+from napari_ic_train.evaluation.experiment import SPLITS
+from napari_ic_train.evaluation.findings import Figure, Interval, Value
 from napari_integrated_cell import __version__
 from napari_integrated_cell.imaging.atomic import atomic_write
 
@@ -52,10 +53,7 @@ def write_page(path: Path, results: Sequence[Evaluated], store: CellStore, setti
     for row in headline["rows"]:
         numbers = [n for cell in row["cells"][: len(results)] for n in cell["numbers"]]
         lines.append([row["name"], row["anchor"], *numbers])
-    with (
-        atomic_write(path.with_name(HEADLINE)) as part,
-        part.open("w", newline="", encoding="utf-8") as file,
-    ):
+    with atomic_write(path.with_name(HEADLINE)) as part, part.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows(lines)
 
 
@@ -66,8 +64,7 @@ def _content(results: Sequence[Evaluated], store: CellStore, settings: Settings)
         for section in bundle.sections:
             about = section.experiment
             shown = experiments.setdefault(
-                about.name,
-                {"name": about.name, "title": about.title, "section": about.section, "parts": []},
+                about.name, {"name": about.name, "title": about.title, "section": about.section, "parts": []}
             )
             shown["parts"].append({"bundle": bundle.name, **_part(section)})
     counts = {split: len(cells_of(store, held_out=split == "test")) for split in SPLITS}

@@ -54,11 +54,7 @@ def predictions(context: Context, wanted: Indices) -> Iterator[tuple[int, Floats
         name = context.structures[labels[which]]
         image = context.images(positions[which : which + 1])[0]
         own, permuted = context.model.decode_structures(z_ref[[which, other[which]]], name)[name]
-        yield (
-            int(which),
-            image,
-            {MODEL: own, OTHER_SHAPE: permuted, **baselines.predict(image[:2], name)},
-        )
+        yield (int(which), image, {MODEL: own, OTHER_SHAPE: permuted, **baselines.predict(image[:2], name)})
         context.progress(done + 1, len(wanted), "predicting held-out cells")
 
 

@@ -1,4 +1,4 @@
-"""Run the experiments on one or several bundles and write the evaluation report. A stopped report can go on."""
+"""Run the experiments on one or several bundles and write the evaluation report. A stopped report can be continued."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def evaluate(
 
     Findings are stored in ``out/BUNDLE/EXPERIMENT/``. An experiment does not run again while the weights, the store,
     the settings and the package's version are the same. The page is written after each experiment, so a stopped
-    report goes on with the next call. The report also shows stored findings of experiments that ``settings.only``
+    report is continued by the next call. The report also shows stored findings of experiments that ``settings.only``
     leaves out.
 
     Parameters

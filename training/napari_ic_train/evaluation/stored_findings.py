@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from napari_ic_train.evaluation.experiment import Figure, Findings, Interval, Table
+from napari_ic_train.evaluation.findings import Figure, Findings, Interval, Table
 from napari_integrated_cell.imaging.atomic import atomic_write
 
 FINDINGS = "findings.json"

@@ -113,18 +113,13 @@ def score_order(
     def means(cells: list[dict[str, Variation]], measure: str) -> dict[str, float]:
         return {name: float(np.mean([getattr(c[name], measure) for c in cells])) for name in structures}
 
-    groups = {
-        group: {
-            "cells": len(found[group]),
-            "scores": means(found[group], "score"),
-            "simulator_scores": means(known[group], "score"),
-            "effective_ranks": means(found[group], "effective_rank"),
-            "simulator_effective_ranks": means(known[group], "effective_rank"),
-        }
-        for group in GROUPS
-    }
+    groups: dict[str, dict[str, Any]] = {group: {"cells": len(found[group])} for group in GROUPS}
+    for group, values in groups.items():
+        for measure in ("score", "effective_rank"):
+            values[f"{measure}s"] = means(found[group], measure)
+            values[f"simulator_{measure}s"] = means(known[group], measure)
     spearman, in_mitosis = (
-        float(spearmanr([*g["scores"].values()], [*g["simulator_scores"].values()]).statistic)  # type: ignore[attr-defined]
+        float(spearmanr([*g["scores"].values()], [*g["simulator_scores"].values()]).statistic)
         for g in groups.values()
     )
     return {

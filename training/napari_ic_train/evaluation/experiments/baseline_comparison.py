@@ -6,11 +6,11 @@ import numpy as np
 
 from napari_ic_train.evaluation.baselines import BASELINES
 from napari_ic_train.evaluation.drawing import label_of
-from napari_ic_train.evaluation.experiment import Context, Findings, Interval, Table, Value
+from napari_ic_train.evaluation.experiment import Context, Experiment
 from napari_ic_train.evaluation.features import masks_of
+from napari_ic_train.evaluation.findings import Findings, Interval, Table, Value
 from napari_ic_train.evaluation.independent_classifier import independent_classifier
 from napari_ic_train.evaluation.localisation import pearson
-from napari_ic_train.evaluation.metrics.bootstrap import bootstrap
 from napari_ic_train.evaluation.predictors import (
     MODEL,
     OTHER_SHAPE,
@@ -25,12 +25,11 @@ Scores = dict[str, Doubles]
 """Score of each cell, (n,), by predictor."""
 
 
-class BaselineComparison:
+class BaselineComparison(Experiment):
     """Predict the structures of held-out cells with the model, with baselines, and from another cell's shape."""
 
     name = "baselines"
     title = "The model against baselines, and with shapes permuted"
-    section = ""
 
     def needs(self, context: Context) -> str | None:
         """Require held-out cells and training cells."""
@@ -87,16 +86,14 @@ def margins(scores: Scores, labels: Indices, context: Context) -> dict[str, floa
     every = np.arange(len(labels))
     weakest = np.unique(labels)[least(every).argmin()]
     return {
-        "model, mean Pearson inside the cell": bootstrap(scores[MODEL], seed=context.seed),
-        **{f"model ahead of {b}": bootstrap(scores[MODEL] - scores[b], seed=context.seed) for b in BASELINES},
-        "gain of the cell's own shape over another's": bootstrap(
-            scores[MODEL] - scores[OTHER_SHAPE], seed=context.seed
+        "model, mean Pearson inside the cell": context.interval(scores[MODEL]),
+        **{f"model ahead of {b}": context.interval(scores[MODEL] - scores[b]) for b in BASELINES},
+        "gain of the cell's own shape over another's": context.interval(scores[MODEL] - scores[OTHER_SHAPE]),
+        "structures on which every baseline is beaten": context.interval(
+            every, lambda cells: float((least(cells) > 0).sum())
         ),
-        "structures on which every baseline is beaten": bootstrap(
-            every, lambda cells: float((least(cells) > 0).sum()), seed=context.seed
-        ),
-        f"least margin over the best baseline ({label_of(context.structures[weakest])})": bootstrap(
-            ahead[labels == weakest], lambda cells: float(cells.mean(0).min()), seed=context.seed
+        f"least margin over the best baseline ({label_of(context.structures[weakest])})": context.interval(
+            ahead[labels == weakest], lambda cells: float(cells.mean(0).min())
         ),
     }
 
@@ -106,10 +103,9 @@ def score_table(
 ) -> Table:
     """Return mean scores by structure and predictor, with the model's ``margin`` over the best baseline."""
     rows: list[list[Value]] = []
-    for label in np.unique(labels):
-        mine = labels == label
+    for name, mine in context.by_structure(labels):
         means = {who: float(values[mine].mean()) for who, values in scores.items()}
-        row: list[Value] = [label_of(context.structures[label]), int(mine.sum()), *means.values()]
+        row: list[Value] = [name, int(mine.sum()), *means.values()]
         rows.append([*row, means[MODEL] - max(means[b] for b in BASELINES)] if margin else row)
     rows.append(["all", len(labels), *(float(values.mean()) for values in scores.values())])
     if margin:

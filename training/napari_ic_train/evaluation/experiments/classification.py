@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from napari_ic_train.evaluation.drawing import COLOURS, label_of, panels, svg
-from napari_ic_train.evaluation.experiment import Context, Figure, Findings, Table, Value
-from napari_ic_train.evaluation.metrics.bootstrap import bootstrap
+from napari_ic_train.evaluation.experiment import Context, Experiment
+from napari_ic_train.evaluation.findings import Figure, Findings, Table, Value
 from napari_ic_train.evaluation.metrics.calibration import Calibration, calibration
 from napari_ic_train.evaluation.metrics.confusion import confusion_matrix, macro_recall
 from napari_ic_train.evaluation.model_outputs import codes
@@ -30,16 +30,13 @@ PAPER_RECALL = {
 PAPER = "In the paper it is 2,140 of 2,212 held-out cells (96.75 %), with a macro recall of 90.2 %."
 
 
-class Classification:
+class Classification(Experiment):
     """Confusion matrix, accuracy, macro recall and calibration on held-out cells."""
 
     name = "classification"
     title = "Labels of held-out cells"
     section = "3.4.1, Table S11"
-
-    def needs(self, context: Context) -> str | None:
-        """Require held-out cells."""
-        return context.shortage(test=1)
+    least_test = 1
 
     def run(self, context: Context) -> Findings:
         """Classify every selected held-out cell."""
@@ -74,12 +71,10 @@ class Classification:
         ]
         return Findings(
             headline={
-                "label accuracy, held out": bootstrap(pairs, accuracy, seed=context.seed),
-                "macro recall, held out": bootstrap(pairs, recall, seed=context.seed),
-                "expected calibration error": bootstrap(
-                    np.arange(len(truth)),
-                    lambda chosen: calibration(p[chosen], truth[chosen]).error,
-                    seed=context.seed,
+                "label accuracy, held out": context.interval(pairs, accuracy),
+                "macro recall, held out": context.interval(pairs, recall),
+                "expected calibration error": context.interval(
+                    np.arange(len(truth)), lambda chosen: calibration(p[chosen], truth[chosen]).error
                 ),
             },
             tables=(
@@ -119,8 +114,7 @@ def _heat_map(matrix: Indices, labels: list[str]) -> bytes:
         ax.text(j, i, str(matrix[i, j]), ha="center", va="center", color=colour, fontsize=8)
     ax.set_xticks(range(len(labels)), labels, rotation=60, ha="right", fontsize=8)
     ax.set_yticks(range(len(labels)), labels, fontsize=8)
-    ax.set_xlabel("predicted")
-    ax.set_ylabel("observed")
+    ax.set(xlabel="predicted", ylabel="observed")
     return svg(figure)
 
 
@@ -129,19 +123,8 @@ def _reliability_diagram(found: Calibration) -> bytes:
     filled = found.counts > 0
     confidence, accuracy, counts = (a[filled] for a in (found.confidence, found.accuracy, found.counts))
     ax.plot([0, 1], [0, 1], color="#888888", lw=1, ls=":")
-    ax.scatter(
-        confidence,
-        accuracy,
-        s=12 + 200 * counts / counts.sum(),
-        color=COLOURS["test"],
-        alpha=0.8,
-        clip_on=False,
-    )
+    sizes = 12 + 200 * counts / counts.sum()
+    ax.scatter(confidence, accuracy, s=sizes, color=COLOURS["test"], alpha=0.8, clip_on=False)
     ax.plot(confidence, accuracy, color=COLOURS["test"], lw=1)
-    ax.set(
-        xlabel="probability of the predicted label",
-        ylabel="accuracy",
-        xlim=(0, 1.02),
-        ylim=(0, 1.02),
-    )
+    ax.set(xlabel="probability of the predicted label", ylabel="accuracy", xlim=(0, 1.02), ylim=(0, 1.02))
     return svg(figure)

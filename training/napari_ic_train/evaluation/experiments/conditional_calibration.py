@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_ic_train.evaluation.drawing import COLOURS, label_of, panels, svg
-from napari_ic_train.evaluation.experiment import Context, Figure, Findings, Table, Value
+from napari_ic_train.evaluation.drawing import COLOURS, panels, svg
+from napari_ic_train.evaluation.experiment import Context, Experiment
 from napari_ic_train.evaluation.features import FEATURES, features_of, regions_of
-from napari_ic_train.evaluation.metrics.bootstrap import bootstrap
+from napari_ic_train.evaluation.findings import Figure, Findings, Table, Value
 from napari_ic_train.evaluation.metrics.ranks import interval_coverage, rank_in_draws, uniformity
 from napari_ic_train.evaluation.model_outputs import balanced, codes
 from napari_ic_train.evaluation.predictors import missing_for_predictions, other_cells
@@ -20,7 +20,7 @@ DRAWS = 50
 LEVELS = (0.5, 0.9)
 
 
-class ConditionalCalibration:
+class ConditionalCalibration(Experiment):
     """Ranks of observed features among draws, and coverage of the draws' 50 % and 90 % intervals.
 
     A second set of draws takes the shape of another cell. It shows whether the model uses the shape.
@@ -28,7 +28,6 @@ class ConditionalCalibration:
 
     name = "conditional-calibration"
     title = "Calibration of structures in given shapes"
-    section = ""
 
     def needs(self, context: Context) -> str | None:
         """Require held-out cells and training cells, and two draws."""
@@ -48,35 +47,21 @@ class ConditionalCalibration:
         for f, name in enumerate(FEATURES):
             distance, p = uniformity(ranks[:, f])
             covered = [interval_coverage(r[:, f], level) for r in (ranks, permuted) for level in LEVELS]
-            mean_drawn = float(drawn[:, :, f].mean())
-            rows.append(
-                [
-                    name,
-                    float(observed[:, f].mean()),
-                    mean_drawn,
-                    *covered,
-                    float(ranks[:, f].mean()),
-                    distance,
-                    p,
-                ]
-            )
+            means = [float(values.mean()) for values in (observed[:, f], drawn[:, :, f], ranks[:, f])]
+            rows.append([name, *means[:2], *covered, means[2], distance, p])
         by_structure: list[list[Value]] = [
             [
-                label_of(context.structures[label]),
-                int((labels == label).sum()),
-                *(
-                    interval_coverage(r[labels == label], level)
-                    for r in (ranks, permuted)
-                    for level in LEVELS
-                ),
+                name,
+                int(mine.sum()),
+                *(interval_coverage(r[mine], level) for r in (ranks, permuted) for level in LEVELS),
             ]
-            for label in np.unique(labels)
+            for name, mine in context.by_structure(labels)
         ]
         within = [f"within {level:.0%}{of}" for of in ("", ", another cell's shape") for level in LEVELS]
         return Findings(
             headline={
-                f"observed features within the draws' {level:.0%} interval{of}": bootstrap(
-                    (np.abs(r - 0.5) <= level / 2).mean(1), seed=context.seed
+                f"observed features within the draws' {level:.0%} interval{of}": context.interval(
+                    (np.abs(r - 0.5) <= level / 2).mean(1)
                 )
                 for of, r in (("", ranks), (", another cell's shape", permuted))
                 for level in LEVELS

@@ -8,18 +8,9 @@ from contextlib import ExitStack
 
 import numpy as np
 
-from napari_ic_train.evaluation.drawing import COLOURS, label_of, panels, svg
-from napari_ic_train.evaluation.experiment import (
-    SPLIT_LABELS,
-    SPLITS,
-    Context,
-    Figure,
-    Findings,
-    Interval,
-    Split,
-    Table,
-    Value,
-)
+from napari_ic_train.evaluation.drawing import COLOURS, label_of, legend_above, name_structures, panels, svg
+from napari_ic_train.evaluation.experiment import SPLIT_LABELS, SPLITS, Context, Experiment, Split
+from napari_ic_train.evaluation.findings import Figure, Findings, Interval, Table, Value
 from napari_ic_train.evaluation.metrics.bootstrap import bootstrap
 from napari_ic_train.evaluation.metrics.distances import kolmogorov_smirnov, wasserstein
 from napari_ic_train.evaluation.model_outputs import balanced, decoded, generated
@@ -45,16 +36,13 @@ Matrices = dict[str, Doubles]
 """Correlation matrix ρ (n, n) of the cells of a collection, by structure."""
 
 
-class Correlations:
+class Correlations(Experiment):
     """Distributions of Pearson's correlation between structure channels, and distances between distributions."""
 
     name = "pairwise-correlations"
     title = "Pairwise correlations of structure channels"
     section = "3.4.4, Figure S6"
-
-    def needs(self, context: Context) -> str | None:
-        """Require two cells."""
-        return context.shortage(either=2)
+    least_either = 2
 
     def run(self, context: Context) -> Findings:
         """Correlate all pairs of cells of each structure, for each collection."""
@@ -62,9 +50,9 @@ class Correlations:
         for split in SPLITS:
             if len(context.cells[split]) > 1:
                 matrices |= _collections(context, split)
-        matrices["generated"] = _correlated(
-            context, _generated(context, "train" if "train" in matrices else "test")
-        )
+        split = "train" if "train" in matrices else "test"
+        labels, drawn = context.labels(split), generated(context, split, MOST * len(context.structures))
+        matrices["generated"] = _correlated(context, ((labels[which], x[:, -1]) for which, x in drawn))
         found = {
             collection: {name: _pairs(rho, np.arange(len(rho))) for name, rho in of.items()}
             for collection, of in matrices.items()
@@ -72,7 +60,7 @@ class Correlations:
         medians: list[list[Value]] = [
             [
                 label_of(name),
-                *(_median(pairs.get(name)) for pairs in found.values()),
+                *(float(np.median(pairs[name])) if name in pairs else None for pairs in found.values()),
                 *(len(pairs[name]) if name in pairs else 0 for pairs in found.values()),
             ]
             for name in context.structures
@@ -139,25 +127,10 @@ def _collections(context: Context, split: Split) -> dict[str, Matrices]:
     """Return the correlations of observed cells and of their reconstructions."""
     most, labels = MOST * len(context.structures), context.labels(split)
     chosen = balanced(context, split, most)
-
-    def observed() -> Iterator[tuple[Indices, Floats]]:
-        for part in context.parts(len(chosen), f"correlating {SPLIT_LABELS[split]} cells"):
-            yield labels[chosen[part]], context.images(context.cells[split][chosen[part]])[:, -1]
-
-    def reconstructed() -> Iterator[tuple[Indices, Floats]]:
-        for which, _, images in decoded(context, split, most):
-            yield labels[which], images[:, -1]
-
-    return {
-        split: _correlated(context, observed()),
-        f"decoded {split}": _correlated(context, reconstructed()),
-    }
-
-
-def _generated(context: Context, split: Split) -> Iterator[tuple[Indices, Floats]]:
-    labels = context.labels(split)
-    for which, images in generated(context, split, MOST * len(context.structures)):
-        yield labels[which], images[:, -1]
+    parts = (chosen[part] for part in context.parts(len(chosen), f"correlating {SPLIT_LABELS[split]} cells"))
+    observed = ((labels[part], context.images(context.cells[split][part])[:, -1]) for part in parts)
+    reconstructed = ((labels[which], images[:, -1]) for which, _, images in decoded(context, split, most))
+    return {split: _correlated(context, observed), f"decoded {split}": _correlated(context, reconstructed)}
 
 
 def _correlated(context: Context, batches: Iterator[tuple[Indices, Floats]]) -> Matrices:
@@ -166,11 +139,10 @@ def _correlated(context: Context, batches: Iterator[tuple[Indices, Floats]]) -> 
         streams: dict[int, CorrelationStream] = {}
         for labels, volumes in batches:
             for label, volume in zip(labels, volumes, strict=True):
-                stream = streams.get(int(label))
-                if stream is None:
-                    stream = streams[int(label)] = stack.enter_context(CorrelationStream())
+                if label not in streams:
+                    streams[label] = stack.enter_context(CorrelationStream())
                 if np.ptp(volume) > DARK:
-                    stream.add(volume[None])
+                    streams[label].add(volume[None])
         return {
             context.structures[label]: stream.matrix(context.cancel)
             for label, stream in sorted(streams.items())
@@ -210,10 +182,6 @@ def _mean_distance(one: Matrices, other: Matrices, seed: int) -> Interval:
     return bootstrap(cells, distance, SAMPLES, seed)
 
 
-def _median(pairs: Doubles | None) -> float | None:
-    return None if pairs is None else float(np.median(pairs))
-
-
 def _boxes(context: Context, found: dict[str, Matrices]) -> bytes:
     figure, (ax,) = panels(11, 4.2)
     width = 0.8 / len(found)
@@ -226,9 +194,7 @@ def _boxes(context: Context, found: dict[str, Matrices]) -> bytes:
                 label = collection if name == next(iter(pairs)) else None
                 ax.bar(x, third - first, width * 0.8, first, color=COLOURS[collection], label=label)
                 ax.plot([x - 0.4 * width, x + 0.4 * width], [middle] * 2, color="#000000", lw=1.2)
-    ax.set_xticks(
-        range(len(context.structures)), [label_of(n) for n in context.structures], rotation=30, ha="right"
-    )
+    name_structures(ax, context.structures)
     ax.set_ylabel("Pearson correlation of two cells")
-    ax.legend(frameon=False, fontsize=8, ncols=len(found), loc="lower left", bbox_to_anchor=(0, 1))
+    legend_above(ax, len(found))
     return svg(figure)

@@ -7,21 +7,18 @@ from numpy.typing import NDArray
 
 from napari_ic_train.data.subsets import stages_of
 from napari_ic_train.evaluation.drawing import label_of
-from napari_ic_train.evaluation.experiment import SPLITS, Context, Findings, Table, Value
+from napari_ic_train.evaluation.experiment import SPLITS, Context, Experiment
+from napari_ic_train.evaluation.findings import Findings, Table, Value
 from napari_integrated_cell.arrays import Mask
 from napari_integrated_cell.vocabulary import STAGE_NAMES
 
 
-class Counts:
+class Counts(Experiment):
     """Training cells and held-out cells of the whole store, by structure and by stage."""
 
     name = "counts"
     title = "Cells by structure and split"
     section = "Table S9"
-
-    def needs(self, context: Context) -> str | None:
-        """Require only a store."""
-        return None
 
     def run(self, context: Context) -> Findings:
         """Count the cells."""
@@ -30,9 +27,7 @@ class Counts:
         names = table["structure"].to_numpy()
         structures = [[label_of(name), *_counted(names == name, split)] for name in context.store.structures]
         total: list[Value] = ["all", *_counted(np.ones(len(table), bool), split)]
-        tables = [
-            Table("Cells by structure", ("structure", "all", "train", "test"), [*structures, total]),
-        ]
+        tables = [Table("Cells by structure", ("structure", "all", "train", "test"), [*structures, total])]
         stages = stages_of(context.store)
         if any(stage is not None for stage in stages):
             rows: list[list[Value]] = [

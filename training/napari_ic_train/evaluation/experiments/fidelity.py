@@ -7,9 +7,9 @@ from collections.abc import Iterable
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from napari_ic_train.evaluation.drawing import label_of
-from napari_ic_train.evaluation.experiment import Context, Findings, Interval, Table, Value
+from napari_ic_train.evaluation.experiment import Context, Experiment
 from napari_ic_train.evaluation.features import cell_features
+from napari_ic_train.evaluation.findings import Findings, Interval, Table, Value
 from napari_ic_train.evaluation.independent_classifier import (
     IndependentClassifier,
     excluded_from_fit,
@@ -27,12 +27,11 @@ MEASURES = ("precision", "recall", "density", "coverage", "Fréchet distance", "
 COMPARED = ("generated", "training")
 
 
-class Fidelity:
+class Fidelity(Experiment):
     """Precision, recall, density, coverage, Fréchet and kernel distance between generated and held-out cells."""
 
     name = "fidelity"
     title = "Fidelity and diversity of generated cells"
-    section = ""
 
     def needs(self, context: Context) -> str | None:
         """Require held-out cells, and training cells of the same structures that the classifier has not seen."""
@@ -107,11 +106,9 @@ def _measured(classifier: IndependentClassifier, batches: Iterable[Floats]) -> t
 
 def _table(name: str, one: dict[str, Doubles], labels: Indices, context: Context) -> Table:
     rows: list[list[Value]] = []
-    for label in (*np.unique(labels), None):
-        mine = np.ones(len(labels), bool) if label is None else labels == label
-        rows.append(["all" if label is None else label_of(context.structures[label]), int(mine.sum())])
-        values = {who: _values(one["held out"][mine], one[who][mine]) for who in COMPARED}
-        rows[-1] += [values[who][i] for i in range(len(MEASURES)) for who in COMPARED]
+    for structure, mine in (*context.by_structure(labels), ("all", np.ones(len(labels), bool))):
+        values = [_values(one["held out"][mine], one[who][mine]) for who in COMPARED]
+        rows.append([structure, int(mine.sum()), *(v for pair in zip(*values, strict=True) for v in pair)])
     columns = ("structure", "cells", *(f"{m}, {who}" for m in MEASURES for who in COMPARED))
     return Table(f"By {name}", columns, rows)
 

@@ -8,15 +8,8 @@ import numpy as np
 
 from napari_ic_train.data.subsets import cells_of
 from napari_ic_train.evaluation.drawing import label_of
-from napari_ic_train.evaluation.experiment import (
-    SPLITS,
-    Context,
-    Findings,
-    Interval,
-    Split,
-    Table,
-    Value,
-)
+from napari_ic_train.evaluation.experiment import SPLITS, Context, Experiment, Split
+from napari_ic_train.evaluation.findings import Findings, Interval, Table, Value
 from napari_ic_train.evaluation.metrics.bootstrap import bootstrap
 from napari_ic_train.evaluation.metrics.confusion import confusion_matrix
 from napari_ic_train.evaluation.metrics.inception import divergences, inception_score
@@ -32,16 +25,13 @@ PAPER_RATIO = 0.96
 Classify = Callable[[Floats], Reals]
 
 
-class InceptionScores:
+class InceptionScores(Experiment):
     """Inception scores by the model's own encoder, for each structure and for all cells."""
 
     name = "inception"
     title = "Inception scores"
     section = "3.4.4, Table S10"
-
-    def needs(self, context: Context) -> str | None:
-        """Require cells."""
-        return context.shortage(either=1)
+    least_either = 1
 
     def run(self, context: Context) -> Findings:
         """Classify observed, encoded-decoded and generated cells, for training cells and held-out cells."""
@@ -136,10 +126,8 @@ def _headline(
     """Return the scores of held-out cells. The bootstrap keeps p(y), because a sample can lack rare structures."""
     if ("data", "test") not in found:
         return {}
-    weight = weights["test"]
-    data, made, in_shapes = (
-        divergences(found[name, "test"], weight) for name in ("data", "generated", IN_SHAPES)
-    )
+    weight, names = weights["test"], ("data", "generated", IN_SHAPES)
+    data, made, in_shapes = (divergences(found[name, "test"], weight) for name in names)
 
     def score(cells: Doubles) -> float:
         return float(np.exp(np.average(cells[:, 0], weights=cells[:, 1])))

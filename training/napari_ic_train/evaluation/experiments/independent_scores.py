@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_ic_train.evaluation.drawing import label_of
-from napari_ic_train.evaluation.experiment import Context, Findings, Table, Value
+from napari_ic_train.evaluation.experiment import Context, Experiment
 from napari_ic_train.evaluation.experiments.inception import decoded_labels, generated_labels
+from napari_ic_train.evaluation.findings import Findings, Table, Value
 from napari_ic_train.evaluation.independent_classifier import independent_classifier
-from napari_ic_train.evaluation.metrics.bootstrap import bootstrap
 from napari_ic_train.evaluation.metrics.inception import divergences, inception_score
 from napari_ic_train.evaluation.model_outputs import codes
 from napari_integrated_cell.arrays import Doubles, Floats, Reals
 
 
-class IndependentScores:
+class IndependentScores(Experiment):
     """Labels and inception scores of held-out, encoded-decoded and generated cells by a separate classifier."""
 
     name = "independent-classifier"
     title = "Scores by an independent classifier"
-    section = ""
-
-    def needs(self, context: Context) -> str | None:
-        """Require training cells to fit the classifier to, and held-out cells."""
-        return context.shortage(train=2, test=1)
+    least_train = 2
+    least_test = 1
 
     def run(self, context: Context) -> Findings:
         """Fit the classifier, and classify the same images with both networks."""
@@ -48,8 +44,7 @@ class IndependentScores:
         divergence = {key: divergences(p) for key, p in found.items()}
         recalls: list[list[Value]] = []
         scores: list[list[Value]] = []
-        for label in np.unique(labels):
-            mine, name = labels == label, label_of(context.structures[label])
+        for name, mine in context.by_structure(labels):
             recalls.append([name, int(mine.sum()), *(float(r[mine].mean()) for r in correct.values())])
             scores.append(
                 [name, int(mine.sum()), *(float(np.exp(d[mine].mean())) for d in divergence.values())]
@@ -64,17 +59,17 @@ class IndependentScores:
 
         return Findings(
             headline={
-                "label accuracy of the independent classifier, held-out data": bootstrap(
-                    correct[data], seed=context.seed
+                "label accuracy of the independent classifier, held-out data": context.interval(
+                    correct[data]
                 ),
-                "generated cells that the independent classifier labels as asked for": bootstrap(
-                    correct[drawn], seed=context.seed
+                "generated cells that the independent classifier labels as asked for": context.interval(
+                    correct[drawn]
                 ),
-                "inception score by the independent classifier, generated": bootstrap(
-                    divergence[drawn], score, seed=context.seed
+                "inception score by the independent classifier, generated": context.interval(
+                    divergence[drawn], score
                 ),
-                "inception score by the independent classifier, generated over held-out data": bootstrap(
-                    divergence[drawn] - divergence[data], score, seed=context.seed
+                "inception score by the independent classifier, generated over held-out data": context.interval(
+                    divergence[drawn] - divergence[data], score
                 ),
             },
             tables=(

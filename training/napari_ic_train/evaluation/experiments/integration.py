@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_ic_train.evaluation.drawing import cell_tile, label_of, sheet
-from napari_ic_train.evaluation.experiment import Context, Figure, Findings, Split, Table, Value
+from napari_ic_train.evaluation.drawing import cell_tile, sheet
+from napari_ic_train.evaluation.experiment import Context, Experiment, Split
+from napari_ic_train.evaluation.findings import Figure, Findings, Table, Value
 from napari_ic_train.evaluation.localisation import pearson
-from napari_ic_train.evaluation.metrics.bootstrap import bootstrap
 from napari_ic_train.evaluation.model_outputs import balanced, codes
 from napari_integrated_cell.arrays import Doubles, Indices
 
@@ -15,16 +15,13 @@ SHAPES = 5
 """Number of shapes in the figures, as in the paper's Figure 3."""
 
 
-class MostProbableLocalisation:
+class MostProbableLocalisation(Experiment):
     """Integrated cells by Algorithm 3 beside observed cells, and the correlation of predicted with observed."""
 
     name = "integration"
     title = "Integrated cells"
     section = "3.4.3, Figures 3 and S5"
-
-    def needs(self, context: Context) -> str | None:
-        """Require cells."""
-        return context.shortage(either=1)
+    least_either = 1
 
     def run(self, context: Context) -> Findings:
         """Draw the figures, then predict the structure of each selected held-out cell from its shape."""
@@ -32,26 +29,20 @@ class MostProbableLocalisation:
         figures = self._sheets(context, split)
         correlation, labels = predicted(context, split), context.labels(split)
         rows: list[list[Value]] = []
-        for i, name in enumerate(context.structures):
-            mine = correlation[labels == i]
-            if len(mine):
-                low, middle, high = (float(q) for q in np.quantile(mine, (0.25, 0.5, 0.75)))
-                rows.append([label_of(name), len(mine), low, middle, high])
+        for name, mine in context.by_structure(labels):
+            quartiles = np.quantile(correlation[mine], (0.25, 0.5, 0.75))
+            rows.append([name, int(mine.sum()), *(float(q) for q in quartiles)])
 
         def weakest(chosen: Indices) -> float:
             present = labels[chosen]
-            return min(
-                float(np.median(correlation[chosen[present == label]])) for label in np.unique(present)
-            )
+            return min(float(np.median(correlation[chosen[present == one]])) for one in np.unique(present))
 
         side = "held out" if split == "test" else "training cells"
         return Findings(
             headline={
-                f"predicted against observed structure, mean Pearson, {side}": bootstrap(
-                    correlation, seed=context.seed
-                ),
-                f"predicted against observed structure, median of the weakest structure, {side}": bootstrap(
-                    np.arange(len(labels)), weakest, seed=context.seed
+                f"predicted against observed structure, mean Pearson, {side}": context.interval(correlation),
+                f"predicted against observed structure, median of the weakest structure, {side}": context.interval(
+                    np.arange(len(labels)), weakest
                 ),
             },
             tables=(
@@ -74,10 +65,7 @@ class MostProbableLocalisation:
         chosen = balanced(context, split, SHAPES)
         references = context.images(positions[chosen])[:, :-1]
         volumes = context.model.integrate(
-            references,
-            batch_size=context.batch_size,
-            cancel=context.cancel,
-            progress=context.progress,
+            references, batch_size=context.batch_size, cancel=context.cancel, progress=context.progress
         )
         names = [name for i, name in enumerate(context.structures) if (labels == i).any()]
         examples = {}

@@ -6,18 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from napari_ic_train.evaluation.drawing import COLOURS, panels, svg
-from napari_ic_train.evaluation.experiment import (
-    SPLITS,
-    Context,
-    Figure,
-    Findings,
-    Interval,
-    Split,
-    Table,
-    Value,
-)
-from napari_ic_train.evaluation.metrics.bootstrap import bootstrap
+from napari_ic_train.evaluation.drawing import COLOURS, legend_above, panels, svg
+from napari_ic_train.evaluation.experiment import SPLITS, Context, Experiment, Split
+from napari_ic_train.evaluation.findings import Figure, Findings, Interval, Table, Value
 from napari_ic_train.evaluation.metrics.normality import energy_test, mardia, marginal_normality
 from napari_ic_train.evaluation.metrics.ridge import FOLDS, largest_r_squared, r_squared, ridge_predictions
 from napari_ic_train.evaluation.model_outputs import Codes, codes
@@ -29,16 +20,13 @@ TESTED = 1000
 SHOWN = 3000
 
 
-class LatentSpaces:
+class LatentSpaces(Experiment):
     """Comparison of Z^r of Enc^r and Z^s of Enc^{r,s} with the prior N(0, I)."""
 
     name = "latent-spaces"
     title = "The latent spaces and their prior"
     section = "Figure S4"
-
-    def needs(self, context: Context) -> str | None:
-        """Require three cells."""
-        return context.shortage(either=3)
+    least_either = 3
 
     def run(self, context: Context) -> Findings:
         """Encode all selected cells and test their codes."""
@@ -51,8 +39,8 @@ class LatentSpaces:
             for split, sample in points.items():
                 rows.append([space.replace("_", " "), split, *_tested(sample, context.seed)])
                 if split == "test":
-                    headline[f"{space.replace('_', ' ')}: mean standard deviation (prior 1)"] = bootstrap(
-                        sample, lambda cells: float(cells.std(0, ddof=1).mean()), seed=context.seed
+                    headline[f"{space.replace('_', ' ')}: mean standard deviation (prior 1)"] = (
+                        context.interval(sample, lambda cells: float(cells.std(0, ddof=1).mean()))
                     )
         repeated = _repeated(context, list(found.values()), [context.cells[split] for split in found])
         if repeated.rows:
@@ -126,7 +114,7 @@ def _scatter(points: Mapping[Split, Floats], seed: int) -> bytes:
         ax.set_xlabel(words[0])
         ax.set_ylabel(words[-1])
         ax.set_aspect("equal", "datalim")
-    axes[0].legend(frameon=False, fontsize=8, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
+    legend_above(axes[0], 2)
     return svg(figure)
 
 

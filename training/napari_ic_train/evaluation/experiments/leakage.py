@@ -6,26 +6,23 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from napari_ic_train.evaluation.drawing import cell_tile, label_of, sheet
-from napari_ic_train.evaluation.experiment import Context, Figure, Findings, Table, Value
+from napari_ic_train.evaluation.drawing import cell_tile, sheet
+from napari_ic_train.evaluation.experiment import Context, Experiment
 from napari_ic_train.evaluation.features import coarse
-from napari_ic_train.evaluation.metrics.bootstrap import bootstrap
+from napari_ic_train.evaluation.findings import Figure, Findings, Table, Value
 from napari_ic_train.evaluation.model_outputs import generated
 from napari_integrated_cell.arrays import Doubles, Floats, Indices
 
 SHOWN = 6
 
 
-class Leakage:
+class Leakage(Experiment):
     """Distances of generated cells and of held-out cells to their nearest training cells."""
 
     name = "leakage"
     title = "Nearest training cells of generated cells"
-    section = ""
-
-    def needs(self, context: Context) -> str | None:
-        """Require held-out cells, and two training cells."""
-        return context.shortage(train=2, test=1)
+    least_train = 2
+    least_test = 1
 
     def run(self, context: Context) -> Findings:
         """Compare generated cells and held-out cells with all training cells."""
@@ -39,11 +36,10 @@ class Leakage:
         authentic = distance > of_train[nearest]
         closest = float(np.quantile(of_held_out, 0.05))
         rows: list[list[Value]] = []
-        for label in (*np.unique(labels), None):
-            mine = np.ones(len(labels), bool) if label is None else labels == label
+        for structure, mine in (*context.by_structure(labels), ("all", np.ones(len(labels), bool))):
             rows.append(
                 [
-                    "all" if label is None else label_of(context.structures[label]),
+                    structure,
                     int(mine.sum()),
                     float(np.median(distance[mine])),
                     float(np.median(of_held_out[mine])),
@@ -53,12 +49,11 @@ class Leakage:
             )
         return Findings(
             headline={
-                "distance to the nearest training cell, generated over held-out": bootstrap(
+                "distance to the nearest training cell, generated over held-out": context.interval(
                     np.stack([distance, of_held_out], 1),
                     lambda pairs: float(np.median(pairs[:, 0]) / np.median(pairs[:, 1])),
-                    seed=context.seed,
                 ),
-                "generated cells that are authentic": bootstrap(authentic.astype(float), seed=context.seed),
+                "generated cells that are authentic": context.interval(authentic.astype(float)),
             },
             tables=(
                 Table(

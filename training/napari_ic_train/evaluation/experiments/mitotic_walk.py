@@ -7,8 +7,8 @@ import numpy as np
 from napari_ic_train.bundle.landmarks import stage_landmarks
 from napari_ic_train.data.subsets import stages_of
 from napari_ic_train.evaluation.drawing import png
-from napari_ic_train.evaluation.experiment import Context, Figure, Findings, Table, Value
-from napari_integrated_cell.model.latent import Landmark
+from napari_ic_train.evaluation.experiment import Context, Experiment
+from napari_ic_train.evaluation.findings import Figure, Findings, Table, Value
 from napari_integrated_cell.vocabulary import STAGE_NAMES, stage
 from napari_integrated_cell.walk.pictures import contact_sheet
 from napari_integrated_cell.walk.traversal import Stop, Traversal, walk
@@ -17,7 +17,7 @@ STEPS = 3
 """Frames from one stage to the next. The paper has ten and shows some of them."""
 
 
-class MitoticWalk:
+class MitoticWalk(Experiment):
     """The walk from landmark to landmark as a contact sheet."""
 
     name = "mitotic-walk"
@@ -33,11 +33,9 @@ class MitoticWalk:
     def run(self, context: Context) -> Findings:
         """Decode the walk from landmark to landmark."""
         own = len(context.model.landmarks) > 1
-        found = (
-            context.model.landmarks
-            if own
-            else stage_landmarks(context.model, context.store, progress=context.progress)
-        )
+        found = context.model.landmarks
+        if not own:
+            found = stage_landmarks(context.model, context.store, progress=context.progress)
         landmarks = sorted(found, key=lambda mark: STAGE_NAMES.index(mark.stage))
         stops = [Stop(mark.stage, stage(mark.stage).label, mark.z_ref) for mark in landmarks]
         path = walk(stops, STEPS * (len(stops) - 1) + 1)
@@ -54,7 +52,7 @@ class MitoticWalk:
                 Table(
                     "Landmarks",
                     ("stage", "cell", "held-out cells", "all cells", "chosen among"),
-                    [_described(mark) for mark in landmarks],
+                    [[stage(m.stage).label, m.cell_id, m.n_held_out, m.n_cells, m.among] for m in landmarks],
                     "The landmark of a stage is the medoid of its z^r.",
                 ),
             ),
@@ -64,7 +62,3 @@ class MitoticWalk:
             "cell. "
             + ("The landmarks are those of the bundle." if own else "The landmarks come from this store."),
         )
-
-
-def _described(mark: Landmark) -> list[Value]:
-    return [stage(mark.stage).label, mark.cell_id, mark.n_held_out, mark.n_cells, mark.among]

@@ -8,18 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from napari_ic_train.evaluation.drawing import cell_tile, label_of, sheet
-from napari_ic_train.evaluation.experiment import (
-    SPLIT_LABELS,
-    SPLITS,
-    Context,
-    Figure,
-    Findings,
-    Split,
-    Table,
-    Value,
-)
+from napari_ic_train.evaluation.experiment import SPLIT_LABELS, SPLITS, Context, Experiment, Split
+from napari_ic_train.evaluation.findings import Figure, Findings, Table, Value
 from napari_ic_train.evaluation.localisation import pearson
-from napari_ic_train.evaluation.metrics.bootstrap import bootstrap
 from napari_ic_train.evaluation.metrics.images import binary_cross_entropy, ssim
 from napari_ic_train.evaluation.model_outputs import balanced, decoded
 from napari_integrated_cell.arrays import Doubles, Floats, Indices, Rgb
@@ -59,16 +50,13 @@ class Reconstructed:
     pairs: list[tuple[Rgb, Rgb]]
 
 
-class Reconstruction:
+class Reconstruction(Experiment):
     """Inputs above reconstructions of both autoencoders, and their similarity in each channel."""
 
     name = "reconstruction"
     title = "Reconstructions"
     section = "3.4.2, Figures S1 and S2"
-
-    def needs(self, context: Context) -> str | None:
-        """Require cells."""
-        return context.shortage(either=1)
+    least_either = 1
 
     def run(self, context: Context) -> Findings:
         """Reconstruct training cells and held-out cells with both autoencoders."""
@@ -77,9 +65,7 @@ class Reconstruction:
         every = [one for of_model in found.values() for one in of_model]
         return Findings(
             headline={
-                f"{one.model}: Pearson of {name}, held out": bootstrap(
-                    one.values[:, channel, 1], seed=context.seed
-                )
+                f"{one.model}: Pearson of {name}, held out": context.interval(one.values[:, channel, 1])
                 for one in every
                 if one.split == "test"
                 for channel, name in enumerate(one.channels)

@@ -6,11 +6,11 @@ import numpy as np
 from scipy.stats import rankdata
 
 from napari_ic_train.evaluation.drawing import label_of
-from napari_ic_train.evaluation.experiment import SPLITS, Context, Findings, Interval, Table, Value
+from napari_ic_train.evaluation.experiment import SPLITS, Context, Experiment
 from napari_ic_train.evaluation.experiments.baseline_comparison import Scores, margins, score_table
 from napari_ic_train.evaluation.features import masks_of
+from napari_ic_train.evaluation.findings import Findings, Interval, Table, Value
 from napari_ic_train.evaluation.localisation import pearson
-from napari_ic_train.evaluation.metrics.bootstrap import bootstrap
 from napari_ic_train.evaluation.metrics.ridge import FOLDS, r_squared, ridge_predictions
 from napari_ic_train.evaluation.model_outputs import balanced_sample, codes
 from napari_ic_train.evaluation.predictors import (
@@ -37,12 +37,11 @@ POSED_AWAY = ("axis", "spindle_angle", "nucleus_y", "nucleus_x")
 SHAPE_TABLE = "What z^r tells of a cell's shape"
 
 
-class SimulatorComparison:
+class SimulatorComparison(Experiment):
     """Comparison with the expected localisation, the order of variability, and the parameters of the shape."""
 
     name = "simulated-truth"
     title = "Against the simulator's truth"
-    section = ""
 
     def needs(self, context: Context) -> str | None:
         """Require a store of simulated cells, and the simulated data set that it was prepared from."""
@@ -63,8 +62,8 @@ class SimulatorComparison:
         )
         by_parameter, mean_r_squared = self._parameters(context, truth)
         headline: dict[str, float | Interval] = {
-            "predicted against expected localisation, mean Pearson inside the cell": bootstrap(
-                scores[MODEL], seed=context.seed
+            "predicted against expected localisation, mean Pearson inside the cell": context.interval(
+                scores[MODEL]
             ),
             **{
                 f"{name}, expected localisation": value
@@ -120,7 +119,7 @@ class SimulatorComparison:
             "means less variation."
         )
         interphase = np.array([row[1 : 1 + len(keys)] for row in rows], np.float64)
-        order = bootstrap(interphase, _spearman, seed=context.seed)
+        order = context.interval(interphase, _spearman)
         return Table("Order of variability", ("structure", *columns), rows, note), order
 
     def _parameters(self, context: Context, truth: SimulatedTruth) -> tuple[Table, float | Interval]:
@@ -137,11 +136,8 @@ class SimulatorComparison:
         scores = zip(known, r_squared(targets, predicted), strict=True)
         found = {str(name): float(r) for name, r in scores if np.isfinite(r)}
         rows: list[list[Value]] = [[name, r] for name, r in sorted(found.items(), key=lambda item: -item[1])]
-        shape = [
-            i
-            for i, name in enumerate(known)
-            if name in parameters and name in found and name not in POSED_AWAY
-        ]
+        used = found.keys() & set(parameters) - set(POSED_AWAY)
+        shape = [i for i, name in enumerate(known) if name in used]
 
         def mean(cells: Indices) -> float:
             return float(np.nanmean(r_squared(targets[cells][:, shape], predicted[cells][:, shape])))
@@ -153,7 +149,7 @@ class SimulatorComparison:
             "R² is 1 for a parameter that a linear regression predicts exactly from z^r, and 0 for one that it cannot "
             "predict. Posing removes the orientation and position of a cell, so these parameters should be near 0. The "
             f"mean leaves them out: {', '.join(POSED_AWAY)}.",
-        ), bootstrap(np.arange(len(targets)), mean, seed=context.seed)
+        ), context.interval(np.arange(len(targets)), mean)
 
 
 def _spearman(pairs: Doubles) -> float:

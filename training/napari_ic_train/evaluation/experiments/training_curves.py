@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from napari_ic_train.evaluation.drawing import COLOURS, panels, svg
-from napari_ic_train.evaluation.experiment import Context, Figure, Findings, Table, Value
+from napari_ic_train.evaluation.experiment import Context, Experiment
+from napari_ic_train.evaluation.findings import Figure, Findings, Table, Value
 from napari_ic_train.run.folder import read_losses
 
 PHASES = {"reference": "Reference phase (Algorithm 1)", "conditional": "Conditional phase (Algorithm 2)"}
@@ -13,7 +14,7 @@ NOT_LOSSES = ("epoch", "seconds", "cells_per_second", "memory_gb", "warnings")
 HELD_OUT = "held_out_"
 
 
-class TrainingCurves:
+class TrainingCurves(Experiment):
     """Losses by epoch, on training cells and, if the run measured them, on held-out cells."""
 
     name = "training-curves"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -10,18 +9,18 @@ import numpy as np
 
 from napari_ic_train.bundle.variation import manifest_of, posed_masks
 from napari_ic_train.data.subsets import stages_of
-from napari_ic_train.evaluation.drawing import COLOURS, cell_tile, label_of, panels, sheet, svg
-from napari_ic_train.evaluation.experiment import (
-    SPLITS,
-    Context,
-    Figure,
-    Findings,
-    Interval,
-    Split,
-    Table,
-    Value,
+from napari_ic_train.evaluation.drawing import (
+    COLOURS,
+    cell_tile,
+    label_of,
+    legend_above,
+    name_structures,
+    panels,
+    sheet,
+    svg,
 )
-from napari_ic_train.evaluation.metrics.bootstrap import bootstrap
+from napari_ic_train.evaluation.experiment import SPLITS, Context, Experiment, Split
+from napari_ic_train.evaluation.findings import Figure, Findings, Interval, Table, Value
 from napari_integrated_cell.arrays import Floats, Indices, Rgb
 from napari_integrated_cell.model.runtime import Progress
 from napari_integrated_cell.model.variation_reference import GROUPS, group_of
@@ -54,7 +53,7 @@ class ScoredCell:
     tiles: dict[str, Rgb] = field(default_factory=dict, repr=False)
 
 
-class StructureVariations:
+class StructureVariations(Experiment):
     """Variation scores by structure, in interphase and in mitosis, and the cells with most and least variation."""
 
     name = "structure-variation"
@@ -181,7 +180,7 @@ def _headline(context: Context, cells: list[ScoredCell]) -> dict[str, Interval]:
         return float((mitosis < interphase).sum())
 
     name = f"structures that vary more in mitosis, of {len(context.structures)}"
-    return {name: bootstrap(np.arange(len(mine)), more, seed=context.seed)}
+    return {name: context.interval(np.arange(len(mine)), more)}
 
 
 def _medians(context: Context, cells: list[ScoredCell], keys: list[tuple[Split, str]]) -> Table:
@@ -190,22 +189,13 @@ def _medians(context: Context, cells: list[ScoredCell], keys: list[tuple[Split, 
         row: list[Value] = [label_of(name)]
         for measure in ("scores", "ranks"):
             for key in keys:
-                row.append(
-                    _median([getattr(c, measure).get(name) for c in cells if (c.split, c.group) == key])
-                )
+                mine = [getattr(c, measure).get(name) for c in cells if (c.split, c.group) == key]
+                known = [value for value in mine if value is not None]
+                row.append(float(np.median(known)) if known else None)
         rows.append(row)
     columns = [f"{what}, {split}, {group}" for what in ("score", "effective rank") for split, group in keys]
-    return Table(
-        "Medians by structure",
-        ("structure", *columns),
-        rows,
-        "The effective rank is 1 if all draws are the same, and n if they have nothing in common.",
-    )
-
-
-def _median(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.median(known)) if known else None
+    note = "The effective rank is 1 if all draws are the same, and n if they have nothing in common."
+    return Table("Medians by structure", ("structure", *columns), rows, note)
 
 
 def _by_cell(context: Context, cells: list[ScoredCell]) -> Table:
@@ -222,27 +212,16 @@ def _strips(context: Context, cells: list[ScoredCell], keys: list[tuple[Split, s
     for j, (split, group) in enumerate(keys):
         shift = (j - (len(keys) - 1) / 2) * 0.8 / len(keys)
         for i, name in enumerate(context.structures):
-            mine = [c for c in cells if (c.split, c.group) == (split, group) and name in c.scores]
-            scores = [c.scores[name] for c in mine]
-            ax.scatter(
-                [i + shift] * len(scores),
-                scores,
-                s=16,
-                marker=markers[group],
-                color=COLOURS[split],
-                alpha=0.75,
-                lw=0,
-                label=f"{split}, {group}" if i == 0 else None,
-            )
+            mine = [c.scores for c in cells if (c.split, c.group) == (split, group)]
+            scores = [known[name] for known in mine if name in known]
+            x, colour, label = i + shift, COLOURS[split], f"{split}, {group}" if i == 0 else None
+            place = [x] * len(scores)
+            ax.scatter(place, scores, 16, colour, marker=markers[group], alpha=0.75, lw=0, label=label)
             if scores:
-                ax.plot(
-                    [i + shift - 0.07, i + shift + 0.07], [np.median(scores)] * 2, color="#000000", lw=1.2
-                )
-    ax.set_xticks(
-        range(len(context.structures)), [label_of(n) for n in context.structures], rotation=30, ha="right"
-    )
+                ax.plot([x - 0.07, x + 0.07], [np.median(scores)] * 2, color="#000000", lw=1.2)
+    name_structures(ax, context.structures)
     ax.set_ylabel("score (larger: less variation)")
-    ax.legend(frameon=False, fontsize=8, ncols=len(keys), loc="lower left", bbox_to_anchor=(0, 1))
+    legend_above(ax, len(keys))
     return svg(figure)
 
 
@@ -258,8 +237,7 @@ def _extremes(context: Context, cells: list[ScoredCell]) -> list[Figure]:
         extremes = by_score if len(by_score) <= 2 * shown else by_score[:shown] + by_score[-shown:]
         tiles.append([c.tiles[name] for c in extremes])
     columns = [""] * max(map(len, tiles))
-    columns[0] = "least varied"
-    columns[-1] = "most varied"
+    columns[0], columns[-1] = "least varied", "most varied"
     return [
         Figure(
             "Least and most varied cells (Figure S8)",

@@ -45,6 +45,6 @@ def _checked(a: Reals, b: Reals) -> tuple[Doubles, Doubles]:
     other: Doubles = np.asarray(b, np.float64)
     if one.ndim != 2 or other.ndim != 2 or one.shape[1] != other.shape[1] or min(len(one), len(other)) < 2:
         raise ValueError(
-            f"Reals {one.shape} and {other.shape} do not match: give (N, D) and (M, D) of two or more cells."
+            f"Features {one.shape} and {other.shape} do not match: give (N, D) and (M, D) of two or more cells."
         )
     return one, other
