@@ -14,7 +14,7 @@ from torch import Tensor
 from napari_ic_train.config import TrainingConfig
 from napari_ic_train.data.training_cells import Cells, to_device
 from napari_ic_train.run.fitted_networks import Networks
-from napari_ic_train.run.watching import EpochReport, StepReport, TensorBoard, missing
+from napari_ic_train.run.watching import EpochReport, TensorBoard, Watcher, missing
 from napari_integrated_cell.arrays import Floats, Indices
 from napari_integrated_cell.model.config import ModelConfig
 from napari_integrated_cell.model.networks import ConditionalNetworks
@@ -26,7 +26,7 @@ SHOWN = 6
 SCATTERED = 256
 
 
-class Pictures:
+class Pictures(Watcher):
     """Watcher that draws a PNG into ``RUN/pictures`` every few epochs and after the last one.
 
     Parameters
@@ -55,9 +55,6 @@ class Pictures:
             raise ImportError(missing("matplotlib")) from error
         self.folder, self.cells, self.config, self.curves = folder, cells, config, curves
 
-    def step(self, report: StepReport) -> None:
-        """Do nothing: there is at most one picture per epoch."""
-
     def epoch(self, report: EpochReport, networks: Networks) -> None:
         """Draw a picture if one is due after this epoch."""
         every = self.config.picture_every
@@ -75,9 +72,6 @@ class Pictures:
             warnings.warn(f"The picture {path} could not be written ({error}).", stacklevel=2)
         if self.curves is not None:
             self.curves.writer.add_figure("held-out cells", figure, report.epoch)
-
-    def close(self) -> None:
-        """Do nothing: no file is open."""
 
 
 def draw(networks: Networks, model: ModelConfig, cells: Cells, title: str) -> Figure:

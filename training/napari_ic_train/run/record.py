@@ -22,7 +22,7 @@ from typing import Any
 
 from napari_ic_train.run.fitted_networks import Networks
 from napari_ic_train.run.folder import check_run
-from napari_ic_train.run.watching import EpochReport, StepReport
+from napari_ic_train.run.watching import EpochReport, StepReport, Watcher
 from napari_integrated_cell.model.runtime import Cancelled
 
 RECORD = "run.json"
@@ -53,7 +53,7 @@ This command continues it. On a CPU the result is the same, bit for bit, as with
 
 @contextmanager
 def sitting(run: Path, facts: Mapping[str, Any], again: str) -> Iterator[None]:
-    """Write the start of a sitting into ``run.json``, and its outcome at the end of the block.
+    """Record one start of the training (a sitting) in ``run.json``, and its outcome at the end of the block.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def sitting(run: Path, facts: Mapping[str, Any], again: str) -> Iterator[None]:
             "stopped" if isinstance(error, Cancelled | KeyboardInterrupt) else f"failed: {error}"
         )
         mine["ended"] = _now()
-        with contextlib.suppress(OSError):  # the disk may be what failed
+        with contextlib.suppress(OSError):  # the disk may be the cause of the failure
             write()
         raise
     mine["outcome"], mine["ended"] = "finished", _now()
@@ -99,7 +99,7 @@ def sitting(run: Path, facts: Mapping[str, Any], again: str) -> Iterator[None]:
 
 
 def read_record(run: Path) -> list[dict[str, Any]]:
-    """Return a run's sittings, the oldest first; an empty list if there is no record."""
+    """Return a run's sittings, one for each start, the oldest first; an empty list if there is no record."""
     return list(read_json(run / RECORD).get("sittings", []))
 
 
@@ -130,7 +130,7 @@ def store_of(run: Path, given: Path | None = None) -> Path:
     return known[-1]
 
 
-class Heartbeat:
+class Heartbeat(Watcher):
     """Watcher that keeps the state of the run in ``now.json``, for other terminals and machines."""
 
     def __init__(self, run: Path) -> None:
@@ -143,29 +143,20 @@ class Heartbeat:
         now = datetime.now(UTC).timestamp()
         if now - self._written >= HEARTBEAT:
             self._written = now
-            self._write(asdict(report) | {"losses": dict(report.losses)})
+            self._write(report)
 
     def epoch(self, report: EpochReport, networks: Networks) -> None:
         """Write the state."""
         self._warnings = report.warnings
-        self._write(
-            {
-                "phase": report.phase,
-                "epoch": report.epoch,
-                "epochs": report.epochs,
-                "batch": 0,
-                "batches": 0,
-                "cells_per_second": report.cells_per_second,
-                "seconds_left": report.seconds_left,
-                "losses": {**report.losses, **report.measures},
-            }
+        rate, left, losses = (
+            report.cells_per_second,
+            report.seconds_left,
+            {**report.losses, **report.measures},
         )
+        self._write(StepReport(report.phase, report.epoch, report.epochs, 0, 0, rate, left, losses))
 
-    def close(self) -> None:
-        """Do nothing: no file is open."""
-
-    def _write(self, values: Mapping[str, Any]) -> None:
-        facts = {"time": _now(), **values, "warnings": list(self._warnings)}
+    def _write(self, report: StepReport) -> None:
+        facts = {"time": _now(), **asdict(report), "warnings": list(self._warnings)}
         with contextlib.suppress(OSError):  # a failed write of this file does not end the run
             write_json(self._path, facts)
 

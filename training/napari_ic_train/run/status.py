@@ -11,7 +11,7 @@ from typing import Any
 
 from napari_ic_train.config import read_config
 from napari_ic_train.run.checkpoint import checkpoints, read_point
-from napari_ic_train.run.folder import CONFIG, best_epoch, check_run, read_losses
+from napari_ic_train.run.folder import CONFIG, PHASES, best_epoch, check_run, read_losses
 from napari_ic_train.run.record import NOW, process_began, read_json, read_record
 from napari_ic_train.run.watching import duration
 
@@ -106,10 +106,7 @@ def run_status(run: str | Path) -> RunStatus:
     run = Path(run)
     check_run(run)
     config = read_config(run / CONFIG)
-    phases = (
-        _phase(run / "reference", config.reference.epochs),
-        _phase(run / "conditional", config.conditional.epochs),
-    )
+    phases = tuple(_phase(run / name, getattr(config, name).epochs) for name in PHASES)
     now, sittings = read_json(run / NOW), read_record(run)
     last = sittings[-1] if sittings else {}
     heard = None
@@ -124,14 +121,8 @@ def _phase(folder: Path, epochs: int) -> PhaseStatus:
     saved = checkpoints(folder)
     done = read_point(saved[-1]).epoch if saved else 0
     rows = [row for row in read_losses(folder) if int(row["epoch"]) <= done]
-    return PhaseStatus(
-        folder.name,
-        done,
-        epochs,
-        rows[-1] if rows else {},
-        best_epoch(folder),
-        str(saved[-1]) if saved else None,
-    )
+    last, checkpoint = rows[-1] if rows else {}, str(saved[-1]) if saved else None
+    return PhaseStatus(folder.name, done, epochs, last, best_epoch(folder), checkpoint)
 
 
 def _lives(sitting: dict[str, Any]) -> bool | None:

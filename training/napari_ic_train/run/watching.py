@@ -6,7 +6,6 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from tqdm import tqdm
@@ -89,8 +88,8 @@ class EpochReport:
         )
 
 
-class Watcher(Protocol):
-    """Receives the reports of a run. It must not change the run."""
+class Watcher:
+    """Receives the reports of a run, and ignores them unless a subclass uses them. It must not change the run."""
 
     def step(self, report: StepReport) -> None:
         """Receive the report of a batch."""
@@ -102,7 +101,7 @@ class Watcher(Protocol):
         """Release resources when the phase ends, also after an error."""
 
 
-class Terminal:
+class Terminal(Watcher):
     """Progress bar of the current epoch on standard error, and one line for each finished epoch."""
 
     def __init__(self) -> None:
@@ -137,7 +136,7 @@ class Terminal:
             self._bar = None
 
 
-class TensorBoard:
+class TensorBoard(Watcher):
     """Writes every loss and measure as a TensorBoard curve, under ``RUN/tensorboard/PHASE``.
 
     Raises
@@ -152,9 +151,6 @@ class TensorBoard:
         except ImportError as error:
             raise ImportError(missing("tensorboard")) from error
         self.writer = SummaryWriter(str(folder))
-
-    def step(self, report: StepReport) -> None:
-        """Do nothing: curves have one point per epoch."""
 
     def epoch(self, report: EpochReport, networks: Networks) -> None:
         """Add a point to every curve."""
@@ -190,7 +186,7 @@ def memory(device: torch.device) -> float:
 
 
 def duration(seconds: float) -> str:
-    """Return a time in words, for example "12 min"."""
+    """Return a time as text, for example "12 min"."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     if seconds < 5400:
