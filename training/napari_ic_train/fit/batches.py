@@ -50,13 +50,7 @@ def check_cells(cells: Cells, config: TrainingConfig) -> None:
 
 
 def epoch_batches(
-    n_cells: int,
-    batch_size: int,
-    *,
-    flips: bool,
-    seed: int,
-    epoch: int,
-    balanced_by: Indices | None = None,
+    n_cells: int, batch_size: int, *, flips: bool, seed: int, epoch: int, balanced_by: Indices | None = None
 ) -> list[Batch]:
     """Return the batches of an epoch: every cell once, in an order that depends on seed and epoch only.
 

@@ -90,16 +90,7 @@ def _fit(
     for name in PHASES if phase == "both" else (phase,):
         fit = fit_reference if name == "reference" else fit_conditional
         watchers = _watchers(out, name, config, unseen) if world.is_first else ()
-        fit(
-            cells,
-            config,
-            out,
-            resume=True,
-            cancel=cancel,
-            held_out=unseen,
-            watchers=watchers,
-            world=world,
-        )
+        fit(cells, config, out, resume=True, cancel=cancel, held_out=unseen, watchers=watchers, world=world)
 
 
 def check_structures(store: CellStore, config: TrainingConfig) -> None:
@@ -126,13 +117,8 @@ def continue_command(data: Path, out: Path, phase: str, device: str) -> str:
         return shlex.join(["napari-ic-train", *fit])
     start = ["torchrun", "--nproc-per-node", str(here)]
     if size > here:
-        start += ["--nnodes", str(size // here)]
-        start += [
-            "--rdzv-backend",
-            "c10d",
-            "--rdzv-endpoint",
-            f"{os.environ.get('MASTER_ADDR', 'HOST')}:29400",
-        ]
+        address = f"{os.environ.get('MASTER_ADDR', 'HOST')}:29400"
+        start += ["--nnodes", str(size // here), "--rdzv-backend", "c10d", "--rdzv-endpoint", address]
     else:
         start.append("--standalone")
     return shlex.join([*start, "-m", "napari_ic_train.cli", *fit])

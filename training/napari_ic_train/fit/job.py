@@ -1,4 +1,4 @@
-"""The training of one phase on one process: what it trains, on which batches, and who follows it."""
+"""The training of one phase on one process: its networks, its batches and its watchers."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def run_phase(job: Job) -> None:
 class _Epoch:
     """One epoch, or the rest of it after a restart.
 
-    What it holds between batches, and why:
+    State between batches:
 
     totals
         Each loss summed over this process's cells of the epoch, a tensor on the device. A loss is read back only every

@@ -1,4 +1,4 @@
-"""What Algorithms 1 and 2 share: four networks, four Adam optimisers, and which loss trains which network.
+"""Common part of Algorithms 1 and 2: four networks, four Adam optimisers, and which loss trains which network.
 
 Both algorithms update the discriminators first and the autoencoder last, but they compute every output V̂ or Ŷ of a
 discriminator that the autoencoder learns from before the first update. So one forward pass serves all four updates:

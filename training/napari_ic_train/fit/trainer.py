@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -13,14 +14,7 @@ from torch import Tensor
 from napari_ic_train.config import TrainingConfig
 from napari_ic_train.data.training_cells import Cells
 from napari_ic_train.fit.batch_norm import synchronise_batch_norm
-from napari_ic_train.fit.batches import (
-    Batch,
-    Load,
-    check_cells,
-    epoch_batches,
-    flipped,
-    reference_targets,
-)
+from napari_ic_train.fit.batches import Batch, Load, check_cells, epoch_batches, flipped, reference_targets
 from napari_ic_train.fit.conditional_phase import ConditionalPhase
 from napari_ic_train.fit.distributed import World
 from napari_ic_train.fit.intensity import (
@@ -31,14 +25,15 @@ from napari_ic_train.fit.intensity import (
 )
 from napari_ic_train.fit.job import Job
 from napari_ic_train.fit.loop import run_phase
-from napari_ic_train.fit.measures import Measure, measure
-from napari_ic_train.fit.phase import initialised
+from napari_ic_train.fit.measures import measure
+from napari_ic_train.fit.phase import Phase, initialised
 from napari_ic_train.fit.precision import running_config
 from napari_ic_train.fit.reference_phase import ReferencePhase
 from napari_ic_train.run.fitted_networks import AnyNetworks, fitted_reference
 from napari_ic_train.run.folder import PHASES, open_run
 from napari_ic_train.run.watching import Watcher
 from napari_integrated_cell.arrays import Indices
+from napari_integrated_cell.model.config import ModelConfig
 from napari_integrated_cell.model.networks import (
     ConditionalNetworks,
     ReferenceEncoder,
@@ -47,6 +42,8 @@ from napari_integrated_cell.model.networks import (
     reference_networks,
 )
 from napari_integrated_cell.model.runtime import CancelToken, choose_device
+
+AnyPhase = TypeVar("AnyPhase", bound=Phase)
 
 MEASURED = 256
 """Number of training cells whose codes are measured if there are no held-out cells."""
@@ -105,27 +102,13 @@ def fit_reference(
         If a file cannot be written or read, for example because the disk is full.
     """
     world = world or World(choose_device(device))
-    folder = _opened(out, config, "reference", resume, world)
-    check_cells(cells, config)
-    weights, draws, order = _seeds(config.seed, "reference")
-    networks = initialised(reference_networks(config.model), _generator(weights))
-    if config.mean_bias:
-        predict_mean(networks.dec, mean_intensity(cells))
-    phase = ReferencePhase(
-        running_config(config, world), _on(networks, world), _generator(draws, world.device)
-    )
+    phase, folder, order = _begun(ReferencePhase, reference_networks, cells, config, out, resume, world)
 
     def reading(cells: Cells) -> Load:
         return lambda indices, flips: (flipped(cells.references(indices), flips),)
 
-    def plan(epoch: int) -> list[Batch]:
-        flips = config.in_phase("reference", "augment_flips")
-        return epoch_batches(len(cells), config.batch_size, flips=flips, seed=order, epoch=epoch)
-
-    load = reading(cells)
-    measured = _measure(cells, load, held_out, reading)
-    run_phase(Job(phase, plan, load, folder, world, measured, watchers, cancel))
-    return _eval(phase.networks)
+    _train(phase, folder, order, cells, held_out, reading, world, watchers, cancel)
+    return phase.networks
 
 
 def fit_conditional(
@@ -164,17 +147,8 @@ def fit_conditional(
         As in `fit_reference`.
     """
     world = world or World(choose_device(device))
-    folder = _opened(out, config, "conditional", resume, world)
-    check_cells(cells, config)
-    if encoder is None:
-        encoder = fitted_reference(out).enc
-    weights, draws, order = _seeds(config.seed, "conditional")
-    networks = initialised(conditional_networks(config.model), _generator(weights))
-    if config.mean_bias:
-        predict_mean(networks.dec, mean_intensity(cells))
-    phase = ConditionalPhase(
-        running_config(config, world), _on(networks, world), _generator(draws, world.device)
-    )
+    phase, folder, order = _begun(ConditionalPhase, conditional_networks, cells, config, out, resume, world)
+    encoder = encoder or fitted_reference(out).enc
     if config.class_weights == "inverse":
         counts = np.bincount(cells.labels, minlength=config.model.n_structures).clip(1)
         phase.class_weights = torch.from_numpy(len(cells) / (len(counts) * counts)).to(
@@ -196,20 +170,67 @@ def fit_conditional(
 
     balanced_by = np.asarray(cells.labels) if config.sampling == "balanced" else None
 
+    _train(phase, folder, order, cells, held_out, reading, world, watchers, cancel, balanced_by=balanced_by)
+    return phase.networks
+
+
+def _begun(
+    kind: type[AnyPhase],
+    make: Callable[[ModelConfig], AnyNetworks],
+    cells: Cells,
+    config: TrainingConfig,
+    out: str | Path,
+    resume: bool,
+    world: World,
+) -> tuple[AnyPhase, Path, int]:
+    """Return a phase with its initial networks, its folder, and the random seed of its order of cells."""
+    folder = _opened(out, config, kind.name, resume, world)
+    check_cells(cells, config)
+    seeds = np.random.SeedSequence([config.seed, PHASES.index(kind.name)])
+    weights, draws, order = (int(word) for word in seeds.generate_state(3))
+    networks = initialised(make(config.model), _generator(weights))
+    if config.mean_bias:
+        predict_mean(networks.dec, mean_intensity(cells))
+    for network in networks:
+        network.to(world.device)
+        if world.size > 1:
+            synchronise_batch_norm(network, world.device)
+    return kind(running_config(config, world), networks, _generator(draws, world.device)), folder, order
+
+
+def _train(
+    phase: Phase,
+    folder: Path,
+    order: int,
+    cells: Cells,
+    held_out: Cells | None,
+    reading: Callable[[Cells], Load],
+    world: World,
+    watchers: Sequence[Watcher],
+    cancel: CancelToken | None,
+    *,
+    balanced_by: Indices | None = None,
+) -> None:
+    """Train a phase; ``reading(cells)`` returns the function that reads batches of these cells.
+
+    After each epoch the held-out cells are measured or, without them, the codes of some training cells.
+    """
+    config = phase.config
+    flips = config.in_phase(phase.name, "augment_flips")
+
     def plan(epoch: int) -> list[Batch]:
         return epoch_batches(
-            len(cells),
-            config.batch_size,
-            flips=config.in_phase("conditional", "augment_flips"),
-            seed=order,
-            epoch=epoch,
-            balanced_by=balanced_by,
+            len(cells), config.batch_size, flips=flips, seed=order, epoch=epoch, balanced_by=balanced_by
         )
 
     load = reading(cells)
-    measured = _measure(cells, load, held_out, reading)
+    if held_out is None:
+        measured = partial(measure, load=load, n_cells=min(len(cells), MEASURED), held_out=False)
+    else:
+        measured = partial(measure, load=reading(held_out), n_cells=len(held_out), held_out=True)
     run_phase(Job(phase, plan, load, folder, world, measured, watchers, cancel))
-    return _eval(phase.networks)
+    for network in phase.networks:
+        network.eval()
 
 
 def _opened(out: str | Path, config: TrainingConfig, phase: str, resume: bool, world: World) -> Path:
@@ -229,33 +250,5 @@ def _opened(out: str | Path, config: TrainingConfig, phase: str, resume: bool, w
     return folder
 
 
-def _measure(cells: Cells, load: Load, held_out: Cells | None, reading: Callable[[Cells], Load]) -> Measure:
-    """Return a function that measures the held-out cells or, without them, the codes of some training cells."""
-    if held_out is None:
-        return partial(measure, load=load, n_cells=min(len(cells), MEASURED), held_out=False)
-    return partial(measure, load=reading(held_out), n_cells=len(held_out), held_out=True)
-
-
-def _seeds(seed: int, phase: str) -> tuple[int, int, int]:
-    """Return independent seeds for a phase: of its initial weights, its random draws and its order of cells."""
-    sequence = np.random.SeedSequence([seed, PHASES.index(phase)])
-    weights, draws, order = (int(word) for word in sequence.generate_state(3))
-    return weights, draws, order
-
-
 def _generator(seed: int, device: torch.device | str = "cpu") -> torch.Generator:
     return torch.Generator(device).manual_seed(seed)
-
-
-def _on(networks: AnyNetworks, world: World) -> AnyNetworks:
-    for network in networks:
-        network.to(world.device)
-        if world.size > 1:
-            synchronise_batch_norm(network, world.device)
-    return networks
-
-
-def _eval(networks: AnyNetworks) -> AnyNetworks:
-    for network in networks:
-        network.eval()
-    return networks
