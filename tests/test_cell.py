@@ -47,7 +47,7 @@ def test_a_cell_cannot_be_changed_behind_ones_back():
         ({"cell_mask": None}, "cell mask .* is missing"),
         ({"cell_mask": np.zeros_like(BODY)}, "is empty"),
         ({"cell_mask": BODY[0]}, "2 dimensions"),
-        ({"nucleus_mask": ~BODY}, "wholly outside"),
+        ({"nucleus_mask": ~BODY}, "entirely outside"),
         ({"nucleus_mask": NUCLEUS[:, :-1]}, "same \\(Z, Y, X\\) grid"),
     ],
 )

@@ -222,7 +222,7 @@ def test_only_frames_that_there_are_can_be_saved(tmp_path):
     done = integrate_cell(ellipsoid_cell(), DnaEverywhere(), ["TOM20"])
     with pytest.raises(ValueError, match="choose image or model"):
         done.save(tmp_path / "a.ome.tiff", "box")
-    with pytest.raises(ValueError, match="has a shape of its own"):
+    with pytest.raises(ValueError, match="has a fixed shape"):
         done.save(tmp_path / "a.ome.tiff", "model", shape=(30, 70, 80))
     done.save(tmp_path / "a.ome.tiff")
     with pytest.raises(FileExistsError):

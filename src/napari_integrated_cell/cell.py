@@ -73,7 +73,7 @@ class Cell:
                 )
         if not (cell_mask & nucleus_mask).any():
             raise ValueError(
-                f"The nucleus of {self.name!r} lies wholly outside its cell: check that both masks come from the "
+                f"The nucleus of {self.name!r} lies entirely outside its cell: check that both masks come from the "
                 "same image and carry the same label."
             )
         # Store checked values. In a frozen dataclass, object.__setattr__ is the documented way to do that.
@@ -140,7 +140,7 @@ def checked_voxel_size(voxel_size: Any) -> tuple[float, float, float]:
 def _mask(mask: Any, what: str) -> Mask:
     """Return ``mask`` as a 3D boolean array that is not empty."""
     if mask is None:
-        raise ValueError(f"The {what} is missing: a cell needs its own and its nucleus's segmentation.")
+        raise ValueError(f"The {what} is missing: a cell needs a mask of the cell and a mask of the nucleus.")
     array = np.asarray(mask)
     if array.ndim != 3:
         raise ValueError(f"The {what} has {array.ndim} dimensions: give a volume (Z, Y, X).")

@@ -1,4 +1,4 @@
-"""The command line ``napari-ic``: what the plugin does, without a window."""
+"""The command line ``napari-ic``: the functions of the plugin, without a window."""
 
 from __future__ import annotations
 

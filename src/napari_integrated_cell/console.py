@@ -1,4 +1,4 @@
-"""What both command lines share: one-line errors, a progress bar on standard error, summaries as JSON."""
+"""Functions that both command lines share: one-line errors, a progress bar on standard error, summaries as JSON."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ class Integration:
     ) -> Path:
         """Write membrane, DNA and the structures as one OME-TIFF, with the voxel size of their grid.
 
-        The values are ``uint16``: 65535 stands for an intensity of 1.
+        The values are ``uint16``: 65535 means an intensity of 1.
 
         Parameters
         ----------
@@ -134,9 +134,7 @@ class Integration:
         if frame not in ("image", "model"):
             raise ValueError(f"There is no frame {frame!r}: choose image or model.")
         if frame == "model" and shape is not None:
-            raise ValueError(
-                "The model's box has a shape of its own: give a shape only with the frame image."
-            )
+            raise ValueError("The model's box has a fixed shape: give a shape only with the frame image.")
         if shape is not None:
             return save_field(path, [self], shape, overwrite=overwrite)
         volumes = self.in_box if frame == "model" else to_cell_image(self)
@@ -152,7 +150,7 @@ class Integration:
     def description(self) -> str:
         """Sentences that a file with the prediction states."""
         return (
-            f"Structures predicted by napari-integrated-cell with {self._model}; 65535 stands for an intensity of 1. "
+            f"Structures predicted by napari-integrated-cell with {self._model}; 65535 means an intensity of 1. "
             "Membrane and DNA are the model's reference input."
         )
 
@@ -284,7 +282,7 @@ def to_field(
     shape : tuple of int
         Grid (Z, Y, X) of that image.
     dtype : numpy type
-        Type of the result. In an integer type, the greatest value stands for an intensity of 1. ``uint8`` and
+        Type of the result. In an integer type, the largest value means an intensity of 1. ``uint8`` and
         ``uint16`` need less memory than ``float32``.
 
     Returns

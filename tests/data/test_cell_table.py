@@ -219,8 +219,8 @@ def test_every_columns_other_names_are_read_too(tmp_path, columns, said):
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        ({**PUBLIC, "name_dict": "{'crop_raw': ["}, "no Python literal"),
-        ({**PUBLIC, "name_dict": "__import__('os').getcwd()"}, "no Python literal"),
+        ({**PUBLIC, "name_dict": "{'crop_raw': ["}, "not a Python literal"),
+        ({**PUBLIC, "name_dict": "__import__('os').getcwd()"}, "not a Python literal"),
         ({**PUBLIC, "name_dict": "[1, 2]"}, "lists no channels"),
         ({**PUBLIC, "name_dict": "{'crop_raw': ['dna'], 'crop_seg': []}"}, "no channel"),
         ({**PUBLIC, "scale_micron": "[0.1, 0.1]"}, r"\(Z, Y, X\)"),

@@ -177,8 +177,8 @@ def test_the_command_embeds_a_store(store, bundle, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ((), "one of the two"),
-        (("--store", "a", "--table", "b"), "one of the two"),
+        ((), "not both"),
+        (("--store", "a", "--table", "b"), "not both"),
         (("--store", "a", "--out", "cells.csv"), "end it in .parquet"),
         (("--store", "a", "--out", "nowhere/cells.parquet"), "does not exist"),
         (("--store", "a"), "not a finished training store"),

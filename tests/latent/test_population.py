@@ -129,7 +129,7 @@ def _about(**facts):
                     t.column_names.index("z_ref"), "z_ref", pa.array([[1]] * 7, pa.list_(pa.int64(), 1))
                 )
             ),
-            "no floating-point",
+            "must hold floating-point",
         ),
         (
             _with(

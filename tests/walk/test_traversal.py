@@ -103,7 +103,7 @@ def test_walks_that_are_none_are_refused(model) -> None:
     for wrong, says in (
         (lambda: walk(stops, 2), "2 frames cannot show 3 stops"),
         (lambda: walk(stops[:1]), "two stops"),
-        (lambda: walk([stops[0], stops[0]]), "stands still"),
+        (lambda: walk([stops[0], stops[0]]), "the same position"),
         (lambda: walk(stops, path="scenic"), "choose radial, great-circle, straight"),
         (lambda: walk(stops, easing="bouncy"), "choose linear, smooth"),
     ):

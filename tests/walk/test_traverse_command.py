@@ -99,7 +99,7 @@ def test_a_walk_may_start_from_a_cell(bundle, model, tmp_path) -> None:
         ({"--from": "lost.tif"}, "lost.tif"),
         ({"--from": "interphase", "--label": "3"}, "need a file there"),
         ({"--through": "telophase-cytokinesis"}, "has no landmark"),
-        ({"--to": "interphase"}, "stands still"),
+        ({"--to": "interphase"}, "the same position"),
         ({"--frames": "3"}, "3 frames cannot show 4 stops"),
         ({"--path": "scenic"}, "choose radial"),
         ({"--easing": "bouncy"}, "choose linear"),

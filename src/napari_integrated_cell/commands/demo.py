@@ -24,7 +24,7 @@ def demo(
         "demo"
     ),
     headless: Annotated[
-        bool, typer.Option("--headless", help="Open no window, even if there is a display.")
+        bool, typer.Option("--headless", help="Do not open a window, even if there is a display.")
     ] = False,
     model: ModelOption = "demo",
     device: DeviceOption = "auto",

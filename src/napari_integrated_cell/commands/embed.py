@@ -38,7 +38,7 @@ def embed(
     """
     with one_line_errors(PROGRAM):
         if (store is None) == (table is None):
-            raise ValueError("Give the cells as a --store or as a --table: one of the two.")
+            raise ValueError("Give the cells as a --store or as a --table, not both.")
         if out.suffix.lower() != ".parquet":
             raise ValueError(f"The file to write is called {out.name!r}: end it in .parquet.")
         if not out.parent.is_dir():

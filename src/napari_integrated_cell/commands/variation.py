@@ -153,7 +153,7 @@ def variation(
 
 
 class CellError(Exception):
-    """A cell that cannot be read or posed. The others are measured all the same."""
+    """A cell that cannot be read or posed. The other cells are still measured."""
 
 
 def _measure_all(

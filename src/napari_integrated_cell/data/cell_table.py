@@ -105,5 +105,5 @@ def open_table(path: str | Path) -> CellTable:
     needed = "; ".join(f"{layout.name}: {', '.join(layout.columns)}" for layout in LAYOUTS)
     shown = ", ".join(file.columns[:8]) + (", ..." if len(file.columns) > 8 else "")
     raise ValueError(
-        f"{path.name} is no table of cells. Its columns are {shown}. Each layout needs: {needed}."
+        f"{path.name} is not a table of cells. Its columns are {shown}. Each layout needs: {needed}."
     )

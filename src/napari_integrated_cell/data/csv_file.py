@@ -20,7 +20,7 @@ _ENCODING_OF_BOM = {
     codecs.BOM_UTF16_BE: "utf-16",
 }
 _CHUNK = 1 << 20
-# With the error handler "surrogateescape", a byte that is no UTF-8 becomes one of these characters.
+# With the error handler "surrogateescape", a byte that is not valid UTF-8 becomes one of these characters.
 _BROKEN = re.compile("[\udc80-\udcff]")
 _NOT_ASCII = re.compile("[^\x00-\x7f\udc80-\udcff]")
 
@@ -86,7 +86,7 @@ def open_csv(path: Path) -> CsvFile:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it is no text, or in another encoding.
+        If it is not text, or in another encoding.
     """
     encoding = _encoding_of(path)
     with path.open(newline="", encoding=encoding) as file:
@@ -124,13 +124,13 @@ def _encoding_of(path: Path) -> str:
     if not broken:
         return "utf-8"
     if valid:  # a code page does not yield valid UTF-8 by chance: this is UTF-8 with damaged bytes
-        raise _not_text(path, "some of its bytes are no UTF-8")
+        raise _not_text(path, "some of its bytes are not valid UTF-8")
     _check(path, "cp1252")
     return "cp1252"
 
 
 def _bytes_beyond_ascii(path: Path) -> tuple[bool, bool]:
-    """Return whether a file holds characters beyond ASCII in UTF-8, and bytes that are no UTF-8."""
+    """Return whether a file holds characters beyond ASCII in UTF-8, and bytes that are not valid UTF-8."""
     decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
     valid = broken = False
     with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""One row of a table of cells: which channels of which files show the cell, and what the cell is."""
+"""One row of a table of cells: the channels that show the cell, their files, and what is known about the cell."""
 
 from __future__ import annotations
 

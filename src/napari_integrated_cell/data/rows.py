@@ -58,7 +58,7 @@ def literal(row: Row, column: str, default: Any) -> Any:
     Raises
     ------
     ValueError
-        If the value is no literal.
+        If the value is not a literal.
     """
     value = text(row, column)
     if not value:
@@ -67,7 +67,7 @@ def literal(row: Row, column: str, default: Any) -> Any:
         return _evaluated(value)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         raise ValueError(
-            f"The column {column!r} holds {_short(value)}, which is no Python literal: check its brackets and quotes."
+            f"The column {column!r} holds {_short(value)}, which is not a Python literal: check brackets and quotes."
         ) from None
 
 

@@ -24,7 +24,7 @@ class PosedStore:
     """Posed cells in a folder, for reading.
 
     The images are (N, C, Z, Y, X) ``uint8`` with the reference channels first and the structure channel last;
-    255 stands for an intensity of 1. ``table`` has one row per cell in the same order.
+    255 means an intensity of 1. ``table`` has one row per cell in the same order.
 
     Parameters
     ----------

@@ -124,7 +124,7 @@ def _checked(volumes: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     z, y, x = next(iter(shapes))
     if z < 1 or y < 2 or x < 2:
         raise ValueError(
-            f"Volumes of shape {(z, y, x)} are no images: a plane needs at least two voxels along Y and X."
+            f"Volumes of shape {(z, y, x)} are not images: a plane needs at least two voxels along Y and X."
         )
     return arrays
 

@@ -254,10 +254,10 @@ def _matrix(table: pa.Table, name: str, where: str) -> Floats:
     import pyarrow as pa
 
     if name not in table.column_names or not pa.types.is_fixed_size_list(table.schema.field(name).type):
-        raise ValueError(f"{where} cannot be used: its column {name} holds no lists of one length.")
+        raise ValueError(f"{where} cannot be used: its column {name} must hold lists of one length.")
     kind = table.schema.field(name).type
     if not pa.types.is_floating(kind.value_type):
-        raise ValueError(f"{where} cannot be used: its column {name} has no floating-point numbers.")
+        raise ValueError(f"{where} cannot be used: its column {name} must hold floating-point numbers.")
     column = table[name].combine_chunks()
     found = np.full((len(column), kind.list_size), np.nan, np.float32)
     # `flatten` skips nulls.

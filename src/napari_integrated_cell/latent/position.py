@@ -58,7 +58,7 @@ class Position:
         )
 
     def __eq__(self, other: object) -> bool:
-        """Return whether two positions have the same latent codes. Names do not count."""
+        """Return whether two positions have the same latent codes. Names are ignored."""
         if not isinstance(other, Position):
             return NotImplemented
         return (
@@ -102,7 +102,7 @@ class Position:
         try:
             found = json.loads(text)
             if not isinstance(found, dict) or found.get("kind") != _KIND:
-                raise ValueError("it is of another kind")
+                raise ValueError("it does not describe a position")
             words = (str(found.get(key, "")) for key in ("name", "weights"))
             return cls(found["z_ref"], found.get("z_struct", {}), *words)
         except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -47,7 +47,7 @@ def embed_table(
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it is no table of cells, or not one cell could be embedded.
+        If it is not a table of cells, or no cell could be embedded.
     Cancelled
         If ``cancel`` is set before the end.
     """

@@ -38,7 +38,7 @@ def up(n_in: int, n_out: int, grid: Shape, target: Shape) -> nn.ConvTranspose3d:
 
 
 def up_by_sub_pixels(step: nn.ConvTranspose3d, x: Tensor, channels: slice = slice(None)) -> Tensor:
-    """Return what the convolution ``step`` of :func:`up` makes of ``x`` (N, n_in, Z, Y, X), for some output channels.
+    """Return some output channels of the convolution ``step`` of :func:`up` for ``x`` (N, n_in, Z, Y, X).
 
     Each voxel of ``x`` becomes 2 x 2 x 2 voxels, and each of these is a sum over 2 x 2 x 2 neighbours with its own
     kernel entries. One convolution of kernel 2 and stride 1 computes the eight voxels as channels, which are then

@@ -82,7 +82,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Return whether ``error`` means that a device or the machine ran out of memory."""
     if isinstance(error, MemoryError):
         return True
-    # Only CUDA has an error class of its own. The CPU and Apple devices raise a RuntimeError with these words.
+    # Only CUDA has its own error class. The CPU and Apple devices raise a RuntimeError with these words.
     words = ("out of memory", "can't allocate memory", "not enough memory")
     return isinstance(error, RuntimeError) and any(w in str(error).lower() for w in words)
 

@@ -1,4 +1,4 @@
-"""What the user sees of background tasks: a progress bar, and a notification of errors."""
+"""Show background tasks to the user: a progress bar, and a notification of errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CLEAR = (ValueError, OSError, MemoryError, ImportError)
 
 
 class ActivityBar(cancelable_progress):
-    """A bar in napari's activity dock. Its Cancel button acts at once, not only at the next iteration."""
+    """A bar in napari's activity dock. Its Cancel button acts immediately, not only at the next iteration."""
 
     def __init__(self, *, desc: str, total: int, on_cancel: Callable[[], Any]) -> None:
         self._cancel_now = on_cancel

@@ -32,7 +32,7 @@ def read(path: str | Sequence[str]) -> list[LayerData]:
     Raises
     ------
     ValueError, OSError
-        If a file is no readable stack.
+        If a file is not a readable stack.
     """
     paths = [path] if isinstance(path, str) else list(path)
     return [layer for p in paths for layer in _read_one(Path(p))]

@@ -23,7 +23,7 @@ from napari_integrated_cell.plugin.variation.state import VariationState
 if TYPE_CHECKING:
     from napari_integrated_cell.model.integrated_cell import IntegratedCell
 
-# A session holds no strong reference to its viewer: it goes with the viewer.
+# A session holds no strong reference to its viewer: it is deleted with the viewer.
 _sessions: WeakKeyDictionary[Any, Session] = WeakKeyDictionary()
 
 
@@ -156,7 +156,7 @@ class Session:
             start()
 
     def close(self) -> None:
-        """Stop all work for good: the viewer is closed."""
+        """Stop all work and start no more, because the viewer is closed."""
         self.tasks.close()
         self._waiting_for_model.clear()
 

@@ -231,7 +231,7 @@ class Tasks:
         return task is not None
 
     def close(self, seconds: float = 10.0) -> bool:
-        """Cancel all tasks for good and wait for their threads; return whether all ended in time."""
+        """Cancel all tasks, start no more, and wait for their threads; return whether all ended in time."""
         self.closed = True
         for task in [*self._alive]:
             task.cancel()
@@ -246,7 +246,7 @@ class Tasks:
 
 
 def immediately(task: Task) -> None:
-    """Run a task at once in this thread, for tests."""
+    """Run a task immediately in this thread, for tests."""
     task()
 
 

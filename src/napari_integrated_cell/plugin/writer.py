@@ -17,12 +17,12 @@ def write_layers(path: str, layer_data: list[LayerData]) -> list[str]:
     """Write Image and Labels layers as the channels of one OME-TIFF.
 
     Layers on one grid are written as they are. If grids differ, for example those of an image and of a predicted
-    structure, all layers are resampled on the grid of the first layer that is no prediction.
+    structure, all layers are resampled on the grid of the first layer that is not a prediction.
 
     Raises
     ------
     ValueError
-        If no layer is selected, a layer is no volume, or the voxel size is unknown.
+        If no layer is selected, a layer is not a volume, or the voxel size is unknown.
     OSError
         If the file cannot be written.
     """

@@ -13,7 +13,7 @@ from napari_integrated_cell.simulation.grid import Grid
 from napari_integrated_cell.simulation.mitosis import STAGE_SHAPES, StageShape, frame_along
 
 _WALK_VOXEL = 0.6
-"""Voxel size in µm of the grid on which random walks look up distances, whatever grid the cell is rendered on."""
+"""Voxel size in µm of the grid on which random walks look up distances. It does not depend on the grid of rendering."""
 
 
 class Distances:

@@ -173,9 +173,7 @@ def walk(
         raise ValueError("A walk needs two stops or more: add a stop.")
     for one, other in pairwise(stops):
         if np.array_equal(one.z_ref, other.z_ref):
-            raise ValueError(
-                f"The walk stands still: {one.name} and {other.name} are one position, so leave out one of them."
-            )
+            raise ValueError(f"{one.name} and {other.name} are the same position: leave out one of them.")
     count = STEPS * (len(stops) - 1) + 1 if frames is None else frames
     if count < len(stops):
         listed = ", ".join(stop.name for stop in stops)
@@ -239,7 +237,7 @@ class Traversal:
 
     @property
     def trained_on(self) -> str:
-        """On what cells the model was trained, which is what its predictions look like."""
+        """Kind of cells that the model was trained on, for example ``"simulated cells"``."""
         return self.model.trained_on
 
     @property

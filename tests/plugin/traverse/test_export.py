@@ -217,7 +217,7 @@ def test_what_cannot_be_kept_is_said(dock, viewer, qtbot, monkeypatch, shown, tm
     before = len(notified)
     keep(dock, viewer, qtbot, monkeypatch, "canvas", "")
     assert len(notified) == before, "thinking better of it is no error"
-    with pytest.raises(ValueError, match="is no film"):
+    with pytest.raises(ValueError, match="is not a film"):
         export.export_canvas(session_of(viewer), Path(tmp_path / "walk.png"))
     viewer.layers.clear()
     with pytest.raises(ValueError, match="no walk to save"):

@@ -88,11 +88,11 @@ def test_a_walk_back_goes_the_other_way(dock, viewer, qtbot, walker):
 def test_a_plan_that_stands_still_is_said_and_not_walked(dock, viewer, qtbot, notified):
     choose(dock.way.end, "interphase")
     planned(dock, qtbot)
-    assert "stands still" in dock.plot.words.text()
+    assert "the same position" in dock.plot.words.text()
     assert not dock.plot.curves
     dock.make.click()
     qtbot.waitUntil(lambda: bool(notified), timeout=60_000)
-    assert "stands still" in notified[-1][1]
+    assert "the same position" in notified[-1][1]
     assert session_of(viewer).traverse.walk is None
 
 

@@ -41,7 +41,7 @@ def test_what_was_kept_left_out_and_refused_is_said(dataset, tmp_path):
 
 @pytest.mark.parametrize(
     ("change", "reason"),
-    [({"name_dict": "{'crop_raw': "}, "no Python literal"), ({"crop_raw": "gone.tif"}, "no file")],
+    [({"name_dict": "{'crop_raw': "}, "not a Python literal"), ({"crop_raw": "gone.tif"}, "no file")],
 )
 def test_reasons_are_printed_and_reported_if_every_row_is_faulty(tmp_path, change, reason):
     table = write_tiny(tmp_path / "cells", 2, dict.fromkeys(range(2), change))

@@ -123,7 +123,7 @@ def test_a_line_that_always_breaks_ends_after_a_bounded_number_of_attempts(serve
     plan = type(plan)(**{**vars(plan), "source": cut_off})
     fetched = fetch(plan, workers=8, verify="name")
     assert len(fetched.problems) == 8
-    assert "did not come in 3 attempts" in str(next(iter(fetched.problems.values())))
+    assert "could not be fetched in 3 attempts" in str(next(iter(fetched.problems.values())))
     assert len(line.asked(b"GET", ".ome.tif")) == 3 * 8
     assert not list((tmp_path / "crop_raw").glob("*.tif"))
     assert len(fetched_from(server.endpoint, tmp_path).complete) == len(dataset.rows)

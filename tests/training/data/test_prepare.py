@@ -120,7 +120,7 @@ def test_a_bad_file_costs_one_row_of_the_report(faulty, tmp_path):
         "empty",
         "NaN",
         "nothing above the background",
-        "no Python literal",
+        "not a Python literal",
     ]
     for reason, words in zip(report["reason"], said, strict=True):
         assert words in reason

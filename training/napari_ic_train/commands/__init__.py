@@ -1,4 +1,4 @@
-"""Commands of ``napari-ic-train``, one file each, and what several of them share."""
+"""Commands of ``napari-ic-train``, one file each, and the options that several of them share."""
 
 from __future__ import annotations
 

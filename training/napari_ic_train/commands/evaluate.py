@@ -20,7 +20,7 @@ def evaluate(
         ),
     ],
     data: Annotated[Path, typer.Option("--data", help="Prepared store with held-out cells.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder of the report. A stopped report goes on.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the report. A stopped report is continued.")],
     only: Annotated[
         list[str] | None, typer.Option("--only", help="Run this experiment only. Repeat it for several.")
     ] = None,

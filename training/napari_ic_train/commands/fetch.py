@@ -68,7 +68,7 @@ def fetch(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Fetch cells of the WTC-11 hiPSC Single-Cell Image Dataset. Files that are there are not fetched again."""
+    """Fetch cells of the WTC-11 hiPSC Single-Cell Image Dataset. Files that exist are not fetched again."""
     with one_line_errors(PROGRAM):
         from napari_ic_train.data import fetch as fetching
         from napari_ic_train.data.choice import Choice

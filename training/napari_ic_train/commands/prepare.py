@@ -160,7 +160,7 @@ def _print_reasons(report_file: Path) -> None:
 
 
 def _in_words(store: CellStore, out: Path, splits: dict[str, int], refused: int) -> str:
-    """Return how many cells were prepared, left out and refused."""
+    """Return text with the numbers of cells that were prepared, left out and refused."""
     sides = ", ".join(f"{count} to {name}" for name, count in splits.items())
     lines = [f"Prepared {len(store)} cells ({sides}): {out}"]
     if store.left_out:

@@ -26,7 +26,7 @@ def score(
     workers: WorkersOption = None,
     write: Annotated[
         bool,
-        typer.Option("--write/--no-write", help="Whether to write the scores into the bundle's model card."),
+        typer.Option("--write/--no-write", help="Write the scores into the bundle's model card."),
     ] = True,
     as_json: JsonOption = False,
 ) -> None:

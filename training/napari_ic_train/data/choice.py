@@ -19,14 +19,14 @@ COLUMNS = ("CellId", "crop_raw", "crop_seg", "structure_name")
 
 @dataclass(frozen=True)
 class Choice:
-    """Which cells of the public dataset to fetch.
+    """A choice of cells of the public dataset.
 
     Attributes
     ----------
     structures : tuple of str
         Names or genes; ``"all"`` is every gene of the table. Empty: the paper's eleven.
     cells : int
-        Of each structure; fewer if the table has fewer.
+        Number of cells of each structure; fewer if the table has fewer.
     stages : tuple of str
         Stages of the vocabulary or codes of the table (M0, M1M2, ...). The codes are coarser than the vocabulary:
         "metaphase" means M4M5, which holds anaphases too. Empty: all but lone daughters (M6M7_single).
@@ -148,7 +148,7 @@ def _rows(table: Path) -> Iterator[tuple[int, Row]]:
     opened = open_csv(table)
     missing = [name for name in COLUMNS if name not in opened.columns]
     if missing:
-        raise ValueError(f"{table.name} is no table of the public dataset: it lacks {', '.join(missing)}.")
+        raise ValueError(f"{table.name} is not a table of the public dataset: it lacks {', '.join(missing)}.")
     yield from enumerate(opened.rows(), start=1)
 
 

@@ -108,7 +108,7 @@ def prepare(
     NoCellPrepared
         If not one cell could be prepared. ``report.csv`` has the reasons.
     ValueError
-        If it is no table of cells, all cells are left out, a setting is wrong, or the folder holds a store of other
+        If it is not a table of cells, all cells are left out, a setting is wrong, or the folder holds a store of other
         settings.
     ImportError
         If several workers are asked for and dask is not installed.

@@ -147,7 +147,7 @@ class Source:
         end = min(start + max(BLOCK >> attempt, SMALLEST_BLOCK), stored.size)
         data: bytes = self.files.cat_file(f"{self.root}/{stored.path}", start=start, end=end)
         if len(data) != end - start:
-            raise ConnectionError(f"{len(data)} bytes came, but {end - start} were requested")
+            raise ConnectionError(f"{len(data)} bytes arrived, but {end - start} were requested")
         return data
 
     def _patiently(self, ask: Callable[[int], T], path: str) -> T:
@@ -166,7 +166,9 @@ class Source:
                 problem = error
             if attempt + 1 < self.attempts:
                 self.stop.wait(min(self.patience * 2**attempt, 30) * random.uniform(0.75, 1.25))
-        raise Lost(f"{path} did not come in {self.attempts} attempts ({_first_line(problem)})") from problem
+        raise Lost(
+            f"{path} could not be fetched in {self.attempts} attempts ({_first_line(problem)})"
+        ) from problem
 
 
 def bring(

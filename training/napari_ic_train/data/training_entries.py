@@ -12,7 +12,7 @@ from napari_integrated_cell.vocabulary import STAGE_NAMES
 
 
 def training_entries(table: CellTable) -> Iterator[Entry | FaultyRow]:
-    """Yield every row in order. A row that lacks what training needs is a faulty one.
+    """Yield every row in order. A row without a value that training needs becomes a faulty row.
 
     Training needs more than other uses of a table: an id (it decides the split) that is not used twice, a structure
     and an image of it, and a stage of the vocabulary if there is a stage.

@@ -147,7 +147,7 @@ def joined(device: str = "auto") -> Iterator[World]:
 
 
 def leave() -> None:
-    """End one of several processes at once, with exit code 0; call it when all work is on disk.
+    """End one of several processes immediately, with exit code 0; call it when all work is on disk.
 
     gloo's C++ code sometimes aborts a process while the interpreter shuts down ("terminate called without an active
     exception"), and torchrun would report that as a failure.

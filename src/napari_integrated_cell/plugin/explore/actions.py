@@ -115,7 +115,7 @@ def free(session: Session, axes: LatentAxes) -> list[int]:
 
 
 def start_from(session: Session, origin: str, *, seed: int | None = None) -> None:
-    """Set out from :data:`CELL` (the active cell, encoded), :data:`MODE`, :data:`DRAW`, :data:`HERE`, or a stage.
+    """Start from :data:`CELL` (the active cell, encoded), :data:`MODE`, :data:`DRAW`, :data:`HERE`, or a stage.
 
     The model is opened first if necessary. If it has no landmark of the stage, the user is told.
 
@@ -153,7 +153,7 @@ def start_from(session: Session, origin: str, *, seed: int | None = None) -> Non
 
 
 def _start_from_cell(session: Session) -> None:
-    """Encode the active cell in the background, set out from its z^r, and move the box over the cell."""
+    """Encode the active cell in the background, start from its z^r, and move the box over the cell."""
     cell, frame = session.integrate.cell, session.integrate.image_frame
     assert cell is not None
 
@@ -211,7 +211,7 @@ def paste(session: Session, text: str) -> None:
     Raises
     ------
     ValueError
-        If the text is no position, or one of another model.
+        If the text is not a position, or its position belongs to another model.
     """
     position = Position.from_json(text)
     _check(session, [position])
@@ -241,7 +241,7 @@ def open_table(session: Session, path: str | Path) -> None:
     Raises
     ------
     ValueError
-        If it is no table of positions, or its positions belong to another model.
+        If it is not a table of positions, or its positions belong to another model.
     """
     positions = read_positions(path)
     if not positions:
@@ -273,7 +273,7 @@ def _check(session: Session, positions: list[Position]) -> None:
 
 
 def effects_of(session: Session, axes_wanted: list[int]) -> dict[int, AxisEffect]:
-    """Return what changes along axes, for those that are measured from the present start."""
+    """Return the effects of axes, for those that were measured from the present start."""
     explore = session.explore
     if explore.measured_from != session.scene.start:
         return {}
@@ -282,7 +282,7 @@ def effects_of(session: Session, axes_wanted: list[int]) -> dict[int, AxisEffect
 
 
 def measure(session: Session, axes_wanted: list[int]) -> None:
-    """Measure in the background what changes along the axes that are not measured yet."""
+    """Measure in the background the effects of the axes that are not measured yet."""
     explore, start, axes = session.explore, session.scene.start, axes_of(session)
     known = effects_of(session, axes_wanted)
     missing = [i for i in axes_wanted if i not in known]
@@ -306,4 +306,4 @@ def measure(session: Session, axes_wanted: list[int]) -> None:
         if session.scene.start == start:
             change(session, measured={**session.explore.measured, (*explore.basis, axis): effect})
 
-    session.tasks.start(EFFECTS, "Measuring what changes", work, on_given=take, bar=True)
+    session.tasks.start(EFFECTS, "Measuring the effects of the axes", work, on_given=take, bar=True)

@@ -171,7 +171,7 @@ class ExploreWidget(Dock):
                 self._walk.stop()
 
     def _measure(self) -> None:
-        """Measure what changes along the shown axes, if these or the start have changed."""
+        """Measure the effects of the shown axes, if the axes or the start have changed."""
         session, explore = self._session, self._session.explore
         wanted = (session.scene.start, *explore.basis, *self.sliders.chosen) if explore.effects else ()
         if wanted != self._measured:
@@ -204,7 +204,7 @@ class ExploreWidget(Dock):
         name = "" if start is None else start.name or "a position"
         moved = start is not None and position != start
         here = f" · now at {position.name}" if position.name and moved else ""
-        self.where.setText(f"Set out from {name}{here or (' · moved' if moved else '')}.")
+        self.where.setText(f"Started from {name}{here or (' · moved' if moved else '')}.")
 
     # ---------------------------------------------------------------- what the user does
 

@@ -29,7 +29,7 @@ class RandomWalk:
         self._velocity: Floats | None = None
 
     def step(self, *, remember: bool = False) -> None:
-        """Go one step on. ``remember`` makes the position before it one to undo to."""
+        """Take one step. With ``remember``, the user can undo it."""
         session = self._session
         axes, position, space = axes_of(session), session.scene.position, session.explore.space
         if axes is None or position is None:

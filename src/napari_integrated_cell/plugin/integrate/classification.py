@@ -1,4 +1,4 @@
-"""What the model's classifier finds in an image of a structure."""
+"""Classify an image of a structure, and show the result."""
 
 from __future__ import annotations
 

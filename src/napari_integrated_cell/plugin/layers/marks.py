@@ -1,4 +1,4 @@
-"""What this plugin keeps in the metadata of a layer."""
+"""The plugin's own entries in the metadata of a layer."""
 
 from __future__ import annotations
 

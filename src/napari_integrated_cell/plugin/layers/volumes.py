@@ -33,7 +33,7 @@ _NUCLEUS_WORDS = {"nucleus", "nuclei", "nuclear", "dna", "nuc", "chromatin"}
 
 
 def is_volume(layer: Layer) -> bool:
-    """Return whether a layer is a (Z, Y, X) image or segmentation, and no prediction of this plugin."""
+    """Return whether a layer is a (Z, Y, X) image or segmentation, and not a prediction of this plugin."""
     return (
         isinstance(layer, Image | Labels)
         and layer.ndim == 3
@@ -47,7 +47,7 @@ def why_no_volume(layer: Layer) -> str:
     if not isinstance(layer, Image | Labels):
         return f"{layer.name!r} is a {type(layer).__name__} layer: choose an Image or Labels layer."
     if getattr(layer, "rgb", False):
-        return f"{layer.name!r} is an RGB picture: split its channels into layers of their own first."
+        return f"{layer.name!r} is an RGB picture: split its channels into separate layers first."
     if layer.ndim != 3:
         return f"{layer.name!r} has {layer.ndim} dimensions: choose a volume (Z, Y, X)."
     return f"{layer.name!r} is a predicted structure: choose the image it was predicted for."

@@ -142,7 +142,7 @@ def keep_part(session: Session, part: tuple[float, float, float, float]) -> None
 
 
 def axes_of(session: Session) -> LatentAxes | None:
-    """Return the principal axes of the shown space; None if neither the model nor the cells give any."""
+    """Return the principal axes of the shown space; None if neither the model nor the cells have any."""
     if session.model is None:
         return None
     _, z = _shown(session)

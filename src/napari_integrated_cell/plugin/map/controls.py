@@ -94,7 +94,7 @@ class MapControls:
         self._offered: Population | None = None
 
         self.source = QPushButton("Open &cells…")
-        menu = QMenu(self.source)  # it goes with the button: without a parent it would keep the dock alive
+        menu = QMenu(self.source)  # deleted with the button: without a parent it would keep the dock alive
         self.open_file = QAction("Embedded cells (.parquet)…", menu)
         self.open_table = QAction("Embed a table of cells (.csv)…", menu)
         self.open_store = QAction("Embed a store of cells…", menu)

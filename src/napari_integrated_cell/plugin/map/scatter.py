@@ -1,4 +1,4 @@
-"""Scatter plot with pan, zoom, hover, click, a lasso, and marks over the points. Knows no cells."""
+"""Scatter plot with pan, zoom, hover, click, a lasso, and marks over the points. It does not know about cells."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ class Scatter(pg.PlotWidget):
         return QSize(330, 300)
 
     def show_points(self, points: Floats, titles: tuple[str, str]) -> None:
-        """Take other points (N, 2) and bring them into view. :meth:`show_colours` draws them."""
+        """Replace the points (N, 2) and bring them into view. :meth:`show_colours` draws them."""
         self.points, self.selected = points, None
         self.colours = np.full((len(points), 3), 128, np.uint8)
         for side, title in zip(("bottom", "left"), titles, strict=True):
@@ -164,7 +164,7 @@ class Scatter(pg.PlotWidget):
         self._draw_marks()
 
     def show_message(self, message: str) -> None:
-        """Write a sentence in the place of points."""
+        """Show a sentence instead of points."""
         self.message.setText(message)
 
     def use_theme(self, name: str) -> None:

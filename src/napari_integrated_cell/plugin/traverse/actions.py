@@ -157,7 +157,7 @@ def preview_path(session: Session, on_done: Any, on_error: Any) -> Task:
         stops = planned_stops(plan, session, model)
         return {name: planned_walk(plan, stops, name) for name in PATHS}
 
-    return session.tasks.start(PREVIEW, "Looking at the path", work, on_done=on_done, on_error=on_error)
+    return session.tasks.start(PREVIEW, "Computing the path", work, on_done=on_done, on_error=on_error)
 
 
 def typical_norm(session: Session) -> tuple[float, float] | None:

@@ -46,7 +46,7 @@ def export_canvas(session: Session, path: Path) -> Task:
     shown = _shown(session)
     ending = ending_of(path)
     if ending not in FILMS:
-        raise ValueError(f"{path.name!r} is no film: end its name in {' or '.join(FILMS)}.")
+        raise ValueError(f"{path.name!r} is not a film: end its name in {' or '.join(FILMS)}.")
     traversal, fps = shown.traversal, session.traverse.plan.fps
     recorder = CanvasRecorder(shown)
 

@@ -194,7 +194,7 @@ class WalkImage:
         return whole if dtype is None else whole.astype(dtype, copy=False)
 
     def _alone(self) -> Traversal:
-        """Return the walk with no other structure than this channel."""
+        """Return the walk with only this structure."""
         whole = self.frames.traversal
         name = whole.channels[self.channel]
         return type(whole)(whole.model, whole.walk, [name] if name in whole.structures else [])

@@ -37,7 +37,7 @@ _FAINT = 0.45  # opacity of the reference channels under structures
 
 
 class ShownWalk:
-    """A walk in the window: it knows its playhead, and has the frames around it decoded.
+    """A walk in the window. It follows the playhead and decodes the frames around it.
 
     Parameters
     ----------

@@ -141,7 +141,7 @@ class PathPlot(QWidget):
 
 
 def path_figures(walks: Mapping[str, Walk], typical: tuple[float, float] | None) -> str:
-    """Return the smallest norm and the whole turn of each path, as rich text."""
+    """Return the smallest norm and the total turn of each path, as rich text."""
     rows = "".join(
         f'<tr><td><b style="color:{PATH_COLOURS[name]}">{name}</b>&nbsp;</td>'
         f"<td>|z<sup>r</sup>| ≥ {walk.norm.min():.1f},&nbsp;</td><td>turns {walk.turned[-1]:.0f}°</td></tr>"

@@ -1,4 +1,4 @@
-"""What a plan of a walk means for the model and the active cell: its stages, stops, structures and place."""
+"""Find the stages, stops, structures and place of a planned walk, for the model and the active cell."""
 
 from __future__ import annotations
 

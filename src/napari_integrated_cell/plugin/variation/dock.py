@@ -178,14 +178,14 @@ class VariationWidget(Dock):
         return (None, why_not) if why_not else (reference, "")
 
     def _caption(self) -> str:
-        """Return what the bars show."""
+        """Return a sentence that says what the bars show."""
         shape, found = self._session.variation.shape, self._session.variation.found
         if shape is None or not found:
             return ""
         n = next(iter(found.values())).n
         return (
             f"{n} draws in the shape of {shape.name}, compared inside the cell, ridge {RIDGE:g}. "
-            "A larger score is less variation."
+            "A larger score means less variation."
         )
 
     def _draw_running(self, slot: str = actions.SLOT) -> None:
@@ -198,7 +198,7 @@ class VariationWidget(Dock):
     # ---------------------------------------------------------------- actions of the user
 
     def measure(self) -> None:
-        """Measure what is requested."""
+        """Start the requested measurement."""
         try:
             actions.measure(self._session)
         except ValueError as error:

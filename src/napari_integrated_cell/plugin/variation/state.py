@@ -26,7 +26,7 @@ MEAN, DEVIATION, DRAW = "mean", "deviation", "draw"
 
 @dataclass(frozen=True)
 class VariationRequest:
-    """What to measure, and what of it to show.
+    """Settings of the variation dock: what to measure, and what to show of the result.
 
     Attributes
     ----------
