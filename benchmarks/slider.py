@@ -55,7 +55,7 @@ class Watch:
 
 
 def drag(slider: Any, seconds: float) -> None:
-    """Press the slider's handle and move it to and fro."""
+    """Press the slider's handle and move it left and right."""
     from qtpy.QtCore import QEventLoop, QTimer
 
     loop, begun = QEventLoop(), time.perf_counter()

@@ -1,4 +1,4 @@
-"""What every test may ask for."""
+"""Fixtures for all tests, and the order of the test files."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from hypothesis import HealthCheck, settings
 SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
 
-# No test is timed: what it holds must hold on a busy machine too.
+# Hypothesis sets no time limit: tests must also pass on a busy machine.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
 
 def pytest_configure() -> None:
-    # A shell starts what runs in the background deaf to Ctrl-C, and its children inherit that: the tests' must hear it.
+    # A shell starts background jobs with SIGINT ignored, and their children inherit this. The tests send SIGINT.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that may take longest go first: side by side, none of them is then left over for the end."""
+    """Run the files with the longest time limits first, so that parallel processes end at about the same time."""
     longest: dict[Path, float] = {}
     for item in items:
         limit = item.get_closest_marker("timeout")

@@ -23,7 +23,7 @@ def test_the_bar_of_a_step_that_is_done_stands_still(capsys: pytest.CaptureFixtu
 def test_a_step_may_be_done_again(capsys: pytest.CaptureFixture[str]) -> None:
     with progress_bar() as move:
         move(2, 2, "encoding")
-        move(3, 3, "encoding")  # more of it than was thought
+        move(3, 3, "encoding")  # more work than expected
         move(1, 3, "encoding")
         move(3, 3, "encoding")
     said = capsys.readouterr().err

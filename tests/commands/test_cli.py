@@ -1,4 +1,4 @@
-"""`napari-ic` and `napari-ic-train` as a shell meets them."""
+"""Run `napari-ic` and `napari-ic-train` as programs, as a shell does."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def ball(centre, radii):
 
 @pytest.fixture(scope="module")
 def field(tmp_path_factory):
-    """Two cells with labels 3 and 7, their nuclei, a stained stack, and a model that has learnt nothing."""
+    """Two cells with labels 3 and 7, their nuclei, a stained stack, and an untrained model."""
     folder = tmp_path_factory.mktemp("field")
     cells, nuclei = np.zeros(SHAPE, np.uint8), np.zeros(SHAPE, np.uint8)
     for label, x in ((3, 14), (7, 41)):

@@ -1,4 +1,4 @@
-"""`napari-ic variation` as a shell meets it: a field or a table of cells in, a table and a picture out."""
+"""Run `napari-ic variation` as a program: it reads a field or a table of cells, and writes a table and a picture."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def rows_of(path):
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """A model that has learnt nothing, a simulated data set of three cells, a simulated field of two."""
+    """An untrained model, a simulated data set of three cells, a simulated field of two."""
     folder = tmp_path_factory.mktemp("world")
     save_bundle(
         IntegratedCell.untrained(preset("tiny")),

@@ -1,4 +1,4 @@
-"""A table's layout is found by its columns, and a row becomes the right planes of the right files."""
+"""The columns of a table decide its layout, and a row names the right channels of the right files."""
 
 from __future__ import annotations
 

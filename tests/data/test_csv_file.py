@@ -1,4 +1,4 @@
-"""Tables as spreadsheets save them: separators, encodings, byte order marks, quotes, Windows paths."""
+"""Read tables that spreadsheets save: separators, encodings, byte order marks, quotes, Windows paths."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cells of an image and label images; what is missing is said without the words of a command line."""
+"""Read cells from an image and label images. Errors do not mention command-line options."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A tiny model with statistics and landmarks made up, a session on it, and the dock of the explorer."""
+"""A tiny model with made-up statistics and landmarks, a session, and the dock "Latent explorer"."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def lying(d: int, seed: int) -> LatentDistribution:
 
 
 def tiny_model(seed: int = 3) -> IntegratedCell:
-    """A model that has learnt nothing, but whose weights are so large that every latent value shows."""
+    """An untrained model with weights so large that every latent value has a visible effect."""
     config = preset("tiny")
     model = IntegratedCell.untrained(config, seed=seed)
     with torch.no_grad():
@@ -36,7 +36,7 @@ def tiny_model(seed: int = 3) -> IntegratedCell:
                 if parameter.ndim > 1:
                     parameter.mul_(8)
     model.name = "explored"
-    # ZO1 was never seen often enough to know how its cells lie.
+    # ZO1 has too few training cells for statistics.
     known = [name for name in config.structures if name != "ZO1"]
     model.latent = LatentStatistics(
         lying(config.n_ref, 0), {name: lying(config.n_struct, 10 + i) for i, name in enumerate(known)}
@@ -86,7 +86,7 @@ def assert_shows(viewer: Any, position: Any, channels: Any = SHOWN) -> None:
 
 
 def choose(combo: Any, data: Any) -> None:
-    """As a hand does."""
+    """Choose an entry of a combo box, as a user does."""
     combo.setCurrentIndex(combo.findData(data))
     combo.activated.emit(combo.currentIndex())
 

@@ -1,8 +1,8 @@
-"""A run that is killed with SIGKILL again and again, and one that is not: ``kill_series.py FOLDER SEED``.
+"""Compare a run that SIGKILL stops many times with an uninterrupted run: ``kill_series.py FOLDER SEED``.
 
 Every life is a real process, forked from this one, which has imported torch and computed nothing. Half of them die at
-a random moment. The others stop by themselves in the middle of writing a checkpoint and are killed there: how busy
-the machine is decides nothing of how often that happens. What happened is printed as JSON.
+a random moment. The others stop by themselves in the middle of writing a checkpoint and are killed there: this
+happens equally often on a busy machine. The script prints the results as JSON.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-import torch._dynamo  # which every optimiser wants: better once here than in each life
+import torch._dynamo  # every optimiser imports it: import it once here, not in each process
 from toy_training import MODEL, ToyCells, toy_config
 
 from napari_ic_train.config import PhaseConfig
@@ -30,11 +30,11 @@ from napari_integrated_cell.model.networks import ReferenceEncoder, initialise
 EPOCHS = 26
 KILLS = 10
 WRITING = ("cut short", "not yet renamed", "renamed")
-FAR = 3  # epochs that a life which is killed at random gets on at most: ten lives do not reach the end
+FAR = 3  # maximum number of epochs of a process that is killed at random: ten do not finish the run
 
 
 class Held:
-    """A life that stops at a moment of its own, until it is killed there; it says so by a file."""
+    """Stop a process at a chosen moment, mark this with a file, and wait to be killed."""
 
     def __init__(self, out: Path) -> None:
         self.said = out / "held"
@@ -70,7 +70,7 @@ def hold_while_writing(held: Held, moment: str, left: int) -> None:
 
 
 def hold_when_far(held: Held, folder: Path) -> None:
-    """Stop before a run ends that ought to have been killed long ago."""
+    """Stop a run that should have been killed before, so that it does not finish."""
     rename, end = os.replace, epochs(folder) + FAR
 
     def replace(aside: Path, path: Path) -> None:
@@ -82,10 +82,10 @@ def hold_when_far(held: Held, folder: Path) -> None:
 
 
 def fit(phase: str, out: Path) -> None:
-    """One phase, from where the folder left it."""
+    """Train one phase from its last checkpoint."""
     torch.set_num_threads(1)
     length = PhaseConfig(epochs=EPOCHS)
-    # Checkpoints within epochs too, at moments that no two runs share.
+    # Checkpoints within epochs too, at different moments in each run.
     config = toy_config(reference=length, conditional=length, checkpoint_minutes=0.004 / 60)
     if phase == "reference":
         fit_reference(ToyCells(), config, out, device="cpu", resume=True, held_out=ToyCells(5, seed=1))
@@ -97,7 +97,7 @@ def fit(phase: str, out: Path) -> None:
 
 
 def born(phase: str, out: Path, prepare: Callable[[], None] = lambda: None) -> int:
-    """A new process that fits; its number."""
+    """Start a process that fits, and return its process id."""
     process = os.fork()
     if process == 0:
         try:
@@ -127,7 +127,7 @@ def epochs(folder: Path) -> int:
 
 
 def wait_anywhere(process: int, chance: random.Random, folder: Path) -> None:
-    """Until a random moment, before or after the first epoch of this life is saved."""
+    """Wait until a random moment, before or after this process has saved its first epoch."""
     before = epochs(folder)
     if chance.random() < 0.7:
         while epochs(folder) == before and alive(process):
@@ -138,7 +138,7 @@ def wait_anywhere(process: int, chance: random.Random, folder: Path) -> None:
 
 
 def series(phase: str, out: Path, chance: random.Random) -> Iterator[dict[str, object]]:
-    """The deaths of one phase."""
+    """Kill one phase again and again, and return what happened."""
     folder, moments = out / phase, itertools.cycle(WRITING)
     for number in range(KILLS):
         held = Held(out)

@@ -1,4 +1,4 @@
-"""Algorithms 1 and 2 written out by hand, as slowly as they are printed: the reference for the real steps.
+"""Literal implementations of Algorithms 1 and 2, to compare the real training steps with.
 
 Each update is computed by itself: fresh copies of the four networks as they were before the iteration, every
 parameter but the updated network's frozen, one forward pass of its own, one ordinary backward pass; the four

@@ -1,4 +1,4 @@
-"""What tests do in the window of the dock "Cell map"."""
+"""Steps that tests of the dock "Cell map" share."""
 
 from __future__ import annotations
 

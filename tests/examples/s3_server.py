@@ -1,4 +1,4 @@
-"""A real S3 server on loopback with a tiny public dataset in it, and a bad line to it."""
+"""A real S3 server on loopback with a tiny public dataset, and an unreliable connection to it."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ class BadLine:
                         passed += len(block)
                         time.sleep(self.seconds_a_block)
                         if passed > self.after and self._cut():
-                            # Linger 0: a reset, as when a cable is pulled, not a polite end.
+                            # Linger 0: reset the connection, as when a cable is pulled.
                             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                             return
             except OSError:

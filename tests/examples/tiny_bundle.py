@@ -29,7 +29,7 @@ def state(model: IntegratedCell) -> dict[str, torch.Tensor]:
 
 
 def resealed(folder: Path, **changes: bytes | None) -> Path:
-    """``folder`` with files changed and checksums to match: damage that checksums do not show."""
+    """``folder`` with files changed and matching checksums: damage that the checksums do not show."""
     files = {name: (folder / name).read_bytes() for name in FILES if name != "SHA256SUMS"}
     files |= {name.replace("__", "/").replace("_DOT_", "."): content for name, content in changes.items()}
     archive.write(folder, [(name, content) for name, content in files.items() if content is not None])

@@ -1,4 +1,4 @@
-"""Cells so small that a whole store is prepared in a second, in the public dataset's layout."""
+"""Small cells, of which a whole store is prepared in a second, in the public dataset's layout."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def prepared(manifest: Path, out: Path, **settings: Any) -> CellStore:
 
 
 def assert_equal(one: CellStore, other: CellStore) -> None:
-    """Same rows, same images: nothing tells how a store came about."""
+    """Check that two stores have the same rows and images."""
     pd.testing.assert_frame_equal(one.table, other.table)
     everyone = np.arange(len(one))
     np.testing.assert_array_equal(one.images(everyone).numpy(), other.images(everyone).numpy())

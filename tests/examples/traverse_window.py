@@ -1,4 +1,4 @@
-"""A tiny model with landmarks, the dock of walks, and what its tests do again and again."""
+"""A tiny model with landmarks, the dock "Mitosis traversal", and steps that its tests share."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STAGES = tuple(name for name in STAGE_NAMES if name != "prometaphase-2")
 
 
 def tiny_model(name: str = "walker", stages: tuple[str, ...] = STAGES, seed: int = 4) -> IntegratedCell:
-    """A model that has learnt nothing, whose weights are large enough that shape matters, with landmarks."""
+    """An untrained model with landmarks, and with weights so large that the shape has an effect."""
     config = preset("tiny")
     model = IntegratedCell.untrained(config, seed=seed)
     with torch.no_grad():
@@ -71,7 +71,7 @@ def checked(dock):
 
 
 class Gate:
-    """Holds a model's decoding up until it is opened, but for as many frames as were let through."""
+    """Blocks a model's decoding after a number of frames, until it is opened."""
 
     def __init__(self, model: IntegratedCell, monkeypatch: pytest.MonkeyPatch) -> None:
         self.open = threading.Event()

@@ -80,7 +80,7 @@ def test_a_spheres_membrane_lies_at_its_radius_and_shines_alike_all_round(voxel,
     assert np.average(away, weights=membrane) == pytest.approx(radius, abs=0.12)
     assert membrane[away < radius - 1.6].max() < 0.05
     assert membrane[away > radius + 1.6].max() < 0.05
-    # As bright at the poles as at the equator and between: the shell is no artefact of the grid.
+    # As bright at the poles as at the equator and between: the shell does not depend on the grid.
     ridge = (away > radius - 0.15) & (away < radius + 0.15)
     height = np.abs(where[0][ridge]) / radius
     by_height = [membrane[ridge][(height >= h) & (height < h + 0.25)].mean() for h in (0, 0.25, 0.5, 0.75)]

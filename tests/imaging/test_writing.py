@@ -1,4 +1,4 @@
-"""OME-TIFF out: what is written is read back, and a failure leaves nothing behind."""
+"""Write OME-TIFF files: they are read back unchanged, and a failure leaves no file."""
 
 from __future__ import annotations
 

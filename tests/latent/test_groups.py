@@ -82,7 +82,7 @@ def test_cells_lie_on_the_axes_that_sliders_move_along() -> None:
     np.testing.assert_allclose(plane.points, expected, atol=1e-4)
     np.testing.assert_allclose(plane.place(z[7]), plane.points[7], atol=1e-5)
     assert plane.titles[1].startswith("PC 1 · ")
-    # Without statistics the cells' own axes serve; with neither there are none.
+    # Without statistics the axes are those of the cells; with too few cells there are no axes.
     own = projection.axes_in("z_ref", None, z)
     np.testing.assert_allclose(np.abs((own.directions * axes.directions).sum(1)), 1, atol=1e-3)
     with pytest.raises(ValueError, match="too few"):

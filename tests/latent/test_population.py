@@ -120,7 +120,7 @@ def _about(**facts):
         (population_bytes(made_up())[:-200], "is not a Parquet file"),
         (_with(lambda t: t.replace_schema_metadata({})), "napari-ic embed"),
         (_with(_about(format_version=2)), "newer version"),
-        (_with(lambda t: t.drop_columns(["z_ref"])), "its column z_ref holds no lists"),
+        (_with(lambda t: t.drop_columns(["z_ref"])), "its column z_ref must hold lists"),
         (_with(lambda t: t.drop_columns(["cell_id"])), "cell_id"),
         (_with(lambda t: t.slice(0, 0)), "it needs cells"),
         (
@@ -184,7 +184,7 @@ def test_some_cells_keep_their_rows_together() -> None:
         assert some.table["cell_id"].tolist() == [f"c{i}" for i in index]
 
 
-# Whose they are.
+# The model that embedded the cells.
 
 
 def test_a_fingerprint_tells_models_apart_and_outlives_a_bundle(model, bundle) -> None:
@@ -201,7 +201,7 @@ def test_cells_of_another_model_are_refused(model, store) -> None:
         made_up().check_fits(model)
 
 
-# The bundle's own.
+# The cells of a bundle.
 
 
 def test_a_bundle_without_cells_has_none(model, bundle) -> None:
@@ -252,7 +252,7 @@ def test_damaged_cells_are_said_and_a_lost_file_is_not_overlooked(bundle, store,
     file.unlink()
     with pytest.raises(ValueError, match=r"cells\.parquet is missing"):
         bundled_population(bundle, model)
-    load_model(bundle, device="cpu")  # the model itself opens all the same: its cells are read when asked for
+    load_model(bundle, device="cpu")  # the model still opens: its cells are read only when they are needed
 
 
 def test_cells_that_another_model_embedded_are_refused_in_a_bundle_too(bundle, store) -> None:

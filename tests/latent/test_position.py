@@ -81,7 +81,7 @@ def test_what_is_no_position_is_refused_in_a_sentence(text):
 def test_another_models_position_is_refused(model):
     z_ref, z_struct = np.ones(model.config.n_ref), np.ones(model.config.n_struct)
     same, other = fingerprint(model), fingerprint(IntegratedCell.untrained(model.config, seed=9))
-    for weights in ("", same):  # a position of which it is not known is taken
+    for weights in ("", same):  # a position without a fingerprint is accepted
         Position(z_ref, {"TOM20": z_struct}, weights=weights).check_fits(model)
     for position, why in (
         (Position(z_ref[1:]), f"{len(z_ref) - 1} of {len(z_ref)}"),

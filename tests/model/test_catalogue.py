@@ -21,7 +21,7 @@ def test_models_are_listed_and_opened_by_name(save_model: Callable[..., Path], m
     (models_folder / "notes").mkdir()
     (models_folder / ".hidden.zip").write_text("")
     demo = save_model(catalogue.PACKAGED_MODELS / "demo")
-    # What is packaged comes first, and is not replaced by a user's model of the same name.
+    # Packaged models come first. A user's model of the same name does not replace them.
     save_model(models_folder / "demo")
     assert catalogue.list_models() == [
         ("demo", demo),

@@ -25,7 +25,7 @@ def simulated():
 
 @pytest.fixture(autouse=True)
 def no_memory(tmp_path, monkeypatch):
-    """Keep the user's recent models and preferences out of the tests, and the tests out of them."""
+    """Tests neither read nor change the user's recent models and preferences."""
     from napari_integrated_cell.plugin import preferences
 
     monkeypatch.setattr(preferences, "_recent_file", lambda: tmp_path / "recent_models.json")

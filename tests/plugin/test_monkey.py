@@ -1,4 +1,4 @@
-"""Two thousand things a restless hand may do, over all docks, while layers come and go."""
+"""Two thousand random actions of a user in all docks, while layers are added and removed."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def population(model: Any, n: int = 300) -> Any:
 
 
 class Monkey:
-    """A seeded hand in one viewer."""
+    """A user with a random seed in one viewer."""
 
     def __init__(self, viewer: Any, qapp: Any, cell: Any, folder: Path, seed: int) -> None:
         self.viewer, self.qapp, self.cell, self.folder = viewer, qapp, cell, folder
@@ -83,7 +83,7 @@ class Monkey:
         return among[int(self.chance.integers(len(among)))]
 
     def act(self) -> None:
-        """One action, and what the window makes of it."""
+        """Do one action, and let the window handle its events."""
         actions: list[tuple[Callable[[], None], float]] = [
             (self.touch, 0.80),
             (self.layers, 0.08),
@@ -196,7 +196,7 @@ class Monkey:
 
 
 def let_run(qapp: Any) -> None:
-    """What a running event loop does: `processEvents` alone deletes nothing of what is to be deleted later.
+    """Run the event loop, and delete what Qt deletes later: `processEvents` alone does not do this.
 
     Every layer that was ever removed would stay with its controls, in napari without any plugin too.
     """
@@ -207,14 +207,14 @@ def let_run(qapp: Any) -> None:
 def resident() -> int:
     gc.collect()
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-    if hasattr(libc, "malloc_trim"):  # what was freed but is kept for the next time is nobody's
+    if hasattr(libc, "malloc_trim"):  # return freed memory to the system, so that it is not counted
         libc.malloc_trim(0)
     return psutil.Process(os.getpid()).memory_info().rss
 
 
 @pytest.fixture
 def no_dialogs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Dialogs answer by themselves: half of the time the user thinks better of it."""
+    """Answer dialogs automatically: the user cancels half of them."""
     answers = iter(range(1_000_000))
 
     def save(*_: Any, **__: Any) -> tuple[str, str]:
@@ -247,7 +247,7 @@ def test_nothing_breaks_however_the_docks_are_used(
 
     before = 0
     for action in range(ACTIONS):
-        if action == WARM:  # caches, shaders and lazily imported modules have come by now
+        if action == WARM:  # caches, shaders and lazily imported modules are loaded by now
             before = resident()
         try:
             monkey.act()

@@ -1,4 +1,4 @@
-"""Background work: the latest wins, a stopped task answers no more, errors are told, no thread is left."""
+"""Background tasks: only the latest gives a result, errors are reported, and no thread is left."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def population(stage: str, n: int) -> dict[str, np.ndarray]:
 
 
 def interphase(n: int, *, daughters: bool) -> dict[str, np.ndarray]:
-    """The just divided ones of ``n`` simulated interphase cells, or the others."""
+    """Those of ``n`` simulated interphase cells that have just divided, or the others."""
     cells = population("interphase", n)
     chosen = (cells["nucleus"] < 0.22) == daughters
     return {key: values[chosen] for key, values in cells.items()}

@@ -1,4 +1,4 @@
-"""From simulated cells to a scored bundle, the whole way, with a tiny model; and stopped in the middle."""
+"""Make a scored bundle from simulated cells with a tiny model, also after a stop in the middle."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_the_bundle_carries_its_scores_and_says_simulated(built, config):
 @pytest.mark.slow
 def test_a_second_call_makes_nothing_again(built, config):
     out = built[0]
-    records = {"README.md", "config.yaml", "run.json", "now.json"}  # each call of fit is a sitting on record
+    records = {"README.md", "config.yaml", "run.json", "now.json"}  # each call of fit is recorded
     before = {
         p: p.stat().st_mtime_ns
         for p in out.rglob("*")

@@ -181,7 +181,7 @@ def test_the_stream_gives_what_memory_gives(slab_bytes, block):
             for start in range(0, 11, block):
                 stream.add(volumes[start : start + block])
                 if start:
-                    stream.matrix()  # asking in between changes nothing
+                    stream.matrix()  # reading the matrix in between changes nothing
             rho = stream.matrix()
         np.testing.assert_allclose(rho, correlation_matrix(chosen), rtol=0, atol=1e-14)
         assert Variation.of(rho).score == pytest.approx(variation_score(chosen), abs=1e-10)
@@ -372,7 +372,7 @@ def simulators_variation(seed, stage="interphase", draws=32, voxel_size=0.634, *
 def test_the_known_order_of_the_simulators_structures_is_recovered(seed, within_cell):
     found = simulators_variation(seed, within_cell=within_cell)
     known = [VARIABILITY[name] for name in found]
-    # A larger score is less variation.
+    # A larger score means less variation.
     assert spearmanr(known, [-v.score for v in found.values()]).statistic >= 0.9
     assert spearmanr(known, [v.effective_rank for v in found.values()]).statistic >= 0.9
 

@@ -167,7 +167,7 @@ def test_a_great_circle_is_plane_even_and_does_not_depend_on_the_axes() -> None:
 
 def test_poles_take_the_other_ends_angles() -> None:
     end = np.array([0.5, 1.0, -2.0, 0.25])
-    # From the origin and from a pole nothing turns that need not.
+    # From the origin and from a pole, no angle changes without need.
     np.testing.assert_allclose(
         radial_path(np.zeros(4), end, 5), straight_path(np.zeros(4), end, 5), atol=1e-14
     )

@@ -52,7 +52,7 @@ def test_a_structures_own_space(dock, viewer, session, model, qtbot):
     assert list(session.scene.position.z_struct) == ["lamin-B1"]
     assert_shows(viewer, session.scene.position, (*SHOWN, "lamin-B1"))
     choose(dock.sliders.space, "ZO1")
-    assert not dock.sliders.basis.isEnabled()  # nobody knows its principal axes
+    assert not dock.sliders.basis.isEnabled()  # its principal axes are unknown
     assert dock.sliders.rows[0].name.text().startswith("z 0")
 
 

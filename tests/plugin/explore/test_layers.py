@@ -35,7 +35,7 @@ def test_it_opens_at_the_most_probable_cell(dock, viewer, session, model):
     assert_shows(viewer, session.scene.position)
     for layer in layers(viewer).values():
         np.testing.assert_allclose(layer.scale, model.config.voxel_size)
-        assert not is_volume(layer)  # nobody is to integrate it
+        assert not is_volume(layer)  # it must not be offered as an image to integrate
         made_by = {"model": model.name, "simulated": bool(model.card.get("simulated"))}
         assert made_by.items() <= mark_of(layer).items()
     assert "prior's mode" in dock.where.text()
@@ -55,7 +55,7 @@ def test_a_dragged_slider_changes_the_layers_in_place(dock, viewer, session, qtb
     for channel, layer in after.items():
         assert layer is before[channel]
         assert tuple(layer.contrast_limits) == limits[channel]
-    assert told  # those who listen hear of it when the hand rests
+    assert told  # napari emits the event when the slider rests
     np.testing.assert_allclose(dock.sliders.rows[1].value.value(), 1.5)
 
 
@@ -92,7 +92,7 @@ def test_only_the_latest_position_is_decoded(dock, viewer, session, model, qtbot
     qtbot.wait(50)
     gate.set()
     settled(viewer, qtbot)
-    assert len(np.unique(np.concatenate(decoded), axis=0)) == 2  # the first, and when that was done the last
+    assert len(np.unique(np.concatenate(decoded), axis=0)) == 2  # the first position, and then the latest one
     np.testing.assert_array_equal(decoded[-1][0], session.scene.position.z_ref)
     monkeypatch.undo()
     assert_shows(viewer, session.scene.position)
@@ -135,7 +135,7 @@ def test_under_a_moving_hand_what_lies_between_decoded_cells_is_blended_and_the_
         return layers(viewer)["dna"].data.copy()
 
     monkeypatch.setattr(model, "decode_reference", counted)
-    scene_of(viewer, session)._rest.setInterval(60_000)  # the hand never rests
+    scene_of(viewer, session)._rest.setInterval(60_000)  # the slider never rests
     dock.sliders.rows[0].slider.setSliderDown(True)
     first, between = move(1.0), move(1.1)
     assert decoded == pytest.approx([1.0, 1.0 + STEP], abs=1e-4)
@@ -158,7 +158,7 @@ def test_a_slow_model_shows_all_channels_between_cells_that_were_decoded_before(
 ):
     monkeypatch.setattr(decoder, "_QUICK", 0.0)  # whatever it takes is slow
     monkeypatch.setattr(scene_of(viewer, session), "_seconds", 1.0)
-    for value in (0.5, 0.5 + STEP):  # the hand rests at both
+    for value in (0.5, 0.5 + STEP):  # the slider rests at both values
         drag(dock.sliders.rows[0], value)
         settled(viewer, qtbot)
     scene_of(viewer, session)._rest.setInterval(60_000)
@@ -187,14 +187,14 @@ def test_what_is_written_into_the_layers_is_drawn(make_napari_viewer, model, ndi
         layer.data[...] = value * layer.contrast_limits[1]
         draw_again(viewer, layer)
         pictures.append(viewer.screenshot(canvas_only=True, flash=False))
-    assert not refreshed  # napari is not asked: its private ways, by which it is not, are still as they were
+    assert not refreshed  # the private interface of napari still works, so napari does not refresh the layer
     assert (pictures[0] != pictures[1]).mean() > 0.05
     refresh(layer)
     np.testing.assert_array_equal(viewer.screenshot(canvas_only=True, flash=False), pictures[1])
     with monkeypatch.context() as patch:
         patch.setattr(viewer.window._qt_viewer.canvas, "layer_to_visual", {})
         draw_again(viewer, layer)
-    assert refreshed == [layer]  # where they are not, it is
+    assert refreshed == [layer]  # without the private interface, napari refreshes the layer
 
 
 def test_a_row_under_the_hand_is_painted_with_the_picture(dock, viewer, session, qtbot):

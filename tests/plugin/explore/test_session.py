@@ -1,4 +1,4 @@
-"""What the explorer's dock leaves to the session: positions and models, and what is there when it comes again."""
+"""Positions and models in the session, and the state of the explorer's dock when it is opened again."""
 
 from __future__ import annotations
 

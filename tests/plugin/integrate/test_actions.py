@@ -1,4 +1,4 @@
-"""Pressing the button: layers over the cell, updated and not doubled, and the commands of the palette."""
+"""Integrate a cell: layers lie over the cell and are updated, not duplicated. Also the commands of the palette."""
 
 from __future__ import annotations
 

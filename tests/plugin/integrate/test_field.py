@@ -1,4 +1,4 @@
-"""The whole way on the real field: open it through the plugin's reader, click a cell, press the button."""
+"""All steps on the real field: open it through the plugin's reader, click a cell, press the button."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def integrate(viewer, qtbot, label: int) -> dict:
 
 
 def share_inside(layer, cells, label: int, beyond: float) -> float:
-    """How much of what napari shows of a layer lies within ``beyond`` µm of a cell's own mask.
+    """Share of a layer, as napari shows it, within ``beyond`` µm of a cell's own mask.
 
     Shown is what exceeds the lower contrast limit. How faint a haze the model leaves elsewhere is a figure of its
     card, not a matter of where the layer is put.

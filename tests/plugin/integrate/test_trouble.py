@@ -1,4 +1,4 @@
-"""Things that go wrong in the middle of a run, and wrong input: a clear word, nothing lost, nothing left running."""
+"""Errors during a run, and wrong input: the message is clear, no layer is lost, and no task goes on."""
 
 from __future__ import annotations
 

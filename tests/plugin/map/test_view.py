@@ -156,7 +156,7 @@ def test_what_is_looked_at_outlives_the_dock(dock, session, viewer, qtbot):
     seen = dock.scatter.plane.part
     viewer.window.remove_dock_widget(dock)
     assert scene_of(viewer, session)._holders == 0
-    session.scene.go_to(Position(np.zeros(MODEL.n_ref, np.float32)))  # a closed dock listens no more
+    session.scene.go_to(Position(np.zeros(MODEL.n_ref, np.float32)))  # a closed dock ignores events
     again = MapWidget(viewer)
     viewer.window.add_dock_widget(again, name="Cell map", area="right")
     assert again.controls.colour.currentData() == "structure"

@@ -205,7 +205,7 @@ def test_it_plays_by_naparis_own_button(dock, viewer, qtbot):
     viewer.window._qt_viewer.dims._animation_thread.wait()
     decoded(viewer, qtbot)
     assert_drawn(viewer, shown, shown.playhead)
-    # Behind its time, napari may draw a frame after the next one: forwards, on the whole.
+    # If napari is late, it may draw a frame after the next one. Most steps go forwards.
     steps = [(after - before) % 41 for before, after in itertools.pairwise(seen)]
     assert np.mean(np.array(steps) < 20) > 0.7
     assert len(set(seen)) > 20
@@ -247,7 +247,7 @@ def test_another_model_leaves_the_walk_alone(dock, viewer, qtbot):
     planned(dock, qtbot)
 
 
-# From one's own cell.
+# From the active cell.
 
 
 @pytest.mark.slow
@@ -268,7 +268,7 @@ def test_a_walk_from_the_active_cell(dock, viewer, qtbot, simulated, walker, not
     assert viewer.canvas.overlays.text.text.startswith(simulated.name)
 
 
-# The dock comes and goes.
+# The dock is closed and opened again.
 
 
 def test_a_closed_dock_leaves_the_walk_and_finds_it_again(dock, viewer, qtbot):

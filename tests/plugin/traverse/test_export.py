@@ -1,4 +1,4 @@
-"""Keeping the walk that is shown: films of the canvas, films, volumes and contact sheets of what is decoded."""
+"""Write the shown walk: films of the canvas, and films, volumes and contact sheets of the decoded cells."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_frame_that_comes_just_after_its_place_was_drawn_is_filmed_itself(
     go_to = shown.go_to
 
     def late(frame):
-        """Draw before the frame is there, and have it there before anyone looks: as another thread may."""
+        """Draw before the frame is decoded, and decode it before it is read, as another thread may do."""
         go_to(frame)
         shown.frames.put(frame, shown.traversal.decoded(frame))
 
@@ -216,7 +216,7 @@ def test_what_cannot_be_kept_is_said(dock, viewer, qtbot, monkeypatch, shown, tm
     assert "is a folder" in say("canvas", tmp_path / "walk.gif")[1]
     before = len(notified)
     keep(dock, viewer, qtbot, monkeypatch, "canvas", "")
-    assert len(notified) == before, "thinking better of it is no error"
+    assert len(notified) == before, "cancelling is not an error"
     with pytest.raises(ValueError, match="is not a film"):
         export.export_canvas(session_of(viewer), Path(tmp_path / "walk.png"))
     viewer.layers.clear()

@@ -1,4 +1,4 @@
-"""Frames of a walk that is played: what is kept, in which order it is decoded, what napari is given."""
+"""Frames of a played walk: which are kept, their order of decoding, and the arrays that napari gets."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def frames_of(traversal, count):
 
 
 def elsewhere(function):
-    """What a function answers in another thread."""
+    """Return the result of a function in another thread."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(function).result()
 

@@ -144,7 +144,7 @@ def test_every_structure_shows_as_soon_as_it_is_done_and_cancel_keeps_them(qtbot
     assert len(session.variation.found) == 2
     assert not dock.cancel.isEnabled()
     assert list(dock.chart.bars.opts["x1"]) == [v.score for v in session.variation.found.values()]
-    # Going on measures only what is missing.
+    # Continuing measures only the missing structures.
     session.variation.events.found.disconnect(stop_after_two)
     asked = []
     monkeypatch.setattr(Draws, "blocks", counting(Draws.blocks, asked))

@@ -1,4 +1,4 @@
-"""From a run to a bundle: what it carries, how its weights are stored, and where it is listed."""
+"""Export a run as a bundle: its content, the type of its weights, and where it is listed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Medoids against their definition, latent statistics against numpy, and what a run keeps of both."""
+"""Medoids against their definition, latent statistics against numpy, and the copies of both that a run keeps."""
 
 from __future__ import annotations
 

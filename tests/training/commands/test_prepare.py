@@ -1,4 +1,4 @@
-"""The command says what became of every cell, and draws some of them."""
+"""The command reports the result for every cell, and draws some cells."""
 
 from __future__ import annotations
 

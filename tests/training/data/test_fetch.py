@@ -1,4 +1,4 @@
-"""Fetch the public dataset from a real S3 server on this machine, over good connections and bad ones."""
+"""Fetch the public dataset from a real S3 server on this machine, over good and unreliable connections."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A manifest becomes a store: what is kept, what is left out, what is refused, and that stopping costs nothing."""
+"""Prepare a store from a table: cells that are kept, left out or refused, and stopping and continuing."""
 
 from __future__ import annotations
 

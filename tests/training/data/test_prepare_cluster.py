@@ -42,7 +42,7 @@ def scheduler() -> Iterator[str]:
 
 @pytest.fixture
 def workers(scheduler, tmp_path) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Two workers as on two machines: processes of their own, which nobody starts again."""
+    """Two workers as on two machines: separate processes, which are not restarted."""
     command = [
         sys.executable,
         "-m",
@@ -95,7 +95,7 @@ def test_a_cluster_may_continue_what_one_process_began(
 
     with pytest.raises(KeyboardInterrupt):
         prepared(dataset, tmp_path / "store", progress=stop)
-    monkeypatch.setattr(preparing, "posed_entry", None)  # of this process: it does no more
+    monkeypatch.setattr(preparing, "posed_entry", None)  # in this process: only the workers pose cells
     counts: list[int] = []
     store = prepared(
         dataset, tmp_path / "store", scheduler=scheduler, progress=lambda done, *_: counts.append(done)

@@ -1,4 +1,4 @@
-"""What is written to a training store comes back, and an unfinished one is not mistaken for a store."""
+"""A training store returns what was written to it, and an unfinished store is refused."""
 
 from __future__ import annotations
 

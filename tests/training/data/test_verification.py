@@ -105,7 +105,7 @@ def test_an_object_of_parts_is_proven_by_the_md5_of_its_parts(tmp_path):
     stored = Stored("table.csv", len(body), etag)
     assert prove(file, stored, named_by_content=None) == "MD5 of the server"
     file.write_bytes(body[:-1] + b"x")
-    # Not the parts that were guessed, or other bytes: nobody can tell, and nothing more is claimed.
+    # Not the parts that were guessed, or other bytes: this cannot be decided, so only the size is reported as checked.
     assert prove(file, stored, named_by_content=None) == "size only"
     file.write_bytes(body[:-1])
     with pytest.raises(Corrupt, match="2621439 bytes, but the server announced 2621440"):

@@ -1,4 +1,4 @@
-"""Cells on their way into a batch: the order of an epoch, flips, and phase 2's targets."""
+"""Batches of cells: the order of an epoch, flips, and phase 2's targets."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_targets_are_those_of_the_flipped_cells() -> None:
     torch.manual_seed(0)
     cells, config = ToyCells(), toy_config(augment_flips=True)
     encoder = ReferenceEncoder(MODEL)
-    encoder(cells.references(np.arange(10)))  # gives the running statistics something to say
+    encoder(cells.references(np.arange(10)))  # changes the running statistics
     targets = reference_targets(cells, encoder, config)
     flips = np.arange(10) % 4
     with torch.no_grad():

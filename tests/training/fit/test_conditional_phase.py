@@ -1,4 +1,4 @@
-"""Algorithm 2: the real step against the one written out by hand."""
+"""Algorithm 2: the real step against a literal implementation."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_a_phase_may_have_a_weight_of_its_own(field: str, both: float, own: floa
 
 
 def decoded_codes(phase: ConditionalPhase) -> list[tuple[Tensor, ...]]:
-    """What the phase's decoder is asked to decode, from now on: label, z^r and z^s."""
+    """Record the inputs of the phase's decoder from now on: label, z^r and z^s."""
     asked: list[tuple[Tensor, ...]] = []
     logits = phase.networks.dec.logits
     phase.networks.dec.logits = lambda *code: (asked.append(code), logits(*code))[1]
@@ -112,7 +112,7 @@ def decoded_codes(phase: ConditionalPhase) -> list[tuple[Tensor, ...]]:
 def test_a_share_of_the_cells_is_decoded_at_the_priors_mode(
     grows: bool, done: float, fewest: int, most: int
 ) -> None:
-    """Of those nothing of what z^s says reaches the loss, and of the others all of it."""
+    """For these cells z^s has no influence on the loss; for all other cells it has."""
     config = toy_config(mode_share=0.4, mode_share_grows=grows)
     phase = ConditionalPhase(config, networks(), torch.Generator().manual_seed(7))
     phase.done = done
@@ -127,7 +127,7 @@ def test_a_share_of_the_cells_is_decoded_at_the_priors_mode(
 @pytest.mark.parametrize("generated", ["paper", "paper-code"])
 @pytest.mark.parametrize("head", ["y", "z_ref"])
 def test_at_the_target_images_teach_the_encoder_by_z_s_alone(head: str, generated: str) -> None:
-    """However heavy they are, what gives ŷ and ẑ^r learns from its own loss."""
+    """With any weight of the images, the heads of ŷ and ẑ^r learn from their own losses only."""
 
     def gradient(weight: float, decoded_at: str) -> Tensor:
         config = toy_config(reconstruction_weight=weight, decoded_at=decoded_at, generated=generated)
@@ -171,7 +171,7 @@ def test_learning_rates_scale_together() -> None:
 
 
 def test_without_a_judge_the_decoder_learns_from_reconstructions_alone() -> None:
-    """DecD's part in a step is none: as with a discriminator that nobody hears, and it learns nothing."""
+    """Without DecD, a step is the same as with a DecD of weight 0, and DecD is not trained."""
 
     def judged(judge: bool) -> dict[str, list[Tensor]]:
         phase = ConditionalPhase(toy_config(gamma_dec=0.0), networks(), torch.Generator().manual_seed(7))
@@ -195,7 +195,7 @@ def test_a_heavier_structure_channel_changes_what_autoencoders_learn() -> None:
 
 
 def test_a_structure_of_little_light_may_weigh_more() -> None:
-    """As a heavier structure channel in a batch of that structure alone, and as nothing where weights are 1."""
+    """In a batch of one structure the weight acts like a weight of its channel. A weight of 1 changes nothing."""
 
     def gradients_of(
         weights: Tensor | None, y: int | None = None, **fields: float

@@ -1,4 +1,4 @@
-"""Two processes with half of each batch give the single process's weights; a process that dies costs an epoch."""
+"""Two processes with half of each batch give the same weights as one process. If a process dies, the run continues."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""NaN, a full disk, a broken checkpoint, wrong cells: what is said, and what stays on disk."""
+"""NaN, a full disk, a broken checkpoint, wrong cells: the error message, and the files that stay."""
 
 from __future__ import annotations
 

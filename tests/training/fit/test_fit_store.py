@@ -1,4 +1,4 @@
-"""What ``fit`` does around the training itself: options, the run's record, watching, stopping, vanished stores."""
+"""Parts of ``fit`` besides the training: options, the run's record, watchers, stopping, missing stores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mean intensities of the cells: where the decoders begin, and how much structures weigh."""
+"""Mean intensities of the cells: the first biases of the decoders, and the weights of the structures."""
 
 from __future__ import annotations
 

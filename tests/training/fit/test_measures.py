@@ -1,4 +1,4 @@
-"""What is measured on held-out cells is what the phase teaches its decoder to do."""
+"""The measures on held-out cells match the settings that the phase trains with."""
 
 from __future__ import annotations
 

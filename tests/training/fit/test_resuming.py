@@ -1,4 +1,4 @@
-"""A run stops, is killed and resumes without changing a bit; and what it leaves on disk."""
+"""A stopped or killed run resumes with the same result, bit for bit. Also the files in its folder."""
 
 from __future__ import annotations
 

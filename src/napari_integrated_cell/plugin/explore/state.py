@@ -77,7 +77,7 @@ class ExploreState:
         return self.locked.get(self.basis, frozenset())
 
     def leave_model(self) -> None:
-        """Drop what belongs to the model that the user leaves. The kind and the number of sliders stay."""
+        """Drop all state of the closed model. The kind and the number of sliders stay."""
         new = ExploreState(principal=self.principal, count=self.count, effects=self.effects)
         for each in fields(self):
             setattr(self, each.name, getattr(new, each.name))

@@ -37,7 +37,7 @@ class IntegrateState:
     integration: Integration | None = None
 
     def leave_model(self) -> None:
-        """Drop what belongs to the model that the user leaves."""
+        """Drop all state of the closed model."""
         self.integration = None
 
     @property

@@ -73,7 +73,7 @@ class MapState:
         self.umaps: dict[str, Projection] = {}
 
     def leave_model(self) -> None:
-        """Drop what belongs to the model that the user leaves."""
+        """Drop all state of the closed model."""
         self.umaps = {}
         self.population = self.projection = None
         self.view = MapView()

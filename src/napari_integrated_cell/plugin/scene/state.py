@@ -95,7 +95,7 @@ class SceneState:
             self.position = self._history.redo(self.position)
 
     def leave_model(self) -> None:
-        """Drop what belongs to the model that the user leaves."""
+        """Drop all state of the closed model."""
         self._history.clear()
         self.position = self.start = None
         self.place, self.difference = ORIGIN, ""

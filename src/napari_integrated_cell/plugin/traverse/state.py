@@ -91,5 +91,5 @@ class TraverseState:
         self.encoded: EncodedCell | None = None
 
     def leave_model(self) -> None:
-        """Drop what belongs to the model that the user leaves. A shown walk stays."""
+        """Drop all state of the closed model. A shown walk stays."""
         self.encoded = None

@@ -123,7 +123,7 @@ class VariationState:
     found: Mapping[str, StructureVariation] = field(default_factory=dict)
 
     def leave_model(self) -> None:
-        """Drop what belongs to the model that the user leaves."""
+        """Drop all state of the closed model."""
         self.shape = None
         if self.found:
             self.found = {}
