@@ -28,6 +28,7 @@ MOVED = {
     "store": "data.store",
     "traversal": "walk.traversal",
     "walk_files": "walk.files",
+    "walk_pictures": "walk.pictures",
 }
 
 

@@ -162,6 +162,7 @@ _MOVED = {
         "store": "data.store",
         "traversal": "walk.traversal",
         "walk_files": "walk.files",
+        "walk_pictures": "walk.pictures",
     }.items()
 }
 
