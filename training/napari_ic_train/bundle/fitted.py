@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 
 from napari_ic_train.bundle.landmarks import stage_landmarks
-from napari_ic_train.bundle.latent_statistics import latent_statistics
+from napari_ic_train.bundle.latent_statistics import check_box, latent_statistics
 from napari_ic_train.config import read_config
 from napari_ic_train.data.store import CellStore
 from napari_ic_train.run.fitted_networks import fitted_conditional, fitted_reference
@@ -71,17 +71,12 @@ def measure(
     """
     if metric is not None:
         checked_metric(metric)
-    config = model.config
-    if store.structures != config.structures:
+    if store.structures != model.config.structures:
         raise ValueError(
             f"{store.path} holds {', '.join(store.structures)}, but the run's model has other structures: give the "
             "store that it was fitted on."
         )
-    if store.box != config.box:
-        raise ValueError(
-            f"{store.path} holds cells on a grid of {store.box}, but the model's box is {config.box}: give the store "
-            "that it was fitted on."
-        )
+    check_box(store, model)
     folder, measured = Path(run) / FOLDER, _measured(model, store)
     latent, landmarks, metric_before = _kept(folder, measured, model)
     fresh = latent is None or landmarks is None

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_ic_train.bundle.latent_statistics import BATCH
+from napari_ic_train.bundle.latent_statistics import BATCH, batches
 from napari_ic_train.data.store import CellStore
 from napari_ic_train.data.subsets import cells_of
 from napari_integrated_cell.arrays import Indices
@@ -29,14 +29,9 @@ def score_held_out(
     chosen = cells_of(store, held_out=True)
     if not len(chosen):
         return None
-    labels = store.labels[chosen]
-    correct = np.empty(len(chosen), bool)
-    for start in range(0, len(chosen), BATCH):
-        part = slice(start, min(start + BATCH, len(chosen)))
-        predicted = model.classify(store.images(chosen[part]), batch_size=BATCH).argmax(1)
-        correct[part] = predicted == labels[part]
-        if progress is not None:
-            progress(part.stop, len(chosen), "labelling held-out cells")
+    labels, parts = store.labels[chosen], batches(chosen, progress, "labelling held-out cells")
+    p = np.concatenate([model.classify(store.images(part), batch_size=BATCH) for part in parts])
+    correct = p.argmax(1) == labels
     recall = {
         name: float(correct[labels == label].mean())
         for label, name in enumerate(store.structures)

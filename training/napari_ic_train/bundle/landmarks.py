@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 
 import numpy as np
 from PIL import Image
 
-from napari_ic_train.bundle.latent_statistics import BATCH
+from napari_ic_train.bundle.latent_statistics import BATCH, batches
 from napari_ic_train.data.store import CellStore
 from napari_ic_train.data.subsets import cells_of, stages_of
 from napari_integrated_cell.arrays import Floats, Indices
@@ -59,13 +58,12 @@ def stage_landmarks(
     total, done = sum(len(candidates) for candidates, _, _ in groups.values()), 0
     landmarks = []
     for name, (candidates, n_held_out, n_cells) in groups.items():
-        before = done
 
-        def encoded_so_far(count: int, before: int = before) -> None:
+        def so_far(count: int, _: int, what: str, before: int = done) -> None:
             if progress is not None:
-                progress(before + count, total, "encoding cells of each stage")
+                progress(before + count, total, what)
 
-        z_ref = encoded(model, store, candidates, encoded_so_far)
+        z_ref = encoded(model, store, candidates, so_far)
         done += len(candidates)
         chosen = medoid(z_ref, metric)
         position = candidates[chosen]
@@ -87,16 +85,11 @@ def stage_landmarks(
 
 
 def encoded(
-    model: IntegratedCell, store: CellStore, positions: Indices, done: Callable[[int], None] | None = None
+    model: IntegratedCell, store: CellStore, positions: Indices, progress: Progress | None = None
 ) -> Floats:
-    """Return z^r of cells by position in the store, (n, n_ref); ``done(n)`` is called after each batch."""
-    parts = []
-    for start in range(0, len(positions), BATCH):
-        part = positions[start : start + BATCH]
-        parts.append(model.encode(store.references(part), batch_size=BATCH))
-        if done is not None:
-            done(start + len(part))
-    return np.concatenate(parts)
+    """Return z^r of cells by position in the store, (n, n_ref)."""
+    parts = batches(positions, progress, "encoding cells of each stage")
+    return np.concatenate([model.encode(store.references(part), batch_size=BATCH) for part in parts])
 
 
 def _at_most(most: int, positions: Indices) -> Indices:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -132,12 +132,12 @@ def model_card(
     lines += ["## Provenance", ""]
     lines += [f"- {key}: {value}" for key, value in card["provenance"].items()]
     lines += [f"- licence: {card['licence']}", *_weights(card.get("weights"))]
-    lines += ["", "## Scores", ""]
-    lines += ["| score | wanted | measured | |", "| --- | --- | --- | --- |"]
+    scores = []
     for what, least, measured, reached in verdicts(metrics):
         shown = "not measured" if measured is None else f"{measured:.3f}"
         word = {True: "reached", False: "**not reached**", None: ""}[reached]
-        lines.append(f"| {what} | {least:.3f} | {shown} | {word} |")
+        scores.append(f"{what} | {least:.3f} | {shown} | {word}")
+    lines += _table("score | wanted | measured |", scores, "## Scores")
     lines += _on_held_out_cells(metrics.get("held_out"), "simulated cells" if card["simulated"] else "cells")
     lines += _on_simulated_cells(metrics.get("simulated"))
     lines += _on_real_cells(metrics.get("real"))
@@ -158,6 +158,18 @@ def card_text(model: IntegratedCell, card: Mapping[str, Any]) -> str:
     return model_card(model.name, description, card, latent=model.latent, landmarks=model.landmarks)
 
 
+def _table(columns: str, rows: Iterable[str], *above: str) -> list[str]:
+    """Return paragraphs and a table under them; each row is the text between the first and the last bar."""
+    paragraphs = [line for text in above for line in (text, "")]
+    return [
+        "",
+        *paragraphs,
+        f"| {columns} |",
+        "|" + " --- |" * (columns.count("|") + 1),
+        *(f"| {r} |" for r in rows),
+    ]
+
+
 def _weights(stored: Mapping[str, Any] | None) -> list[str]:
     if not stored:
         return []
@@ -175,28 +187,23 @@ def _weights(stored: Mapping[str, Any] | None) -> list[str]:
 def _on_held_out_cells(held_out: Mapping[str, Any] | None, kind: str) -> list[str]:
     if not held_out:
         return []
-    recall = [f"| {name} | {value:.2f} |" for name, value in held_out["label_recall"].items()]
-    return [
-        "",
+    return _table(
+        "structure | recall",
+        (f"{name} | {value:.2f}" for name, value in held_out["label_recall"].items()),
         f"### Labels of {held_out['n_cells']} held-out {kind}",
-        "",
         f"Accuracy {held_out['label_accuracy']:.3f}, mean recall over structures {held_out['macro_recall']:.3f}.",
-        "",
-        "| structure | recall |",
-        "| --- | --- |",
-        *recall,
-    ]
+    )
 
 
 def _on_simulated_cells(simulated: Mapping[str, Any] | None) -> list[str]:
     if not simulated:
         return []
-    lines = ["", f"### By structure, on {simulated['n_cells']} new simulated cells", ""]
-    lines += ["| structure | recall | localisation Pearson |", "| --- | --- | --- |"]
-    for structure, r in simulated["localisation_pearson_by_structure"].items():
-        lines.append(f"| {structure} | {simulated['label_recall'][structure]:.2f} | {r:.2f} |")
-    lines += ["", "| stage | localisation Pearson |", "| --- | --- |"]
-    return lines + [f"| {name} | {r:.2f} |" for name, r in simulated["localisation_pearson_by_stage"].items()]
+    recall, found = simulated["label_recall"], simulated["localisation_pearson_by_structure"]
+    by_structure = (f"{name} | {recall[name]:.2f} | {r:.2f}" for name, r in found.items())
+    by_stage = (f"{name} | {r:.2f}" for name, r in simulated["localisation_pearson_by_stage"].items())
+    title = f"### By structure, on {simulated['n_cells']} new simulated cells"
+    lines = _table("structure | recall | localisation Pearson", by_structure, title)
+    return lines + _table("stage | localisation Pearson", by_stage)
 
 
 def _on_real_cells(real: Mapping[str, Any] | None) -> list[str]:
@@ -204,59 +211,47 @@ def _on_real_cells(real: Mapping[str, Any] | None) -> list[str]:
     if not real:
         return ["", "The model was not scored on real cells."]
     unmasked = real.get("inside_cell_unmasked_mean")
-    lines = [
-        "",
-        f"### Share of predicted intensity inside the cell, on {real['n_cells']} real cells",
-        "",
-        f"| structure | mean over cells | minimum |{' before masking, mean over cells |' if unmasked else ''}",
-        f"| --- | --- | --- |{' --- |' if unmasked else ''}",
-    ]
+    rows = []
     for structure, mean in real["inside_cell_mean"].items():
-        line = f"| {structure} | {mean:.3f} | {real['inside_cell_least'][structure]:.3f} |"
-        lines.append(line + (f" {unmasked[structure]:.3f} |" if unmasked else ""))
-    if unmasked:
-        lines += [
-            "",
-            "Predictions are masked by the cell. The last column is the output of the networks before masking.",
-        ]
-    return lines
+        row = f"{structure} | {mean:.3f} | {real['inside_cell_least'][structure]:.3f}"
+        rows.append(row + (f" | {unmasked[structure]:.3f}" if unmasked else ""))
+    columns = "structure | mean over cells | minimum" + (
+        " | before masking, mean over cells" if unmasked else ""
+    )
+    title = f"### Share of predicted intensity inside the cell, on {real['n_cells']} real cells"
+    note = "Predictions are masked by the cell. The last column is the output of the networks before masking."
+    return _table(columns, rows, title) + (["", note] if unmasked else [])
 
 
 def _reported(report: Mapping[str, Any] | None) -> list[str]:
     if not report:
         return []
-    lines = [
-        "",
-        f"### From the evaluation report, on {report['held_out_cells']} held-out cells of {report['store']}",
-        "",
-        "| score | wanted | measured | 95 % confidence interval | |",
-        "| --- | --- | --- | --- | --- |",
-    ]
+    rows = []
     for name, wanted in REPORTED.items():
         if name in report["figures"]:
             value, low, high = report["figures"][name]
             verdict = "" if wanted is None else "reached" if value >= wanted else "**not reached**"
             asked = "" if wanted is None else f"{wanted:.4g}"
-            lines.append(f"| {name} | {asked} | {value:.3f} | {low:.3f} to {high:.3f} | {verdict} |")
-    return lines
+            rows.append(f"{name} | {asked} | {value:.3f} | {low:.3f} to {high:.3f} | {verdict}")
+    title = (
+        f"### From the evaluation report, on {report['held_out_cells']} held-out cells of {report['store']}"
+    )
+    return _table("score | wanted | measured | 95 % confidence interval |", rows, title)
 
 
 def _landmarks(landmarks: Sequence[Landmark]) -> list[str]:
     if not landmarks:
         return []
-    lines = [
-        "",
+    lines = _table(
+        "stage | cell | held-out cells | all cells |",
+        (
+            f"{stage(m.stage).label} | {m.cell_id} | {m.n_held_out} | {m.n_cells} | {m.note}"
+            for m in landmarks
+        ),
         "## Landmarks of the cell cycle",
-        "",
         "The landmark of a stage is the medoid of its held-out cells in the reference latent space "
         f"({landmarks[0].metric} distance).",
-        "",
-        "| stage | cell | held-out cells | all cells | |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    for mark in landmarks:
-        label = stage(mark.stage).label
-        lines.append(f"| {label} | {mark.cell_id} | {mark.n_held_out} | {mark.n_cells} | {mark.note} |")
+    )
     found = {mark.stage for mark in landmarks}
     absent = [stage(name).label for name in STAGE_NAMES if name not in found]
     if absent:
@@ -269,23 +264,19 @@ def _latent_spaces(latent: LatentStatistics | None) -> list[str]:
         return []
     spaces = {"z^r, cell and nuclear shape": latent.z_ref}
     spaces |= {f"z^s, {name}": distribution for name, distribution in latent.z_struct.items()}
-    return [
-        "",
+    return _table(
+        "space | cells | dimensions | distance of the mean from 0 | mean variance | variance of the first axis "
+        "| axes for 90 % of the variance",
+        (_latent_space(name, distribution) for name, distribution in spaces.items()),
         "## Latent spaces",
-        "",
         "Distribution of the training cells. The prior has mean 0 and variance 1 in every dimension.",
-        "",
-        "| space | cells | dimensions | distance of the mean from 0 | mean variance | variance of the first axis "
-        "| axes for 90 % of the variance |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-        *(_latent_space(name, distribution) for name, distribution in spaces.items()),
-    ]
+    )
 
 
 def _latent_space(name: str, space: LatentDistribution) -> str:
     cumulated = np.cumsum(space.explained, dtype=np.float64)
     enough = min(int(np.searchsorted(cumulated, 0.9)) + 1, len(cumulated))
     return (
-        f"| {name} | {space.n} | {len(space.mean)} | {np.linalg.norm(space.mean):.2f} "
-        f"| {space.variances.mean():.2f} | {100 * space.explained[0]:.0f} % | {enough} |"
+        f"{name} | {space.n} | {len(space.mean)} | {np.linalg.norm(space.mean):.2f} "
+        f"| {space.variances.mean():.2f} | {100 * space.explained[0]:.0f} % | {enough}"
     )

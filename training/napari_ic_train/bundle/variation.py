@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
+from napari_ic_train.bundle.latent_statistics import check_box
 from napari_ic_train.data.recipe import RECIPE
 from napari_ic_train.data.store import CellStore
 from napari_ic_train.data.subsets import cells_of, stages_of
@@ -88,11 +90,7 @@ def reference_variation(
         If the manifest is left out and not found.
     """
     config = model.config
-    if store.box != config.box:
-        raise ValueError(
-            f"{store.path} holds cells on a grid of {store.box}, but the model's box is {config.box}: give the "
-            "store that it was fitted on."
-        )
+    check_box(store, model)
     chosen = chosen_cells(store, cells, seed)
     ids = {group: tuple(store.table["CellId"].iloc[p].astype(str)) for group, p in chosen.items()}
     listed = manifest_of(store, manifest)
@@ -139,8 +137,7 @@ def chosen_cells(store: CellStore, most: int, seed: int = 0) -> dict[str, Indice
         apart = np.intersect1d(everyone, held_out)
         candidates = apart if len(apart) >= FEW_CELLS else everyone
         if len(candidates):
-            drawn = np.random.default_rng(seed).permutation(candidates)[:most]
-            chosen[group] = np.sort(drawn)
+            chosen[group] = np.sort(np.random.default_rng(seed).permutation(candidates)[:most])
     if not chosen:
         raise ValueError(
             f"No cell of {store.path} has a stage: variation is measured for interphase and for mitosis."
@@ -175,9 +172,10 @@ def manifest_of(store: CellStore, manifest: str | Path | None = None) -> CellTab
         return listed
     for folder in Path(store.table["path"].iloc[0]).parents[:3]:
         for table in sorted(folder.glob("*.csv")):
-            found = _opened(table)
-            if found is not None and found.sha256 == wanted:
-                return found
+            with suppress(OSError, ValueError):  # the file is not a table of cells
+                found = open_table(table)
+                if found.sha256 == wanted:
+                    return found
     raise ManifestNotFound(
         f"The table that {store.path} was prepared from is not in the folders above its images: give the table, which "
         "names the cells' segmentations."
@@ -195,11 +193,3 @@ def posed_masks(manifest: CellTable, ids: Iterable[str], model: IntegratedCell) 
     if missing:
         raise ValueError(f"{manifest.path} does not hold the cell {missing[0]} of the store.")
     return masks
-
-
-def _opened(table: Path) -> CellTable | None:
-    """Open a table of cells; return None if it is another file."""
-    try:
-        return open_table(table)
-    except (OSError, ValueError):
-        return None
