@@ -14,6 +14,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -46,7 +47,7 @@ class Stored:
     etag : str
         The server's, without quotes; empty if the source has none.
     sha256 : str or None
-        Of the content, if the package's list was read.
+        SHA-256 of the content, if the package's list was read.
     """
 
     path: str
@@ -113,10 +114,8 @@ def _blocks(file: Path, size: int) -> Iterator[bytes]:
 
 
 def _digest(file: Path, algorithm: str) -> str:
-    digest = hashlib.new(algorithm, usedforsecurity=False)
-    for block in _blocks(file, MEBIBYTE):
-        digest.update(block)
-    return digest.hexdigest()
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, partial(hashlib.new, algorithm, usedforsecurity=False)).hexdigest()
 
 
 def _made_of_parts(file: Path, stored: Stored) -> bool:

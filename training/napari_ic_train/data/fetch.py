@@ -106,7 +106,7 @@ def plan_fetch(
     out : path-like
         The folder to fetch into. The table is fetched once, to ``all_cells.csv``.
     choice : Choice
-        Which cells.
+        The cells to choose.
     workers : int
         Number of requests at the same time.
     verify : {"auto", "name", "package"}
@@ -156,11 +156,7 @@ def plan_fetch(
 
 
 def fetch(
-    plan: Plan,
-    *,
-    workers: int = 8,
-    verify: Verify = "auto",
-    progress: Progress = lambda *_: None,
+    plan: Plan, *, workers: int = 8, verify: Verify = "auto", progress: Progress = lambda *_: None
 ) -> Fetched:
     """Fetch and verify the files of a plan, and write the table of the complete cells.
 
@@ -204,7 +200,7 @@ def fetch(
     if verify == "auto":
         sized = (known for known in plan.known.values() if isinstance(known, Stored))
         first = [s.path for s in sorted(sized, key=lambda s: (s.size, s.path))[:3]]
-        tried = in_threads(workers, source, lambda path: obtain(path, None, _silent), first)
+        tried = in_threads(workers, source, lambda path: obtain(path, None, lambda _: None), first)
         named = "sha256 in the name" in tried.values()
     moved = counting(progress, plan.bytes_in_all, "fetching cells")
     found = in_threads(workers, source, lambda path: obtain(path, named, moved), plan.files)
@@ -226,10 +222,6 @@ def gigabytes(size: int) -> str:
     return f"{size / 1e3:.1f} kB"
 
 
-def _silent(_: int) -> None:
-    """Ignore the number of bytes."""
-
-
 def _ask(source: Source, path: str, sha256: str | None) -> Stored:
     if not is_inside(path):
         raise Missing(f"{path} is outside the dataset's folder")
@@ -238,12 +230,12 @@ def _ask(source: Source, path: str, sha256: str | None) -> Stored:
 
 def _write_report(fetched: Fetched) -> None:
     """Write one line per file, the failed ones first."""
-    rows = []
-    for cells in fetched.plan.cells.values():
-        for cell in cells:
-            for path in cell.files:
-                problem = str(fetched.problems.get(path, ""))
-                rows.append((cell.line, cell.cell_id, cell.gene, path, fetched.proofs.get(path, ""), problem))
+    rows = [
+        (c.line, c.cell_id, c.gene, path, fetched.proofs.get(path, ""), str(fetched.problems.get(path, "")))
+        for cells in fetched.plan.cells.values()
+        for c in cells
+        for path in c.files
+    ]
     rows.sort(key=lambda row: (not row[-1], row[0]))
     aside = fetched.plan.out / f"{REPORT}.part"
     with aside.open("w", newline="", encoding="utf-8") as opened:

@@ -12,14 +12,15 @@ from napari_integrated_cell.arrays import Reals, Rgb
 from napari_integrated_cell.picture import colour_rgb, write_png
 
 VIEWS = ("XY", "XZ", "YZ")
+WIDTH = 1100
 BAR = 10.0
 """Length of the scale bar, µm."""
 
 _GAP, _LINE = 10, 18
 
 
-def draw_posed(store: CellStore, path: str | Path, *, n_cells: int = 4, width: int = 1100) -> Path:
-    """Draw some cells of a store, evenly spread over it, into a PNG of about ``width`` pixels.
+def draw_posed(store: CellStore, path: str | Path, *, n_cells: int = 4) -> Path:
+    """Draw some cells of a store, evenly spread over it, into a PNG of about `WIDTH` pixels.
 
     Parameters
     ----------
@@ -27,8 +28,6 @@ def draw_posed(store: CellStore, path: str | Path, *, n_cells: int = 4, width: i
     path : path-like
     n_cells : int
         Largest number of cells.
-    width : int
-        Pixels.
 
     Returns
     -------
@@ -37,7 +36,7 @@ def draw_posed(store: CellStore, path: str | Path, *, n_cells: int = 4, width: i
     chosen = np.unique(np.linspace(0, len(store) - 1, min(n_cells, len(store))).round().astype(int))
     references = store.references(chosen).numpy()
     _, y, x = store.box
-    scale = max(1, round((width - 4 * _GAP) / (2 * x + y)))
+    scale = max(1, round((WIDTH - 4 * _GAP) / (2 * x + y)))
     rows = []
     for position, image in zip(chosen, references, strict=True):
         cell = store.table.iloc[position]
@@ -47,7 +46,7 @@ def draw_posed(store: CellStore, path: str | Path, *, n_cells: int = 4, width: i
     return write_png(path, np.concatenate(rows))
 
 
-def views(volumes: dict[str, Reals], voxel_size: float, title: str, scale: int, *, bar: float = BAR) -> Rgb:
+def views(volumes: dict[str, Reals], voxel_size: float, title: str, scale: int) -> Rgb:
     """Draw one cell's channels in their colours, in slices through the middle of the box: XY, XZ and YZ.
 
     Parameters
@@ -58,8 +57,6 @@ def views(volumes: dict[str, Reals], voxel_size: float, title: str, scale: int, 
     title : str
     scale : int
         Pixels per voxel.
-    bar : float
-        Length of the scale bar, µm.
 
     Returns
     -------
@@ -89,9 +86,9 @@ def views(volumes: dict[str, Reals], voxel_size: float, title: str, scale: int, 
             outline="#444444",
         )
         left += view.width + _GAP
-    length = round(bar / voxel_size * scale)
+    length = round(BAR / voxel_size * scale)
     bottom = 2 * _LINE + _GAP + drawn[0].height - 10
     draw.rectangle((_GAP + 10, bottom - 3, _GAP + 10 + length, bottom), fill="white")
     # Pillow's own font has no µ.
-    draw.text((_GAP + 10, bottom - 3 - _LINE), f"{bar:g} microns", fill="white", font=font)
+    draw.text((_GAP + 10, bottom - 3 - _LINE), f"{BAR:g} microns", fill="white", font=font)
     return np.asarray(canvas)

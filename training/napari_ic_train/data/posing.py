@@ -64,8 +64,11 @@ def posed_entry(entry: Entry, recipe: Recipe) -> tuple[Floats, dict[str, Any]]:
 
 def measured(cell: Cell, pose: Pose) -> dict[str, Any]:
     """Return the cell's volumes in µm³, and all fields of its pose."""
-    z, y, x = pose.extent
-    over_z, over_y, over_x = pose.overhang
+    along_axes = {
+        f"{name}_{axis}": value
+        for name, values in (("extent", pose.extent), ("overhang", pose.overhang))
+        for axis, value in zip("zyx", values, strict=True)
+    }
     return {
         "cell_volume": cell.volume,
         "nucleus_volume": cell.nucleus_volume,
@@ -76,12 +79,7 @@ def measured(cell: Cell, pose: Pose) -> dict[str, Any]:
         "flip_margin_x": pose.flip_margins[1],
         "elongation": pose.elongation,
         "outside": pose.outside,
-        "extent_z": z,
-        "extent_y": y,
-        "extent_x": x,
-        "overhang_z": over_z,
-        "overhang_y": over_y,
-        "overhang_x": over_x,
+        **along_axes,
         "nucleus_gap": pose.nucleus_gap,
         "to_box": pose.to_box.ravel().tolist(),
     }

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["TABLE", "CellStore", "StoreWriter"]
 
-ATTRIBUTES = ("channels", "voxel_size", "structures", "simulated", "source")
-
 
 class CellStore(PosedStore):
     """Posed cells for training: a :class:`~napari_integrated_cell.data.store.PosedStore` that is read as tensors."""
@@ -106,10 +104,9 @@ class StoreWriter:
         self._images = zarr.open_array(
             str(self.path / IMAGES), mode="w", shape=shape, chunks=(1, *shape[1:]), dtype="u1"
         )
-        values = (list(channels), voxel_size, list(structures), simulated, source)
-        self._images.attrs.update(
-            {**dict(zip(ATTRIBUTES, values, strict=True)), "left_out": dict(left_out or {})}
-        )
+        facts = {"channels": list(channels), "voxel_size": voxel_size, "structures": list(structures)}
+        facts |= {"simulated": simulated, "source": source, "left_out": dict(left_out or {})}
+        self._images.attrs.update(facts)
         self._rows: list[dict[str, Any]] = []
 
     @classmethod

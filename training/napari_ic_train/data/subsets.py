@@ -1,4 +1,4 @@
-"""Which rows of a store hold the training cells, the held-out cells, and the cells of each stage."""
+"""Find the training cells, the held-out cells and the cells of each stage in a store."""
 
 from __future__ import annotations
 

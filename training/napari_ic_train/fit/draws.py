@@ -1,7 +1,7 @@
 """Random numbers of a phase, the same for one process and for several that share each batch.
 
 Processes that share a batch all draw the numbers for the whole batch, from generators in the same state, and each
-keeps the rows of its own cells. So the number of processes changes no random number.
+keeps the rows of its own cells. So the random numbers do not depend on the number of processes.
 """
 
 from __future__ import annotations
@@ -55,15 +55,13 @@ class RandomDraws:
 
     def normal(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         """Draw standard normal numbers (N, ...), on the generator's device."""
-        if self.share is None:
-            return self._normal(shape, dtype)
-        return self.share.of(self._normal((self.share.total, *shape[1:]), dtype))
+        device, whole = self.generator.device, (self._total(shape[0]), *shape[1:])
+        return self._mine(torch.randn(whole, generator=self.generator, device=device, dtype=dtype))
 
     def chance(self, n: int, share: float) -> Tensor:
         """Draw which of ``n`` cells belong to a random share of all, (n,) bool, on the generator's device."""
-        total = n if self.share is None else self.share.total
-        drawn = torch.rand(total, generator=self.generator, device=self.generator.device) < share
-        return drawn if self.share is None else self.share.of(drawn)
+        device, total = self.generator.device, self._total(n)
+        return self._mine(torch.rand(total, generator=self.generator, device=device) < share)
 
     def white_noise(self, x: Tensor) -> Tensor:
         """Draw standard normal numbers of the shape, type and device of ``x``."""
@@ -73,9 +71,10 @@ class RandomDraws:
         """Return the batch's ``y`` (N,) in random order."""
         whole = y if self.share is None else self.share.gather(y, self.share)
         order = torch.randperm(len(whole), generator=self.generator, device=self.generator.device)
-        mixed = whole[order.to(y.device)]
-        return mixed if self.share is None else self.share.of(mixed)
+        return self._mine(whole[order.to(y.device)])
 
-    def _normal(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-        device = self.generator.device
-        return torch.randn(shape, generator=self.generator, device=device, dtype=dtype)
+    def _total(self, n: int) -> int:
+        return n if self.share is None else self.share.total
+
+    def _mine(self, whole: Tensor) -> Tensor:
+        return whole if self.share is None else self.share.of(whole)
