@@ -56,7 +56,7 @@ VoxelOption = Annotated[
 
 
 def voxel_size_of(text: str | None) -> tuple[float, float, float] | None:
-    """Return the voxel size that --voxel-size gives."""
+    """Return the voxel size in the option --voxel-size."""
     if text is None:
         return None
     from napari_integrated_cell.cell import checked_voxel_size
@@ -65,7 +65,7 @@ def voxel_size_of(text: str | None) -> tuple[float, float, float] | None:
 
 
 def structures_of(text: str | None) -> list[str] | None:
-    """Return the names that --structures lists."""
+    """Return the names in the option --structures."""
     return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
 
 

@@ -14,7 +14,7 @@ Missing = Literal["files", "nuclei", "channels", "voxel size", "label"]
 
 
 class MissingInput(ValueError):
-    """Something is needed to read the cells that was not given.
+    """An input that is needed to read the cells is missing.
 
     Attributes
     ----------
@@ -107,7 +107,7 @@ def cells_of_image(
 
 
 def _chosen(label: str | None, present: list[int]) -> list[int]:
-    """Return the labels that are asked for."""
+    """Return the requested labels."""
     listed = ", ".join(map(str, present))
     if label == "all" or (label is None and len(present) == 1):
         return present

@@ -61,7 +61,7 @@ FILE_COLUMNS = frozenset(
         *("membrane_channel", "dna_channel", "structure_channel"),
     }
 )
-"""Columns that say how to read a cell, and not what it is."""
+"""Columns that say how to read a cell. They do not describe the cell."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class Layout:
 # Tables of 200,000 rows repeat a few words: looking them up once makes reading ten times as fast.
 @cache
 def _structure(written: str) -> str:
-    """Return the vocabulary's name of a structure, or what is written if the vocabulary has none."""
+    """Return the vocabulary's name of a structure, or the text in the table if the vocabulary has none."""
     try:
         return vocabulary_structure(written).name if written else ""
     except ValueError:
@@ -120,7 +120,7 @@ def _structure(written: str) -> str:
 
 @cache
 def _stage(written: str) -> str:
-    """Return the vocabulary's stage, or what is written if the vocabulary has none."""
+    """Return the vocabulary's stage, or the text in the table if the vocabulary has none."""
     try:
         return stage_named(written) if written else ""
     except ValueError:

@@ -53,7 +53,7 @@ def flag(row: Row, column: str) -> bool:
 def literal(row: Row, column: str, default: Any) -> Any:
     """Return the Python literal in a column; the default if the column is empty.
 
-    Nothing but literals is evaluated.
+    Only literals are evaluated.
 
     Raises
     ------
@@ -93,7 +93,7 @@ def whole_number(row: Row, *columns: str, least: int) -> int | None:
 
 
 def voxel_size(row: Row, *columns: str) -> tuple[float, float, float] | None:
-    """Return a voxel size (Z, Y, X) in µm; None if the columns are empty. One number stands for all three.
+    """Return a voxel size (Z, Y, X) in µm; None if the columns are empty. One number is used for all three.
 
     Raises
     ------

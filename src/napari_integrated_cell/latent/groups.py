@@ -101,7 +101,7 @@ def write_group(path: str | Path, population: Population, cells: Indices) -> Pat
     ValueError
         If there are no cells.
     OSError
-        If the file cannot be written; what was there before is kept.
+        If the file cannot be written; an existing file is kept.
     """
     _check_not_empty(cells)
     group = population.taken(cells)

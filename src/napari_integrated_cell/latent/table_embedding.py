@@ -1,4 +1,4 @@
-"""Embed the cells of a table, and keep what the table says about them."""
+"""Embed the cells of a table, and keep its columns."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def embed_table(
 
 
 def columns_of(rows: Iterable[Row]) -> pd.DataFrame:
-    """Return what rows say about their cells, except where their files are.
+    """Return the columns that describe the cells, without those that name files.
 
     A column becomes numbers if all of its values are numbers. Empty columns are left out.
     """

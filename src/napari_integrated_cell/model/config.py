@@ -19,7 +19,7 @@ def without_deleted_fields(fields: Any, deleted: Mapping[str, Any]) -> Any:
 
     Parameters
     ----------
-    fields : mapping of str to object, or any other object, which is returned as it is
+    fields : mapping of str to object, or any other object, which is returned unchanged
     deleted : mapping of str to object
         The deleted fields and the values that version 0.1 wrote for them by default.
 

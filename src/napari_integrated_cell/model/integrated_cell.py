@@ -298,7 +298,7 @@ class IntegratedCell:
         structures.
         """
         if n < 1:
-            raise ValueError(f"{n} cells were asked for: ask for 1 or more.")
+            raise ValueError(f"The number of cells is {n}: give 1 or more.")
         names = inputs.structure_names(structures, self.config)
         root = np.random.SeedSequence(seed)  # without a seed: random, but once for all structures
         if z_ref is None:
@@ -320,7 +320,7 @@ class IntegratedCell:
         return _normal(stream, n, self.config.n_struct).numpy()
 
     def _stream(self, root: np.random.SeedSequence, structure: str | None = None) -> np.random.SeedSequence:
-        """Return the random seed of the shapes (None) or of a structure, whatever else is drawn."""
+        """Return the random seed of the shapes (None) or of a structure. It does not depend on the other draws."""
         index = 0 if structure is None else 1 + inputs.structure_index(structure, self.config)
         return np.random.SeedSequence(root.entropy, spawn_key=(*root.spawn_key, index))
 

@@ -138,7 +138,7 @@ class Session:
 
         def opened(model: IntegratedCell) -> None:
             if self._loaded is not None and self._loaded[0] != (self.model_source, self.device):
-                start()  # the user has chosen another one meanwhile
+                start()  # the user has since chosen another model
                 return
             self.model = model
             waiting, self._waiting_for_model = self._waiting_for_model, []

@@ -263,7 +263,7 @@ def _expected(
     shape: CellShape, structure: str, grid: Grid, draws: int, seed: int, psf: PointSpread
 ) -> Floats:
     if draws < 1:
-        raise ValueError(f"An expectation over {draws} draws is undefined: ask for one or more.")
+        raise ValueError(f"An expectation over {draws} draws is undefined: give 1 or more.")
     total = np.zeros(grid.shape, np.float32)
     for image in structure_draws(shape, structure, grid, draws, seed, psf):
         total += image

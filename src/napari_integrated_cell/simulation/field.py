@@ -98,7 +98,7 @@ def simulate_field(
         For a number of cells out of range, an unknown structure, an invalid voxel size or a negative seed.
     """
     if not 1 <= n_cells <= 40:
-        raise ValueError(f"A field of {n_cells} cells cannot be simulated: ask for 1 to 40.")
+        raise ValueError(f"A field of {n_cells} cells cannot be simulated: give a number from 1 to 40.")
     spacing, names = voxels(voxel_size), wanted_structures(structure)
     shapes, centres = _patch(random_generator(seed, _LAYOUT), n_cells)
     v = np.asarray(spacing)

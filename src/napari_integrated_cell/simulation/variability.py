@@ -67,7 +67,7 @@ def residual_variability(
         For fewer than two draws or an unknown structure.
     """
     if draws < 2:
-        raise ValueError(f"{draws} draw cannot vary: ask for two or more.")
+        raise ValueError(f"Variation over {draws} draws is undefined: give 2 or more.")
     grid = shape.grid(voxels(voxel_size))
     inside = shape.surfaces(grid)[2] < 0
     images = [image[inside] for image in structure_draws(shape, structure, grid, draws, seed)]

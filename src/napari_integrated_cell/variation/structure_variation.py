@@ -222,7 +222,7 @@ def structure_variation(
         If ``cancel`` was set.
     """
     if n < 2:
-        raise ValueError(f"{n} draws cannot vary: ask for two or more.")
+        raise ValueError(f"Variation over {n} draws is undefined: give 2 or more.")
     if batch_size < 1:
         raise ValueError(f"The batch size is {batch_size}: give 1 or more.")
     _check_ridge(ridge)

@@ -145,7 +145,7 @@ def _perpendicular(x: Doubles, unit: Doubles) -> Doubles:
 
 def _evenly(n: int) -> Doubles:
     if n < 2:
-        raise ValueError(f"A path cannot have {n} positions: ask for 2 or more.")
+        raise ValueError(f"A path cannot have {n} positions: give 2 or more.")
     return np.linspace(0, 1, n)
 
 

@@ -177,7 +177,7 @@ def walk(
     count = STEPS * (len(stops) - 1) + 1 if frames is None else frames
     if count < len(stops):
         listed = ", ".join(stop.name for stop in stops)
-        raise ValueError(f"{count} frames cannot show {len(stops)} stops ({listed}): ask for more frames.")
+        raise ValueError(f"{count} frames cannot show {len(stops)} stops ({listed}): give more frames.")
     at = np.linspace(0, count - 1, len(stops)).round().astype(int)
     z_ref = np.empty((count, len(stops[0].z_ref)))
     for i, (first, last) in enumerate(pairwise(at)):

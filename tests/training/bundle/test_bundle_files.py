@@ -28,7 +28,7 @@ INTERPHASE = thumbnail_names("interphase")[0]
 
 @pytest.fixture
 def bundle(exported, tmp_path):
-    """A copy to spoil."""
+    """A copy of the bundle, which tests may damage."""
     return _resealed(exported, tmp_path / "copy")
 
 

@@ -171,11 +171,11 @@ def test_learning_rates_scale_together() -> None:
 
 
 def test_without_a_judge_the_decoder_learns_from_reconstructions_alone() -> None:
-    """Without DecD, a step is the same as with a DecD of weight 0, and DecD is not trained."""
+    """Without DecD, the gradients are the same as with gamma_dec = 0, and DecD gets none."""
 
     def judged(judge: bool) -> dict[str, list[Tensor]]:
         phase = ConditionalPhase(toy_config(gamma_dec=0.0), networks(), torch.Generator().manual_seed(7))
-        # The decoder's running statistics are not looked at here: only judged images pass it twice.
+        # The decoder's running statistics are not compared: images pass it twice only with DecD.
         losses = phase.gradients(*batch(), judge=judge)
         assert set(phase.loss_names) - set(losses) == (set() if judge else set(phase.judged_losses))
         return {

@@ -156,7 +156,7 @@ def test_state_of_another_model_is_refused() -> None:
 
 
 def standardised(latent_moments: str) -> tuple[Tensor, Tensor, Tensor]:
-    """Codes in phase 1 after some batches, the gradient of a sum of them, and the codes of the same images in eval mode."""
+    """Codes in phase 1 after some batches, the gradient of a sum of them, and the codes in eval mode."""
     config = toy_config(model=MODEL.model_copy(update={"latent_norm": True}), latent_moments=latent_moments)
     made = initialised(reference_networks(config.model), torch.Generator().manual_seed(0))
     enc = ReferencePhase(config, made, torch.Generator()).networks.enc

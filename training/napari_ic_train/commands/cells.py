@@ -22,7 +22,7 @@ def cells(
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Embed cells and put them into a bundle, so that the Cell map in napari shows them at once."""
+    """Embed cells and put them into a bundle, so that the Cell map in napari shows them without embedding."""
     with one_line_errors(PROGRAM), progress_bar() as move:
         from napari_ic_train.bundle.cells import bundle_cells
         from napari_ic_train.data.store import CellStore

@@ -61,7 +61,7 @@ def prepare(
     """Pose every cell of a table into a training store (section 3.1). Continue an earlier call that was stopped.
 
     What a cell becomes depends on its row and on the settings only. A cell that cannot be prepared becomes a row of
-    ``report.csv``; the others are prepared all the same.
+    ``report.csv``; the other cells are still prepared.
 
     Parameters
     ----------

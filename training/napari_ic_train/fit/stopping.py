@@ -20,7 +20,7 @@ def stop_when_asked(*, twice_at_once: bool = True) -> Iterator[CancelToken]:
     Parameters
     ----------
     twice_at_once : bool
-        Whether a second Ctrl-C stops at once, with KeyboardInterrupt. Processes under torchrun get each Ctrl-C
+        Whether a second Ctrl-C stops immediately, with KeyboardInterrupt. Processes under torchrun get each Ctrl-C
         twice, from the terminal and from torchrun: use False there.
     """
     token = CancelToken()

@@ -117,7 +117,7 @@ def free(session: Session, axes: LatentAxes) -> list[int]:
 def start_from(session: Session, origin: str, *, seed: int | None = None) -> None:
     """Start from :data:`CELL` (the active cell, encoded), :data:`MODE`, :data:`DRAW`, :data:`HERE`, or a stage.
 
-    The model is opened first if necessary. If it has no landmark of the stage, the user is told.
+    The model is opened first if necessary. If it has no landmark of the stage, a notification says so.
 
     Raises
     ------
@@ -168,7 +168,7 @@ def _start_from_cell(session: Session) -> None:
 
     def done(found: tuple[IntegratedCell, Stop, Place]) -> None:
         model, stop, place = found
-        if model is not session.model:  # the user has chosen another one meanwhile
+        if model is not session.model:  # the user has since chosen another cell
             return
         integration = session.integrate.integration
         # The place of a cell without a layer is a guess: keep the place that an integration has set.

@@ -40,7 +40,7 @@ class _Slider(QSlider):
 
 
 class AxisSlider(QWidget):
-    """Show one axis, and emit what the user does with it.
+    """Show one axis, and emit signals when the user changes it.
 
     ``moving`` is emitted before the slider schedules its painting, ``moved`` after it.
     """

@@ -53,7 +53,7 @@ def integrate(
     *,
     layers: Sequence[Layer] = (),
 ) -> Task:
-    """Predict the structures of a cell in the background. A run that is still going on is stopped.
+    """Predict the structures of a cell in the background. A run that has not ended is stopped.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def integrate(
     request : CellRequest
         The cell.
     structures : sequence of str
-        The structures to predict. The user is told which of them the model does not know.
+        The structures to predict. A notification lists those that the model does not know.
     layers : sequence of Layer
         The layers that the cell comes from: the run stops when one of them is removed.
     """
@@ -157,7 +157,7 @@ def integrate(
 
 
 def stop(session: Session, why: str | None = None) -> None:
-    """Stop the run that is going on, and tell the user why. Its layers stay."""
+    """Stop the present run, and show the user the reason. Its layers stay."""
     if session.tasks.cancel(SLOT) and why:
         show_warning(f"{why} The run was stopped; the structures that were ready are kept.")
 

@@ -56,7 +56,7 @@ class VoxelSizeField(QWidget):
         self.edit.setText(", ".join(f"{length:.6g}" for length in voxel_size or ()))
 
     def show_layer(self, layer: Layer | None) -> None:
-        """Fill the field from a layer, and remark what the layer does not state."""
+        """Fill the field from a layer, with a remark on what the layer does not state."""
         stated = voxel_size_of(layer) if layer is not None else None
         remark = ""
         if layer is not None and stated is None:

@@ -34,7 +34,7 @@ def channel_colormap(channel: str) -> Colormap:
 def contrast_limits(volume: Floats) -> tuple[float, float]:
     """Return the limits that show a predicted structure: from a third of its brightest voxels up to them.
 
-    A prediction is a mean over what is possible, with faint light wherever a structure might lie. Below a third this
+    A prediction is a mean over many possible images, with faint light everywhere a structure may be. Below a third this
     light only adds up to white over eleven layers. A percentile ignores single hot voxels.
     """
     top = max(float(np.percentile(volume, 99.9)), 0.25 * float(volume.max()), 1e-3)

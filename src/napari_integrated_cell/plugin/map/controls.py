@@ -125,7 +125,7 @@ class MapControls:
         self.colour.setCurrentIndex(self.colour.findData(view.colour))
 
     def describe(self, text: str) -> None:
-        """Show what lies under the cursor; if ``text`` is empty, show the state of the map."""
+        """Show text about the cell under the cursor; if ``text`` is empty, show the state of the map."""
         self.status.setText(text or self._state)
 
     def show_state(self, population: Population | None, message: str) -> None:

@@ -256,7 +256,7 @@ class MapWidget(Dock):
         self._try(act)
 
     def _cell(self, point: int) -> int:
-        """Return the cell of the population that a point stands for."""
+        """Return the cell of the population that a point shows."""
         projection = self._session.map.projection
         return int(projection.cells[point]) if projection is not None else -1
 

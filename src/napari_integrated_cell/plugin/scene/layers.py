@@ -128,7 +128,7 @@ class SceneLayers:
         if layer is None:
             layer = self._add(channel, volume, limits, model)
         elif ours is not None and layer.data is ours and ours.shape == volume.shape:
-            ours[...] = volume  # napari is told in `settle`
+            ours[...] = volume  # `settle` tells napari
             draw_again(self._viewer, layer)
         else:
             layer.data = np.array(volume)  # a copy to write into

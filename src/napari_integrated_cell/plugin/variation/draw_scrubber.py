@@ -38,7 +38,7 @@ _FIGURES = {
 
 
 class DrawScrubber(QWidget):
-    """Show what the request chooses, and emit what the user changes."""
+    """Show the request, and emit signals when the user changes it."""
 
     structure_chosen = Signal(str)
     shown_changed = Signal(object)

@@ -107,7 +107,7 @@ def generated_labels(
 def _label_tables(
     context: Context, found: dict[tuple[str, Split], Doubles], labels: dict[Split, Indices]
 ) -> list[Table]:
-    """Count the predicted labels of generated cells by the structure that was asked for."""
+    """Count the predicted labels of generated cells by the structure that they were generated for."""
     split: Split = "train" if "train" in labels else "test"
     names = [label_of(name) for name in context.structures]
     tables = []
