@@ -52,7 +52,7 @@ def main() -> None:
     arguments.add_argument("--repeats", type=int, default=15)
     given = arguments.parse_args()
     config = preset(given.preset)
-    # Both models have the same weights. Ours is stored channels last, the plain one is not.
+    # Both models have the same weights. The package stores its model channels last, the literal loop does not.
     ours, plain = IntegratedCell.untrained(config), IntegratedCell.untrained(config)
     for network in plain.networks.values():
         network.to(memory_format=torch.contiguous_format)

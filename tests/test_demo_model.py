@@ -1,4 +1,4 @@
-"""The bundled demo model: its configuration, and that it scores as its card says."""
+"""The bundled demo model: its configuration, and its scores compared with its card."""
 
 from __future__ import annotations
 

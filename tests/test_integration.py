@@ -1,4 +1,4 @@
-"""Cell -> pose -> model -> volumes lying over the cell: with a model whose answer is known."""
+"""Cell -> pose -> model -> volumes over the cell, with a model whose predictions are known."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class DnaEverywhere:
         return volumes
 
     def classify(self, x):
-        # The brighter the structure channel, the surer of the last structure.
+        # The brighter the structure channel is, the more probable the last structure is.
         y = np.zeros((len(x), CONFIG.n_structures), np.float32)
         y[:, -1] = x[:, 2].max()
         y[:, 0] = 1 - y[:, -1]

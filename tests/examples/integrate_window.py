@@ -103,7 +103,7 @@ def sampled(layer: Any, points: Any) -> Any:
 
 
 def to_world(layer: Any, points: Any) -> Any:
-    """Where napari shows data points (N, 3); asked point by point that is slow, and it is affine."""
+    """Where napari shows data points (N, 3); the transform is affine, and napari is slow point by point."""
     return _affinely(layer.data_to_world, points)
 
 

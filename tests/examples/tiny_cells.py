@@ -92,7 +92,7 @@ def write_tiny(folder: Path, n_cells: int, change: Mapping[int, Mapping[str, Any
 
 
 def prepared(manifest: Path, out: Path, **settings: Any) -> CellStore:
-    """A store of tiny cells, by one process unless asked otherwise."""
+    """A store of tiny cells, prepared by one process by default."""
     return prepare(manifest, out, BOX, **({"workers": 1, "batch": 3} | settings))
 
 

@@ -123,7 +123,7 @@ def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("kind", ["ome", "ome zlib", "imagej", "plain", "pages"])
 def test_a_file_cut_short_never_passes_for_an_image(tmp_path, kind):
-    """For many of these tifffile returns fewer or empty planes, and only writes to its log."""
+    """For many of these files tifffile returns fewer or empty planes, and reports this only in its log."""
     data = stack((12, 20, 30))
     path = tmp_path / ("a.ome.tif" if "ome" in kind else "a.tif")
     if "ome" in kind:

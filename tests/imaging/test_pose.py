@@ -42,7 +42,7 @@ def test_the_same_cell_is_posed_alike_however_it_lay(angle, mirrored, shift):
     place = placement(angle, mirrored, tuple(np.add(MIDDLE, shift)))
     reference, turned = drawn(CANONICAL), drawn(place)
     expected, got = pose_of(reference, BOX), pose_of(turned, BOX)
-    # From the body's own frame both ways lead to the same place in the box.
+    # Both transforms map the body to the same place in the box.
     a, b = expected.to_box @ CANONICAL, got.to_box @ place
     np.testing.assert_allclose(b[:3, :3], a[:3, :3], atol=0.03)
     np.testing.assert_allclose(b[:3, 3], a[:3, 3], atol=0.15)
@@ -137,7 +137,7 @@ def test_pose_is_the_papers(cell, box):
         # An axis has no direction: -90° and 90° are the same, and rounding errors choose one of them.
         assert (pose.angle - angle + 90) % 180 - 90 == pytest.approx(0, abs=1e-6)
     assert -90 < pose.angle <= 90
-    # Rigid: lengths and, but for mirrors, handedness are kept; Z is untouched.
+    # Rigid: lengths are kept, and handedness except for mirrors. Z does not change.
     turn = pose.to_box[:3, :3]
     np.testing.assert_allclose(turn @ turn.T, np.eye(3), atol=1e-12)
     assert np.linalg.det(turn) == pytest.approx((-1) ** sum(pose.flips))
@@ -207,7 +207,7 @@ def test_two_nuclei_under_one_label_are_reported():
 
 @pytest.mark.parametrize("direction", [(0, 1), (1, 0), (1, 1), (2, 1)])
 def test_a_line_of_voxels_is_symmetric_across(direction):
-    """Rounding errors in a line's width must flip nothing."""
+    """Rounding errors in the width of a line must not flip it."""
     mask = np.zeros((3, 40, 40), dtype=bool)
     for step in range(12):
         mask[1, 5 + direction[0] * step, 5 + direction[1] * step] = True
@@ -257,7 +257,7 @@ def test_real_cells_lie_along_x_around_their_nucleus(field):
             assert (
                 membrane[:, axis].min() <= dna[:, axis].min() < dna[:, axis].max() <= membrane[:, axis].max()
             )
-        # Posing the posed cell again finds nothing to turn.
+        # Posing the posed cell again does not rotate it.
         mask = to_box(cell.cell_mask, cell.voxel_size, pose, offset=cell.offset) > 0.5
         nucleus = to_box(cell.nucleus_mask, cell.voxel_size, pose, offset=cell.offset) > 0.5
         again = pose_of(Cell({}, mask, nucleus, (box.voxel_size,) * 3), box)

@@ -80,7 +80,7 @@ def test_a_labelled_cell_is_cut_out_with_its_place(field):
     assert cell.cell_mask.sum() == (cells == 2).sum()
     assert (cell.name, cell.source, cell.voxel_size) == ("cell 2", "field.tif", VOXEL)
     assert dict(cell.metadata) == {"label": 2}
-    # One micrometre of room on every side.
+    # A margin of one micrometre on every side.
     filled = np.argwhere(cell.cell_mask)
     np.testing.assert_array_equal(filled.min(axis=0), np.ceil(1.0 / np.array(VOXEL)))
 
@@ -200,7 +200,7 @@ def test_no_cell_at_the_click_is_said(field):
 @pytest.mark.slow
 @pytest.mark.real_data
 def test_real_shapes_are_recovered_from_their_stains(real_data):
-    """Stains rendered from the real field's labels, with photon noise: the cells come back."""
+    """Stains rendered from the real field's labels, with photon noise: the cells are found again."""
     cells, voxel_size = read_labels(real_data / "hipsc_tomm20_field" / "cell_labels.ome.tif")
     nuclei, _ = read_labels(real_data / "hipsc_tomm20_field" / "nucleus_labels.ome.tif")
     assert voxel_size is not None

@@ -34,7 +34,7 @@ def test_every_preset_holds_the_same_cell() -> None:
     extents = {name: [round(n * c.voxel_size, 3) for n in c.box] for name, c in PRESETS.items()}
     assert {tuple(e[1:]) for e in extents.values()} == {(30.432, 40.576)}
     assert {e[0] for name, e in extents.items() if name != "demo"} == {20.288}
-    assert extents["demo"][0] == 15.216  # a third of the box above a cell 8 to 11 µm high is left out
+    assert extents["demo"][0] == 15.216  # lower: cells are 8 to 11 µm high
 
 
 def test_an_unknown_preset_lists_those_there_are() -> None:

@@ -55,7 +55,7 @@ def test_no_flipped_byte_of_a_zip_gets_through(
         loaded = load_model(path, device="cpu")
     except ValueError:
         return
-    # A byte of the .zip's own bookkeeping may not matter (a date): then everything must be as it was.
+    # A changed byte in the .zip's directory (a date) may have no effect. Then everything must be unchanged.
     assert loaded.config == CONFIG
     assert all(torch.equal(tensor, state(model)[name]) for name, tensor in state(loaded).items())
 

@@ -1,4 +1,4 @@
-"""The eight networks against the printed tables, the published counts, and any other box."""
+"""The eight networks compared with the printed tables and the published counts, and in other boxes."""
 
 from __future__ import annotations
 
@@ -234,7 +234,7 @@ def test_noise_is_added_only_while_training_and_can_be_repeated() -> None:
 
 
 def test_initial_weights_follow_the_seed_and_the_stated_distributions() -> None:
-    # Not the generator's own draws of construction: every weight must come from `initialise`.
+    # Weights must not come from the construction of the network: `initialise` must set every weight.
     first = ConditionalEncoder(preset("demo"))
     second = copy.deepcopy(first)
     for parameter in second.parameters():

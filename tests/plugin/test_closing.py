@@ -26,7 +26,7 @@ DOCKS = (IntegrateWidget, ExploreWidget, MapWidget, TraverseWidget, VariationWid
 
 
 def used(viewer, qtbot):
-    """Open all docks, go to a position, make a walk, measure a variation; weak references to all that this made."""
+    """Open all docks, go to a position, make a walk, measure a variation; weak references to all of it."""
     session, model = session_of(viewer), tiny_model()
     session.open_model = lambda source, device: model
     docks = [dock(viewer) for dock in DOCKS]

@@ -1,4 +1,4 @@
-"""The docks of the latent spaces on the demo model, in one window: by their buttons, against the library's own calls.
+"""The docks of the latent spaces on the demo model: their buttons give the same results as calls of the library.
 
 Each leaves the picture of the window that the documentation shows.
 """

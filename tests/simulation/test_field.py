@@ -38,7 +38,7 @@ def test_neighbours_touch(field):
     for label in range(1, 8):
         around = ndimage.binary_dilation(middle == label, iterations=2)
         assert len(set(np.unique(middle[around])) - {0, label}) >= 1
-    # The central cell is surrounded: little of its rim looks onto nothing.
+    # The central cell is surrounded: most of its rim touches a neighbour.
     rim = ndimage.binary_dilation(middle == 1, iterations=2) & (middle != 1)
     assert (middle[rim] > 0).mean() > 0.6
 

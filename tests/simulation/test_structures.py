@@ -202,7 +202,7 @@ def test_junctions_are_lateral_desmosomes_and_an_apical_belt(seed):
     assert ndimage.label(desmosomes > 0.12)[1] > 12
     belt = cell.channels["ZO1"]
     assert share(simulated, "ZO1", height > 2 / 3) > 0.55
-    # A belt: bright all the way round the apical edge, dark in the middle.
+    # A belt: bright along the whole apical edge, dark in the middle.
     seen = belt.max(axis=0)
     y, x = np.indices(seen.shape)
     footprint = cell.cell_mask.any(axis=0)

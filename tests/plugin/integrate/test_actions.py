@@ -36,7 +36,7 @@ pytestmark = [pytest.mark.gui, needs_display]
     ids=["as it is", "translated", "turned"],
 )
 def test_structures_lie_over_the_cell(viewer, qtbot, simulated, place):
-    """The stand-in answers with the posed DNA: it must come back over the nucleus, wherever that lies."""
+    """The stand-in model predicts the posed DNA, so each layer must lie over the nucleus, in any place."""
     layers = add_cell(viewer, simulated, **place)
     dock = opened_dock(viewer)
     dock.structures.tick(["fibrillarin"])
@@ -94,7 +94,7 @@ def test_running_again_updates_what_it_made_and_nothing_else(dock, viewer, qtbot
     first = result_layers(viewer)
     others = [layer for layer in viewer.layers if layer not in first.values()]
     tom20, zo1 = first.values()
-    tom20.name = "mitochondria"  # found again by what it carries, not by its name
+    tom20.name = "mitochondria"  # found by its metadata, not by its name
     tom20.data = np.zeros_like(tom20.data)
     tom20.visible = False
     tom20.contrast_limits = (0.2, 0.4)
@@ -106,7 +106,7 @@ def test_running_again_updates_what_it_made_and_nothing_else(dock, viewer, qtbot
     assert tom20.data.max() > 0.5
     assert tuple(tom20.contrast_limits) == (0.2, 0.4)
     assert not tom20.visible
-    assert len(viewer.layers) == count + 1  # the removed one is there again
+    assert len(viewer.layers) == count + 1  # the removed layer is made again
     assert [layer for layer in viewer.layers if layer not in again.values()] == others
     assert mine.data.max() == 1
     assert mine.data.shape == (4, 5, 6)
@@ -148,7 +148,7 @@ def test_another_model_s_box_updates_the_same_layers(dock, viewer, qtbot):
 
 @pytest.mark.slow
 def test_the_library_s_own_untrained_model_runs(dock, viewer, qtbot, tmp_path):
-    """Everything real but the training: a bundle on the disk, opened by its path, on the CPU."""
+    """All parts are real except the training: a bundle on the disk, opened by its path, on the CPU."""
     import torch
 
     from napari_integrated_cell.model.bundle import load_model, save_bundle

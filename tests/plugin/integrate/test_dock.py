@@ -1,4 +1,4 @@
-"""The dock "Integrate structures": what it guesses, offers and previews."""
+"""The dock "Integrate structures": guessed layers, choices and preview."""
 
 from __future__ import annotations
 

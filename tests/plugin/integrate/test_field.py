@@ -116,7 +116,7 @@ def pictures(viewer, qtbot, tmp_path: Path, name: str) -> None:
 
 
 def test_a_clicked_cell_is_integrated_where_it_lies(viewer, qtbot, tmp_path):
-    """With a stand-in that answers with the posed cell itself, every layer must lie inside the clicked cell."""
+    """With a stand-in model that predicts the posed cell itself, every layer must lie inside the clicked cell."""
     echo = EchoModel("demo")
     session_of(viewer).open_model = lambda source, device: echo
     cells, nuclei = viewer.layers["cell_labels"], viewer.layers["nucleus_labels"]
@@ -128,9 +128,7 @@ def test_a_clicked_cell_is_integrated_where_it_lies(viewer, qtbot, tmp_path):
     assert share_inside(made["fibrillarin"], nuclei, 9, 1.0) > 0.99
     assert share_inside(made["fibrillarin"], nuclei, 1, 1.0) < 0.01
     column = dock_of(viewer).findChild(Column)
-    assert (
-        column.widget().width() <= column.viewport().width()
-    )  # nothing of the dock is cut off at 1280 x 800
+    assert column.widget().width() <= column.viewport().width()  # the dock fits into 1280 x 800
     picture(viewer, tmp_path, "clicked-cell")
 
 

@@ -1,4 +1,4 @@
-"""Layers as images: what they show, how large their voxels are, where a volume lies over them. No window."""
+"""Layers as images: what they show, their voxel size, and the place of a volume over them. No window."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the cells of the dock "Cell map" come from, and how their images are opened."""
+"""Open the cells of the dock "Cell map" from bundles, files, tables and stores, and open their images."""
 
 from __future__ import annotations
 

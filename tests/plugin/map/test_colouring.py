@@ -1,4 +1,4 @@
-"""What the colours of the cell map mean. No window."""
+"""The colours and classes of the cell map. No window."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scatter plot: where points and marks are drawn, in which colours, and what the mouse does."""
+"""The scatter plot: places and colours of points and marks, and the mouse."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clicks, hovering, lasso, and what is done with the selected cells in the dock "Cell map"."""
+"""Clicks, hovering, the lasso, and the actions on selected cells in the dock "Cell map"."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the dock "Cell map" shows: axes, colours, marks, themes, and what it keeps when it is closed."""
+"""Axes, colours, marks and themes of the dock "Cell map", and its state after it is closed."""
 
 from __future__ import annotations
 

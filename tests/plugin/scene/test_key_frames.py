@@ -1,4 +1,4 @@
-"""Key frames: what is decoded along a line, and what is blended between."""
+"""Key frames: cells that are decoded along a line, and blends between them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def line(value: float, across: float = 0.0, structure: str | None = None) -> Lin
 
 
 class Decoder:
-    """Makes a volume that bends with the position, and knows what it was asked for."""
+    """Make a volume that is a nonlinear function of the position, and record what is decoded."""
 
     def __init__(self, *channels: str) -> None:
         self.channels, self.asked = channels or ("dna",), list[float]()

@@ -133,7 +133,7 @@ def test_a_window_made_smaller_while_it_is_filmed(viewer, qtbot, shown, tmp_path
 
 
 class _Lens:
-    """A viewer some of whose methods are others."""
+    """A viewer with some methods replaced."""
 
     def __init__(self, viewer, others):
         self._viewer, self._others = viewer, others

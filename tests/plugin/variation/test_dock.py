@@ -1,4 +1,4 @@
-"""Dock "Structure variation": by its buttons and sliders, against the library's own calls."""
+"""Dock "Structure variation": its buttons and sliders give the same results as calls of the library."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def scrubbed(qtbot, viewer, dock, draw):
 
 
 def expected(cell, model, name):
-    """What `napari-ic variation` and the library say of a cell's structure."""
+    """The variation of a cell's structure by `napari-ic variation` and by the library."""
     pose = pose_of(cell, model_box(model.config))
     mask = posed_mask(cell, pose)
     z_ref = model.encode(posed_references(cell, pose)[None])

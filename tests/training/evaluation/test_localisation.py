@@ -73,7 +73,7 @@ def test_signed_distance_of_a_ball_is_the_distance_to_its_surface():
 def test_a_map_is_interpolated_at_the_positions_of_the_box_voxels():
     pose = pose_of(CELL, Box((16, 24, 32), 1.0))
     to_membrane = at_box_voxels(signed_distance(CELL.cell_mask, VOXEL), VOXEL, CELL.offset, pose)
-    # The nucleus's centre is the box's; the cell's lies 1 µm from it, so that its depth there is 6.5 µm.
+    # The nucleus is in the centre of the box. The cell's centre is 1 µm away, so the depth there is 6.5 µm.
     centre = to_membrane[7:9, 11:13, 15:17].mean()
     assert centre == pytest.approx(-6.5, abs=0.8)
     assert (to_membrane[0, 0, 0] > 2) & (to_membrane[-1, -1, -1] > 2)

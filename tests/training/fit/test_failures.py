@@ -42,7 +42,7 @@ def test_weights_that_are_nan_are_never_saved(tmp_path: Path, monkeypatch: pytes
     def poisoned(phase: ReferencePhase) -> None:
         update(phase)
         done.append(1)
-        if len(done) == 6:  # the last step of the second epoch, whose losses were fine
+        if len(done) == 6:  # the last step of the second epoch; its losses were finite
             next(phase.networks.dec.parameters()).data[0] = float("nan")
 
     monkeypatch.setattr(ReferencePhase, "update", poisoned)

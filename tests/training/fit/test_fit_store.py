@@ -300,7 +300,7 @@ def test_two_processes_stop_together_and_the_command_starts_both_again(
     wait_for(process, lambda: checkpoints(out / "reference"))
     sitting = read_record(out)[-1]
     assert sitting["processes"] == 2
-    # Where only the first is asked the other hears of it, and both finish the same step.
+    # If only the first process gets the signal, it informs the other, and both finish the same step.
     os.kill(sitting["pid"] if asked == "one process" else process.pid, signal.SIGTERM)
     _, said = process.communicate(timeout=100)
     assert (process.returncode == 0) == (asked == "one process"), said

@@ -48,7 +48,7 @@ def test_the_clock_may_end_a_phase_within_an_epoch(tmp_path: Path, monkeypatch: 
     config = toy_config(reference=PhaseConfig(epochs=1000, max_minutes=1e-6))
     fit_reference(ToyCells(), config, tmp_path, device="cpu")
     (row,) = rows(tmp_path, "reference")
-    (step,) = steps  # the one that an epoch has at least, of three
+    (step,) = steps  # the minimum: one of the three batches of an epoch
     assert {name: float(row[name]) for name in step} == pytest.approx(step, rel=1e-5)
     fitted_reference(tmp_path)
 
@@ -172,7 +172,7 @@ def test_something_is_learnt(fields: dict, tmp_path: Path) -> None:
     with torch.no_grad():
         code = conditional.enc(x)
         assert (code.y_logits.argmax(1) == y).float().mean() > 0.9
-        # Given a cell's shape, the decoder puts the structure it is asked for where that one lies.
+        # Given a cell's shape, the decoder puts the requested structure in its correct place.
         z_ref, z_struct = reference.enc(x[:, :2]), torch.zeros(len(x), MODEL.n_struct)
         asked, another = (conditional.dec(torch.eye(3)[k], z_ref, z_struct) for k in (y, (y + 1) % 3))
 
