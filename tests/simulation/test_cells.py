@@ -142,7 +142,7 @@ def test_the_expectation_is_the_mean_of_the_draws_on_the_cells_own_grid():
 
 def test_no_draws_are_refused():
     shape = simulate_shape(1)
-    with pytest.raises(ValueError, match="one or more"):
+    with pytest.raises(ValueError, match="give 1 or more"):
         expected_localisation(shape, "ZO1", draws=0)
-    with pytest.raises(ValueError, match="two or more"):
+    with pytest.raises(ValueError, match="give 2 or more"):
         residual_variability(shape, "ZO1", draws=1)

@@ -326,7 +326,7 @@ def test_cancelling_stops_between_slabs_and_harms_nothing():
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"n": 1}, "two or more"),
+        ({"n": 1}, "give 2 or more"),
         ({"structure": "mitochondriom"}, "TOM20"),
         ({"mask": np.ones((2, 2, 2))}, "pose it first"),
         ({"mask": np.zeros((16, 24, 32))}, "fewer than two voxels"),
