@@ -36,14 +36,7 @@ def export(
         with name_option(StoreNotFound, "--data"):
             store = CellStore(store_of(run, data))
         path = export_bundle(
-            run,
-            store,
-            out,
-            name=name,
-            licence=licence,
-            weights=weights,
-            device=device,
-            progress=move,
+            run, store, out, name=name, licence=licence, weights=weights, device=device, progress=move
         )
     typer.echo(f"Wrote {path}. Score it with: napari-ic-train score {path}")
     if path.resolve().parent != models_folder().resolve():

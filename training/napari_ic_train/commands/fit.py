@@ -84,7 +84,9 @@ def fit(
         chosen = overridden(chosen, [*fields, *(settings or [])])
         try:
             with warnings.catch_warnings(), name_option(StructuresDiffer, "--set 'model.structures=[...]'"):
-                warnings.showwarning = _print_warning if rank == 0 else _ignore_warning
+                warnings.showwarning = _print_warning
+                if rank > 0:  # the first process prints the warnings of all
+                    warnings.simplefilter("ignore")
                 fit_store(data, chosen, out, phase=phase, device=device, resume=resume, command=sys.argv)
         except Cancelled as stopped:
             if rank == 0:
@@ -108,7 +110,3 @@ def fit(
 def _print_warning(message: Warning | str, *where: Any, **details: Any) -> None:
     """Print a warning as a sentence, without its line of code."""
     typer.echo(f"{PROGRAM}: {message}", err=True)
-
-
-def _ignore_warning(message: Warning | str, *where: Any, **details: Any) -> None:
-    """Print nothing: the first process prints the warnings of all."""

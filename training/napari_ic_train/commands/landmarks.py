@@ -6,15 +6,11 @@ from typing import Annotated
 
 import typer
 
-from napari_ic_train.commands import (
-    PROGRAM,
-    DeviceOption,
-    JsonOption,
-    RunArgument,
-    StoreOption,
-    name_option,
-)
+from napari_ic_train.commands import PROGRAM, DeviceOption, JsonOption, RunArgument, StoreOption, name_option
 from napari_integrated_cell.console import one_line_errors, progress_bar, report
+
+REPORTED = ("stage", "cell_id", "metric", "among", "n_held_out", "n_cells", "note")
+"""Attributes of a landmark in the summary."""
 
 
 def landmarks(
@@ -57,18 +53,7 @@ def landmarks(
     report(
         {
             "folder": str(run / FOLDER),
-            "landmarks": [
-                {
-                    "stage": mark.stage,
-                    "cell_id": mark.cell_id,
-                    "metric": mark.metric,
-                    "among": mark.among,
-                    "n_held_out": mark.n_held_out,
-                    "n_cells": mark.n_cells,
-                    "note": mark.note,
-                }
-                for mark in model.landmarks
-            ],
+            "landmarks": [{name: getattr(mark, name) for name in REPORTED} for mark in model.landmarks],
             "missing": [name for name in STAGE_NAMES if name not in found],
         },
         as_json,

@@ -25,7 +25,7 @@ def variation(
         Path | None,
         typer.Option(
             "--manifest",
-            help="Table that the store was prepared from. By default it is looked for above the images.",
+            help="Table that the store was prepared from. By default it is searched in the folders above the images.",
         ),
     ] = None,
     cells: Annotated[
@@ -57,6 +57,8 @@ def variation(
         if data is None and not truth:
             raise ValueError("Give the store of the held-out cells with --data.")
 
+        from numpy import median
+
         from napari_ic_train.bundle.variation import ManifestNotFound, measure_bundle
         from napari_ic_train.data.store import CellStore
         from napari_ic_train.evaluation.variation_order import score_order
@@ -81,13 +83,13 @@ def variation(
                 "ridge": found.ridge,
                 "cells": {group: len(ids) for group, ids in found.cells.items()},
                 "median": {
-                    name: {group: float(_median(scores)) for group, scores in groups.items()}
+                    name: {group: float(median(scores)) for group, scores in groups.items()}
                     for name, groups in found.scores.items()
                 },
             }
             lines += [_line("median score of", *(f"{g} ({len(ids)})" for g, ids in found.cells.items()))]
             lines += [
-                _line(name, *(f"{_median(scores):.3f}" for scores in groups.values()))
+                _line(name, *(f"{median(scores):.3f}" for scores in groups.values()))
                 for name, groups in found.scores.items()
             ]
             lines.append(
@@ -110,12 +112,6 @@ def variation(
 
 
 _SHOWN = ("scores", "simulator_scores", "effective_ranks", "simulator_effective_ranks")
-
-
-def _median(scores: Any) -> Any:
-    from numpy import median
-
-    return median(scores)
 
 
 def _line(first: str, *others: str) -> str:
