@@ -138,18 +138,18 @@ def embed_cells(
         Entries of a table, as :meth:`napari_integrated_cell.data.cell_table.CellTable.entries` yields them, or
         cells in memory as :class:`napari_integrated_cell.data.entry.LoadedCell`.
     model : IntegratedCell
-        On the device to use.
+        The model, on the device to use.
     on_left_out : callable, optional
         Called with the name of a cell that cannot be read or posed, and the reason. The others are embedded.
     batch_size, cancel, progress
-        How to run, as for every method of the model.
+        As for every method of the model.
 
     Raises
     ------
     ValueError
-        If not one cell could be embedded. The message gives the first reason.
+        If no cell could be embedded. The message gives the first reason.
     Cancelled
-        When ``cancel`` is set in the middle.
+        If ``cancel`` was set.
     """
     config, box = model.config, model_box(model.config)
     rows: list[dict[str, Any]] = []
