@@ -1,4 +1,4 @@
-"""Make a bundle that opens in napari of a finished run."""
+"""Export a finished run as a bundle that opens in napari."""
 
 from __future__ import annotations
 
@@ -120,6 +120,6 @@ def export_bundle(
 
 
 def _by_structure(store: CellStore) -> str:
-    """Return the number of training cells of each structure, in words."""
+    """Return the number of training cells of each structure, as text."""
     counts = store.table["structure"][store.table["split"] == "train"].value_counts()
     return ", ".join(f"{name} {counts.get(name, 0)}" for name in store.structures)
