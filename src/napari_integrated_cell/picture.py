@@ -61,13 +61,7 @@ def tile(volumes: Mapping[str, Reals], *, dim: Mapping[str, float] | None = None
     return (np.concatenate([above, rule, side]) * 255).round().astype(np.uint8)
 
 
-def sheet(
-    references: Reals,
-    volumes: Mapping[str, Reals],
-    title: str,
-    *,
-    scale: int = 3,
-) -> Rgb:
+def sheet(references: Reals, volumes: Mapping[str, Reals], title: str, *, scale: int = 3) -> Rgb:
     """Draw one tile of the reference channels and one tile per structure, with names and colours (as in Figure 3).
 
     Parameters

@@ -10,12 +10,7 @@ from typing import Annotated
 import typer
 
 from napari_integrated_cell.commands.integrated_files import write_integrations
-from napari_integrated_cell.commands.options import (
-    PROGRAM,
-    DeviceOption,
-    JsonOption,
-    ModelOption,
-)
+from napari_integrated_cell.commands.options import PROGRAM, DeviceOption, JsonOption, ModelOption
 from napari_integrated_cell.console import one_line_errors, progress_bar, report
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from napari_integrated_cell.commands.options import (
-    PROGRAM,
-    JsonOption,
-)
+from napari_integrated_cell.commands.options import PROGRAM, JsonOption
 from napari_integrated_cell.console import one_line_errors, report
 
 

@@ -20,8 +20,7 @@ JsonOption = Annotated[
     bool, typer.Option("--json", help="Print a machine-readable summary to standard output.")
 ]
 StructuresOption = Annotated[
-    str | None,
-    typer.Option("--structures", help="Comma-separated. By default all that the model knows."),
+    str | None, typer.Option("--structures", help="Comma-separated. By default all that the model knows.")
 ]
 ImageArgument = Annotated[
     Path | None,

@@ -52,8 +52,7 @@ def traverse(
     frames: Annotated[
         int | None,
         typer.Option(
-            "--frames",
-            help="Number of frames. By default ten from each stop to the next, two in a sheet.",
+            "--frames", help="Number of frames. By default ten from each stop to the next, two in a sheet."
         ),
     ] = None,
     path: Annotated[

@@ -124,11 +124,7 @@ class BoxFit(NamedTuple):
 
 
 def fit_in_box(
-    cell: Cell,
-    footprint: Footprint,
-    linear: Doubles,
-    centre: Doubles,
-    size: tuple[float, float, float],
+    cell: Cell, footprint: Footprint, linear: Doubles, centre: Doubles, size: tuple[float, float, float]
 ) -> BoxFit:
     """Measure how a cell, turned by ``linear`` (3, 3) about ``centre`` (µm in the crop), fits a box of ``size`` µm.
 

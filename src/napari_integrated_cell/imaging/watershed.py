@@ -119,10 +119,7 @@ def _nuclei(dna: Floats, size: Doubles) -> Labels:
     inside = root > threshold_otsu(root)
     depth = ndimage.gaussian_filter(ndimage.distance_transform_edt(inside, sampling=size), 1.0 / size)
     middles = peak_local_max(
-        depth,
-        footprint=_ball(_APART, size),
-        labels=inside.astype(np.int32),
-        exclude_border=False,
+        depth, footprint=_ball(_APART, size), labels=inside.astype(np.int32), exclude_border=False
     )
     seeds = np.zeros(dna.shape, dtype=np.int32)
     seeds[tuple(middles.T)] = np.arange(1, len(middles) + 1)

@@ -196,7 +196,7 @@ def embed_cells(
             encode()
     encode()
     if not rows:
-        raise ValueError(f"Not one of the cells could be embedded.{first_reason}")
+        raise ValueError(f"None of the cells could be embedded.{first_reason}")
     of_struct = np.concatenate(z_struct)
     return Population(
         np.concatenate(z_ref),

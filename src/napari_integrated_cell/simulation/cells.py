@@ -206,12 +206,7 @@ def scaled(image: Floats) -> Floats:
 
 
 def structure_draws(
-    shape: CellShape,
-    structure: str,
-    grid: Grid,
-    draws: int,
-    seed: int = 0,
-    psf: PointSpread = SPINNING_DISC,
+    shape: CellShape, structure: str, grid: Grid, draws: int, seed: int = 0, psf: PointSpread = SPINNING_DISC
 ) -> Iterator[Floats]:
     """Yield independent noise-free draws (Z, Y, X) of one structure in one shape, each with maximum 1."""
     name = vocabulary.structure(structure).name

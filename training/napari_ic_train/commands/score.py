@@ -25,8 +25,7 @@ def score(
     ] = 220,
     workers: WorkersOption = None,
     write: Annotated[
-        bool,
-        typer.Option("--write/--no-write", help="Write the scores into the bundle's model card."),
+        bool, typer.Option("--write/--no-write", help="Write the scores into the bundle's model card.")
     ] = True,
     as_json: JsonOption = False,
 ) -> None:

@@ -6,15 +6,7 @@ import math
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QWheelEvent
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QDoubleSpinBox,
-    QGridLayout,
-    QLabel,
-    QSlider,
-    QToolButton,
-    QWidget,
-)
+from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QGridLayout, QLabel, QSlider, QToolButton, QWidget
 
 from napari_integrated_cell.plugin.explore.effect_plot import EffectPlot
 

@@ -146,13 +146,7 @@ def integrate(
     session.events.model_source.connect(model_changed)
     session.events.device.connect(model_changed)
     return session.tasks.start(
-        SLOT,
-        f"Integrating {request.name}",
-        work,
-        on_given=take,
-        on_done=done,
-        on_end=end,
-        bar=True,
+        SLOT, f"Integrating {request.name}", work, on_given=take, on_done=done, on_end=end, bar=True
     )
 
 

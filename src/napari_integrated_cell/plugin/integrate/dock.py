@@ -134,13 +134,7 @@ class IntegrateWidget(Dock):
         except ValueError as error:
             show_error(str(error))
             return
-        actions.integrate(
-            self._viewer,
-            self._session,
-            request,
-            structures,
-            layers=self.cell.layers,
-        )
+        actions.integrate(self._viewer, self._session, request, structures, layers=self.cell.layers)
 
     def _draw_running(self, slot: str = actions.SLOT) -> None:
         if slot != actions.SLOT:

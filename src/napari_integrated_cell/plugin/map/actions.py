@@ -169,12 +169,7 @@ def lay_out(session: Session) -> None:
     session.map.projection = on_axes(view.space, axes, chosen, cells, z)
 
 
-def _lay_out_by_umap(
-    session: Session,
-    space: str,
-    cells: Indices,
-    z: Floats,
-) -> None:
+def _lay_out_by_umap(session: Session, space: str, cells: Indices, z: Floats) -> None:
     known = session.map.umaps
     if space in known:
         session.map.projection = known[space]

@@ -11,11 +11,7 @@ _LEAST_ALPHA = 90  # of a pixel with one point: one cell must stay visible
 
 
 def density_image(
-    points: Floats,
-    rgb: NDArray[np.uint8],
-    corner: ArrayLike,
-    pixel: ArrayLike,
-    shape: tuple[int, int],
+    points: Floats, rgb: NDArray[np.uint8], corner: ArrayLike, pixel: ArrayLike, shape: tuple[int, int]
 ) -> NDArray[np.uint8]:
     """Draw a 2D histogram of points, in the mean colour of the points of each pixel.
 
