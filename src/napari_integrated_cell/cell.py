@@ -52,7 +52,8 @@ class Cell:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        cell_mask, nucleus_mask = (_mask(m, what) for m, what in self._raw_masks())
+        cell_mask = _mask(self.cell_mask, f"cell mask of {self.name!r}")
+        nucleus_mask = _mask(self.nucleus_mask, f"nucleus mask of {self.name!r}")
         voxel_size = checked_voxel_size(self.voxel_size)
         channels = {name: np.asarray(image) for name, image in self.channels.items()}
         for what, image in {**channels, "nucleus mask": nucleus_mask}.items():
@@ -88,12 +89,6 @@ class Cell:
         size = "; ".join(f"{n} × {v:.4g} µm" for n, v in zip(self.shape, self.voxel_size, strict=True))
         channels = ", ".join(self.channels) or "no channels"
         return f"<Cell {self.name!r}: {channels}; {size} (Z; Y; X); {self.volume:,.0f} µm³>"
-
-    def _raw_masks(self) -> tuple[tuple[Any, str], tuple[Any, str]]:
-        return (
-            (self.cell_mask, f"cell mask of {self.name!r}"),
-            (self.nucleus_mask, f"nucleus mask of {self.name!r}"),
-        )
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -118,7 +118,7 @@ def test_cells_of_a_table_are_embedded_as_they_are_integrated(table, of_cells) -
 def test_not_one_cell_is_said(of_cells, tmp_path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("CellId,crop_seg\n1,no.tif\n")
-    with pytest.raises(ValueError, match=r"Not one .* The first, 1: .*no\.tif"):
+    with pytest.raises(ValueError, match=r"None of .* The first, 1: .*no\.tif"):
         embed_cells(list(open_table(path).entries()), of_cells)
 
 
@@ -163,7 +163,7 @@ def test_the_command_prints_every_reason_if_no_cell_can_be_embedded(of_table_bun
     assert len(lines) == 3, "also of two rows with one id"
     assert "no.tif" in lines[0]
     assert "'crop_seg' is empty" in lines[1]
-    assert "Not one" in result.stderr.splitlines()[-1]
+    assert "None of the cells" in result.stderr.splitlines()[-1]
 
 
 def test_the_command_embeds_a_store(store, bundle, tmp_path) -> None:

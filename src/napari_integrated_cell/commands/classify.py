@@ -6,43 +6,30 @@ from typing import Annotated
 
 import typer
 
-from napari_integrated_cell.commands.options import (
-    PROGRAM,
-    CellsOption,
-    DeviceOption,
-    DnaOption,
-    ImageArgument,
-    JsonOption,
-    LabelOption,
-    MembraneOption,
-    ModelOption,
-    NucleiOption,
-    VoxelOption,
-    chosen_cells,
-)
+from napari_integrated_cell.commands import options
 from napari_integrated_cell.console import one_line_errors, report
 
 
 def classify(
-    image: ImageArgument = None,
+    image: options.ImageArgument = None,
     structure: Annotated[
         str | None, typer.Option("--structure", help="Name or number of the channel to classify.")
     ] = None,
-    membrane: MembraneOption = None,
-    dna: DnaOption = None,
-    cells: CellsOption = None,
-    nuclei: NucleiOption = None,
-    label: LabelOption = None,
-    model: ModelOption = "demo",
-    device: DeviceOption = "auto",
-    voxel_size: VoxelOption = None,
-    as_json: JsonOption = False,
+    membrane: options.MembraneOption = None,
+    dna: options.DnaOption = None,
+    cells: options.CellsOption = None,
+    nuclei: options.NucleiOption = None,
+    label: options.LabelOption = None,
+    model: options.ModelOption = "demo",
+    device: options.DeviceOption = "auto",
+    voxel_size: options.VoxelOption = None,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Print which structure a channel most probably shows."""
-    with one_line_errors(PROGRAM):
+    with one_line_errors(options.PROGRAM):
         if image is None or structure is None:
             raise ValueError("Give an IMAGE, and with --structure the channel to classify.")
-        found, _ = chosen_cells(image, membrane, dna, cells, nuclei, label, voxel_size, structure)
+        found, _ = options.chosen_cells(image, membrane, dna, cells, nuclei, label, voxel_size, structure)
         from napari_integrated_cell.integration import classify_cell
         from napari_integrated_cell.model.bundle import load_model
 

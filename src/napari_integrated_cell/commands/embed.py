@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from tqdm import tqdm
 
 from napari_integrated_cell.commands.options import PROGRAM, DeviceOption, JsonOption, ModelOption
 from napari_integrated_cell.console import one_line_errors, progress_bar, report
-
-if TYPE_CHECKING:
-    from napari_integrated_cell.latent.population import Population
-    from napari_integrated_cell.model.integrated_cell import IntegratedCell
-    from napari_integrated_cell.processes import Progress
 
 
 def embed(
@@ -44,6 +39,8 @@ def embed(
         if not out.parent.is_dir():
             raise FileNotFoundError(f"The folder {out.parent} does not exist: make it first.")
 
+        from napari_integrated_cell.data.store import PosedStore
+        from napari_integrated_cell.latent.embedding import embed_store
         from napari_integrated_cell.latent.population import write_population
         from napari_integrated_cell.latent.table_embedding import embed_table
         from napari_integrated_cell.model.bundle import load_model
@@ -56,11 +53,10 @@ def embed(
 
         with progress_bar() as move:
             loaded = load_model(model, device=device)
-            found = (
-                _embed_store(store, loaded, move)
-                if store is not None
-                else embed_table(table or "", loaded, on_left_out=report_left_out, progress=move)
-            )
+            if store is not None:
+                found = embed_store(PosedStore(store), loaded, progress=move)
+            else:
+                found = embed_table(table or "", loaded, on_left_out=report_left_out, progress=move)
         write_population(out, found)
         report(
             {
@@ -74,10 +70,3 @@ def embed(
             as_json,
             f"Wrote {len(found)} embedded cells to {out}: open it in napari's Cell map.",
         )
-
-
-def _embed_store(store: Path, model: IntegratedCell, move: Progress) -> Population:
-    from napari_integrated_cell.data.store import PosedStore
-    from napari_integrated_cell.latent.embedding import embed_store
-
-    return embed_store(PosedStore(store), model, progress=move)

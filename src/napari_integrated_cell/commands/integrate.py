@@ -10,23 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from tqdm import tqdm
 
+from napari_integrated_cell.commands import options
 from napari_integrated_cell.commands.integrated_files import write_integrations
-from napari_integrated_cell.commands.options import (
-    PROGRAM,
-    CellsOption,
-    DeviceOption,
-    DnaOption,
-    ImageArgument,
-    JsonOption,
-    LabelOption,
-    MembraneOption,
-    ModelOption,
-    NucleiOption,
-    StructuresOption,
-    VoxelOption,
-    chosen_cells,
-    structures_of,
-)
 from napari_integrated_cell.console import one_line_errors, report
 
 if TYPE_CHECKING:
@@ -34,24 +19,24 @@ if TYPE_CHECKING:
 
 
 def integrate(
-    image: ImageArgument = None,
-    membrane: MembraneOption = None,
-    dna: DnaOption = None,
-    cells: CellsOption = None,
-    nuclei: NucleiOption = None,
-    label: LabelOption = None,
-    structures: StructuresOption = None,
-    model: ModelOption = "demo",
-    device: DeviceOption = "auto",
+    image: options.ImageArgument = None,
+    membrane: options.MembraneOption = None,
+    dna: options.DnaOption = None,
+    cells: options.CellsOption = None,
+    nuclei: options.NucleiOption = None,
+    label: options.LabelOption = None,
+    structures: options.StructuresOption = None,
+    model: options.ModelOption = "demo",
+    device: options.DeviceOption = "auto",
     frame: Annotated[
         str,
         typer.Option("--frame", help="Write on the grid of the image (image) or in the model's box (model)."),
     ] = "image",
-    voxel_size: VoxelOption = None,
+    voxel_size: options.VoxelOption = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="OME-TIFF to write.")] = Path(
         "integrated.ome.tiff"
     ),
-    as_json: JsonOption = False,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Predict where the structures lie in one cell, or in every cell of a field.
 
@@ -61,17 +46,17 @@ def integrate(
     napari-ic integrate stack.ome.tif --label 3 --cells cells.tif --nuclei nuclei.tif --out cell3.ome.tiff
     napari-ic integrate --cells cells.tif --nuclei nuclei.tif --label all --out field.ome.tiff
     """
-    with one_line_errors(PROGRAM):
+    with one_line_errors(options.PROGRAM):
         if frame not in ("image", "model"):
             raise ValueError(f"--frame is {frame!r}: choose image or model.")
-        found, shape = chosen_cells(image, membrane, dna, cells, nuclei, label, voxel_size)
+        found, shape = options.chosen_cells(image, membrane, dna, cells, nuclei, label, voxel_size)
         if frame == "model" and len(found) > 1:
             raise ValueError("--frame model holds one cell: choose it with --label.")
         from napari_integrated_cell.integration import integrate_cell
         from napari_integrated_cell.model.bundle import load_model
 
         loaded = load_model(model, device=device)
-        wanted = structures_of(structures)
+        wanted = options.structures_of(structures)
 
         def integrated() -> Iterator[Integration]:
             for cell in tqdm(found, "integrating cells", file=sys.stderr, disable=not sys.stderr.isatty()):

@@ -3,29 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from napari_integrated_cell.commands.options import (
-    PROGRAM,
-    CellsOption,
-    DeviceOption,
-    DnaOption,
-    JsonOption,
-    LabelOption,
-    MembraneOption,
-    ModelOption,
-    NucleiOption,
-    VoxelOption,
-    chosen_cells,
-    structures_of,
-)
+from napari_integrated_cell.commands import options
 from napari_integrated_cell.console import one_line_errors, progress_bar, report
 from napari_integrated_cell.vocabulary import STAGE_NAMES, stage
-
-if TYPE_CHECKING:
-    from napari_integrated_cell.cell import Cell
 
 # A sheet with ten rows per segment would be metres long.
 SHEET_STEPS = 2
@@ -65,15 +49,15 @@ def traverse(
         str | None,
         typer.Option("--structures", help="Comma-separated. By default all; none: only membrane and DNA."),
     ] = None,
-    membrane: MembraneOption = None,
-    dna: DnaOption = None,
-    cells: CellsOption = None,
-    nuclei: NucleiOption = None,
-    label: LabelOption = None,
-    voxel_size: VoxelOption = None,
+    membrane: options.MembraneOption = None,
+    dna: options.DnaOption = None,
+    cells: options.CellsOption = None,
+    nuclei: options.NucleiOption = None,
+    label: options.LabelOption = None,
+    voxel_size: options.VoxelOption = None,
     fps: Annotated[float, typer.Option("--fps", help="Frames per second of a film.")] = 10,
-    model: ModelOption = "demo",
-    device: DeviceOption = "auto",
+    model: options.ModelOption = "demo",
+    device: options.DeviceOption = "auto",
     out: Annotated[
         Path,
         typer.Option(
@@ -82,7 +66,7 @@ def traverse(
             help="Film (.mp4, .gif), volumes over time (.ome.tiff, .ome.zarr) or contact sheet (.png, .svg).",
         ),
     ] = Path("walk.mp4"),
-    as_json: JsonOption = False,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Walk through the stages of mitosis in the space of cell shapes, and decode every structure on the way.
 
@@ -90,7 +74,7 @@ def traverse(
     napari-ic traverse --from interphase --to metaphase --out walk.mp4
     napari-ic traverse --from stack.ome.tif --cells cells.tif --nuclei nuclei.tif --label 3 --to anaphase
     """
-    with one_line_errors(PROGRAM):
+    with one_line_errors(options.PROGRAM):
         from napari_integrated_cell.model.bundle import load_model
         from napari_integrated_cell.walk.files import SHEETS, ending_of, write_walk
         from napari_integrated_cell.walk.traversal import (
@@ -104,23 +88,28 @@ def traverse(
         ending = ending_of(out)
         cell = None
         if not _is_stage(start):
-            cell = _cell(Path(start), membrane, dna, cells, nuclei, label, voxel_size)
+            # The label image itself has no stains: the reference channels are rendered from the masks.
+            stains = None if cells is not None and Path(start) == cells else Path(start)
+            found, _ = options.chosen_cells(stains, membrane, dna, cells, nuclei, label, voxel_size)
+            if len(found) != 1:
+                raise ValueError("A walk starts from one cell: choose it with --label.")
+            cell = found[0]
         elif cells or nuclei or label or membrane or dna or voxel_size:
             raise ValueError(f"--from is the stage {start}: options that choose a cell need a file there.")
         loaded = load_model(model, device=device)
         first = stop_at_stage(loaded, start) if cell is None else stop_at_cell(loaded, cell)
         last = stop_at_stage(loaded, end)
         if through is not None:
-            names = [] if through == "none" else structures_of(through) or []
+            names = [] if through == "none" else options.structures_of(through) or []
         else:
             names = stages_between(loaded, start, end) if cell is None else []
         stops = [first, *(stop_at_stage(loaded, name) for name in names), last]
         if frames is None and ending in SHEETS:
             frames = SHEET_STEPS * (len(stops) - 1) + 1
-        chosen = [] if structures == "none" else structures_of(structures)
+        chosen = [] if structures == "none" else options.structures_of(structures)
         traversal = Traversal(loaded, walk(stops, frames, path=path, easing=easing), chosen)
         for warning in dict.fromkeys(w for stop in stops for w in stop.warnings):
-            typer.echo(f"{PROGRAM}: {warning}", err=True)
+            typer.echo(f"{options.PROGRAM}: {warning}", err=True)
         with progress_bar() as move:
             write_walk(traversal, out, fps=fps, progress=move)
         through_names = [stop.name for stop in stops]
@@ -156,21 +145,3 @@ def _is_stage(text: str) -> bool:
         if path.exists():
             return False
         raise ValueError(f"--from is {text!r}, which is neither a file nor a stage: {error}") from None
-
-
-def _cell(
-    image: Path,
-    membrane: str | None,
-    dna: str | None,
-    cells: Path | None,
-    nuclei: Path | None,
-    label: str | None,
-    voxel_size: str | None,
-) -> Cell:
-    """Return the cell to start from."""
-    # The label image itself has no stains: the reference channels are rendered from the masks.
-    stains = None if cells is not None and image == cells else image
-    found, _ = chosen_cells(stains, membrane, dna, cells, nuclei, label, voxel_size)
-    if len(found) != 1:
-        raise ValueError("A walk starts from one cell: choose it with --label.")
-    return found[0]

@@ -16,23 +16,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from napari_integrated_cell.arrays import Rgb
+from napari_integrated_cell.commands import options
 from napari_integrated_cell.commands.extremes import Extremes
-from napari_integrated_cell.commands.options import (
-    PROGRAM,
-    CellsOption,
-    DeviceOption,
-    DnaOption,
-    ImageArgument,
-    JsonOption,
-    LabelOption,
-    MembraneOption,
-    ModelOption,
-    NucleiOption,
-    StructuresOption,
-    VoxelOption,
-    chosen_cells,
-    structures_of,
-)
 from napari_integrated_cell.console import one_line_errors, progress_bar, report
 from napari_integrated_cell.data.cell_table import open_table
 from napari_integrated_cell.data.entry import LoadedCell
@@ -49,19 +34,19 @@ COLUMNS = ("cell", "stage", "structure", "score", "effective_rank", "n", "ridge"
 
 
 def variation(
-    image: ImageArgument = None,
-    membrane: MembraneOption = None,
-    dna: DnaOption = None,
-    cells: CellsOption = None,
-    nuclei: NucleiOption = None,
-    label: LabelOption = None,
+    image: options.ImageArgument = None,
+    membrane: options.MembraneOption = None,
+    dna: options.DnaOption = None,
+    cells: options.CellsOption = None,
+    nuclei: options.NucleiOption = None,
+    label: options.LabelOption = None,
     table: Annotated[
         Path | None,
         typer.Option(
             "--table", help="A CSV of cells, one cell per row, instead of an image; see docs/preparing.md."
         ),
     ] = None,
-    structures: StructuresOption = None,
+    structures: options.StructuresOption = None,
     draws: Annotated[
         int, typer.Option("--draws", help="Draws per cell and structure; 1000 in the paper.")
     ] = 100,
@@ -76,9 +61,9 @@ def variation(
         ),
     ] = True,
     seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same draws.")] = 0,
-    model: ModelOption = "demo",
-    device: DeviceOption = "auto",
-    voxel_size: VoxelOption = None,
+    model: options.ModelOption = "demo",
+    device: options.DeviceOption = "auto",
+    voxel_size: options.VoxelOption = None,
     out: Annotated[
         Path,
         typer.Option(
@@ -87,7 +72,7 @@ def variation(
             help="CSV to write. With two or more cells, a picture of the same name is written too.",
         ),
     ] = Path("variation.csv"),
-    as_json: JsonOption = False,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Measure how much the localisation of each structure varies in cells of given shapes (Algorithm 4).
 
@@ -97,7 +82,7 @@ def variation(
     napari-ic variation stack.ome.tif --label all --cells cells.tif --nuclei nuclei.tif --out variation.csv
     napari-ic variation --table metadata.csv --draws 1000 --structures TOM20,fibrillarin
     """
-    with one_line_errors(PROGRAM):
+    with one_line_errors(options.PROGRAM):
         if out.suffix.lower() != ".csv":
             raise ValueError(f"The table to write is called {out.name!r}: give it a name that ends in .csv.")
         if not out.parent.is_dir():
@@ -109,14 +94,14 @@ def variation(
         if table is not None:
             listed: Sequence[Listed] = list(open_table(table).entries())
         else:
-            found, _ = chosen_cells(image, membrane, dna, cells, nuclei, label, voxel_size)
+            found, _ = options.chosen_cells(image, membrane, dna, cells, nuclei, label, voxel_size)
             listed = [LoadedCell(cell) for cell in found]
 
         from napari_integrated_cell.model.bundle import load_model
         from napari_integrated_cell.model.inputs import structure_names
 
         loaded = load_model(model, device=device)
-        names = structure_names(structures_of(structures), loaded.config)
+        names = structure_names(options.structures_of(structures), loaded.config)
         settings = {"n": draws, "seed": seed, "ridge": ridge}
         rows, extremes, left_out = _measure_all(listed, loaded, names, settings, within_cell)
 
@@ -177,7 +162,7 @@ def _measure_all(
                 measured = _measured(cell, model, names, settings, within_cell, counted)
             except CellError as error:
                 left_out.append({"cell": cell.name, "reason": str(error)})
-                tqdm.write(f"{PROGRAM}: {cell.name} is left out: {error}", file=sys.stderr)
+                tqdm.write(f"{options.PROGRAM}: {cell.name} is left out: {error}", file=sys.stderr)
                 continue
             for found, tile in measured:
                 rows.append(_row(cell, found, "cell" if within_cell else "box"))

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tifffile
 import zarr
 from numpy.typing import NDArray
 
 from napari_integrated_cell.imaging.atomic import atomic_write
+from napari_integrated_cell.imaging.writing import write_planes
 
 Frame = NDArray[np.uint16]
 
-# Classic TIFF counts bytes in 32 bits. BigTIFF is the safe choice from half of that on.
-_BIG = 2 * 1024**3
 # NGFF 0.4 is zarr format 2. Version 2 of the library writes only that format and has no such argument.
 _FORMAT = {} if zarr.__version__.startswith("2.") else {"zarr_format": 2}
 
@@ -59,37 +57,16 @@ def write_tiff_series(path: Path, series: Series, frames: Iterable[Frame]) -> Pa
     OSError
         If the folder is missing or cannot be written, or the disk is full.
     """
-    z, y, x = series.voxel_size
     metadata = {
-        "axes": "TCZYX",
         "Name": series.name,
         "Description": series.description,
         "Channel": {
             "Name": list(series.channels),
             "Color": [_signed_rgba(colour) for colour in series.colours],
         },
-        **{f"PhysicalSize{axis}": size for axis, size in zip("ZYX", (z, y, x), strict=True)},
-        **dict.fromkeys(("PhysicalSizeZUnit", "PhysicalSizeYUnit", "PhysicalSizeXUnit"), "µm"),
     }
-
-    def planes() -> Iterator[Frame]:
-        for frame in frames:
-            yield from frame.reshape(-1, *series.shape[-2:])
-
-    with atomic_write(path) as part:
-        tifffile.imwrite(
-            part,
-            planes(),
-            shape=series.shape,
-            dtype=np.uint16,
-            ome=True,
-            bigtiff=2 * int(np.prod(series.shape)) > _BIG,
-            photometric="minisblack",
-            compression="zlib",
-            compressionargs={"level": 4},
-            metadata=metadata,
-        )
-    return path
+    planes = (plane for frame in frames for plane in frame.reshape(-1, *series.shape[-2:]))
+    return write_planes(path, planes, series.shape, np.dtype(np.uint16), series.voxel_size, metadata)
 
 
 def write_zarr_series(path: Path, series: Series, frames: Iterable[Frame]) -> Path:

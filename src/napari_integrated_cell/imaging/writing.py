@@ -85,22 +85,27 @@ def write_ome_tiff(
     _check_place(path, overwrite)
 
     shape = (len(arrays), *next(iter(arrays.values())).shape)
-    metadata = {
-        "axes": "CZYX",
-        "Channel": {"Name": [_printable(name).replace('"', "'") for name in arrays]},
-        "PhysicalSizeZ": z,
-        "PhysicalSizeZUnit": "µm",
-        "PhysicalSizeY": y,
-        "PhysicalSizeYUnit": "µm",
-        "PhysicalSizeX": x,
-        "PhysicalSizeXUnit": "µm",
-    }
+    metadata: dict[str, Any] = {"Channel": {"Name": [_printable(name).replace('"', "'") for name in arrays]}}
     if description:
         metadata["Description"] = _printable(description)
+    return write_planes(path, _planes(arrays, dtype), shape, dtype, (z, y, x), metadata)
+
+
+def write_planes(
+    path: Path,
+    planes: Iterator[NDArray[Any]],
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    voxel_size: tuple[float, float, float],
+    metadata: Mapping[str, Any],
+) -> Path:
+    """Write the (Y, X) planes of an image of ``shape`` ([T,] C, Z, Y, X) as an OME-TIFF, one plane at a time."""
+    sizes = {f"PhysicalSize{axis}": size for axis, size in zip("ZYX", voxel_size, strict=True)}
+    units = {f"{name}Unit": "µm" for name in sizes}
     with atomic_write(path) as aside:
         tifffile.imwrite(
             aside,
-            _planes(arrays, dtype),
+            planes,
             shape=shape,
             dtype=dtype,
             ome=True,
@@ -108,7 +113,7 @@ def write_ome_tiff(
             photometric="minisblack",
             compression="zlib",
             compressionargs={"level": 4},
-            metadata=metadata,
+            metadata={"axes": "TCZYX"[-len(shape) :], **metadata, **sizes, **units},
         )
     return path
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from napari_integrated_cell.arrays import Doubles, Indices
-from napari_integrated_cell.imaging.atomic import atomic_write
 from napari_integrated_cell.latent.population import CELL_ID, MEASURES, ROW, Measure, Population
-from napari_integrated_cell.latent.position import WEIGHTS, Position
+from napari_integrated_cell.latent.position import WEIGHTS, Position, latent_columns, write_rows
 from napari_integrated_cell.latent.projection import SHAPE, positions_in
 from napari_integrated_cell.model.latent import medoid
 
@@ -109,13 +106,7 @@ def write_group(path: str | Path, population: Population, cells: Indices) -> Pat
     has_struct = group.has_z_struct
     structures = [name for name in group.structures if name]
     n_struct = 0 if group.z_struct is None else group.z_struct.shape[1]
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(
-        ["name", WEIGHTS, *columns]
-        + [f"z_ref_{i}" for i in range(group.z_ref.shape[1])]
-        + [f"{name}:z_struct_{i}" for name in structures for i in range(n_struct)]
-    )
+    rows = [["name", WEIGHTS, *columns, *latent_columns(group.z_ref.shape[1], structures, n_struct)]]
     for i in range(len(group)):
         known = group.table.iloc[i]
         own = known["structure"] if structures and has_struct[i] else None
@@ -123,15 +114,12 @@ def write_group(path: str | Path, population: Population, cells: Indices) -> Pat
         for name in structures:
             there = group.z_struct is not None and name == own
             z_struct += [float(v) for v in group.z_struct[i]] if there else [0.0] * n_struct  # type: ignore[index]
-        rows.writerow(
+        rows.append(
             [known[CELL_ID], group.weights, *(_csv_value(known[name]) for name in columns)]
             + [repr(float(v)) for v in group.z_ref[i]]
             + [repr(v) for v in z_struct]
         )
-    target = Path(path)
-    with atomic_write(target) as aside:
-        aside.write_text(text.getvalue(), encoding="utf-8")
-    return target
+    return write_rows(path, rows)
 
 
 def _position(population: Population, cells: Indices, space: str, name: str) -> Position:

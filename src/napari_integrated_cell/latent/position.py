@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -202,20 +201,25 @@ def write_positions(path: str | Path, positions: Sequence[Position]) -> Path:
             "The positions belong to several models: save the positions of each in a separate table."
         )
     n_struct = sizes.pop() if sizes else 0
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(
-        ["name", WEIGHTS, *(f"z_ref_{i}" for i in range(n_ref))]
-        + [f"{name}:z_struct_{i}" for name in names for i in range(n_struct)]
-    )
+    rows = [["name", WEIGHTS, *latent_columns(n_ref, names, n_struct)]]
     for position in positions:
         struct = [float(v) for name in names for v in position.z_struct_of(name, n_struct)]
-        rows.writerow(
-            [position.name, position.weights, *(repr(v) for v in [*map(float, position.z_ref), *struct])]
-        )
+        codes = (repr(v) for v in [*map(float, position.z_ref), *struct])
+        rows.append([position.name, position.weights, *codes])
+    return write_rows(path, rows)
+
+
+def latent_columns(n_ref: int, structures: Sequence[str], n_struct: int) -> list[str]:
+    """Return the column names of z^r and of each structure's z^s in a table of positions."""
+    struct = [f"{name}:z_struct_{i}" for name in structures for i in range(n_struct)]
+    return [f"z_ref_{i}" for i in range(n_ref)] + struct
+
+
+def write_rows(path: str | Path, rows: Iterable[Sequence[Any]]) -> Path:
+    """Write rows, with the column names first, as a CSV file. After an error, an existing file is unchanged."""
     target = Path(path)
-    with atomic_write(target) as aside:
-        aside.write_text(text.getvalue(), encoding="utf-8")
+    with atomic_write(target) as aside, aside.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows(rows)
     return target
 
 
