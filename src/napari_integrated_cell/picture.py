@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -109,5 +110,12 @@ def write_png(path: str | Path, picture: Rgb) -> Path:
     """
     path = Path(path)
     with atomic_write(path) as part:
-        Image.fromarray(picture).save(part, format="png")
+        part.write_bytes(png_bytes(picture))
     return path
+
+
+def png_bytes(picture: Rgb, *, optimize: bool = False) -> bytes:
+    """Return the PNG file of an RGB picture (rows, columns, 3). Optimizing makes it smaller, and takes longer."""
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, format="png", optimize=optimize)
+    return file.getvalue()

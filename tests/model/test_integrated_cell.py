@@ -267,7 +267,7 @@ def test_reconstruct_says_what_it_takes(model: IntegratedCell, x: np.ndarray) ->
             "no structure 'nonsense'; it has alpha-actinin, .* ZO1",
         ),
         (lambda m: m.decode_structures(np.zeros((2, 8)), []), "choose at least one"),
-        (lambda m: m.sample(0), "0 cells"),
+        (lambda m: m.sample(0), "cells is 0"),
         (lambda m: m.sample(3, z_ref=np.zeros((2, 8))), "z_ref holds 2 positions for 3 cells"),
         (
             lambda m: m.to("mps" if torch.cuda.is_available() else "cuda"),

@@ -58,15 +58,12 @@ def embed(
             else:
                 found = embed_table(table or "", loaded, on_left_out=report_left_out, progress=move)
         write_population(out, found)
-        report(
-            {
-                "out": str(out),
-                "model": loaded.name,
-                "device": str(loaded.device),
-                "cells": len(found),
-                "with_structure": int(found.has_z_struct.sum()),
-                "left_out": left_out,
-            },
-            as_json,
-            f"Wrote {len(found)} embedded cells to {out}: open it in napari's Cell map.",
-        )
+        summary = {
+            "out": str(out),
+            "model": loaded.name,
+            "device": str(loaded.device),
+            "cells": len(found),
+            "with_structure": int(found.has_z_struct.sum()),
+            "left_out": left_out,
+        }
+        report(summary, as_json, f"Wrote {len(found)} embedded cells to {out}: open it in napari's Cell map.")

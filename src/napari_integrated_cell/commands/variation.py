@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from PIL import Image
 from tqdm import tqdm
 
 from napari_integrated_cell.arrays import Rgb
@@ -22,6 +21,7 @@ from napari_integrated_cell.console import one_line_errors, progress_bar, report
 from napari_integrated_cell.data.cell_table import open_table
 from napari_integrated_cell.data.entry import LoadedCell
 from napari_integrated_cell.imaging.atomic import atomic_write
+from napari_integrated_cell.picture import png_bytes
 from napari_integrated_cell.variation.structure_variation import RIDGE
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def variation(
             title = (
                 f"Variation of {draws} draws by {loaded.name!r}, trained on {trained_on} cells; score below"
             )
-            files[out.with_suffix(".png")] = _png(extremes.sheet(title))
+            files[out.with_suffix(".png")] = png_bytes(extremes.sheet(title))
         with ExitStack() as complete:  # both or neither
             parts = [(complete.enter_context(atomic_write(path)), data) for path, data in files.items()]
             for part, data in parts:
@@ -228,9 +228,3 @@ def _csv(rows: list[dict[str, Any]]) -> bytes:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue().encode()
-
-
-def _png(picture: Rgb) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(picture).save(file, format="png")
-    return file.getvalue()

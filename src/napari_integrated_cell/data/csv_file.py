@@ -93,7 +93,8 @@ def open_csv(path: Path) -> CsvFile:
         separator = _skip_separator_line(file)
         if separator is None:
             header = next((line for line in file if line.strip()), "")
-            separator = max(SEPARATORS, key=_outside_quotes(header).count)
+            unquoted = re.sub(r'"[^"]*"', "", header)
+            separator = max(SEPARATORS, key=unquoted.count)
     header_only = CsvFile(path, encoding, separator, ())
     columns = next(header_only.records(), [])
     return CsvFile(path, encoding, separator, tuple(name.strip() for name in columns))
@@ -106,10 +107,6 @@ def _skip_separator_line(file: TextIO) -> str | None:
         file.seek(0)
         return None
     return found[1]
-
-
-def _outside_quotes(line: str) -> str:
-    return re.sub(r'"[^"]*"', "", line)
 
 
 def _encoding_of(path: Path) -> str:

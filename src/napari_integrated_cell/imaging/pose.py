@@ -194,12 +194,8 @@ def posed_references(cell: Cell, pose: Pose, *, ceiling: float = 100.0) -> Float
     }
     membrane = stained["membrane"] if "membrane" in stained else render_membrane(near)
     dna = stained["dna"] if "dna" in stained else render_dna(near)
-    return np.stack(
-        [
-            _posed(membrane, near.cell_mask, near, pose, ceiling),
-            _posed(dna, near.nucleus_mask, near, pose, ceiling),
-        ]
-    )
+    masked = ((membrane, near.cell_mask), (dna, near.nucleus_mask))
+    return np.stack([_posed(image, mask, near, pose, ceiling) for image, mask in masked])
 
 
 def posed_structure(cell: Cell, name: str, pose: Pose, *, ceiling: float = 100.0) -> Floats:

@@ -48,9 +48,8 @@ def medoid_cell(population: Population, cells: Indices, space: str = SHAPE) -> i
     candidates = cells
     if len(cells) > MOST_COMPARED:
         candidates = np.sort(np.random.default_rng(0).choice(cells, MOST_COMPARED, replace=False))
-    if space == SHAPE or population.z_struct is None:
-        return int(candidates[medoid(population.z_ref[candidates])])
-    return int(candidates[medoid(population.z_struct[candidates])])
+    z = population.z_ref if space == SHAPE or population.z_struct is None else population.z_struct
+    return int(candidates[medoid(z[candidates])])
 
 
 @dataclass(frozen=True)

@@ -35,12 +35,7 @@ from napari_integrated_cell.model.latent_files import (
     read_statistics,
     statistics_files,
 )
-from napari_integrated_cell.model.networks import (
-    ConditionalDecoder,
-    ConditionalEncoder,
-    ReferenceDecoder,
-    ReferenceEncoder,
-)
+from napari_integrated_cell.model.networks import model_networks
 from napari_integrated_cell.model.runtime import choose_device
 from napari_integrated_cell.model.variation_reference import VARIATION, read_variation
 
@@ -124,12 +119,7 @@ def load_model(model: str | Path = "demo", device: str = "auto") -> IntegratedCe
         manifest = manifest_of(bundle)
         bundle.read(MODEL_CARD)
         with torch.device("meta"):
-            networks = (
-                ReferenceEncoder(manifest.config),
-                ReferenceDecoder(manifest.config),
-                ConditionalEncoder(manifest.config),
-                ConditionalDecoder(manifest.config),
-            )
+            networks = model_networks(manifest.config)
         for name, network in zip(NETWORK_NAMES, networks, strict=True):
             _fill(network, bundle, _weights(name))
         latent = read_statistics(bundle, manifest.config)
@@ -158,10 +148,7 @@ def as_stored(model: IntegratedCell, dtype: str | torch.dtype) -> IntegratedCell
     kind = _dtype(dtype)
     stored = IntegratedCell(
         model.config,
-        deepcopy(model.enc_ref),
-        deepcopy(model.dec_ref),
-        deepcopy(model.enc_cond),
-        deepcopy(model.dec_cond),
+        *deepcopy((model.enc_ref, model.dec_ref, model.enc_cond, model.dec_cond)),
         card=model.card,
         name=model.name,
         latent=model.latent,

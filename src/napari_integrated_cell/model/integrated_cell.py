@@ -21,6 +21,7 @@ from napari_integrated_cell.model.networks import (
     ReferenceDecoder,
     ReferenceEncoder,
     initialise,
+    model_networks,
 )
 from napari_integrated_cell.model.runtime import RunOptions, batches, choose_device
 from napari_integrated_cell.model.variation_reference import VariationReference
@@ -90,13 +91,7 @@ class IntegratedCell:
     def untrained(cls, config: ModelConfig, seed: int = 0) -> Self:
         """Return a model with random initial weights, as a stand-in for a trained one."""
         generator = torch.Generator().manual_seed(seed)
-        model = cls(
-            config,
-            ReferenceEncoder(config),
-            ReferenceDecoder(config),
-            ConditionalEncoder(config),
-            ConditionalDecoder(config),
-        )
+        model = cls(config, *model_networks(config))
         for network in model.networks.values():
             initialise(network, generator)
         return model

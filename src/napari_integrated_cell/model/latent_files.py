@@ -127,20 +127,9 @@ def read_landmarks(archive: Archive, config: ModelConfig) -> tuple[Landmark, ...
             )
     found = []
     for stage in filter(entries.__contains__, STAGE_NAMES):
-        entry, pictures = entries[stage], [_picture(archive, name) for name in thumbnail_names(stage)]
-        found.append(
-            Landmark(
-                stage=stage,
-                cell_id=entry.cell_id,
-                z_ref=np.array(entry.z_ref, np.float32),
-                metric=entry.metric,
-                among=entry.among,
-                n_held_out=entry.n_held_out,
-                n_cells=entry.n_cells,
-                thumbnail=pictures[0],
-                decoded_thumbnail=pictures[1],
-            )
-        )
+        thumbnail, decoded = (_picture(archive, name) for name in thumbnail_names(stage))
+        facts = entries[stage].model_dump() | {"z_ref": np.array(entries[stage].z_ref, np.float32)}
+        found.append(Landmark(**facts, thumbnail=thumbnail, decoded_thumbnail=decoded))
     return tuple(found)
 
 

@@ -192,6 +192,18 @@ class ConditionalNetworks(NamedTuple):
     dec_d: DecodingDiscriminator
 
 
+def model_networks(
+    config: ModelConfig,
+) -> tuple[ReferenceEncoder, ReferenceDecoder, ConditionalEncoder, ConditionalDecoder]:
+    """Return the networks of a trained model: Enc^r, Dec^r, Enc^{r,s} and Dec^{r,s}, with PyTorch's initial weights."""
+    return (
+        ReferenceEncoder(config),
+        ReferenceDecoder(config),
+        ConditionalEncoder(config),
+        ConditionalDecoder(config),
+    )
+
+
 def reference_networks(config: ModelConfig) -> ReferenceNetworks:
     """Return Enc^r, Dec^r, EncD^r and DecD^r with PyTorch's initial weights; see :func:`initialise`."""
     return ReferenceNetworks(

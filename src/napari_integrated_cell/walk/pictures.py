@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from napari_integrated_cell.arrays import Floats
-from napari_integrated_cell.picture import Rgb, tile
+from napari_integrated_cell.picture import Rgb, png_bytes, tile
 from napari_integrated_cell.vocabulary import colour_of, structure
 
 if TYPE_CHECKING:
@@ -199,7 +198,7 @@ class ContactSheet:
                     "width": str(width),
                     "height": str(height),
                     "style": "image-rendering: pixelated",
-                    "href": f"data:image/png;base64,{base64.b64encode(_png(picture)).decode()}",
+                    "href": f"data:image/png;base64,{base64.b64encode(png_bytes(picture, optimize=True)).decode()}",
                 }
                 ElementTree.SubElement(root, "image", place)
         ElementTree.indent(root)
@@ -270,9 +269,3 @@ def _label(name: str) -> str:
 def _enlarged(picture: Rgb, scale: int) -> Image.Image:
     rows, columns = picture.shape[:2]
     return Image.fromarray(picture).resize((columns * scale, rows * scale), Image.Resampling.BICUBIC)
-
-
-def _png(picture: Rgb) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(picture).save(file, format="png", optimize=True)
-    return file.getvalue()
