@@ -10,16 +10,10 @@ from numpy.typing import NDArray
 from scipy.spatial import Delaunay
 
 from napari_integrated_cell.arrays import Doubles, Floats
+from napari_integrated_cell.simulation import optics
 from napari_integrated_cell.simulation.anatomy import Anatomy, Distances
 from napari_integrated_cell.simulation.cells import random_generator, voxels, wanted_structures
 from napari_integrated_cell.simulation.geometry import CellShape, Outline
-from napari_integrated_cell.simulation.optics import (
-    SPINNING_DISC,
-    Camera,
-    PointSpread,
-    dna_stain,
-    membrane_stain,
-)
 from napari_integrated_cell.simulation.population import draw_shape
 from napari_integrated_cell.simulation.structures import draw_structure
 from napari_integrated_cell.vocabulary import STAGE_NAMES, STRUCTURE_NAMES
@@ -67,7 +61,7 @@ def simulate_field(
     structure: str | Iterable[str] | None = "TOM20",
     noise: bool = True,
     margin: float = 2.0,
-    psf: PointSpread = SPINNING_DISC,
+    psf: optics.PointSpread = optics.SPINNING_DISC,
 ) -> SimulatedField:
     """Simulate a patch of ``n_cells`` touching cells. If there are at least three, one is mitotic.
 
@@ -126,7 +120,7 @@ def simulate_field(
         seen = psf.blur(image, spacing)
         seen /= np.float32(max(float(seen.max()), 1e-12))
         channels[name] = (
-            Camera().expose(seen, 600, random_generator(seed, _CAMERA, number)) if noise else seen
+            optics.Camera().expose(seen, 600, random_generator(seed, _CAMERA, number)) if noise else seen
         )
     return SimulatedField(
         channels, labels, nuclei, spacing, tuple(s.stage for s in shapes), f"simulated field {seed}"
@@ -141,9 +135,9 @@ def _drawn(name: str, anatomy: Anatomy, fields: Distances, seed: int, index: int
         return random_generator(seed, _CELLS, index, stream)
 
     if name == "membrane":
-        return membrane_stain(fields, rng(name), neighbours=False)
+        return optics.membrane_stain(fields, rng(name), neighbours=False)
     if name == "dna":
-        return dna_stain(anatomy, fields, rng(name), rng("fibrillarin"))
+        return optics.dna_stain(anatomy, fields, rng(name), rng("fibrillarin"))
     return draw_structure(name, anatomy, fields, rng(name))
 
 
