@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -126,7 +127,9 @@ def test_margins_count_the_structures_on_which_all_baselines_are_beaten():
     scores = {who: np.full(20, 0.5) for who in BASELINES}
     scores |= {OF_MODEL: np.full(20, 0.9), OTHER_SHAPE: np.full(20, 0.6)}
     scores[BASELINES[1]] = np.where(labels == 1, 0.95, 0.5)
-    found = margins(scores, labels, SimpleNamespace(structures=("inner", "outer"), seed=0))
+    context = SimpleNamespace(structures=("inner", "outer"), seed=0)
+    context.interval = partial(Context.interval, context)
+    found = margins(scores, labels, context)
     assert found["structures on which every baseline is beaten"].value == 1
     assert found["least margin over the best baseline (outer)"].value == pytest.approx(-0.05)
     assert found["gain of the cell's own shape over another's"].low == pytest.approx(0.3)
