@@ -8,17 +8,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from napari_integrated_cell.data import rows
 from napari_integrated_cell.data.entry import STRUCTURE, Entry, FileChannel
-from napari_integrated_cell.data.rows import (
-    Row,
-    flag,
-    literal,
-    needed,
-    path_in,
-    text,
-    voxel_size,
-    whole_number,
-)
+from napari_integrated_cell.data.rows import Row
 from napari_integrated_cell.data.stages import stage_named
 from napari_integrated_cell.imaging.reading import CROP_SEG_CHANNELS, DATASET_VOXEL_SIZE
 from napari_integrated_cell.vocabulary import REFERENCE_NAMES, recognise_channel
@@ -95,15 +87,15 @@ class Layout:
         """
         return Entry(
             name=name,
-            cell_id=text(row, *ID),
-            structure=_structure(text(row, *self.structure_columns)),
-            label=whole_number(row, *LABEL, least=1),
-            stage=_stage(text(row, *STAGE)),
-            stage_code=text(row, "cell_stage", "stage"),
-            field=text(row, *FIELD),
-            plate=text(row, *PLATE),
-            outlier=flag(row, "outlier"),
-            edge=flag(row, "edge_flag") or flag(row, "edge"),
+            cell_id=rows.text(row, *ID),
+            structure=_structure(rows.text(row, *self.structure_columns)),
+            label=rows.whole_number(row, *LABEL, least=1),
+            stage=_stage(rows.text(row, *STAGE)),
+            stage_code=rows.text(row, "cell_stage", "stage"),
+            field=rows.text(row, *FIELD),
+            plate=rows.text(row, *PLATE),
+            outlier=rows.flag(row, "outlier"),
+            edge=rows.flag(row, "edge_flag") or rows.flag(row, "edge"),
             **self.files(row, folder),
         )
 
@@ -129,17 +121,17 @@ def _stage(written: str) -> str:
 
 def _package_files(row: Row, folder: Path) -> dict[str, Any]:
     """Return one file (C, Z, Y, X) with two segmentations and three stains, posed as in section 3.1."""
-    path = path_in(folder, needed(row, "save_reg_path"))
+    path = rows.path_in(folder, rows.needed(row, "save_reg_path"))
 
     def plane(column: str) -> FileChannel:
-        index = whole_number(row, column, least=0)
+        index = rows.whole_number(row, column, least=0)
         return FileChannel(path, (PACKAGE_CHANNELS[column] if index is None else index,))
 
     return {
         "cell": plane("ch_seg_cell"),
         "nucleus": plane("ch_seg_nuc"),
         "images": {"membrane": plane("ch_memb"), "dna": plane("ch_dna"), STRUCTURE: plane("ch_struct")},
-        "voxel_size": voxel_size(row, *VOXEL_SIZE) or PACKAGE_VOXEL_SIZE,
+        "voxel_size": rows.voxel_size(row, *VOXEL_SIZE) or PACKAGE_VOXEL_SIZE,
         "posed": True,
     }
 
@@ -149,17 +141,17 @@ def _public_files(row: Row, folder: Path) -> dict[str, Any]:
 
     Without ``crop_raw`` a row is still a cell: its references are rendered from the segmentations.
     """
-    names = literal(row, "name_dict", {})
-    seg = _planes(names, "crop_seg", CROP_SEG_CHANNELS, path_in(folder, needed(row, "crop_seg")))
-    raw = text(row, "crop_raw")
-    images = _planes(names, "crop_raw", RAW_CHANNELS, path_in(folder, raw)) if raw else {}
+    names = rows.literal(row, "name_dict", {})
+    seg = _planes(names, "crop_seg", CROP_SEG_CHANNELS, rows.path_in(folder, rows.needed(row, "crop_seg")))
+    raw = rows.text(row, "crop_raw")
+    images = _planes(names, "crop_raw", RAW_CHANNELS, rows.path_in(folder, raw)) if raw else {}
     return {
         "cell": _called(seg, "membrane_segmentation"),
         "nucleus": _called(seg, "dna_segmentation"),
-        "images": _recognised(images, _structure(text(row, *STRUCTURE_NAME))),
+        "images": _recognised(images, _structure(rows.text(row, *STRUCTURE_NAME))),
         "structure_segmentation": seg.get(STRUCTURE_SEGMENTATION),
-        "voxel_size": voxel_size(row, *reversed(VOXEL_SIZE)) or DATASET_VOXEL_SIZE,
-        "simulated": flag(row, "simulated"),
+        "voxel_size": rows.voxel_size(row, *reversed(VOXEL_SIZE)) or DATASET_VOXEL_SIZE,
+        "simulated": rows.flag(row, "simulated"),
     }
 
 
@@ -195,26 +187,26 @@ def _called(segmentations: dict[str, FileChannel], name: str) -> FileChannel:
 def _own_files(row: Row, folder: Path) -> dict[str, Any]:
     """Return the image and the two segmentations of a cell in a user's own table."""
     images: dict[str, FileChannel] = {}
-    written = text(row, "image")
+    written = rows.text(row, "image")
     if written:
-        image = path_in(folder, written)
+        image = rows.path_in(folder, written)
         for name in REFERENCE_NAMES:
-            channel = text(row, f"{name}_channel")
+            channel = rows.text(row, f"{name}_channel")
             images[name] = FileChannel(image, (channel or name,), optional=not channel)
-        channel, shown = text(row, "structure_channel"), _structure(text(row, *STRUCTURE_NAME))
+        channel, shown = rows.text(row, "structure_channel"), _structure(rows.text(row, *STRUCTURE_NAME))
         recognised = (shown, STRUCTURE) if shown else (STRUCTURE,)
         images[STRUCTURE] = FileChannel(image, (channel,) if channel else recognised, optional=not channel)
     return {
         "cell": _segmentation(row, "cell_segmentation", folder),
         "nucleus": _segmentation(row, "nucleus_segmentation", folder),
         "images": images,
-        "voxel_size": voxel_size(row, *VOXEL_SIZE),
+        "voxel_size": rows.voxel_size(row, *VOXEL_SIZE),
     }
 
 
 def _segmentation(row: Row, column: str, folder: Path) -> FileChannel:
-    channel = text(row, f"{column}_channel")
-    return FileChannel(path_in(folder, needed(row, column)), (channel,) if channel else ())
+    channel = rows.text(row, f"{column}_channel")
+    return FileChannel(rows.path_in(folder, rows.needed(row, column)), (channel,) if channel else ())
 
 
 LAYOUTS: tuple[Layout, ...] = (
