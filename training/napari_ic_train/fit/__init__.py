@@ -1,1 +1,1 @@
-"""Fitting: losses (equations 3-14), both phases (Algorithms 1 and 2), the training loop, checkpoints."""
+"""Fitting: losses (equations 3-6, 8-11, 13, 14), both phases (Algorithms 1 and 2), the training loop, checkpoints."""

@@ -1,4 +1,4 @@
-"""The losses of "Building a 3D Integrated Cell": equations 3 to 14 as plain functions on logits.
+"""The losses of "Building a 3D Integrated Cell": equations 3-6, 8-11, 13 and 14 as functions of logits.
 
 Every loss is a mean over all its terms (equation 4: over all voxels, channels and cells of the batch). It takes logits,
 because ``log(sigmoid(u))`` of a rounded sigmoid loses digits that the gradient needs. It is computed in float32 or
