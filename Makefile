@@ -49,8 +49,8 @@ bench: .venv/.set-up-for-tests ## Run all benchmarks, one after the other
 pins: ## Resolve constraints.txt again for Python 3.11 and later; keep every version that still fits
 	$(or $(PYTHON),python3) -m venv build/pins
 	build/pins/bin/pip install --quiet uv
-	build/pins/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --all-extras \
-		--group test --group lint --no-annotate --quiet --custom-compile-command 'make pins' --output-file constraints.txt
+	build/pins/bin/uv pip compile pyproject.toml --universal --python-version 3.11 \
+		--extra qt --extra czi --extra lif --extra nd2 --extra train --extra umap --group test --group lint --no-annotate --quiet --custom-compile-command 'make pins' --output-file constraints.txt
 
 clean: ## Remove .venv and everything else that was built here, except runs/
 	rm -rf .venv build dist demo-out .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
