@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 
 Progress = Callable[[int, int, str], None]
@@ -37,6 +37,31 @@ class CancelToken:
         """Raise :class:`Cancelled` if the work was asked to stop."""
         if self.cancelled:
             raise Cancelled("The work was cancelled.")
+
+
+def slices(
+    n: int, size: int, what: str, progress: Progress | None = None, cancel: CancelToken | None = None
+) -> Iterator[slice]:
+    """Yield slices of ``size`` out of ``n``; check ``cancel`` before each, and report the progress after it."""
+    for start in range(0, n, size):
+        if cancel is not None:
+            cancel.raise_if_cancelled()
+        part = slice(start, min(start + size, n))
+        yield part
+        if progress is not None:
+            progress(part.stop, n, what)
+
+
+def progress_of_part(
+    progress: Progress | None, before: int, total: int, what: str | None = None
+) -> Progress | None:
+    """Return the progress of a part of a work of ``total`` steps, which begins after ``before`` steps.
+
+    ``what`` names the whole work; left out, the name that the part gives. Without ``progress`` the result is None.
+    """
+    if progress is None:
+        return None
+    return lambda done, _, of_part: progress(before + done, total, what or of_part)
 
 
 def worker_processes(n: int | None = None) -> ProcessPoolExecutor:

@@ -16,6 +16,7 @@ from napari_integrated_cell.imaging.pose import posed_references, posed_structur
 from napari_integrated_cell.integration import model_box
 from napari_integrated_cell.latent.population import CELL_ID, ROW, Population
 from napari_integrated_cell.model.fingerprint import fingerprint
+from napari_integrated_cell.processes import slices
 
 if TYPE_CHECKING:
     from napari_integrated_cell.cell import Cell
@@ -91,15 +92,10 @@ def embed_store(
     chosen = np.arange(len(store)) if indices is None else np.asarray(indices)
     z_ref = np.empty((len(chosen), config.n_ref), np.float32)
     z_struct = np.empty((len(chosen), config.n_struct), np.float32)
-    for start in range(0, len(chosen), batch_size):
-        if cancel is not None:
-            cancel.raise_if_cancelled()
-        part = slice(start, min(start + batch_size, len(chosen)))
+    for part in slices(len(chosen), batch_size, WHAT, progress, cancel):
         images = store.stored(chosen[part]).astype(np.float32) / 255
         z_ref[part] = model.encode(images[:, :-1], batch_size=batch_size)
         z_struct[part] = model.encode_all(images, batch_size=batch_size)[2]
-        if progress is not None:
-            progress(part.stop, len(chosen), WHAT)
     return Population(
         z_ref,
         z_struct,

@@ -25,6 +25,7 @@ from napari_integrated_cell.model.networks import (
 )
 from napari_integrated_cell.model.runtime import RunOptions, batches, choose_device
 from napari_integrated_cell.model.variation_reference import VariationReference
+from napari_integrated_cell.processes import progress_of_part
 
 NETWORK_NAMES = ("enc_ref", "dec_ref", "enc_cond", "dec_cond")
 OnStructure = Callable[[str, Floats], None]
@@ -387,7 +388,4 @@ def _normal(seed: np.random.SeedSequence, n: int, size: int) -> Tensor:
 
 def _part(run: RunOptions, before: int, total: int) -> RunOptions:
     """Return ``run`` with progress for a part of ``total`` steps, after ``before`` steps."""
-    progress = run.get("progress")
-    if progress is None:
-        return run
-    return {**run, "progress": lambda done, _, what: progress(before + done, total, what)}
+    return {**run, "progress": progress_of_part(run.get("progress"), before, total)}

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from napari_integrated_cell.arrays import Doubles, Floats, Mask
+from napari_integrated_cell.processes import progress_of_part
 from napari_integrated_cell.variation.correlation import CorrelationStream, Moments, correlation_matrix
 
 if TYPE_CHECKING:
@@ -260,12 +261,8 @@ def structure_variations(
 
     names = structure_names(structures, model.config)
     found: dict[str, StructureVariation] = {}
-
-    def counted(done: int, _: int, what: str) -> None:
-        if progress is not None:
-            progress(len(found) * n + done, len(names) * n, "Drawing structures")
-
     for name in names:
+        counted = progress_of_part(progress, len(found) * n, len(names) * n, "Drawing structures")
         variation = structure_variation(
             model, z_ref, name, n, seed,
             mask=mask, ridge=ridge, batch_size=batch_size, progress=counted, cancel=cancel,

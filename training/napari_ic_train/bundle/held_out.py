@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from napari_ic_train.bundle.latent_statistics import BATCH, batches
+from napari_ic_train.bundle.latent_statistics import BATCH
 from napari_ic_train.data.store import CellStore
 from napari_ic_train.data.subsets import cells_of
 from napari_integrated_cell.arrays import Indices
 from napari_integrated_cell.model.integrated_cell import IntegratedCell
-from napari_integrated_cell.model.runtime import Progress
+from napari_integrated_cell.processes import Progress, slices
 
 COMPARED_CELLS = 32
 
@@ -29,8 +29,8 @@ def score_held_out(
     chosen = cells_of(store, held_out=True)
     if not len(chosen):
         return None
-    labels, parts = store.labels[chosen], batches(chosen, progress, "labelling held-out cells")
-    p = np.concatenate([model.classify(store.images(part), batch_size=BATCH) for part in parts])
+    labels, parts = store.labels[chosen], slices(len(chosen), BATCH, "labelling held-out cells", progress)
+    p = np.concatenate([model.classify(store.images(chosen[part]), batch_size=BATCH) for part in parts])
     correct = p.argmax(1) == labels
     recall = {
         name: float(correct[labels == label].mean())

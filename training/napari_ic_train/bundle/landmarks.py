@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
-from PIL import Image
 
-from napari_ic_train.bundle.latent_statistics import BATCH, batches
+from napari_ic_train.bundle.latent_statistics import BATCH
 from napari_ic_train.data.store import CellStore
 from napari_ic_train.data.subsets import cells_of, stages_of
 from napari_integrated_cell.arrays import Floats, Indices
 from napari_integrated_cell.model.integrated_cell import IntegratedCell
 from napari_integrated_cell.model.latent import FEW_CELLS, METRIC, Landmark, checked_metric, medoid
-from napari_integrated_cell.model.runtime import Progress
-from napari_integrated_cell.picture import tile
+from napari_integrated_cell.picture import png_bytes, tile
+from napari_integrated_cell.processes import Progress, progress_of_part, slices
 from napari_integrated_cell.vocabulary import STAGE_NAMES
 
 MOST_CELLS = 20_000
@@ -58,12 +55,7 @@ def stage_landmarks(
     total, done = sum(len(candidates) for candidates, _, _ in groups.values()), 0
     landmarks = []
     for name, (candidates, n_held_out, n_cells) in groups.items():
-
-        def so_far(count: int, _: int, what: str, before: int = done) -> None:
-            if progress is not None:
-                progress(before + count, total, what)
-
-        z_ref = encoded(model, store, candidates, so_far)
+        z_ref = encoded(model, store, candidates, progress_of_part(progress, done, total))
         done += len(candidates)
         chosen = medoid(z_ref, metric)
         position = candidates[chosen]
@@ -88,8 +80,8 @@ def encoded(
     model: IntegratedCell, store: CellStore, positions: Indices, progress: Progress | None = None
 ) -> Floats:
     """Return z^r of cells by position in the store, (n, n_ref)."""
-    parts = batches(positions, progress, "encoding cells of each stage")
-    return np.concatenate([model.encode(store.references(part), batch_size=BATCH) for part in parts])
+    parts = slices(len(positions), BATCH, "encoding cells of each stage", progress)
+    return np.concatenate([model.encode(store.references(positions[p]), batch_size=BATCH) for p in parts])
 
 
 def _at_most(most: int, positions: Indices) -> Indices:
@@ -101,7 +93,4 @@ def _at_most(most: int, positions: Indices) -> Indices:
 
 def _thumbnail(model: IntegratedCell, references: Floats) -> bytes:
     """Return reference images (R, Z, Y, X) from above and from the side, as a PNG with one pixel per voxel."""
-    file = io.BytesIO()
-    picture = tile(dict(zip(model.config.references, references, strict=True)))
-    Image.fromarray(picture).save(file, format="png", optimize=True)
-    return file.getvalue()
+    return png_bytes(tile(dict(zip(model.config.references, references, strict=True))), optimize=True)

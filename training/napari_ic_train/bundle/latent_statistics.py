@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from napari_ic_train.data.store import CellStore
 from napari_ic_train.data.subsets import cells_of
-from napari_integrated_cell.arrays import Doubles, Indices, Reals
+from napari_integrated_cell.arrays import Doubles, Reals
 from napari_integrated_cell.model.integrated_cell import IntegratedCell
 from napari_integrated_cell.model.latent import LatentDistribution, LatentStatistics
-from napari_integrated_cell.model.runtime import Progress
+from napari_integrated_cell.processes import Progress, slices
 
 BATCH = 32
 
@@ -53,15 +51,6 @@ class RunningMoments:
         return LatentDistribution.of_moments(self.n, self.mean, self.covariance)
 
 
-def batches(positions: Indices, progress: Progress | None, what: str) -> Iterator[Indices]:
-    """Yield positions in batches of :data:`BATCH`, and report the progress after each."""
-    for start in range(0, len(positions), BATCH):
-        part = positions[start : start + BATCH]
-        yield part
-        if progress is not None:
-            progress(start + len(part), len(positions), what)
-
-
 def check_box(store: CellStore, model: IntegratedCell) -> None:
     """Raise a ValueError if the cells of a store do not have the model's box."""
     if store.box != model.config.box:
@@ -100,8 +89,8 @@ def latent_statistics(
     of_ref = RunningMoments(model.config.n_ref)
     of_struct = [RunningMoments(model.config.n_struct) for _ in store.structures]
     labels_of_all = store.labels
-    for part in batches(chosen, progress, "measuring the latent spaces"):
-        images, labels = store.images(part), labels_of_all[part]
+    for part in slices(len(chosen), BATCH, "measuring the latent spaces", progress):
+        images, labels = store.images(chosen[part]), labels_of_all[chosen[part]]
         of_ref.add(model.encode(images[:, :-1], batch_size=BATCH))
         _, _, z_struct = model.encode_all(images, batch_size=BATCH)
         for label in np.unique(labels):

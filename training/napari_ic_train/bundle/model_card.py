@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,57 +11,28 @@ from napari_integrated_cell.model.integrated_cell import IntegratedCell
 from napari_integrated_cell.model.latent import Landmark, LatentDistribution, LatentStatistics
 from napari_integrated_cell.vocabulary import STAGE_NAMES, stage
 
-
-@dataclass(frozen=True)
-class Target:
-    """A score that the demo model should reach.
-
-    Attributes
-    ----------
-    what : str
-        Description of the score.
-    group, key : str
-        Place of the score in the metrics, e.g. ``metrics["simulated"]["label_accuracy"]``.
-    least : float
-        The wanted minimum.
-    """
-
-    what: str
-    group: str
-    key: str
-    least: float
-
-
-TARGETS: tuple[Target, ...] = (
-    Target("label accuracy, new simulated cells", "simulated", "label_accuracy", 0.90),
-    Target(
+TARGETS: Mapping[tuple[str, str], tuple[str, float]] = {
+    ("simulated", "label_accuracy"): ("label accuracy, new simulated cells", 0.90),
+    ("simulated", "localisation_pearson"): (
         "Pearson correlation of predicted and expected localisation inside the cell, mean over structures, "
         "new simulated cells",
-        "simulated",
-        "localisation_pearson",
         0.70,
     ),
-    Target(
+    ("real", "inside_cell_least_structure_mean"): (
         "share of predicted intensity inside the cell dilated by 0.5 µm, structure with the lowest share, real cells",
-        "real",
-        "inside_cell_least_structure_mean",
         0.95,
     ),
-    Target(
+    ("real", "inside_cell_unmasked_least_structure_mean"): (
         "the same for the decoder's output, before masking by the cell",
-        "real",
-        "inside_cell_unmasked_least_structure_mean",
         0.95,
     ),
-    Target("share of fibrillarin inside the nucleus, real cells", "real", "fibrillarin_in_nucleus", 0.80),
-    Target("the same for fibrillarin, before masking", "real", "fibrillarin_in_nucleus_unmasked", 0.80),
-    Target(
-        "share of lamin B1 within 1 µm of the nuclear surface, real cells", "real", "lamin_at_surface", 0.70
-    ),
-    Target("the same for lamin B1, before masking", "real", "lamin_at_surface_unmasked", 0.70),
-    Target("share of TOM20 outside the nucleus, real cells", "real", "tom20_outside_nucleus", 0.85),
-)
-
+    ("real", "fibrillarin_in_nucleus"): ("share of fibrillarin inside the nucleus, real cells", 0.80),
+    ("real", "fibrillarin_in_nucleus_unmasked"): ("the same for fibrillarin, before masking", 0.80),
+    ("real", "lamin_at_surface"): ("share of lamin B1 within 1 µm of the nuclear surface, real cells", 0.70),
+    ("real", "lamin_at_surface_unmasked"): ("the same for lamin B1, before masking", 0.70),
+    ("real", "tom20_outside_nucleus"): ("share of TOM20 outside the nucleus, real cells", 0.85),
+}
+"""Scores that the demo model should reach: group and key in the metrics, description, and wanted minimum."""
 
 REPORTED: Mapping[str, float | None] = {
     "label accuracy, held out": 0.9675,
@@ -86,11 +56,9 @@ REPORTED: Mapping[str, float | None] = {
 def verdicts(metrics: Mapping[str, Any]) -> list[tuple[str, float, float | None, bool | None]]:
     """Return each target with the wanted value, the measured value and whether it is reached; None if not measured."""
     rows: list[tuple[str, float, float | None, bool | None]] = []
-    for target in TARGETS:
-        measured = metrics.get(target.group, {}).get(target.key)
-        rows.append(
-            (target.what, target.least, measured, None if measured is None else measured >= target.least)
-        )
+    for (group, key), (what, least) in TARGETS.items():
+        measured = metrics.get(group, {}).get(key)
+        rows.append((what, least, measured, None if measured is None else measured >= least))
     real = metrics.get("real", {})
     if "tom20_pearson" in real:
         uniform, predicted = real["cytoplasm_pearson"], real["tom20_pearson"]

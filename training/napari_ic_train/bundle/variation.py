@@ -24,8 +24,8 @@ from napari_integrated_cell.model.bundle import load_model, replace_files
 from napari_integrated_cell.model.catalogue import locate
 from napari_integrated_cell.model.integrated_cell import IntegratedCell
 from napari_integrated_cell.model.latent import FEW_CELLS
-from napari_integrated_cell.model.runtime import Progress
 from napari_integrated_cell.model.variation_reference import GROUPS, VARIATION, VariationReference, group_of
+from napari_integrated_cell.processes import Progress, progress_of_part
 from napari_integrated_cell.variation.structure_variation import RIDGE, structure_variations
 
 CELLS = 20
@@ -99,11 +99,7 @@ def reference_variation(
     scores: dict[str, dict[str, list[float]]] = {name: {g: [] for g in chosen} for name in config.structures}
     for group, positions in chosen.items():
         for position, cell_id in zip(positions, ids[group], strict=True):
-
-            def counted(part: int, _: int, what: str, before: int = done) -> None:
-                if progress is not None:
-                    progress(before + part, total, "measuring how much structures vary")
-
+            counted = progress_of_part(progress, done, total, "measuring how much structures vary")
             z_ref = model.encode(store.references(np.array([position])))
             found = structure_variations(
                 model, z_ref, n=draws, seed=seed, mask=masks[cell_id], progress=counted

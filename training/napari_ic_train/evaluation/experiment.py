@@ -18,7 +18,7 @@ from napari_ic_train.evaluation.drawing import label_of
 from napari_ic_train.evaluation.findings import Findings, Interval
 from napari_ic_train.evaluation.metrics.bootstrap import bootstrap, mean
 from napari_integrated_cell.arrays import Floats, Indices, Mask
-from napari_integrated_cell.model.runtime import CancelToken, Progress
+from napari_integrated_cell.processes import CancelToken, Progress, slices
 
 if TYPE_CHECKING:
     from napari_ic_train.data.store import CellStore
@@ -121,11 +121,7 @@ class Context:
 
     def parts(self, n: int, what: str) -> Iterator[slice]:
         """Yield slices of ``batch_size`` out of ``n``; report progress, and raise Cancelled if asked to stop."""
-        for start in range(0, n, self.batch_size):
-            self.cancel.raise_if_cancelled()
-            part = slice(start, min(start + self.batch_size, n))
-            yield part
-            self.progress(part.stop, n, what)
+        return slices(n, self.batch_size, what, self.progress, self.cancel)
 
     def batches(self, split: Split, what: str) -> Iterator[tuple[slice, Floats]]:
         """Yield the selected cells in batches: their places, and images (n, R + 1, Z, Y, X) in [0, 1]."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_ic_train.data.subsets import cells_of
 from napari_ic_train.evaluation.experiment import SPLITS
-from napari_ic_train.evaluation.findings import Figure, Interval, Value
+from napari_ic_train.evaluation.findings import Figure, Interval
 from napari_integrated_cell import __version__
 from napari_integrated_cell.imaging.atomic import atomic_write
 
@@ -43,6 +43,7 @@ def write_page(path: Path, results: Sequence[Evaluated], store: CellStore, setti
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=False)
+    environment.filters |= {"number": _number, "exact": _exact, "inline": _inline}
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     headline = _headline(results)
     with atomic_write(path) as part:
@@ -51,7 +52,7 @@ def write_page(path: Path, results: Sequence[Evaluated], store: CellStore, setti
         )
     lines = [["figure", "experiment", *(f"{b.name}{s}" for b in results for s in ("", " low", " high"))]]
     for row in headline["rows"]:
-        numbers = [n for cell in row["cells"][: len(results)] for n in cell["numbers"]]
+        numbers = [number for cell in row["cells"][: len(results)] for number in cell]
         lines.append([row["name"], row["anchor"], *numbers])
     with atomic_write(path.with_name(HEADLINE)) as part, part.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows(lines)
@@ -59,14 +60,10 @@ def write_page(path: Path, results: Sequence[Evaluated], store: CellStore, setti
 
 def _content(results: Sequence[Evaluated], store: CellStore, settings: Settings) -> dict[str, Any]:
     names = [bundle.name for bundle in results]
-    experiments: dict[str, dict[str, Any]] = {}
+    experiments: dict[str, list[tuple[str, Section]]] = {}
     for bundle in results:
         for section in bundle.sections:
-            about = section.experiment
-            shown = experiments.setdefault(
-                about.name, {"name": about.name, "title": about.title, "section": about.section, "parts": []}
-            )
-            shown["parts"].append({"bundle": bundle.name, **_part(section)})
+            experiments.setdefault(section.experiment.name, []).append((bundle.name, section))
     counts = {split: len(cells_of(store, held_out=split == "test")) for split in SPLITS}
     limit = "all cells" if settings.cells is None else f"at most {settings.cells} cells of each kind"
     return {
@@ -93,35 +90,6 @@ def _simulated(results: Sequence[Evaluated], store: CellStore) -> str:
     return " ".join(sentences)
 
 
-def _part(section: Section) -> dict[str, Any]:
-    found = section.findings
-    if found is None:
-        missing = section.missing or "The report was stopped before."
-        return {"missing": missing, "paragraphs": [], "figures": [], "tables": [], "files": ""}
-    return {
-        "missing": "",
-        "paragraphs": [p for p in found.notes.split("\n\n") if p.strip()],
-        "figures": [
-            {
-                "title": figure.title,
-                "note": figure.note,
-                "content": _inline(figure, f"{_NOT_IN_IDS.sub('-', section.folder)}-{i}-"),
-            }
-            for i, figure in enumerate(found.figures)
-        ],
-        "tables": [
-            {
-                "title": table.title,
-                "note": table.note,
-                "columns": table.columns,
-                "rows": [[_cell(value) for value in row] for row in table.rows],
-            }
-            for table in found.tables
-        ],
-        "files": section.folder,
-    }
-
-
 def _headline(results: Sequence[Evaluated]) -> dict[str, Any]:
     """Return the headline table: a row for each value, a column for each bundle, and their mean and deviation."""
     found: dict[tuple[str, str, str], dict[str, float | Interval]] = {}
@@ -134,43 +102,26 @@ def _headline(results: Sequence[Evaluated]) -> dict[str, Any]:
     several = len(results) > 1
     rows = []
     for (anchor, title, name), values in found.items():
-        cells = [_headline_cell(values.get(bundle.name)) for bundle in results]
+        cells = [_numbers(values.get(bundle.name)) for bundle in results]
         if several:
-            numbers = [c["numbers"][0] for c in cells if c["numbers"][0] is not None]
-            cells.append(_headline_cell(statistics.fmean(numbers) if numbers else None))
-            cells.append(_headline_cell(statistics.stdev(numbers) if len(numbers) > 1 else None))
+            known = [value for value, _, _ in cells if value is not None]
+            cells.append(_numbers(statistics.fmean(known) if known else None))
+            cells.append(_numbers(statistics.stdev(known) if len(known) > 1 else None))
         rows.append({"anchor": anchor, "title": title, "name": name, "cells": cells})
     names = [bundle.name for bundle in results]
     spread = ["mean of bundles", "standard deviation"] if several else []
     return {"columns": ["value", "experiment", *names, *spread], "rows": rows}
 
 
-def _headline_cell(value: float | Interval | None) -> dict[str, Any]:
-    if isinstance(value, Interval):
-        numbers = [_finite_or_none(v) for v in (value.value, value.low, value.high)]
-        between = f"{_number(numbers[1])} to {_number(numbers[2])}" if None not in numbers else ""
-    else:
-        numbers, between = [_finite_or_none(value), None, None], ""
-    return {
-        "text": _number(numbers[0]),
-        "interval": between,
-        "sort": "" if numbers[0] is None else repr(numbers[0]),
-        "numbers": numbers,
-    }
+def _numbers(value: float | Interval | None) -> list[float | None]:
+    """Return a headline value and the ends of its interval; None for each that is not a finite number."""
+    numbers = (value.value, value.low, value.high) if isinstance(value, Interval) else (value, None, None)
+    return [None if n is None or not math.isfinite(n) else float(n) for n in numbers]
 
 
-def _finite_or_none(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else float(value)
-
-
-def _cell(value: Value) -> dict[str, Any]:
-    if isinstance(value, str):
-        return {"text": value, "word": True, "sort": ""}
-    return {
-        "text": _number(value),
-        "word": False,
-        "sort": "" if value is None or not math.isfinite(value) else repr(value),
-    }
+def _exact(value: float | None) -> str:
+    """Return all digits of a number, by which a column is sorted; empty if there is no number."""
+    return "" if value is None or not math.isfinite(value) else repr(value)
 
 
 def _number(value: float | None) -> str:
@@ -184,6 +135,7 @@ def _number(value: float | None) -> str:
 
 def _inline(figure: Figure, prefix: str) -> Any:
     """Return a figure as markup; a prefix makes the ids of an SVG unique on the page."""
+    prefix = _NOT_IN_IDS.sub("-", f"{prefix}-")
     from markupsafe import Markup, escape
 
     if figure.kind == "png":

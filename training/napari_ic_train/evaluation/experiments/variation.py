@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import partial
 
 import numpy as np
 
@@ -22,8 +21,8 @@ from napari_ic_train.evaluation.drawing import (
 from napari_ic_train.evaluation.experiment import SPLITS, Context, Experiment, Split
 from napari_ic_train.evaluation.findings import Figure, Findings, Interval, Table, Value
 from napari_integrated_cell.arrays import Floats, Indices, Rgb
-from napari_integrated_cell.model.runtime import Progress
 from napari_integrated_cell.model.variation_reference import GROUPS, group_of
+from napari_integrated_cell.processes import Progress, progress_of_part
 from napari_integrated_cell.variation.structure_variation import (
     RIDGE,
     Draws,
@@ -74,28 +73,25 @@ class StructureVariations(Experiment):
         masks, where = _masks(context, ids)
         stages = stages_of(context.store)
         cells: list[ScoredCell] = []
-        each = context.draws * len(context.structures)
-        total, done = len(ids) * each, 0
+        total, done = len(ids) * context.draws * len(context.structures), 0
         empty: list[str] = []
         for (split, group), positions in chosen.items():
             for position in positions:
                 cell = ScoredCell(ids[int(position)], split, group, str(stages[position] or ""))
                 references = context.images(np.array([position]))[:, :-1]
-
-                def progress(structure: int, part: int, _: int, what: str, before: int = done) -> None:
-                    drawn = before + structure * context.draws + part
-                    context.progress(drawn, total, "measuring how much structures vary")
-
                 z_ref = context.model.encode(references)
-                for i, name in enumerate(context.structures):
-                    found = _varied(context, z_ref, name, masks.get(cell.cell_id), partial(progress, i))
+                for name in context.structures:
+                    drawn = progress_of_part(
+                        context.progress, done, total, "measuring how much structures vary"
+                    )
+                    found = _varied(context, z_ref, name, masks.get(cell.cell_id), drawn)
+                    done += context.draws
                     if found is None:
                         empty.append(f"{name} in cell {cell.cell_id}")
                         continue
                     cell.scores[name], cell.ranks[name] = found.score, found.effective_rank
                     cell.tiles[name] = cell_tile(np.concatenate([references[0], found.mean[None]]), name)
                 cells.append(cell)
-                done += each
         keys = list(chosen)
         return Findings(
             headline=_headline(context, cells),
@@ -115,7 +111,7 @@ class StructureVariations(Experiment):
 
 
 def _varied(
-    context: Context, z_ref: Floats, name: str, mask: Floats | None, progress: Progress
+    context: Context, z_ref: Floats, name: str, mask: Floats | None, progress: Progress | None
 ) -> StructureVariation | None:
     """Return a structure's variation in a cell; None if its draws are constant."""
     try:
