@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 from napari_integrated_cell.cell import Cell
+from napari_integrated_cell.imaging.choices import MissingInput
 from napari_integrated_cell.imaging.reading import read_image, read_labels
 from napari_integrated_cell.imaging.segmenting import cell_from_labels, label_values, segment_field
 from napari_integrated_cell.vocabulary import REFERENCE_NAMES
 
-Missing = Literal["files", "nuclei", "channels", "voxel size", "label"]
-
-
-class MissingInput(ValueError):
-    """An input that is needed to read the cells is missing.
-
-    Attributes
-    ----------
-    what : {"files", "nuclei", "channels", "voxel size", "label"}
-    """
-
-    def __init__(self, what: Missing, sentence: str) -> None:
-        super().__init__(sentence)
-        self.what: Missing = what
+__all__ = ["MissingInput", "cells_of_image"]
 
 
 def cells_of_image(

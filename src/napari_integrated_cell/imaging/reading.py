@@ -12,7 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_integrated_cell.cell import Cell, checked_voxel_size
-from napari_integrated_cell.imaging.opening import READABLE_EXTENSIONS, open_image
+from napari_integrated_cell.imaging.choices import MissingInput
+from napari_integrated_cell.imaging.formats.damage import one_sentence_about
+from napari_integrated_cell.imaging.formats.scene import names_of_channels
+from napari_integrated_cell.imaging.formats.sizes import StatedSize, absurd
+from napari_integrated_cell.imaging.labels import checked_labels
+from napari_integrated_cell.imaging.opening import READABLE_EXTENSIONS, open_file
+from napari_integrated_cell.imaging.stacks import computed, stack_of
 from napari_integrated_cell.vocabulary import recognise_channel
 from napari_integrated_cell.vocabulary import structure as structure_called
 
@@ -21,6 +27,8 @@ __all__ = [
     "DATASET_VOXEL_SIZE",
     "READABLE_EXTENSIONS",
     "Image",
+    "MissingInput",
+    "checked_labels",
     "read_crop",
     "read_image",
     "read_labels",
@@ -45,21 +53,28 @@ class Image:
     Attributes
     ----------
     data : array, (C, Z, Y, X)
+        A numpy array, or a dask array if the image was read lazily.
     channel_names : tuple of str
         One name per channel, all different.
     voxel_size : tuple of float or None
-        (Z, Y, X) in µm; None if neither the file nor the caller gives it.
+        (Z, Y, X) in µm; None if neither the file nor the caller gives all three, or the file's cannot be true.
     path : str
         The file.
     notes : tuple of str
-        Sentences about what was not read (other time points, other scenes).
+        Sentences about what was not read (other time points, other scenes) and what in the file is not sound.
+    stated_size : tuple of float or None
+        (Z, Y, X) in µm as the file states it, each None if it does not.
+    size_found : str
+        What the file states about its voxels, to follow its name: ``"states 0.4 µm in Y and X but nothing in Z"``.
     """
 
-    data: NDArray[Any]
+    data: Any
     channel_names: tuple[str, ...]
     voxel_size: tuple[float, float, float] | None
     path: str
     notes: tuple[str, ...] = ()
+    stated_size: tuple[float | None, float | None, float | None] = (None, None, None)
+    size_found: str = "states no voxel size"
 
     def channel(self, name_or_index: str | int) -> NDArray[Any]:
         """Return one channel, (Z, Y, X).
@@ -113,10 +128,13 @@ def read_image(
     *,
     channel_names: Sequence[str] | None = None,
     voxel_size: tuple[float, float, float] | None = None,
-    scene: int | str = 0,
-    time: int = 0,
+    scene: int | str | None = None,
+    time: int | None = None,
+    axes: str | None = None,
+    reader: str = "auto",
+    lazy: bool = False,
 ) -> Image:
-    """Read a stack: OME-TIFF or TIFF, and CZI, ND2 or LIF if the reader's extra is installed.
+    """Read a stack: TIFF of any kind, OME-Zarr, and CZI, ND2 or LIF if the reader's extra is installed.
 
     Parameters
     ----------
@@ -126,86 +144,117 @@ def read_image(
         One name per channel, instead of the file's names.
     voxel_size : tuple of float, optional
         (Z, Y, X) in µm, instead of the file's voxel size.
-    scene : int or str
-        Index or name of the scene, in a file with several.
-    time : int
-        Index of the time point, in a time series.
+    scene : int or str, optional
+        Index or name of the scene, in a file with several. By default the first one that is a Z stack.
+    time : int, optional
+        Index of the time point, in a time series. By default the first.
+    axes : str, optional
+        What the file's axes really are, in the file's order, for example ``"ZYX"`` if its time points are planes.
+        Axes of length 1 may be left out.
+    reader : {"auto", "bioio", "aicsimageio"}
+        The library that reads. "auto" takes aicsimageio only for what bioio has no reader for.
+    lazy : bool
+        Whether to return a dask array, one plane per chunk or as the file is chunked. No pixel is read.
 
     Returns
     -------
     Image
-        Its ``notes`` say what was not read.
+        Its ``notes`` say what was not read and what is not sound.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
+    MissingInput
+        If a scene, a time point, axes or a reader must be chosen, or the one chosen does not fit.
     ValueError
         If the file is not a readable stack (the message says what to install or do), or if the number of names is
         not the number of channels.
     """
     path = Path(path)
-    opened = open_image(path, scene, time)
-    names = opened.channel_names
-    if channel_names is not None:
-        if len(channel_names) != len(names):
-            raise ValueError(
-                f"{path.name} has {len(names)} channels but {len(channel_names)} names were given "
-                f"({', '.join(channel_names)}): give one per channel, in order."
-            )
-        names = tuple(channel_names)
+    opened = open_file(path, reader)
+    with one_sentence_about(path):
+        stack = stack_of(opened, scene, time, axes, lazy)
+        data = stack.data if lazy else computed(stack.data)
+    count = len(data)
+    if channel_names is not None and len(channel_names) != count:
+        raise ValueError(
+            f"{path.name} has {count} channels but {len(channel_names)} names were given "
+            f"({', '.join(channel_names)}): give one per channel, in order."
+        )
+    names = tuple(channel_names) if channel_names is not None else stack.scene.channel_names
+    size = stack.scene.size
+    notes = list(stack.notes)
     if voxel_size is not None:
         voxel_size = checked_voxel_size(voxel_size)
-    notes = []
-    if opened.times > 1:
-        notes.append(f"{path.name} has {opened.times} time points: time point {time} was read.")
-    if opened.scenes > 1:
-        notes.append(f"{path.name} has {opened.scenes} scenes: scene {scene} was read.")
-    return Image(opened.data, _different(names), voxel_size or opened.voxel_size, str(path), tuple(notes))
+        if wrong := absurd(voxel_size):
+            listed = " x ".join(f"{edge:g}" for edge in voxel_size)
+            notes.append(f"The voxel size {listed} µm (Z, Y, X) given for {path.name} {wrong}: check it.")
+    elif size.voxel_size is None and size.found != StatedSize().found:
+        notes.append(f"{path.name} {size.found}: its voxel size is not known.")
+    return Image(
+        data,
+        names_of_channels(names, count),
+        voxel_size or size.voxel_size,
+        str(path),
+        tuple(notes),
+        size.values,
+        size.found,
+    )
 
 
-def read_labels(path: str | os.PathLike[str]) -> tuple[NDArray[Any], tuple[float, float, float] | None]:
+def read_labels(
+    path: str | os.PathLike[str],
+    *,
+    channel: int | str | None = None,
+    scene: int | str | None = None,
+    time: int | None = None,
+    axes: str | None = None,
+    reader: str = "auto",
+    lazy: bool = False,
+) -> tuple[Any, tuple[float, float, float] | None]:
     """Read a segmentation: one channel of integer labels, with 0 as background.
+
+    Parameters
+    ----------
+    path : path-like
+    channel : int or str, optional
+        Index or name of the channel, in a file of several.
+    scene, time, axes, reader, lazy
+        As for :func:`read_image`.
 
     Returns
     -------
     labels : array of int, (Z, Y, X)
+        If ``lazy``, a dask array; each of its chunks is checked when it is read.
     voxel_size : tuple of float or None
         (Z, Y, X) in µm; None if the file does not give it.
 
     Raises
     ------
     FileNotFoundError, ValueError
-        As :func:`read_image`; also if the file has several channels, or negative or non-integer values.
+        As :func:`read_image`; also if the file has several channels of which none is chosen, or negative or
+        non-integer values.
     """
-    image = read_image(path)
+    image = read_image(path, scene=scene, time=time, axes=axes, reader=reader, lazy=lazy)
     name = Path(path).name
-    if len(image.data) != 1:
-        raise ValueError(
-            f"{name} has {len(image.data)} channels: give a segmentation, one channel of labels."
+    if channel is None and len(image.data) != 1:
+        raise MissingInput(
+            "channel",
+            f"{name} has {len(image.data)} channels ({', '.join(image.channel_names)}): give a segmentation, one "
+            "channel of labels, or say which channel it is.",
         )
-    return checked_labels(image.data[0], name), image.voxel_size
+    volume = image.data[0] if channel is None else image.channel(channel)
+    if lazy:
+        whole = volume.dtype if volume.dtype.kind in "iu" else np.dtype(np.int64)
+        return volume.map_blocks(_checked_chunk, name, whole, dtype=whole, meta=np.empty((0, 0, 0), whole)), (
+            image.voxel_size
+        )
+    return checked_labels(volume, name), image.voxel_size
 
 
-def checked_labels(labels: NDArray[Any], name: str) -> NDArray[Any]:
-    """Return a segmentation as whole numbers, (Z, Y, X).
-
-    Raises
-    ------
-    ValueError
-        If it holds negative or broken numbers; the message begins with ``name``.
-    """
-    if labels.dtype.kind == "b":
-        return labels.astype(np.uint8)
-    if labels.dtype.kind not in "iu":
-        if not (np.isfinite(labels).all() and (labels == np.rint(labels)).all()):
-            raise ValueError(
-                f"{name} holds intensities, not labels: give a segmentation, with one integer per cell."
-            )
-        labels = labels.astype(np.int32)
-    if labels.min() < 0:
-        raise ValueError(f"{name} holds negative labels: use positive labels, and 0 for the background.")
-    return labels
+def _checked_chunk(labels: NDArray[Any], name: str, dtype: np.dtype[Any]) -> NDArray[Any]:
+    return checked_labels(labels, name).astype(dtype, copy=False)
 
 
 def read_crop(
@@ -270,15 +319,3 @@ def read_crop(
         source=str(crop_raw or crop_seg),
         metadata={**({"structure": shown} if shown else {}), **(metadata or {})},
     )
-
-
-def _different(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return ``names`` with a number added to each repeated name."""
-    taken: list[str] = []
-    for name in names:
-        again, count = name, 1
-        while again in taken:
-            count += 1
-            again = f"{name} ({count})"
-        taken.append(again)
-    return tuple(taken)

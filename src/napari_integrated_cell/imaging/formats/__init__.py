@@ -1,0 +1,1 @@
+"""What an image file holds: its scenes, axes, names, sizes and planes, before a pixel is read."""

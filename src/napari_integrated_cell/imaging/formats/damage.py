@@ -1,0 +1,86 @@
+"""Turn what readers raise, or only log, about a damaged file into one sentence."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from napari_integrated_cell.imaging.choices import MissingInput, UnsupportedImage
+
+# tifffile only logs these problems and returns fewer or empty planes. They must be errors here.
+_DAMAGED = re.compile(
+    r"invalid (page offset|next page|offset to (first )?page)|corrupted (file|tag list)"
+    r"|TiffTag (256|257|258|259|262|270|273|277|278|279|317|322|323|324|325|339) .*(invalid value offset|raised)"
+)
+# A filter applies to one logger only, not to its children.
+_LOGGERS = (
+    "tifffile",
+    "tifffile.tifffile",
+    "aicsimageio.aics_image",
+    "aicsimageio.readers.tiff_reader",
+    "bioio.bio_image",
+    "bioio_tifffile.reader",
+    "bioio_ome_tiff.reader",
+    "bioio_lif.reader",
+)
+
+
+@contextmanager
+def one_sentence_about(path: Path) -> Iterator[None]:
+    """Hide the readers' log and warnings; raise what they raise or log about a damaged file as one sentence.
+
+    Raises
+    ------
+    ValueError
+        If anything goes wrong inside, except for :class:`MissingInput`, :class:`UnsupportedImage` and
+        FileNotFoundError, which pass.
+    """
+    with _damage_reports() as damage:
+        try:
+            yield
+        except (MissingInput, UnsupportedImage, FileNotFoundError):
+            raise
+        except PermissionError:
+            raise ValueError(f"{path.name} may not be read: change its permissions or copy it.") from None
+        except MemoryError:
+            raise ValueError(f"{path.name} does not fit into memory: crop it, or read it lazily.") from None
+        except Exception as error:  # format libraries raise errors of any class
+            said = " ".join(str(error).split())[:120] or type(error).__name__
+            raise ValueError(
+                f"{path.name} could not be read ({said}): it is damaged, cut short or not of the kind its name says, "
+                "so copy or export it again."
+            ) from error
+    if damage:
+        raise ValueError(f"{path.name} is damaged or cut short ({damage[0][:120]}): copy or export it again.")
+
+
+@contextmanager
+def _damage_reports() -> Iterator[list[str]]:
+    damage: list[str] = []
+    this_thread = threading.get_ident()
+
+    class LogFilter(logging.Filter):
+        def filter(self, record: logging.LogRecord) -> bool:
+            if record.thread != this_thread:
+                return True
+            message = record.getMessage()
+            if _DAMAGED.search(message):
+                damage.append(re.sub(r"<[^>]*>\s*", "", message) or message)
+            return False
+
+    log_filter = LogFilter()
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    for logger in loggers:
+        logger.addFilter(log_filter)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield damage
+    finally:
+        for logger in loggers:
+            logger.removeFilter(log_filter)

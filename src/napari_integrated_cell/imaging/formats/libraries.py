@@ -1,0 +1,111 @@
+"""Read with bioio or aicsimageio. No other module imports a reader library."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from napari_integrated_cell.imaging.choices import MissingInput
+from napari_integrated_cell.imaging.formats.damage import one_sentence_about
+from napari_integrated_cell.imaging.formats.scene import OpenedFile, Scene
+from napari_integrated_cell.imaging.formats.sizes import StatedSize, stated_size
+
+#: The readers that can be chosen.
+READERS = ("auto", "bioio", "aicsimageio")
+
+# Module of bioio by the file's kind; aicsimageio reads a kind with the module named second.
+_MODULES = {
+    "czi": ("bioio_czi", "aicspylibczi"),
+    "nd2": ("bioio_nd2", "nd2"),
+    "lif": ("bioio_lif", "readlif"),
+    "zarr": ("bioio_ome_zarr", "ome_zarr"),
+    "tiff": ("bioio_tifffile", "aicsimageio"),
+}
+
+
+def has(module: str) -> bool:
+    """Return whether a module is installed."""
+    return importlib.util.find_spec(module) is not None
+
+
+def library_for(path: Path, kind: str, reader: str) -> str:
+    """Return "bioio" or "aicsimageio" for a file of a kind; ``reader`` may be "auto".
+
+    Raises
+    ------
+    MissingInput
+        If the reader that was chosen, or every reader of this kind, is not installed.
+    """
+    if reader not in READERS:
+        raise MissingInput("reader", f"There is no reader {reader!r}: choose {', '.join(READERS)}.")
+    bioio, extra = _MODULES[kind]
+    if reader != "aicsimageio" and has(bioio):
+        return "bioio"
+    if reader != "bioio" and has("aicsimageio") and has(extra):
+        return "aicsimageio"
+    if reader == "aicsimageio":
+        needed = "aicsimageio" if not has("aicsimageio") else extra
+        raise MissingInput(
+            "reader",
+            f"{path.name} cannot be read with aicsimageio, because {needed} is not installed: choose the reader bioio, "
+            'or pip install "napari-integrated-cell[aicsimageio]".',
+        )
+    raise ValueError(
+        f'{path.name} needs a reader that is not installed: pip install "napari-integrated-cell[{kind}]"'
+        ", or export the image as OME-TIFF."
+    )
+
+
+def container_of(path: Path, kind: str, library: str) -> Any:
+    """Open a file with a library. Both have one interface: scenes, set_scene, dims, get_image_data."""
+    if library == "aicsimageio":
+        from aicsimageio import AICSImage
+
+        return AICSImage(path)
+    if kind == "tiff":
+        from bioio_base.exceptions import UnsupportedFileFormatError
+
+        try:
+            return importlib.import_module("bioio_ome_tiff").Reader(path)
+        except UnsupportedFileFormatError:
+            pass
+    return importlib.import_module(_MODULES[kind][0]).Reader(path)
+
+
+def open_with_library(path: Path, kind: str, library: str) -> OpenedFile:
+    """Open a file of a format that only the libraries know."""
+    container = container_of(path, kind, library)
+
+    def scene(index: int) -> Scene:
+        container.set_scene(index)
+        axes = "".join(container.dims.order)
+        names = container.channel_names
+
+        def array(lazy: bool) -> Any:
+            container.set_scene(index)
+            if lazy:
+                return container.get_image_dask_data(axes)
+            with one_sentence_about(path):
+                return container.get_image_data(axes)
+
+        return Scene(
+            axes,
+            tuple(container.dims.shape),
+            container.dtype,
+            tuple(str(name) for name in (names if names is not None else ())),
+            _size(container),
+            array,
+        )
+
+    return OpenedFile(path, tuple(str(name) for name in container.scenes), scene)
+
+
+def _size(container: Any) -> StatedSize:
+    sizes = container.physical_pixel_sizes
+    given = {axis: getattr(sizes, axis, None) for axis in "ZYX"}
+    # A reader's default of 1 for a file without a resolution. No cell is imaged at that size.
+    if given["Y"] == given["X"] == 1.0:
+        return StatedSize()
+    return stated_size({axis: (size, None) for axis, size in given.items() if size is not None})

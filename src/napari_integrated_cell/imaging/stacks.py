@@ -1,0 +1,206 @@
+"""Choose a scene, a time point and the meaning of the axes in an opened file."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_integrated_cell.imaging.choices import MissingInput, UnsupportedImage
+from napari_integrated_cell.imaging.formats.scene import OpenedFile, Scene
+
+_MEANING = {"T": "time points", "C": "channels", "Z": "Z planes", "I": "planes", "S": "colours"}
+
+
+class Stack(NamedTuple):
+    """One scene and time point: ``data`` (C, Z, Y, X), a numpy or dask array."""
+
+    data: Any
+    scene: Scene
+    notes: tuple[str, ...]
+
+
+def stack_of(
+    opened: OpenedFile, scene: int | str | None, time: int | None, axes: str | None, lazy: bool
+) -> Stack:
+    """Return one scene and time point of a file.
+
+    Parameters
+    ----------
+    opened : OpenedFile
+    scene : int, str or None
+        Index or name. None: the first scene that is a Z stack.
+    time : int or None
+        None: the first time point.
+    axes : str or None
+        One letter for each of the file's axes, in the file's order, instead of the file's own.
+    lazy : bool
+        Whether to return a dask array, of which nothing is read.
+
+    Raises
+    ------
+    MissingInput
+        If there is no such scene or time point, or the axes do not fit, or must be given.
+    UnsupportedImage
+        If the scene is no stack of real numbers.
+    """
+    chosen, notes = _scene(opened, scene, axes)
+    name = opened.path.name
+    letters = _letters(chosen, axes, name)
+    _refuse(chosen, letters, name)
+    notes += list(chosen.notes)
+    times = _length(chosen, letters, "T")
+    if not 0 <= (time or 0) < times:
+        raise MissingInput("time", f"{name} has no time point {time}: it has {times}, counted from 0.")
+    if times > 1:
+        notes.append(f"{name} has {times} time points: time point {time or 0} was read.")
+    # Of a time series only the chosen time point is read.
+    data = chosen.array(lazy or times > 1)
+    data = _in_order(data, letters, time or 0)
+    return Stack(_native(data), chosen, tuple(notes))
+
+
+def _scene(opened: OpenedFile, wanted: int | str | None, axes: str | None) -> tuple[Scene, list[str]]:
+    names, name = opened.scene_names, opened.path.name
+    if wanted is not None:
+        index = _index(names, wanted)
+        if index is None:
+            listed = ", ".join(f"{i} {label!r}" for i, label in enumerate(names[:8]))
+            raise MissingInput(
+                "scene", f"{name} has no scene {wanted!r}: it has {len(names)}, counted from 0: {listed}."
+            )
+        note = [f"{name} has {len(names)} scenes: scene {index} was read."] if len(names) > 1 else []
+        return opened.scene(index), note
+    reasons: list[Exception] = []
+    for index in range(len(names)):
+        scene = opened.scene(index)
+        try:
+            _refuse(scene, _letters(scene, axes, name), name)
+        except (MissingInput, UnsupportedImage, ValueError) as error:
+            reasons.append(error)
+            continue
+        if len(names) == 1:
+            return scene, []
+        first = ", the first that is a Z stack" if index else ""
+        return scene, [f"{name} has {len(names)} scenes: scene {index} was read{first}."]
+    if not reasons:
+        raise UnsupportedImage(f"{name} holds no image: export it again.")
+    # What can be mended by a choice is the better answer.
+    raise next((error for error in reasons if isinstance(error, MissingInput)), reasons[0])
+
+
+def _index(names: tuple[str, ...], wanted: int | str) -> int | None:
+    if isinstance(wanted, str) and wanted in names:
+        return names.index(wanted)
+    if isinstance(wanted, int) or wanted.isdecimal():
+        return int(wanted) if 0 <= int(wanted) < len(names) else None
+    alike = [i for i, name in enumerate(names) if name.casefold() == wanted.casefold()]
+    return alike[0] if len(alike) == 1 else None
+
+
+def _letters(scene: Scene, axes: str | None, name: str) -> str:
+    """Return one letter for each dimension of the scene's array; "_" for one of length 1 that is left out."""
+    if axes is None:
+        return scene.axes
+    given = axes.strip().upper()
+    if not set(given) <= set("TCZYX") or len(set(given)) < len(given) or not {"Y", "X"} <= set(given):
+        raise MissingInput(
+            "axes",
+            f"The axes {axes!r} are not some of the letters T, C, Z, Y and X, each once and with Y and X.",
+        )
+    if len(given) == len(scene.shape):
+        return given
+    kept = [i for i, length in enumerate(scene.shape) if length > 1]
+    if len(given) != len(kept):
+        raise MissingInput(
+            "axes",
+            f"{name} has the axes {_listed(scene.axes, scene.shape)}, but {given} names {len(given)}: give one letter "
+            "for each of them, in this order.",
+        )
+    letters = ["_"] * len(scene.shape)
+    for i, letter in zip(kept, given, strict=True):
+        letters[i] = letter
+    return "".join(letters)
+
+
+def _refuse(scene: Scene, letters: str, name: str) -> None:
+    """Raise the reason why a scene is no stack with these axes, if there is one."""
+    if scene.refusal is not None and letters == scene.axes:
+        raise scene.refusal
+    if scene.dtype.kind not in "biuf":
+        raise UnsupportedImage(
+            f"{name} holds {scene.dtype.name} values: save it as integers or real numbers."
+        )
+    if "S" in letters and _length(scene, letters, "S") > 1:
+        raise UnsupportedImage(
+            f"{name} is a colour (RGB) picture: save its channels as an OME-TIFF stack, or choose another scene."
+        )
+    unnamed = [
+        (axis, n) for axis, n in zip(letters, scene.shape, strict=True) if axis not in "TCZYX" and n > 1
+    ]
+    if unnamed:
+        raise MissingInput(
+            "axes",
+            f"{name} does not say what its axes {_listed(scene.axes, scene.shape)} are: give one letter of T, C, Z, Y, "
+            "X for each of them, for example CZYX.",
+        )
+    if _length(scene, letters, "Z") > 1:
+        return
+    others = [(axis, _length(scene, letters, axis)) for axis in "TC"]
+    for axis, count in others:
+        if count > 3:
+            asked = "".join("Z" if letter == axis else letter for letter in letters if letter not in "Z_S")
+            raise MissingInput(
+                "axes",
+                f"{name} has {count} {_MEANING[axis]} of one plane each, and a cell needs a Z stack: if {axis} is "
+                f"really Z, give its axes as {_short(asked, scene, letters)}.",
+            )
+    raise UnsupportedImage(f"{name} is a flat picture, and a cell needs a Z stack: export all planes.")
+
+
+def _short(asked: str, scene: Scene, letters: str) -> str:
+    """Return axes to give: those of length 1 are left out."""
+    kept = [letter for letter, length in zip(letters, scene.shape, strict=True) if length > 1]
+    renamed = dict(zip((x for x in letters if x not in "Z_S"), asked, strict=True))
+    return "".join(renamed.get(letter, letter) for letter in kept)
+
+
+def _listed(axes: str, shape: tuple[int, ...]) -> str:
+    return ", ".join(
+        f"{'?' if axis not in 'TCZYXS' else axis} {length}"
+        for axis, length in zip(axes, shape, strict=True)
+        if length > 1
+    )
+
+
+def _length(scene: Scene, letters: str, axis: str) -> int:
+    return scene.shape[letters.index(axis)] if axis in letters else 1
+
+
+def _in_order(data: Any, letters: str, time: int) -> Any:
+    """Return (C, Z, Y, X) of one time point; axes of length 1 with other letters are left out."""
+    keep = ""
+    at: list[Any] = []
+    for letter in letters:
+        at.append(time if letter == "T" else slice(None) if letter in "CZYX" else 0)
+        keep += letter if letter in "CZYX" else ""
+    data = data[tuple(at)]
+    data = data.transpose([keep.index(letter) for letter in "CZYX" if letter in keep])
+    return data[tuple(slice(None) if letter in keep else None for letter in "CZYX")]
+
+
+def _native(data: Any) -> Any:
+    """Return the values in this computer's byte order: float16 as float32, bool as uint8."""
+    dtype = data.dtype
+    if dtype.kind == "b":
+        return data.astype(np.uint8)
+    if dtype.kind == "f" and dtype.itemsize not in (4, 8):
+        return data.astype(np.float32 if dtype.itemsize < 4 else np.float64)
+    return data.astype(dtype.newbyteorder("="), copy=False)
+
+
+def computed(data: Any) -> NDArray[Any]:
+    """Return a numpy array of a numpy or dask array."""
+    # In this thread, so that log records about the file can be recognised by their thread.
+    return np.asarray(data.compute(scheduler="synchronous") if hasattr(data, "compute") else data)
