@@ -12,7 +12,7 @@ from napari_integrated_cell.arrays import Labels, Mask
 from napari_integrated_cell.cell import Cell, checked_voxel_size
 from napari_integrated_cell.imaging.watershed import Segmentation, segment
 
-__all__ = ["cell_from_labels", "label_values", "segment_at", "segment_field", "touches_edge"]
+__all__ = ["cell_from_labels", "label_values", "segment_at", "segment_field", "touches_edge", "window_around"]
 
 # Half width (µm) of the window around a click. hiPSCs are up to 43 µm long.
 _WINDOW = 45.0
@@ -184,10 +184,7 @@ def segment_at(
         raise ValueError(
             f"The point {tuple(point)} lies outside the image of shape {membrane.shape}: click in it."
         )
-    reach = [membrane.shape[0], *(int(_WINDOW / v) for v in voxel_size[1:])]
-    window = tuple(
-        slice(max(a - r, 0), min(a + r + 1, n)) for a, r, n in zip(at, reach, membrane.shape, strict=True)
-    )
+    window = window_around((at[0], at[1], at[2]), membrane.shape, voxel_size)
     first = np.array([w.start for w in window])
 
     found: Segmentation = segment(membrane[window], dna[window], voxel_size)
@@ -199,6 +196,15 @@ def segment_at(
     cell_mask, nucleus_mask = np.zeros((2, *membrane.shape), dtype=bool)
     cell_mask[place], nucleus_mask[place] = cell, nucleus
     return cell_mask, nucleus_mask
+
+
+def window_around(
+    point: tuple[int, int, int], shape: tuple[int, ...], voxel_size: tuple[float, float, float]
+) -> tuple[slice, slice, slice]:
+    """Return the part of an image (Z, Y, X) in which :func:`segment_at` looks for the cell at a voxel."""
+    reach = (shape[0], *(int(_WINDOW / v) for v in voxel_size[1:]))
+    z, y, x = (slice(max(a - r, 0), min(a + r + 1, n)) for a, r, n in zip(point, reach, shape, strict=True))
+    return z, y, x
 
 
 def _stains(membrane: NDArray[Any], dna: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:

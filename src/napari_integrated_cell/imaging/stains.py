@@ -1,0 +1,128 @@
+"""Guess which channels show the membrane and the DNA from what they look like."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from skimage.filters import threshold_otsu
+
+from napari_integrated_cell.arrays import Floats, Mask
+
+# The planes that are looked at, as shares of the depth; the part of each plane, and the grid it is averaged to, in
+# voxels.
+_PLANES = (0.3, 0.4, 0.5, 0.6, 0.7)
+_WINDOW = 1024
+_GRID = 256
+_SMOOTHING = 1.0
+# Blobs at least this compact may be nuclei; nets are less compact. A disc is 1, nuclei are 0.6 to 0.9, nets 0.1 to 0.3.
+_BLOB = 0.5
+_NET = 0.4
+# The least radius of a nucleus, in voxels of the grid.
+_NUCLEUS = 3.0
+
+
+@dataclass(frozen=True)
+class Appearance:
+    """What the bright part of a channel looks like, in the planes that are looked at.
+
+    Attributes
+    ----------
+    compactness : float
+        Radius of the largest disc inside a piece, relative to the radius of a disc of the piece's area: 1 for discs,
+        near 0 for nets and shells.
+    radius : float
+        Radius of the largest disc inside a piece, in voxels of a grid of at most 256 x 256. Compactness and radius are
+        means over the pieces, weighted by their areas.
+    covered : float
+        Share of the plane that is bright.
+    enclosed : float
+        Share of the plane that is dark and surrounded by bright parts.
+    """
+
+    compactness: float
+    radius: float
+    covered: float
+    enclosed: float
+
+
+def sample(volume: Any) -> NDArray[Any]:
+    """Return the middle of five planes of a volume (Z, Y, X), at most 1024 x 1024 voxels of each. Reads no more.
+
+    Parameters
+    ----------
+    volume : array, (Z, Y, X)
+        May be lazy.
+    """
+    depth, *plane = volume.shape
+    middle = tuple(slice(max((n - _WINDOW) // 2, 0), (n + _WINDOW + 1) // 2) for n in plane)
+    planes = sorted({int(share * (depth - 1)) for share in _PLANES})
+    return np.stack([np.asarray(volume[(z, *middle)]) for z in planes])
+
+
+def appearance_of(planes: NDArray[Any]) -> Appearance | None:
+    """Return what a channel looks like in some of its planes (N, Y, X); None for a channel without contrast."""
+    found = [seen for plane in planes if (seen := _appearance_of_plane(plane)) is not None]
+    if not found:
+        return None
+    return Appearance(*(float(value) for value in np.median(found, axis=0)))
+
+
+def guess_stains(appearances: Sequence[Appearance | None]) -> tuple[int | None, int | None]:
+    """Return the indices of the channels that look like the membrane and the DNA; None for one that is not there.
+
+    DNA is in few compact blobs that fill a part of the cells. The membrane is a net or shells: thin, and it encloses
+    most of the cells.
+    """
+    seen = {i: a for i, a in enumerate(appearances) if a is not None}
+    cells = max((a.covered + a.enclosed for a in seen.values()), default=0.0)
+    blobs = {
+        i: a.compactness**2 * a.radius * (1 - a.covered / cells)
+        for i, a in seen.items()
+        if a.compactness >= _BLOB and a.radius >= _NUCLEUS and (a.covered < cells or len(seen) == 1)
+    }
+    if len(seen) == 1:
+        blobs = dict.fromkeys(blobs, 1.0)
+    dna = max(blobs, key=lambda i: blobs[i], default=None)
+    nets = {i: a.enclosed for i, a in seen.items() if i != dna and a.compactness <= _NET}
+    return max(nets, key=lambda i: nets[i], default=None), dna
+
+
+def _appearance_of_plane(plane: NDArray[Any]) -> tuple[float, float, float, float] | None:
+    image = _coarse(plane)
+    if not np.isfinite(image).all() or image.max() <= image.min():
+        return None
+    bright = image > threshold_otsu(image)
+    pieces, n = ndimage.label(bright)
+    if n == 0:
+        return None
+    each = np.arange(1, n + 1)
+    areas = ndimage.sum_labels(bright, pieces, each)
+    depth = ndimage.distance_transform_edt(np.pad(bright, 1))[1:-1, 1:-1]
+    radii = ndimage.maximum(depth, pieces, each)
+    shares = areas / areas.sum()
+    covered = float(bright.mean())
+    return (
+        float(shares @ (radii / np.sqrt(areas / np.pi))),
+        float(shares @ radii),
+        covered,
+        float(_filled(bright).mean()) - covered,
+    )
+
+
+def _coarse(plane: NDArray[Any]) -> Floats:
+    """Average a plane over blocks and smooth it."""
+    block = -(-max(plane.shape) // _GRID)
+    rows, columns = (max(n // block, 1) for n in plane.shape)
+    part = plane[: rows * block, : columns * block].astype(np.float32)
+    if min(plane.shape) >= block:
+        part = part.reshape(rows, block, columns, block).mean(axis=(1, 3))
+    return ndimage.gaussian_filter(part, _SMOOTHING)
+
+
+def _filled(bright: Mask) -> Mask:
+    return np.asarray(ndimage.binary_fill_holes(bright))
