@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from napari.utils.notifications import notification_manager, show_error
@@ -35,3 +36,12 @@ def notify(what: str, error: Exception) -> None:
         show_error(str(error))
     else:
         notification_manager.receive_error(type(error), error, error.__traceback__)
+
+
+@contextmanager
+def refusals_shown() -> Iterator[None]:
+    """Show the message of a ValueError or OSError that an action raises at once, because of what the user chose."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        show_error(str(error))

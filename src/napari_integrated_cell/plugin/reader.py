@@ -11,8 +11,7 @@ from napari_integrated_cell.vocabulary import recognise_channel
 
 if TYPE_CHECKING:
     from napari_integrated_cell.imaging.reading import Image
-
-LayerData = tuple[Any, dict[str, Any], str]
+    from napari_integrated_cell.plugin.layers.cell_layers import LayerData
 
 _ENDINGS = (".tif", ".tiff", ".czi", ".nd2", ".lif")
 _CROP_RAW_CHANNELS = ("dna", "membrane", "structure")
@@ -71,22 +70,20 @@ def _layer(image: Image, path: Path, index: int) -> LayerData:
     alone = len(image.channel_names) == 1
     stem = path.name.split(".")[0]
     what = recognise_channel(channel) or (recognise_channel(stem) if alone else None)
-    meta: dict[str, Any] = {"name": stem if alone else f"{channel} · {stem}"}
     mark: dict[str, Any] = {"path": str(path), "channel": channel}
+    meta: dict[str, Any] = {
+        "name": stem if alone else f"{channel} · {stem}",
+        "axis_labels": ("z", "y", "x"),
+        "metadata": {MARK: mark},
+    }
     if image.voxel_size is not None:
         meta |= {"scale": image.voxel_size, "units": ("µm",) * 3}
-    meta["axis_labels"] = ("z", "y", "x")
     if looks_like_segmentation(f"{stem} {channel}" if alone else channel, data):
         # Only the outline of the cells is visible at first: roofs and structures would hide it.
-        return (
-            data,
-            {**meta, "metadata": {MARK: mark}, "visible": "roof" not in channel and what is None},
-            "labels",
-        )
+        return data, {**meta, "visible": "roof" not in channel and what is None}, "labels"
     if what is not None:
         mark["shows"] = what
     meta |= {
-        "metadata": {MARK: mark},
         "colormap": channel_colormap(what) if what else "gray",
         "blending": "additive",
         "contrast_limits": image_limits(data),

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from numpy.typing import NDArray
-
-LayerData = tuple[Any, dict[str, Any], str]
+from napari_integrated_cell.plugin.layers.cell_layers import LayerData, cell_layers
 
 _VOXEL_SIZE = 0.2  # µm
 _N_CELLS = 9
@@ -32,9 +27,8 @@ def field_of_cells() -> list[LayerData]:
     from napari_integrated_cell.simulation import simulate_field
 
     field = simulate_field(7, n_cells=_N_CELLS)
-    return _layers(
-        field.channels, field.cell_labels, field.nucleus_labels, field.voxel_size, "simulated field"
-    )
+    labels = {"cells": field.cell_labels, "nuclei": field.nucleus_labels}
+    return _layers("simulated field", field.channels, labels, field.voxel_size)
 
 
 def simulated_cell(stage: str, seed: int) -> list[LayerData]:
@@ -42,53 +36,9 @@ def simulated_cell(stage: str, seed: int) -> list[LayerData]:
     from napari_integrated_cell.simulation import simulate_cell
 
     cell = simulate_cell(seed, stage=stage, voxel_size=_VOXEL_SIZE).cell
-    return _layers(
-        cell.channels,
-        cell.cell_mask.astype(np.uint8),
-        cell.nucleus_mask.astype(np.uint8),
-        cell.voxel_size,
-        f"simulated {stage} cell",
-    )
+    labels = {"cells": cell.cell_mask.astype(np.uint8), "nuclei": cell.nucleus_mask.astype(np.uint8)}
+    return _layers(f"simulated {stage} cell", cell.channels, labels, cell.voxel_size)
 
 
-def _layers(
-    channels: Mapping[str, NDArray[Any]],
-    cells: NDArray[Any],
-    nuclei: NDArray[Any],
-    voxel_size: tuple[float, float, float],
-    name: str,
-) -> list[LayerData]:
-    from napari_integrated_cell.plugin.layers.display import channel_colormap, image_limits
-    from napari_integrated_cell.plugin.layers.marks import MARK
-
-    place = {"scale": voxel_size, "units": ("µm",) * 3, "axis_labels": ("z", "y", "x")}
-    layers: list[LayerData] = [
-        (
-            labels,
-            {
-                **place,
-                "name": f"{what} · {name}",
-                "metadata": {MARK: {"simulated": True, "shows": what}},
-                "visible": False,
-            },
-            "labels",
-        )
-        for what, labels in (("cells", cells), ("nuclei", nuclei))
-    ]
-    layers += [
-        (
-            image,
-            {
-                **place,
-                "name": f"{channel} · {name}",
-                "colormap": channel_colormap(channel),
-                "blending": "additive",
-                "opacity": 0.6,  # predicted structures are shown on top
-                "contrast_limits": image_limits(image),
-                "metadata": {MARK: {"simulated": True, "shows": channel}},
-            },
-            "image",
-        )
-        for channel, image in channels.items()
-    ]
-    return layers
+def _layers(*cells: Any) -> list[LayerData]:
+    return cell_layers(*cells, mark={"simulated": True}, opacity=0.6)  # predicted structures are shown on top

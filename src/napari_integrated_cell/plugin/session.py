@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,12 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import uuid4
 from weakref import WeakKeyDictionary
 
-from psygnal import SignalGroupDescriptor
-
 from napari_integrated_cell.plugin.explore.state import ExploreState
 from napari_integrated_cell.plugin.integrate.state import IntegrateState
 from napari_integrated_cell.plugin.map.state import MapState
 from napari_integrated_cell.plugin.scene.state import SceneState
+from napari_integrated_cell.plugin.signals import field_signals
 from napari_integrated_cell.plugin.tasks import Tasks
 from napari_integrated_cell.plugin.traverse.state import TraverseState
 from napari_integrated_cell.plugin.variation.state import VariationState
@@ -76,9 +74,7 @@ class Session:
         The state of each dock, and of the scene that several docks share.
     """
 
-    events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor(
-        equality_operators=dict.fromkeys(("model", "open_model", "tasks"), operator.is_)
-    )
+    events: ClassVar = field_signals("model", "open_model", "tasks")
 
     model_source: str = "demo"
     device: str = "auto"

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
     from numpy.typing import NDArray
 
-LayerData = tuple[Any, dict[str, Any], str]
+    from napari_integrated_cell.plugin.layers.cell_layers import LayerData
 
 
 def write_layers(path: str, layer_data: list[LayerData]) -> list[str]:

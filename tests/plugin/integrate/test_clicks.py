@@ -33,7 +33,7 @@ def test_a_cell_without_a_segmentation_is_found_at_the_click(viewer, qtbot, simu
     qtbot.waitUntil(lambda: "No cell is chosen" in dock.preview.words, timeout=60_000)
     middle = np.round(np.argwhere(simulated.nucleus_mask).mean(axis=0)).astype(int)
     dock.cell._take_click(pressed(viewer, layers["membrane"], middle))
-    qtbot.waitUntil(lambda: dock.preview.has_picture, timeout=60_000)
+    qtbot.waitUntil(lambda: "µm³" in dock.preview.words, timeout=60_000)
     found = session_of(viewer).integrate.cell
     window = tuple(slice(o, o + n) for o, n in zip(found.offset, found.shape, strict=True))
     true = simulated.cell_mask[window]

@@ -63,7 +63,7 @@ def integrate(viewer, qtbot, label: int) -> dict:
     qtbot.mouseClick(dock.cell.pick, Qt.MouseButton.LeftButton)
     click(viewer, qtbot, label)
     qtbot.waitUntil(lambda: dock.cell.label.value() == label, timeout=60_000)
-    qtbot.waitUntil(lambda: dock.preview.has_picture, timeout=60_000)
+    qtbot.waitUntil(lambda: "µm³" in dock.preview.words, timeout=60_000)
     qtbot.mouseClick(dock.run, Qt.MouseButton.LeftButton)
     tasks = session_of(viewer).tasks
     qtbot.waitUntil(lambda: tasks.running(integrate_actions.SLOT) is None, timeout=300_000)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from napari.utils.notifications import show_error
 from napari.utils.theme import get_theme
@@ -20,30 +20,11 @@ from napari_integrated_cell.plugin.widgets.column import Column, titled
 from napari_integrated_cell.plugin.widgets.dock import Dock
 from napari_integrated_cell.vocabulary import stage
 
-if TYPE_CHECKING:
-    import napari.viewer
-
 _STEP = 50  # ms from one step of a random walk to the next
 
 
 class ExploreWidget(Dock):
-    """Sliders through the latent spaces. Membrane, DNA and structures are decoded while a slider moves.
-
-    Parameters
-    ----------
-    napari_viewer : napari.viewer.Viewer
-        Given by napari.
-    """
-
-    def __init__(self, napari_viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
-        super().__init__(napari_viewer, parent)
-        self._random_walk = RandomWalk(self._session)
-        self._measured: tuple[Any, ...] = ()
-        self._build()
-        self._connect()
-        self._theme_changed()
-        self._draw_origins()
-        self._open()
+    """Sliders through the latent spaces. Membrane, DNA and structures are decoded while a slider moves."""
 
     # ---------------------------------------------------------------- widgets
 
@@ -84,6 +65,8 @@ class ExploreWidget(Dock):
 
     def _connect(self) -> None:
         session = self._session
+        self._random_walk = RandomWalk(session)
+        self._measured: tuple[Any, ...] = ()
         self._walk = QTimer(self)
         self._walk.setInterval(_STEP)
         self._walk.timeout.connect(self._random_walk.step)
@@ -102,7 +85,8 @@ class ExploreWidget(Dock):
         self._soon.timeout.connect(self._open)
 
         hold = self._hold
-        self._hear(
+        scene = scene_of(self._viewer, session)
+        hold.connect(
             (session.events.model_source, self._another_model),
             (session.events.device, self._another_model),
             (session.events.model, self._model_changed),
@@ -113,12 +97,14 @@ class ExploreWidget(Dock):
             (session.scene.events.difference, self.shown.redraw),
             (session.explore.events, self._state_changed),
             (self._viewer.events.theme, self._theme_changed),
+            (scene.shown, self.sliders.paint_rows),
         )
         hold.callback(session.tasks.cancel, actions.EFFECTS)
-        scene = scene_of(self._viewer, session)
-        self._hear((scene.shown, self.sliders.paint_rows))
         hold.callback(scene.hold())
         hold.callback(self._pause)
+        self._theme_changed()
+        self._draw_origins()
+        self._open()
 
     def _pause(self) -> None:
         # Qt deletes the timers with the dock: nothing may start them again.

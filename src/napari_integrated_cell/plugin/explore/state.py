@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, ClassVar
 
-from psygnal import SignalGroupDescriptor
+from napari_integrated_cell.plugin.signals import field_signals
 
 if TYPE_CHECKING:
     from napari_integrated_cell.latent.axis_effects import AxisEffect
@@ -50,9 +49,7 @@ class ExploreState:
         Positions with names, as a table holds them.
     """
 
-    events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor(
-        equality_operators=dict.fromkeys(("measured", "measured_from", "kept"), operator.is_)
-    )
+    events: ClassVar = field_signals("measured", "measured_from", "kept")
 
     origin: str = ""
     space: str = SHAPE

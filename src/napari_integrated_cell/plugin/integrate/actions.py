@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_warning
 
-from napari_integrated_cell.arrays import Floats
 from napari_integrated_cell.latent.position import Position
 from napari_integrated_cell.plugin.integrate.layers import note, show_structure
 from napari_integrated_cell.plugin.layers.place import place_over
+from napari_integrated_cell.plugin.signals import Connections
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -35,14 +35,6 @@ class Posed:
     cell: Cell
     pose: Pose
     model: IntegratedCell
-
-
-@dataclass(frozen=True, eq=False)
-class Predicted:
-    """One predicted structure of a run."""
-
-    name: str
-    volume: Floats
 
 
 def integrate(
@@ -93,28 +85,23 @@ def integrate(
             pose=pose,
             cancel=task.token,
             progress=task.progress,
-            on_structure=lambda name, volume: task.give(Predicted(name, volume)),
+            on_structure=lambda name, volume: task.give((name, volume)),
         )
 
     def take(part: Any) -> None:
         if isinstance(part, Posed):
             posed[:] = [part]
-            session.model, session.integrate.image_frame, session.integrate.cell = (
-                part.model,
-                request.image_frame,
-                part.cell,
-            )
+            session.model = part.model
+            session.integrate.image_frame, session.integrate.cell = request.image_frame, part.cell
             return
-        about = _about(request, posed[0], session.model_source)
         show_structure(
             viewer,
-            part.name,
-            part.volume,
+            *part,
             run=run,
             cell_name=request.name,
             place=place_over(posed[0].pose, request.image_frame),
             voxel_size=posed[0].pose.box.voxel_size,
-            about=about,
+            about=_about(request, posed[0], session.model_source),
             together=len(structures),
         )
 
@@ -137,17 +124,14 @@ def integrate(
     def model_changed() -> None:
         stop(session, "The model was changed.")
 
-    def end() -> None:
-        viewer.layers.events.removed.disconnect(layer_removed)
-        session.events.model_source.disconnect(model_changed)
-        session.events.device.disconnect(model_changed)
-
-    viewer.layers.events.removed.connect(layer_removed)
-    session.events.model_source.connect(model_changed)
-    session.events.device.connect(model_changed)
-    return session.tasks.start(
-        SLOT, f"Integrating {request.name}", work, on_given=take, on_done=done, on_end=end, bar=True
+    connections = Connections()
+    connections.connect(
+        (viewer.layers.events.removed, layer_removed),
+        (session.events.model_source, model_changed),
+        (session.events.device, model_changed),
     )
+    what, end = f"Integrating {request.name}", connections.close
+    return session.tasks.start(SLOT, what, work, on_given=take, on_done=done, on_end=end, bar=True)
 
 
 def stop(session: Session, why: str | None = None) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 from napari.layers import Image, Labels
 from napari.utils.notifications import show_warning
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QPushButton, QSpinBox, QWidget
+from qtpy.QtCore import QSignalBlocker, Signal
+from qtpy.QtWidgets import QFormLayout, QSpinBox, QWidget
 
 from napari_integrated_cell.plugin.integrate.layer_combo import LayerCombo
 from napari_integrated_cell.plugin.integrate.picking import Picking, label_at
@@ -24,6 +24,8 @@ from napari_integrated_cell.plugin.layers.volumes import (
     why_no_volume,
     world_to_index,
 )
+from napari_integrated_cell.plugin.widgets.column import row
+from napari_integrated_cell.plugin.widgets.inputs import button, described
 
 _ROLES: dict[str, tuple[str, type, str, str]] = {
     "membrane": (
@@ -72,33 +74,24 @@ class CellChooser(QWidget):
         form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
         for role, (title, kind, none, tip) in _ROLES.items():
-            combo = LayerCombo(viewer, partial(_is_volume_of, kind), none)
-            combo.setToolTip(tip)
-            combo.setAccessibleName(title)
+            combo = described(LayerCombo(viewer, partial(_is_volume_of, kind), none), title, tip)
             combo.chosen.connect(self._layers_changed)
             combo.chosen_by_hand.connect(partial(self._by_hand.add, role))
             form.addRow(title, combo)
             self._combos[role] = combo
-        self.label = QSpinBox()
-        self.label.setRange(0, 0)
+        self.label = described(QSpinBox(), "Label of the cell", "The cell's label in the Cells layer.")
+        self.label.setMaximum(0)
         self.label.setKeyboardTracking(False)
-        self.label.setToolTip("The cell's label in the Cells layer.")
-        self.label.setAccessibleName("Label of the cell")
         self.label.valueChanged.connect(lambda _: self.changed.emit())
-        self.pick = QPushButton("&Click the cell")
+        tip = "While this is pressed, a click in the canvas chooses the cell under the cursor."
+        self.pick = button("&Click the cell", tip)
         self.pick.setCheckable(True)
-        self.pick.setToolTip(
-            "While this is pressed, a click in the canvas chooses the cell under the cursor."
-        )
-        self.pick.toggled.connect(self._listen)
-        row = QHBoxLayout()
-        row.addWidget(self.label, 1)
-        row.addWidget(self.pick, 1)
-        form.addRow("Label", row)
+        form.addRow("Label", row((self.label, 1), (self.pick, 1)))
         self.voxel_size = VoxelSizeField()
         self.voxel_size.changed.connect(self.changed)
         form.addRow("Voxel size", self.voxel_size)
         self._picking = Picking(viewer, self._take_click)
+        self.pick.toggled.connect(self._picking.listen)
         self._source: Any = None
         self._labelled: Any = None
         self.guess()
@@ -110,12 +103,11 @@ class CellChooser(QWidget):
     @property
     def source(self) -> Any:
         """The layer on whose grid the cell lies, or None."""
-        chosen = (self._combos[role].layer for role in ("membrane", "dna", "cells", "nuclei"))
-        return next((layer for layer in chosen if layer is not None), None)
+        return next(iter(self.layers), None)
 
     @property
     def layers(self) -> list[Any]:
-        """All chosen layers."""
+        """All chosen layers: membrane, DNA, cells and nuclei, as far as there are such."""
         return [combo.layer for combo in self._combos.values() if combo.layer is not None]
 
     def refresh(self) -> None:
@@ -156,9 +148,8 @@ class CellChooser(QWidget):
             if active is not None and not is_volume(active):
                 raise ValueError(why_no_volume(active))
             raise ValueError("No layer is chosen: open an image or a segmentation of cells, (Z, Y, X).")
-        extra = [] if structure is None else [structure]
-        for layer in [*self.layers, *extra]:
-            if grid_shape(layer) != grid_shape(source):
+        for layer in [*self.layers, structure]:
+            if layer is not None and grid_shape(layer) != grid_shape(source):
                 raise ValueError(
                     f"{layer.name!r} has {grid_shape(layer)} voxels but {source.name!r} has "
                     f"{grid_shape(source)}: choose layers of one image."
@@ -183,7 +174,7 @@ class CellChooser(QWidget):
 
     def close_down(self) -> None:
         """Stop listening to the viewer."""
-        self._picking.stop()
+        self._picking.listen(False)
 
     def _layers_changed(self) -> None:
         source = self.source
@@ -198,19 +189,12 @@ class CellChooser(QWidget):
 
     def _offer_labels(self, cells: Any) -> None:
         self.label.setEnabled(cells is not None)
-        self.label.blockSignals(True)
-        self.label.setMaximum(int(volume_of(cells).max()) if cells is not None else 0)
-        if cells is not None and not self.label.value():
-            selected = int(cells.selected_label)
-            there = bool((volume_of(cells) == selected).any())
-            self.label.setValue(selected if there else self.label.maximum())
-        self.label.blockSignals(False)
-
-    def _listen(self, on: bool) -> None:
-        if on:
-            self._picking.start()
-        else:
-            self._picking.stop()
+        with QSignalBlocker(self.label):
+            self.label.setMaximum(int(volume_of(cells).max()) if cells is not None else 0)
+            if cells is not None and not self.label.value():
+                selected = int(cells.selected_label)
+                there = bool((volume_of(cells) == selected).any())
+                self.label.setValue(selected if there else self.label.maximum())
 
     def _take_click(self, press: Any) -> None:
         cells, source = self._combos["cells"].layer, self.source

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QFormLayout, QWidget
 
 from napari_integrated_cell.plugin import preferences
+from napari_integrated_cell.plugin.widgets.inputs import combo, offer
 
 if TYPE_CHECKING:
     from napari_integrated_cell.model.runtime import DeviceChoice
@@ -24,18 +25,14 @@ class ModelChooser(QWidget):
         super().__init__(parent)
         self._session = session
         self._bundled: list[str] = ["demo"]
-        self.model = QComboBox()
-        self.model.setToolTip(
+        self.model = combo(
+            "Model",
             "The trained networks that predict the structures (Enc^r, Dec^{r,s} of the paper):\n"
-            "the demo model, a recent one, or a bundle's folder or .zip."
+            "the demo model, a recent one, or a bundle's folder or .zip.",
+            characters=6,
         )
-        self.model.setAccessibleName("Model")
-        self.device = QComboBox()
-        self.device.setToolTip("Where the networks run. 'auto' takes the fastest device found.")
-        self.device.setAccessibleName("Device")
-        for combo in (self.model, self.device):
-            combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-            combo.setMinimumContentsLength(6)
+        tip = "Where the networks run. 'auto' takes the fastest device found."
+        self.device = combo("Device", tip, characters=6)
         form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
         form.addRow("Model", self.model)
@@ -76,10 +73,7 @@ class ModelChooser(QWidget):
         found = f"auto ({devices[0].label})" if devices else "auto"
         names = {"auto": found, **{d.name: f"{d.name}: {d.label}" for d in devices}}
         names.setdefault(chosen, chosen)
-        self.device.clear()
-        for name, label in names.items():
-            self.device.addItem(label, name)
-        self.device.setCurrentIndex(self.device.findData(chosen))
+        offer(self.device, names, chosen)
 
     def _choose_model(self, index: int) -> None:
         source = self.model.itemData(index)

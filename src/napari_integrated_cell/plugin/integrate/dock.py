@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari.utils.notifications import show_error
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QFormLayout, QGroupBox, QWidget
+from qtpy.QtWidgets import QFormLayout, QGroupBox
 
+from napari_integrated_cell.plugin.activity import refusals_shown
 from napari_integrated_cell.plugin.integrate import actions
 from napari_integrated_cell.plugin.integrate.choose_cell import CellChooser
 from napari_integrated_cell.plugin.integrate.choose_model import ModelChooser
@@ -18,32 +18,17 @@ from napari_integrated_cell.plugin.layers.volumes import is_volume
 from napari_integrated_cell.plugin.widgets.checklist import StructureChecklist
 from napari_integrated_cell.plugin.widgets.column import Column, titled
 from napari_integrated_cell.plugin.widgets.dock import Dock
+from napari_integrated_cell.plugin.widgets.inputs import described
 from napari_integrated_cell.plugin.widgets.work_row import WorkRow
 
 if TYPE_CHECKING:
-    import napari.viewer
-
     from napari_integrated_cell.plugin.layers.place import ImageFrame
 
 _PAUSE = 200  # ms without a change before the cell is previewed
 
 
 class IntegrateWidget(Dock):
-    """Choose a model and a cell, see how it will be posed, and predict its structures.
-
-    Parameters
-    ----------
-    napari_viewer : napari.viewer.Viewer
-        Given by napari.
-    """
-
-    def __init__(self, napari_viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
-        super().__init__(napari_viewer, parent)
-        self._build()
-        self._connect()
-        self._model_changed()
-        self._draw_running()
-        self._preview_soon()
+    """Choose a model and a cell, see how it will be posed, and predict its structures."""
 
     # ---------------------------------------------------------------- widgets
 
@@ -53,20 +38,20 @@ class IntegrateWidget(Dock):
         self.cell = CellChooser(self._viewer)
         self.preview = PosePreview()
         self.structures = StructureChecklist()
-        self.structure_layer = LayerCombo(self._viewer, is_volume, "none")
-        self.structure_layer.setToolTip(
+        self.structure_layer = described(
+            LayerCombo(self._viewer, is_volume, "none"),
+            "Structure layer",
             "A layer that shows some structure: the model's classifier (ŷ of Enc^{r,s}) says which one is most\n"
-            "probable."
+            "probable.",
         )
-        self.structure_layer.setAccessibleName("Structure layer")
         self.classification = ClassificationBars()
-        work = WorkRow(
+        self.work = WorkRow(
             "&Integrate structures",
             "Predict where each ticked structure most probably lies in this cell (the paper's Algorithm 3),\n"
             "one layer per structure. Running again updates the layers.",
             "Stop after the present structure. The structures that are ready stay.",
         )
-        self.run, self.cancel, self.status = work.start, work.cancel, work.status
+        self.run, self.cancel, self.status = self.work.start, self.work.cancel, self.work.status
 
         question = QFormLayout()
         question.addRow("Structure layer", self.structure_layer)
@@ -79,14 +64,12 @@ class IntegrateWidget(Dock):
             titled("Structures", self.structures),
             asked,
         )
-        self._fill(column, work)
+        self._fill(column, self.work)
 
     # ---------------------------------------------------------------- events
 
     def _connect(self) -> None:
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(_PAUSE)
+        self._timer = QTimer(self, singleShot=True, interval=_PAUSE)
         self._timer.timeout.connect(self._look_at_cell)
         self.cell.changed.connect(self._preview_soon)
         self.structure_layer.chosen.connect(self._preview_soon)
@@ -94,15 +77,14 @@ class IntegrateWidget(Dock):
         self.run.clicked.connect(lambda _: self.integrate())
         self.cancel.clicked.connect(lambda _: actions.stop(self._session))
 
-        hold = self._hold
-        layers, session = self._viewer.layers, self._session
-        events = layers.events
-        self._hear(
-            *(
-                (e, self._layers_changed)
-                for e in (events.inserted, events.removed, events.reordered, events.renamed)
-            ),
-            (layers.selection.events.active, self._selection_changed),
+        hold, session = self._hold, self._session
+        layers = self._viewer.layers.events
+        hold.connect(
+            (layers.inserted, self._layers_changed),
+            (layers.removed, self._layers_changed),
+            (layers.reordered, self._layers_changed),
+            (layers.renamed, self._layers_changed),
+            (self._viewer.layers.selection.events.active, self._selection_changed),
             (session.events.model, self._model_changed),
             (session.tasks.changed, self._draw_running),
         )
@@ -110,12 +92,15 @@ class IntegrateWidget(Dock):
         hold.callback(session.tasks.cancel, "classification")
         hold.callback(self.model.close_down)
         hold.callback(self.cell.close_down)
+        self._model_changed()
+        self._draw_running()
+        self._preview_soon()
 
-    def _layers_changed(self, event: Any = None) -> None:
+    def _layers_changed(self, event: Any) -> None:
         self.cell.refresh()
         self.structure_layer.refresh()
 
-    def _selection_changed(self, event: Any = None) -> None:
+    def _selection_changed(self, event: Any) -> None:
         self.cell.guess()
 
     def _model_changed(self) -> None:
@@ -127,22 +112,16 @@ class IntegrateWidget(Dock):
     def integrate(self) -> None:
         """Integrate the chosen cell."""
         structures = self.structures.ticked
-        try:
+        with refusals_shown():
             if not structures:
                 raise ValueError("No structure is ticked: tick at least one.")
             request = self.cell.request()
-        except ValueError as error:
-            show_error(str(error))
-            return
-        actions.integrate(self._viewer, self._session, request, structures, layers=self.cell.layers)
+            actions.integrate(self._viewer, self._session, request, structures, layers=self.cell.layers)
 
     def _draw_running(self, slot: str = actions.SLOT) -> None:
-        if slot != actions.SLOT:
-            return
-        running = self._session.tasks.running(actions.SLOT)
-        self.cancel.setEnabled(running is not None)
-        self.run.setEnabled(bool(self.structures.ticked))
-        self.status.setText(running.what + "…" if running else "")
+        if slot == actions.SLOT:
+            self.run.setEnabled(bool(self.structures.ticked))
+            self.work.show_running(self._session.tasks.running(slot))
 
     def _preview_soon(self) -> None:
         self._timer.start()

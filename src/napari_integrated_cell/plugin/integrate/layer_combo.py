@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QComboBox, QSizePolicy, QWidget
 
 if TYPE_CHECKING:
@@ -51,10 +51,9 @@ class LayerCombo(QComboBox):
         before = self.layer
         layers = [getattr(layer, "__wrapped__", layer) for layer in self._viewer.layers]
         self._layers = [None, *(layer for layer in reversed(layers) if self._accepts(layer))]
-        self.blockSignals(True)
-        self.clear()
-        self.addItems([self._none, *(layer.name for layer in self._layers if layer is not None)])
-        self.layer = before
-        self.blockSignals(False)
+        with QSignalBlocker(self):
+            self.clear()
+            self.addItems([self._none, *(layer.name for layer in self._layers if layer is not None)])
+            self.layer = before
         if self.layer is not before:
             self.chosen.emit()

@@ -4,27 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from napari.layers import Image
-
 from napari_integrated_cell.arrays import Floats
 from napari_integrated_cell.plugin.layers.display import (
-    add_volume,
     bring_into_view,
     channel_colormap,
     contrast_limits,
     label_of,
+    show_volume,
 )
 from napari_integrated_cell.plugin.layers.marks import MARK, mark_of, result_layers
-from napari_integrated_cell.plugin.layers.opacity import (
-    follow_display,
-    opacities,
-    opacity_in,
-    untouched_opacity,
-)
+from napari_integrated_cell.plugin.layers.opacity import opacities
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+    from napari.layers import Image
 
     from napari_integrated_cell.plugin.layers.place import Place
 
@@ -63,25 +56,18 @@ def show_structure(
     together : int
         Number of structures that are shown at once. Additive layers sum up, so more structures are fainter.
     """
-    limits = contrast_limits(volume)
-    opacity = opacities(together)
-    mark = {"run": run, "structure": name, "contrast_limits": list(limits), "opacity": opacity, **about}
-    layer = result_layers(viewer, run).get(name)
-    follow_display(viewer)
-    if layer is None:
-        title, shown_opacity = f"{label_of(name)} · {cell_name}", opacity_in(viewer, opacity)
-        return add_volume(
-            viewer, volume, title, channel_colormap(name), limits, place, voxel_size, mark, shown_opacity
-        )
-    untouched = np.allclose(layer.contrast_limits, mark_of(layer)["contrast_limits"])
-    layer.data = volume
-    layer.scale, layer.affine, layer.units = (voxel_size,) * 3, place.affine, place.units
-    layer.contrast_limits_range = (0.0, max(1.0, float(limits[1])))
-    if untouched:  # keep what the user has set
-        layer.contrast_limits = limits
-    if untouched_opacity(layer, viewer):
-        layer.opacity = opacity_in(viewer, opacity)
-    layer.metadata[MARK] = mark
+    layer = show_volume(
+        viewer,
+        result_layers(viewer, run).get(name),
+        volume,
+        name=f"{label_of(name)} · {cell_name}",
+        colormap=channel_colormap(name),
+        limits=contrast_limits(volume),
+        place=place,
+        voxel_size=voxel_size,
+        mark={"run": run, "structure": name, **about},
+        opacity=opacities(together),
+    )
     bring_into_view(viewer, layer)
     return layer
 

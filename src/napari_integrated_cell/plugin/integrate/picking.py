@@ -43,20 +43,13 @@ class Picking:
         self._viewer = getattr(viewer, "__wrapped__", viewer)
         self._on_click = on_click
 
-    @property
-    def on(self) -> bool:
-        """Whether clicks are handled."""
-        return self._callback in self._viewer.mouse_drag_callbacks
-
-    def start(self) -> None:
-        """Start listening."""
-        if not self.on:
-            self._viewer.mouse_drag_callbacks.append(self._callback)
-
-    def stop(self) -> None:
-        """Stop listening."""
-        if self.on:
-            self._viewer.mouse_drag_callbacks.remove(self._callback)
+    def listen(self, on: bool) -> None:
+        """Start or stop to handle clicks."""
+        callbacks = self._viewer.mouse_drag_callbacks
+        if on and self._callback not in callbacks:
+            callbacks.append(self._callback)
+        elif not on and self._callback in callbacks:
+            callbacks.remove(self._callback)
 
     def _callback(self, viewer: Any, event: Any) -> Iterator[None]:
         if event.button != 1 or event.modifiers:

@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QImage, QPixmap, QResizeEvent
-from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_integrated_cell.arrays import Floats
 from napari_integrated_cell.picture import projection
+from napari_integrated_cell.plugin.widgets.column import stack
+from napari_integrated_cell.plugin.widgets.inputs import described, text_label
 from napari_integrated_cell.vocabulary import REFERENCE_NAMES
 
 if TYPE_CHECKING:
@@ -72,7 +74,7 @@ class _Picture(QLabel):
     """An RGB picture that fills the width."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(alignment=Qt.AlignmentFlag.AlignCenter)
         self._full = QPixmap()
         self.setMinimumWidth(1)
 
@@ -98,31 +100,20 @@ class PosePreview(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._picture = _Picture()
-        self._picture.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self._picture.setAccessibleName("Preview of the posed cell")
-        self._picture.setToolTip(
+        self._picture = described(
+            _Picture(),
+            "Preview of the posed cell",
             "The cell as the model sees it (section 3.1): nucleus in the middle, long axis along X,\n"
-            "flipped by skew. Left from above, right from the side. Membrane magenta, DNA cyan."
+            "flipped by skew. Left from above, right from the side. Membrane magenta, DNA cyan.",
         )
-        self._words = QLabel()
-        self._words.setWordWrap(True)
-        self._words.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self._picture)
-        layout.addWidget(self._words)
+        self._words = text_label()
+        stack(self, self._picture, self._words)
         self.say(_EMPTY)
 
     @property
     def words(self) -> str:
         """The text under the picture."""
         return self._words.text()
-
-    @property
-    def has_picture(self) -> bool:
-        """Whether a posed cell is shown."""
-        return not self._picture.isHidden()
 
     def say(self, words: str) -> None:
         """Show text in place of a picture."""

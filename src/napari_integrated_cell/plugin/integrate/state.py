@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from psygnal import SignalGroupDescriptor
+from napari_integrated_cell.plugin.signals import field_signals
 
 if TYPE_CHECKING:
     from napari_integrated_cell.cell import Cell
@@ -28,9 +27,7 @@ class IntegrateState:
         The last integrated cell, with its pose and its structures.
     """
 
-    events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor(
-        equality_operators=dict.fromkeys(("cell", "image_frame", "integration"), operator.is_)
-    )
+    events: ClassVar = field_signals("cell", "image_frame", "integration")
 
     cell: Cell | None = None
     image_frame: ImageFrame | None = None

@@ -6,10 +6,12 @@ import re
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QLabel, QLineEdit, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QLineEdit, QWidget
 
 from napari_integrated_cell.cell import checked_voxel_size
 from napari_integrated_cell.plugin.layers.volumes import VoxelSize, micrometres_per_unit, voxel_size_of
+from napari_integrated_cell.plugin.widgets.column import stack
+from napari_integrated_cell.plugin.widgets.inputs import described
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -22,26 +24,16 @@ class VoxelSizeField(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.edit = QLineEdit()
-        self.edit.setPlaceholderText("Z, Y, X in µm")
-        self.edit.setToolTip(
+        self.edit = described(
+            QLineEdit(placeholderText="Z, Y, X in µm"),
+            "Voxel size, Z, Y, X, in µm",
             "Edge lengths of a voxel, Z, Y, X, in µm: prefilled from the layer's scale and unit.\n"
-            "For example 0.29, 0.108, 0.108."
+            "For example 0.29, 0.108, 0.108.",
         )
-        self.edit.setAccessibleName("Voxel size, Z, Y, X, in µm")
         self.edit.textChanged.connect(lambda _: self.changed.emit())
-        self._remark = QLabel()
-        self._remark.setWordWrap(True)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.edit)
-        layout.addWidget(self._remark)
+        self._remark = QLabel(wordWrap=True)
+        stack(self, self.edit, self._remark)
         self.show_layer(None)
-
-    @property
-    def remark(self) -> str:
-        """A remark on the layer's voxel size; empty if there is none."""
-        return self._remark.text()
 
     @property
     def value(self) -> VoxelSize | None:

@@ -9,7 +9,8 @@ from napari.utils.colormaps import Colormap
 from numpy.typing import NDArray
 
 from napari_integrated_cell.arrays import Floats
-from napari_integrated_cell.plugin.layers.marks import MARK
+from napari_integrated_cell.plugin.layers.marks import MARK, mark_of
+from napari_integrated_cell.plugin.layers.opacity import follow_display, opacity_in, untouched_opacity
 from napari_integrated_cell.vocabulary import REFERENCES, STRUCTURES, colour_of
 
 if TYPE_CHECKING:
@@ -48,47 +49,73 @@ def image_limits(volume: NDArray[Any]) -> tuple[float, float]:
     return (low, high) if high > low else (low, low + 1)
 
 
-def add_volume(
+def show_volume(
     viewer: ViewerModel,
-    volume: Floats,
+    layer: Image | None,
+    volume: Any,
+    *,
     name: str,
     colormap: Colormap,
     limits: tuple[float, float],
     place: Place,
     voxel_size: float,
     mark: dict[str, Any],
-    opacity: float = 1.0,
+    opacity: tuple[float, float] | None = None,
 ) -> Image:
-    """Add a layer for a volume (Z, Y, X) of the model, and bring it into view.
+    """Show a volume of the model. Contrast and opacity that the user has set stay.
 
     Parameters
     ----------
     viewer : napari.components.ViewerModel
-    volume : array of float32, (Z, Y, X)
-    name, colormap, limits, opacity
-        Of the layer.
+    layer : Image or None
+        The layer that shows it from now on; None to add one.
+    volume : array of float32, (Z, Y, X) or (T, Z, Y, X)
+    name, colormap
+        Of a new layer.
+    limits : tuple of float
+        Contrast limits.
     place : Place
-        Where the model's box lies.
+        Where the model's box lies, with the same axes as ``volume``.
     voxel_size : float
         Of the box, in µm.
     mark : dict
-        What to keep in the layer's metadata.
+        What to keep in the layer's metadata, besides limits and opacity.
+    opacity : tuple of float, optional
+        The opacity in 2D and in 3D; the layer is opaque if left out.
     """
-    layer = viewer.add_image(
-        volume,
-        name=name,
-        colormap=colormap,
-        blending="additive",
-        interpolation2d="linear",  # the model's voxels are coarser than a microscope's
-        contrast_limits=limits,
-        opacity=opacity,
-        scale=(voxel_size,) * 3,
-        affine=place.affine,
-        units=place.units,
-        axis_labels=place.axis_labels,
-        metadata={MARK: mark},
-    )
-    bring_into_view(viewer, layer)
+    mark = {**mark, "contrast_limits": list(limits)}
+    if opacity is not None:
+        mark["opacity"] = opacity
+        follow_display(viewer)
+    shown_opacity = 1.0 if opacity is None else opacity_in(viewer, opacity)
+    scale = [1.0] * (volume.ndim - 3) + [voxel_size] * 3
+    if layer is None:
+        added = viewer.add_image(
+            volume,
+            name=name,
+            colormap=colormap,
+            blending="additive",
+            interpolation2d="linear",  # the model's voxels are coarser than a microscope's
+            contrast_limits=limits,
+            opacity=shown_opacity,
+            scale=scale,
+            affine=place.affine,
+            units=place.units,
+            axis_labels=place.axis_labels,
+            metadata={MARK: mark},
+        )
+        bring_into_view(viewer, added)
+        return added
+    untouched = np.allclose(layer.contrast_limits, mark_of(layer)["contrast_limits"])
+    layer.data = volume
+    layer.scale, layer.affine = scale, place.affine
+    layer.units, layer.axis_labels = place.units, place.axis_labels
+    layer.contrast_limits_range = (0.0, max(1.0, limits[1]))
+    if untouched:
+        layer.contrast_limits = limits
+    if untouched_opacity(layer, viewer):
+        layer.opacity = shown_opacity
+    layer.metadata[MARK] = mark
     return layer
 
 

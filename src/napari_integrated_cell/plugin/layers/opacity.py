@@ -49,10 +49,9 @@ def untouched_opacity(layer: Layer, viewer: ViewerModel) -> bool:
 
 
 def _follow(viewer: ViewerModel) -> None:
-    in_3d = viewer.dims.ndisplay == 3
     for layer in viewer.layers:
-        if _is(layer, not in_3d):
-            layer.opacity = mark_of(layer)["opacity"][in_3d]
+        if _is(layer, viewer.dims.ndisplay != 3):
+            layer.opacity = opacity_in(viewer, mark_of(layer)["opacity"])
 
 
 def _is(layer: Layer, in_3d: bool) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +24,7 @@ class ImageFrame:
     ----------
     to_world : array, (4, 4)
         Affine from µm in the image (origin at the centre of its first voxel) to the world of its layer.
-    units, axis_labels : tuple
+    units : tuple
         Of the layer.
     source : str
         The layer's name.
@@ -33,7 +33,6 @@ class ImageFrame:
     to_world: Doubles
     units: tuple[Any, ...]
     source: str
-    axis_labels: tuple[str, ...] = field(default=("z", "y", "x"))
 
 
 def image_frame_of(layer: Layer, voxel_size: VoxelSize) -> ImageFrame:
@@ -44,14 +43,14 @@ def image_frame_of(layer: Layer, voxel_size: VoxelSize) -> ImageFrame:
 
 @dataclass(frozen=True, eq=False)
 class Place:
-    """What a napari layer needs to show the model's box (Z, Y, X) in its place.
+    """What a napari layer needs to show the model's box (Z, Y, X), or (T, Z, Y, X), in its place.
 
     Attributes
     ----------
-    affine : array (4, 4)
+    affine : array, (4, 4) or (5, 5)
         From µm in the box to the world. The layer's scale is the model's voxel size.
     units, axis_labels : tuple
-        Of the three axes.
+        Of the axes.
     """
 
     affine: Doubles
@@ -69,4 +68,11 @@ def place_over(pose: Pose, frame: ImageFrame | None) -> Place:
     """
     if frame is None:
         return Place(pose.layer_affine)
-    return Place(frame.to_world @ pose.layer_affine, frame.units, frame.axis_labels)
+    return Place(frame.to_world @ pose.layer_affine, frame.units)
+
+
+def over_time(place: Place) -> Place:
+    """Return the place of volumes over time, (T, Z, Y, X)."""
+    affine = np.eye(5)
+    affine[1:, 1:] = place.affine
+    return Place(affine, ("pixel", *place.units), ("t", *place.axis_labels))

@@ -20,14 +20,8 @@ if TYPE_CHECKING:
 VoxelSize = tuple[float, float, float]
 
 _SEGMENTATION_WORDS = {
-    "labels",
-    "label",
-    "mask",
-    "masks",
-    "seg",
-    "segmentation",
-    "segmented",
-    "segmentations",
+    *("label", "labels", "mask", "masks"),
+    *("seg", "segmentation", "segmentations", "segmented"),
 }
 _NUCLEUS_WORDS = {"nucleus", "nuclei", "nuclear", "dna", "nuc", "chromatin"}
 
@@ -96,19 +90,14 @@ def guess_layers(layers: Iterable[Layer], selected: Iterable[Layer] = ()) -> Gue
     If a volume is selected, only layers on its grid are guessed.
     """
     selected = list(selected)
-    usable = [layer for layer in layers if is_volume(layer)]
-    # Selected layers come first, then the topmost.
-    on_top_first = usable[::-1]
-    ranked = sorted(on_top_first, key=lambda layer: layer not in selected)
-    if not ranked:
-        return Guess()
-    grid = grid_shape(ranked[0])
+    topmost_first = [layer for layer in layers if is_volume(layer)][::-1]
+    ranked = sorted(topmost_first, key=lambda layer: layer not in selected)
     found: dict[str, Layer] = {}
     for layer in ranked:
         what = shows(layer)
-        if what is not None and grid_shape(layer) == grid:
+        if what in ("membrane", "dna", "cells", "nuclei") and grid_shape(layer) == grid_shape(ranked[0]):
             found.setdefault(what, layer)
-    return Guess(found.get("membrane"), found.get("dna"), found.get("cells"), found.get("nuclei"))
+    return Guess(**found)
 
 
 def volume_of(layer: Layer) -> Any:

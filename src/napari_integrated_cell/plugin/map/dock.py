@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QFileDialog, QWidget
+from qtpy.QtWidgets import QFileDialog
 
 from napari_integrated_cell.latent.position import Position
 from napari_integrated_cell.latent.projection import SHAPE
@@ -23,8 +23,6 @@ from napari_integrated_cell.plugin.widgets.dock import Dock
 from napari_integrated_cell.vocabulary import stage
 
 if TYPE_CHECKING:
-    import napari.viewer
-
     from napari_integrated_cell.latent.population import Population
 
 _AWAITED = ("model", actions.SLOT, actions.LAYOUT)
@@ -35,24 +33,7 @@ _HOW = (
 
 
 class MapWidget(Dock):
-    """Show the cells of a population in the latent space, and go to them.
-
-    Parameters
-    ----------
-    napari_viewer : napari.viewer.Viewer
-        Given by napari.
-    """
-
-    def __init__(self, napari_viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
-        super().__init__(napari_viewer, parent)
-        self._shows = False
-        self._colouring: Colouring | None = None
-        self._coloured_by: tuple[Population | None, str] | None = None
-        self._build()
-        self._connect()
-        self._draw_theme()
-        self._draw_all()
-        actions.open_map(self._session)
+    """Show the cells of a population in the latent space, and go to them."""
 
     # ---------------------------------------------------------------- layout
 
@@ -83,6 +64,9 @@ class MapWidget(Dock):
 
     def _connect(self) -> None:
         session, controls, cells = self._session, self.controls, self.cells
+        self._shows = False
+        self._colouring: Colouring | None = None
+        self._coloured_by: tuple[Population | None, str] | None = None
         controls.space.activated.connect(
             lambda i: actions.change_view(session, space=controls.space.itemData(i))
         )
@@ -124,7 +108,7 @@ class MapWidget(Dock):
         hold = self._hold
         hold.callback(self._reopen.stop)
         hold.callback(lambda: actions.keep_part(session, self.scatter.plane.part))
-        self._hear(
+        hold.connect(
             (session.events.model, self._model_changed),
             (session.map.events.population, self._draw_all),
             (session.map.events.projection, self._draw_points),
@@ -135,6 +119,9 @@ class MapWidget(Dock):
             (session.tasks.changed, self._draw_state),
             (self._viewer.events.theme, self._draw_theme),
         )
+        self._draw_theme()
+        self._draw_all()
+        actions.open_map(session)
 
     def _model_changed(self) -> None:
         self._draw_all()

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.utils.colormaps import Colormap
 from numpy.typing import NDArray
 
-from napari_integrated_cell.plugin.layers.marks import MARK, mark_of
+from napari_integrated_cell.plugin.layers.cell_layers import cell_layers
+from napari_integrated_cell.plugin.layers.marks import mark_of
 from napari_integrated_cell.plugin.layers.place import ORIGIN
-from napari_integrated_cell.vocabulary import colour_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -130,22 +129,13 @@ def show_cell(viewer: ViewerModel, opened: OpenedCell) -> None:
     """Add the layers of a cell, and remove those that it had before."""
     for layer in [layer for layer in viewer.layers if mark_of(layer).get("map_cell") == opened.key]:
         viewer.layers.remove(layer)
-    place = {"scale": opened.voxel_size, "units": ("µm",) * 3, "axis_labels": ("z", "y", "x")}
-
-    def mark(shows: str) -> dict[str, Any]:
-        return {MARK: {"map_cell": opened.key, "shows": shows, "simulated": opened.simulated}}
-
-    for what, labels in opened.labels.items():
-        viewer.add_labels(
-            labels, name=f"{what} · cell {opened.name}", metadata=mark(what), visible=False, **place
-        )
-    for channel, image in opened.images.items():
-        viewer.add_image(
-            image,
-            name=f"{channel} · cell {opened.name}",
-            colormap=Colormap(["#000000", colour_of(channel)], name=channel),
-            blending="additive",
-            contrast_limits=(float(image.min()), max(float(image.max()), float(image.min()) + 1e-6)),
-            metadata=mark(channel),
-            **place,
-        )
+    mark = {"map_cell": opened.key, "simulated": opened.simulated}
+    for data, options, kind in cell_layers(
+        f"cell {opened.name}",
+        opened.images,
+        opened.labels,
+        opened.voxel_size,
+        mark=mark,
+        limits_of=lambda image: (float(image.min()), max(float(image.max()), float(image.min()) + 1e-6)),
+    ):
+        getattr(viewer, f"add_{kind}")(data, **options)

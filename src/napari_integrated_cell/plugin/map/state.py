@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import operator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
-from psygnal import SignalGroupDescriptor
-
 from napari_integrated_cell.latent.projection import SHAPE
+from napari_integrated_cell.plugin.signals import field_signals
 
 if TYPE_CHECKING:
     from napari_integrated_cell.latent.population import Population
@@ -61,9 +59,7 @@ class MapState:
         The population's UMAP layouts so far, by space. A layout takes a minute. It has no signal.
     """
 
-    events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor(
-        equality_operators=dict.fromkeys(("population", "projection"), operator.is_)
-    )
+    events: ClassVar = field_signals("population", "projection")
 
     population: Population | None = None
     projection: Projection | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,13 +11,14 @@ from napari.utils.colormaps import Colormap
 
 from napari_integrated_cell.arrays import Floats
 from napari_integrated_cell.plugin.layers.display import (
-    add_volume,
     bring_into_view,
     channel_colormap,
     label_of,
+    show_volume,
 )
 from napari_integrated_cell.plugin.layers.marks import MARK, result_layers
 from napari_integrated_cell.plugin.scene.drawing import draw_again
+from napari_integrated_cell.plugin.signals import Connections
 from napari_integrated_cell.vocabulary import REFERENCE_NAMES, STRUCTURE_NAMES
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class SceneLayers:
         self._run = f"{session.key}/position"
         self._ours: dict[str, Floats] = {}
         self._drawing = False
-        self._hold = ExitStack()
+        self._hold = Connections()
 
     @property
     def by_channel(self) -> dict[str, Image]:
@@ -54,13 +55,11 @@ class SceneLayers:
 
     def open(self) -> None:
         """Start to follow what the user does with the layers."""
-        for event, hear in (
+        self._hold.connect(
             (self._viewer.layers.events.removed, self._removed),
             (self._session.scene.events.shown, self._hide),
             (self._session.scene.events.difference, self._hide),
-        ):
-            event.connect(hear)
-            self._hold.callback(event.disconnect, hear)
+        )
         for layer in self.by_channel.values():
             layer.events.visible.connect(self._eye)
 
@@ -126,7 +125,18 @@ class SceneLayers:
     ) -> Image:
         layer, ours = self.by_channel.get(channel), self._ours.get(channel)
         if layer is None:
-            layer = self._add(channel, volume, limits, model)
+            layer = show_volume(
+                self._viewer,
+                None,
+                np.array(volume),
+                name=f"{label_of(channel)} · latent explorer",
+                colormap=_colormap(channel),
+                limits=limits,
+                place=self._session.scene.place,
+                voxel_size=model.config.voxel_size,
+                mark={"run": self._run, "structure": channel, **_made_by(model)},
+            )
+            layer.events.visible.connect(self._eye)
         elif ours is not None and layer.data is ours and ours.shape == volume.shape:
             ours[...] = volume  # `settle` tells napari
             draw_again(self._viewer, layer)
@@ -140,21 +150,6 @@ class SceneLayers:
         self._ours[channel] = layer.data
         if not layer.visible:
             layer.visible = True
-        return layer
-
-    def _add(self, channel: str, volume: Floats, limits: tuple[float, float], model: IntegratedCell) -> Image:
-        mark = {"run": self._run, "structure": channel, "contrast_limits": list(limits), **_made_by(model)}
-        layer = add_volume(
-            self._viewer,
-            np.array(volume),
-            f"{label_of(channel)} · latent explorer",
-            _colormap(channel),
-            limits,
-            self._session.scene.place,
-            model.config.voxel_size,
-            mark,
-        )
-        layer.events.visible.connect(self._eye)
         return layer
 
     # ---------------------------------------------------------------- the user hides and removes layers

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from psygnal import SignalGroupDescriptor
-
 from napari_integrated_cell.plugin.layers.place import ORIGIN, Place
 from napari_integrated_cell.plugin.scene.history import History
+from napari_integrated_cell.plugin.signals import field_signals
 
 if TYPE_CHECKING:
     from napari_integrated_cell.latent.position import Position
@@ -34,9 +32,7 @@ class SceneState:
         The channel whose difference to the start is shown; empty if there is none.
     """
 
-    events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor(
-        equality_operators=dict.fromkeys(("position", "start", "place"), operator.is_)
-    )
+    events: ClassVar = field_signals("position", "start", "place")
 
     position: Position | None = None
     start: Position | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from napari_integrated_cell.plugin.layers.display import contrast_limits
 from napari_integrated_cell.plugin.traverse.frames import MB, Frames
 from napari_integrated_cell.plugin.traverse.layers import ShownWalk
 from napari_integrated_cell.plugin.traverse.plan import (
+    change_plan,
     planned_place,
     planned_stops,
     planned_structures,
@@ -93,10 +94,8 @@ def follow_walk(session: Session, shown: ShownWalk) -> None:
     def moved(frame: int) -> None:
         if shown.filmed or session.model_source != source:
             return
-        here, position = (
-            scene.position,
-            Position(walk.z_ref[frame].astype(np.float32), name=walk.title(frame)),
-        )
+        here = scene.position
+        position = Position(walk.z_ref[frame].astype(np.float32), name=walk.title(frame))
         if here != position:  # undo returns to a position of the user, never to one of the walk
             scene.go_to(position, remember=here != last[0])
         last[0] = scene.position
@@ -107,11 +106,6 @@ def follow_walk(session: Session, shown: ShownWalk) -> None:
 
     shown.moved.connect(moved)
     shown.removed.connect(removed)
-
-
-def stop(session: Session) -> None:
-    """Stop making a walk. A shown walk stays."""
-    session.tasks.cancel(SLOT)
 
 
 def decode_stops(frames: Frames, cancel: CancelToken, progress: Progress) -> Limits:
@@ -143,7 +137,7 @@ def fit_plan(session: Session) -> None:
     start = plan.start if plan.start in (CELL, *stages) else stages[0]
     end = plan.end if plan.end in stages and plan.end != start else stages[-1]
     if (start, end) != (plan.start, plan.end):
-        session.traverse.plan = replace(plan, start=start, end=end, through=None)
+        change_plan(session, start=start, end=end, through=None)
 
 
 def preview_path(session: Session, on_done: Any, on_error: Any) -> Task:

@@ -2,51 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QSpinBox, QWidget
+from qtpy.QtCore import QSignalBlocker, QTimer
+from qtpy.QtWidgets import QLabel, QSpinBox
 
+from napari_integrated_cell.plugin.signals import Connections
 from napari_integrated_cell.plugin.traverse import actions, export
 from napari_integrated_cell.plugin.traverse.frames import MB, memory_said
 from napari_integrated_cell.plugin.traverse.keeper import WalkKeeper
 from napari_integrated_cell.plugin.traverse.path_plot import PathPlot
-from napari_integrated_cell.plugin.traverse.plan import planned_structures
+from napari_integrated_cell.plugin.traverse.plan import change_plan, planned_structures
 from napari_integrated_cell.plugin.traverse.planner import WalkPlanner
 from napari_integrated_cell.plugin.widgets.checklist import StructureChecklist
-from napari_integrated_cell.plugin.widgets.column import Column, titled
+from napari_integrated_cell.plugin.widgets.column import Column, row, titled
 from napari_integrated_cell.plugin.widgets.dock import Dock
+from napari_integrated_cell.plugin.widgets.inputs import described
 from napari_integrated_cell.plugin.widgets.work_row import WorkRow
 
 if TYPE_CHECKING:
-    import napari.viewer
-
-    from napari_integrated_cell.plugin.traverse.layers import ShownWalk
     from napari_integrated_cell.walk.traversal import Walk
 
 _PAUSE = 100  # ms without a change before the path of the plan is computed
 
 
 class TraverseWidget(Dock):
-    """Plan a walk, see its path, make it, and save it.
-
-    Parameters
-    ----------
-    napari_viewer : napari.viewer.Viewer
-        Given by napari.
-    """
-
-    def __init__(self, napari_viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
-        super().__init__(napari_viewer, parent)
-        self._walks: dict[str, Walk] = {}
-        self._watched: ShownWalk | None = None
-        self._build()
-        self._connect()
-        self._theme_changed()
-        self._model_changed()
-        self._walk_changed()
-        self._draw_running()
+    """Plan a walk, see its path, make it, and save it."""
 
     # ---------------------------------------------------------------- widgets
 
@@ -55,65 +36,58 @@ class TraverseWidget(Dock):
         self.way = WalkPlanner(self._session)
         self.plot = PathPlot()
         self.structures = StructureChecklist()
-        self.budget = QSpinBox()
-        self.budget.setRange(10, 64_000)
-        self.budget.setSingleStep(50)
-        self.budget.setSuffix(" MB")
-        self.budget.setToolTip(
-            "Memory for decoded frames. Frames beyond it are decoded again when they are shown."
+        self.budget = described(
+            QSpinBox(minimum=10, maximum=64_000, singleStep=50, suffix=" MB"),
+            "Memory for decoded frames",
+            "Memory for decoded frames. Frames beyond it are decoded again when they are shown.",
         )
-        self.budget.setAccessibleName("Memory for decoded frames")
-        self.memory = QLabel()
-        self.memory.setWordWrap(True)
-        work = WorkRow(
+        self.memory = QLabel(wordWrap=True)
+        self.work = WorkRow(
             "Ma&ke the walk",
             "Decode the walk into layers with a time axis, and play it with napari's slider. A new walk replaces\n"
             "the old one. The layers show what the model predicts. Nothing of it was observed.",
             "Stop making the walk. The shown walk stays.",
         )
-        self.make, self.cancel, self.status = work.start, work.cancel, work.status
+        self.make, self.cancel, self.status = self.work.start, self.work.cancel, self.work.status
         self.keeper = WalkKeeper(self._session)
 
         self.way.form.addRow(self.plot)
-        kept = QWidget()
-        row = QHBoxLayout(kept)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.memory, 1)
-        row.addWidget(QLabel("up to"))
-        row.addWidget(self.budget)
+        kept = row((self.memory, 1), QLabel("up to"), self.budget)
         shown = titled("Structures, with membrane and DNA", self.structures, kept)
-        self._fill(Column(self.way, shown, self.keeper), work)
+        self._fill(Column(self.way, shown, self.keeper), self.work)
 
     # ---------------------------------------------------------------- events
 
     def _connect(self) -> None:
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(_PAUSE)
+        session = self._session
+        self._walks: dict[str, Walk] = {}
+        self._playhead = Connections()  # to the shown walk, and to no other
+        self._timer = QTimer(self, singleShot=True, interval=_PAUSE)
         self._timer.timeout.connect(self._look_at_path)
-        self.budget.valueChanged.connect(lambda budget: self._plan(budget=budget))
-        self.structures.changed.connect(lambda: self._plan(structures=tuple(self.structures.ticked)))
+        self.budget.valueChanged.connect(lambda budget: change_plan(session, budget=budget))
+        self.structures.changed.connect(
+            lambda: change_plan(session, structures=tuple(self.structures.ticked))
+        )
         self.make.clicked.connect(lambda _: self.walk())
-        self.cancel.clicked.connect(lambda _: actions.stop(self._session))
+        self.cancel.clicked.connect(lambda _: session.tasks.cancel(actions.SLOT))
 
         hold = self._hold
-        session = self._session
-        self._hear(
+        hold.connect(
             (session.traverse.events.plan, self._draw_plan),
             (session.traverse.events.walk, self._walk_changed),
             (session.events.model, self._model_changed),
-            (session.events.model_source, self._source_changed),
+            (session.events.model_source, lambda: session.open_then()),
             (session.integrate.events.cell, self._draw_plan),
             (session.tasks.changed, self._draw_running),
             (self._viewer.events.theme, self._theme_changed),
         )
         hold.callback(self._timer.stop)
-        hold.callback(self._unwatch)
-        hold.callback(self.way.close_down)
+        hold.callback(self._playhead.close)
         hold.callback(session.tasks.cancel, actions.PREVIEW)
-
-    def _source_changed(self) -> None:
-        self._session.open_then()
+        self._theme_changed()
+        self._model_changed()
+        self._walk_changed()
+        self._draw_running()
 
     def _model_changed(self) -> None:
         if self._session.model is None:
@@ -126,38 +100,28 @@ class TraverseWidget(Dock):
         self.plot.use_theme(self._viewer.theme)
 
     def _walk_changed(self) -> None:
-        self._watch(self._session.traverse.walk)
-        self.keeper.draw()
-
-    def _watch(self, shown: ShownWalk | None) -> None:
-        """Follow the playhead of the shown walk, and of no other."""
-        self._unwatch()
-        self._watched = shown
+        shown = self._session.traverse.walk
+        self._playhead.close()
         if shown is not None:
-            shown.moved.connect(self._draw_playhead)
+            self._playhead.connect((shown.moved, self._draw_playhead))
         self._draw_playhead()
-
-    def _unwatch(self) -> None:
-        if self._watched is not None:
-            self._watched.moved.disconnect(self._draw_playhead)
-            self._watched = None
+        self.keeper.draw()
 
     # ---------------------------------------------------------------- showing the session
 
     def _draw_plan(self) -> None:
         session, plan, model = self._session, self._session.traverse.plan, self._session.model
-        self.budget.blockSignals(True)
-        self.budget.setValue(plan.budget)
-        self.budget.blockSignals(False)
+        with QSignalBlocker(self.budget):
+            self.budget.setValue(plan.budget)
+        self.way.draw()
         self.keeper.draw()
         if model is None:
             return
         planned = planned_structures(plan, session, model)
-        self.structures.blockSignals(True)
-        self.structures.offer(model.config.structures)
-        if tuple(self.structures.ticked) != planned:
-            self.structures.tick(planned)
-        self.structures.blockSignals(False)
+        with QSignalBlocker(self.structures):
+            self.structures.offer(model.config.structures)
+            if tuple(self.structures.ticked) != planned:
+                self.structures.tick(planned)
         self._timer.start()
 
     def _look_at_path(self) -> None:
@@ -192,19 +156,13 @@ class TraverseWidget(Dock):
         self.plot.show_playhead(shown.playhead if shown is not None and same else None)
 
     def _draw_running(self, slot: str = actions.SLOT) -> None:
-        if slot not in (actions.SLOT, export.SLOT):
-            return
-        tasks = self._session.tasks
-        making, writing = tasks.running(actions.SLOT), tasks.running(export.SLOT)
-        self.cancel.setEnabled(making is not None)
-        self.status.setText(" ".join(f"{task.what}…" for task in (making, writing) if task is not None))
-        self.keeper.draw()
+        if slot in (actions.SLOT, export.SLOT):
+            running = self._session.tasks.running
+            self.work.show_running(running(actions.SLOT), running(export.SLOT))
+            self.keeper.draw()
 
     # ---------------------------------------------------------------- actions of the user
 
     def walk(self) -> None:
         """Make the planned walk."""
         actions.make_walk(self._viewer, self._session)
-
-    def _plan(self, **changed: Any) -> None:
-        self._session.traverse.plan = replace(self._session.traverse.plan, **changed)

@@ -94,19 +94,8 @@ def sheet_of(traversal: Traversal) -> Traversal:
     )
 
 
-def stop_export(session: Session) -> None:
-    """Stop the export. No part of its file is left."""
-    session.tasks.cancel(SLOT)
-
-
 class CanvasRecorder:
-    """Take pictures of the canvas on the main thread, for the thread that writes the film.
-
-    Parameters
-    ----------
-    shown : ShownWalk
-        The walk that is filmed.
-    """
+    """Film a walk on the canvas: take pictures on the main thread, for the thread that writes the film."""
 
     def __init__(self, shown: ShownWalk) -> None:
         self._shown = shown
@@ -186,20 +175,8 @@ def _shown(session: Session) -> ShownWalk:
     return session.traverse.walk
 
 
-def _start(
-    session: Session,
-    path: Path,
-    work: Callable[[Task], Path],
-    *,
-    on_given: Callable[[Any], None] = lambda _: None,
-    on_end: Callable[[], None] = lambda: None,
-) -> Task:
-    return session.tasks.start(
-        SLOT,
-        f"Writing {path.name}",
-        work,
-        on_given=on_given,
-        on_done=lambda written: show_info(f"Wrote {written}."),
-        on_end=on_end,
-        bar=True,
-    )
+def _start(session: Session, path: Path, work: Callable[[Task], Path], **callbacks: Any) -> Task:
+    def done(written: Path) -> None:
+        show_info(f"Wrote {written}.")
+
+    return session.tasks.start(SLOT, f"Writing {path.name}", work, on_done=done, bar=True, **callbacks)

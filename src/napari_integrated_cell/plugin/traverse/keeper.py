@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from napari.utils.notifications import show_error
-from qtpy.QtWidgets import (
-    QComboBox,
-    QDoubleSpinBox,
-    QFileDialog,
-    QFormLayout,
-    QGroupBox,
-    QHBoxLayout,
-    QPushButton,
-    QWidget,
-)
+from qtpy.QtCore import QSignalBlocker
+from qtpy.QtWidgets import QDoubleSpinBox, QFileDialog, QFormLayout, QGroupBox, QWidget
 
+from napari_integrated_cell.plugin.activity import refusals_shown
 from napari_integrated_cell.plugin.traverse import export
+from napari_integrated_cell.plugin.traverse.plan import change_plan
+from napari_integrated_cell.plugin.widgets.column import row
+from napari_integrated_cell.plugin.widgets.inputs import button, combo, described
 
 if TYPE_CHECKING:
     from napari_integrated_cell.plugin.session import Session
@@ -41,38 +35,27 @@ class WalkKeeper(QGroupBox):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__("Save", parent)
         self._session = session
-        self.kind = QComboBox()
-        for name, (label, _) in KINDS.items():
-            self.kind.addItem(label, name)
-        self.kind.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.kind.setMinimumContentsLength(10)
-        self.kind.setAccessibleName("What to save")
-        self.kind.setToolTip(
+        self.kind = combo(
+            "What to save",
             "The canvas with your camera, layers and contrast; every structure over membrane and DNA; the volumes\n"
             "over time in the model's box; or a sheet with a row for each time point and a column for each structure\n"
-            "as in Figure S9, with two steps from stop to stop."
+            "as in Figure S9, with two steps from stop to stop.",
+            {name: label for name, (label, _) in KINDS.items()},
         )
-        self.fps = QDoubleSpinBox()
+        self.fps = described(QDoubleSpinBox(), "Frames per second", "Frames per second of a film.")
         self.fps.setRange(0.5, 100)
         self.fps.setDecimals(1)
         self.fps.setSuffix(" fps")
-        self.fps.setAccessibleName("Frames per second")
-        self.fps.setToolTip("Frames per second of a film.")
-        self.save = QPushButton("&Save…")
-        self.save.setToolTip("Choose a file and write the walk to it. The file appears when it is complete.")
-        self.cancel = QPushButton("Stop")
-        self.cancel.setToolTip("Stop writing. No part of the file is left.")
-        buttons = QHBoxLayout()
-        for widget, stretch in ((self.fps, 0), (self.save, 2), (self.cancel, 1)):
-            buttons.addWidget(widget, stretch)
+        tip = "Choose a file and write the walk to it. The file appears when it is complete."
+        self.save = button("&Save…", tip, self.keep)
+        tip = "Stop writing. No part of the file is left."
+        self.cancel = button("Stop", tip, lambda: session.tasks.cancel(export.SLOT))
         form = QFormLayout(self)
         form.setContentsMargins(6, 6, 6, 6)
         form.addRow("As", self.kind)
-        form.addRow(buttons)
-        self.save.clicked.connect(lambda _: self.keep())
-        self.cancel.clicked.connect(lambda _: export.stop_export(session))
-        self.fps.valueChanged.connect(lambda fps: self._plan(fps=fps))
-        self.kind.currentIndexChanged.connect(lambda _: self._plan(kept_as=self.kind.currentData()))
+        form.addRow(row(self.fps, (self.save, 2), (self.cancel, 1)))
+        self.fps.valueChanged.connect(lambda fps: change_plan(session, fps=fps))
+        self.kind.currentIndexChanged.connect(lambda i: change_plan(session, kept_as=self.kind.itemData(i)))
         self.draw()
 
     def draw(self) -> None:
@@ -81,13 +64,10 @@ class WalkKeeper(QGroupBox):
         self.save.setEnabled(self._session.traverse.walk is not None and not running)
         self.cancel.setEnabled(running)
         kept_as = self._session.traverse.plan.kept_as
-        self.kind.blockSignals(True)
-        self.kind.setCurrentIndex(self.kind.findData(kept_as))
-        self.kind.blockSignals(False)
         self.fps.setEnabled(kept_as in ("canvas", "film"))
-        self.fps.blockSignals(True)
-        self.fps.setValue(self._session.traverse.plan.fps)
-        self.fps.blockSignals(False)
+        with QSignalBlocker(self.kind), QSignalBlocker(self.fps):
+            self.kind.setCurrentIndex(self.kind.findData(kept_as))
+            self.fps.setValue(self._session.traverse.plan.fps)
 
     def keep(self) -> None:
         """Ask for a file and write the walk to it."""
@@ -96,10 +76,8 @@ class WalkKeeper(QGroupBox):
         if path is None:
             return
         write = export.export_canvas if kind == "canvas" else export.export_decoded
-        try:
+        with refusals_shown():
             write(self._session, path)
-        except (ValueError, OSError) as error:
-            show_error(str(error))
 
     def _ask(self, kind: str) -> Path | None:
         """Ask for a file; return None if the user cancels."""
@@ -114,7 +92,3 @@ class WalkKeeper(QGroupBox):
         if not any(path.lower().endswith(ending) for ending in (*endings.values(), ".ome.tif")):
             path += endings.get(chosen, first)
         return Path(path)
-
-    def _plan(self, **changed: Any) -> None:
-        self._session.traverse.plan = replace(self._session.traverse.plan, **changed)
-        self.draw()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
@@ -11,14 +10,16 @@ import numpy as np
 from napari.layers import Image
 from psygnal import Signal
 
-from napari_integrated_cell.plugin.layers.display import bring_into_view, channel_colormap, label_of
-from napari_integrated_cell.plugin.layers.marks import MARK, mark_of
-from napari_integrated_cell.plugin.layers.opacity import (
-    follow_display,
-    opacities,
-    opacity_in,
-    untouched_opacity,
+from napari_integrated_cell.plugin.layers.display import (
+    bring_into_view,
+    channel_colormap,
+    label_of,
+    show_volume,
 )
+from napari_integrated_cell.plugin.layers.marks import mark_of
+from napari_integrated_cell.plugin.layers.opacity import opacities
+from napari_integrated_cell.plugin.layers.place import over_time
+from napari_integrated_cell.plugin.signals import Connections
 from napari_integrated_cell.plugin.traverse.frames import Frames, WalkImage
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class ShownWalk:
         self.filmed = False
         self.ended = False
         self._frame: int | None = None
-        self._hold = ExitStack()
+        self._hold = Connections()
 
     @property
     def viewer(self) -> ViewerModel:
@@ -105,17 +106,35 @@ class ShownWalk:
         channels = self.traversal.channels
         for name in before.keys() - set(channels):
             self.viewer.layers.remove(before[name])
+        model = self.traversal.model
+        about = {
+            "walk": self._key,
+            "model": model.name,
+            "simulated": bool(model.card.get("simulated")),
+            "description": self.traversal.description,
+        }
         for channel, name in enumerate(channels):
-            self._show_channel(channel, name, limits[name], before.get(name))
+            show_volume(
+                self.viewer,
+                before.get(name),
+                WalkImage(self.frames, channel),
+                name=f"{label_of(name)} · walk",
+                colormap=channel_colormap(name),
+                limits=limits[name],
+                place=over_time(self.place),
+                voxel_size=model.config.voxel_size,
+                mark={**about, "channel": name},
+                opacity=self._opacity(name),
+            )
         bring_into_view(self.viewer, self.layers[0])
         overlay = _text_overlay(self.viewer)
         kept = {field: getattr(overlay, field) for field in ("text", "visible", "position", "font_size")}
         self._hold.callback(_restore, overlay, kept)
         overlay.position, overlay.font_size, overlay.visible = "top_center", 10, True
-        self.viewer.dims.events.current_step.connect(self._follow)
-        self._hold.callback(self.viewer.dims.events.current_step.disconnect, self._follow)
-        self.viewer.layers.events.removed.connect(self._layer_removed)
-        self._hold.callback(self.viewer.layers.events.removed.disconnect, self._layer_removed)
+        self._hold.connect(
+            (self.viewer.dims.events.current_step, self._follow),
+            (self.viewer.layers.events.removed, self._layer_removed),
+        )
         self.go_to(0)
         self._follow()
 
@@ -181,51 +200,6 @@ class ShownWalk:
         if not self.layers:
             self.end()
             self.removed.emit()
-
-    def _show_channel(
-        self, channel: int, name: str, limits: tuple[float, float], layer: Image | None
-    ) -> None:
-        data = WalkImage(self.frames, channel)
-        voxel_size = self.traversal.voxel_size
-        affine = np.eye(5)
-        affine[1:, 1:] = self.place.affine
-        units = ("pixel", *self.place.units)
-        opacity = self._opacity(name)
-        mark = {
-            "walk": self._key,
-            "channel": name,
-            "contrast_limits": list(limits),
-            "opacity": opacity,
-            "model": self.traversal.model.name,
-            "simulated": bool(self.traversal.model.card.get("simulated")),
-            "description": self.traversal.description,
-        }
-        follow_display(self.viewer)
-        if layer is None:
-            self.viewer.add_image(
-                data,
-                name=f"{label_of(name)} · walk",
-                colormap=channel_colormap(name),
-                blending="additive",
-                interpolation2d="linear",  # the model's voxels are coarser than a microscope's
-                contrast_limits=limits,
-                opacity=opacity_in(self.viewer, opacity),
-                scale=(1.0, *voxel_size),
-                affine=affine,
-                units=units,
-                axis_labels=("t", *self.place.axis_labels),
-                metadata={MARK: mark},
-            )
-            return
-        untouched = np.allclose(layer.contrast_limits, mark_of(layer)["contrast_limits"])
-        layer.data = data
-        layer.scale, layer.affine, layer.units = (1.0, *voxel_size), affine, units
-        if untouched:  # keep what the user has set
-            layer.contrast_limits_range = limits
-            layer.contrast_limits = limits
-        if untouched_opacity(layer, self.viewer):
-            layer.opacity = opacity_in(self.viewer, opacity)
-        layer.metadata[MARK] = mark
 
     def _opacity(self, name: str) -> tuple[float, float]:
         """Return the opacity of a channel in 2D and in 3D."""

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyqtgraph as pg
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
-from napari_integrated_cell.plugin.widgets.still_plot import colour_axes, keep_still
+from napari_integrated_cell.plugin.widgets.column import stack
+from napari_integrated_cell.plugin.widgets.inputs import text_label
+from napari_integrated_cell.plugin.widgets.still_plot import colour_axes, fitted, grey_band, keep_still
 
 if TYPE_CHECKING:
     from napari_integrated_cell.walk.traversal import Walk
@@ -25,25 +27,17 @@ class PathPlot(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._plots = pg.GraphicsLayoutWidget()
-        self._plots.setFixedHeight(_HEIGHT)
-        self._plots.setMinimumWidth(200)
-        self._plots.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self._plots.setAccessibleName("Norm and angle along the path")
-        self._plots.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self._plots.setToolTip(
+        self._plots = fitted(
+            pg.GraphicsLayoutWidget(),
+            "Norm and angle along the path",
             "Top: the length of z^r, which is the distance from the origin. The band shows where the training\n"
             "cells lie (mean ± 2 standard deviations): outside it the decoder saw few cells or none.\n"
             "Bottom: how many degrees z^r turns from frame to frame. A straight line turns fast near the origin.\n"
-            "Dotted lines: the stops."
+            "Dotted lines: the stops.",
         )
-        self.words = QLabel()
-        self.words.setWordWrap(True)
-        self.words.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self._plots)
-        layout.addWidget(self.words)
+        self._plots.setFixedHeight(_HEIGHT)
+        self.words = text_label()
+        stack(self, self._plots, self.words)
         self._norm = self._plots.addPlot(row=0, col=0)
         self._turn = self._plots.addPlot(row=1, col=0)
         self._turn.setXLink(self._norm)
@@ -85,12 +79,7 @@ class PathPlot(QWidget):
         self._clear()
         if typical is not None:
             mean, spread = typical
-            band = pg.LinearRegionItem((mean - 2 * spread, mean + 2 * spread), "horizontal", movable=False)
-            band.setBrush(pg.mkBrush(128, 128, 128, 50))
-            for line in band.lines:
-                line.setPen(pg.mkPen(None))
-            band.setZValue(-10)
-            self._add(self._norm, band)
+            self._add(self._norm, grey_band(mean - 2 * spread, mean + 2 * spread))
         for stop in next(iter(walks.values())).at:
             for plot in (self._norm, self._turn):
                 pen = pg.mkPen("#808080", width=1, style=Qt.PenStyle.DotLine)

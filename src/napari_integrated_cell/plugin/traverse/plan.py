@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from napari_integrated_cell.plugin.layers.place import Place, place_over
@@ -12,6 +13,11 @@ if TYPE_CHECKING:
     from napari_integrated_cell.model.integrated_cell import IntegratedCell
     from napari_integrated_cell.plugin.session import Session
     from napari_integrated_cell.walk.traversal import Stop, Walk
+
+
+def change_plan(session: Session, **settings: Any) -> None:
+    """Change fields of the plan."""
+    session.traverse.plan = replace(session.traverse.plan, **settings)
 
 
 def stages_on_offer(plan: WalkPlan, model: IntegratedCell) -> list[str]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import operator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 from weakref import ref
 
-from psygnal import SignalGroupDescriptor
+from napari_integrated_cell.plugin.signals import field_signals
 
 if TYPE_CHECKING:
     from napari_integrated_cell.cell import Cell
@@ -82,7 +81,7 @@ class TraverseState:
         The active cell as it was encoded last. Encoding takes a second, and every change of the plan needs it.
     """
 
-    events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor(equality_operators={"walk": operator.is_})
+    events: ClassVar = field_signals("walk")
 
     plan: WalkPlan = field(default_factory=WalkPlan)
     walk: ShownWalk | None = None

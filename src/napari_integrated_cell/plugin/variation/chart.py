@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyqtgraph as pg
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QWidget
 
 from napari_integrated_cell.arrays import Doubles
 from napari_integrated_cell.model.variation_reference import GROUPS
-from napari_integrated_cell.plugin.widgets.still_plot import colour_axes, keep_still
+from napari_integrated_cell.plugin.widgets.column import stack
+from napari_integrated_cell.plugin.widgets.inputs import text_label
+from napari_integrated_cell.plugin.widgets.still_plot import colour_axes, fitted, grey_band, keep_still
 from napari_integrated_cell.vocabulary import colour_of, structure
 
 if TYPE_CHECKING:
@@ -34,24 +36,16 @@ class VariationChart(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._view = pg.PlotWidget()
-        self._view.setMinimumWidth(200)
-        self._view.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self._view.setAccessibleName("Variation of each structure")
-        self._view.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self._view.setToolTip(
+        self._view = fitted(
+            pg.PlotWidget(),
+            "Variation of each structure",
             "The bar is the score of Algorithm 4, -log|ρ|/n: how similar n draws of a structure are in this shape.\n"
             "A LARGER score means LESS variation: the cell's shape determines more of the structure's place.\n"
             "On the right the effective rank: 1 if all draws are equal, n if no two of them are similar.\n"
-            "Click a row to show that structure."
+            "Click a row to show that structure.",
         )
-        self.words = QLabel()
-        self.words.setWordWrap(True)
-        self.words.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self._view)
-        layout.addWidget(self.words)
+        self.words = text_label()
+        stack(self, self._view, self.words)
         self._plot = plot = self._view.getPlotItem()
         keep_still(plot)
         plot.invertY(True)
@@ -94,14 +88,7 @@ class VariationChart(QWidget):
         at = {name: row for row, name in enumerate(rows)}
         bars = [name for name in rows if name in found and np.isfinite(found[name].score)]
         if looked_at in at:
-            band = pg.LinearRegionItem(
-                (at[looked_at] - 0.5, at[looked_at] + 0.5), "horizontal", movable=False
-            )
-            band.setBrush(pg.mkBrush(128, 128, 128, 60))
-            for line in band.lines:
-                line.setPen(pg.mkPen(None))
-            band.setZValue(-10)
-            self._plot.addItem(band)
+            self._plot.addItem(grey_band(at[looked_at] - 0.5, at[looked_at] + 0.5))
         self.bars = pg.BarGraphItem(
             x0=[0.0] * len(bars),
             x1=[found[name].score for name in bars],

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QSignalBlocker
-from qtpy.QtWidgets import QComboBox, QFormLayout, QGroupBox, QSpinBox, QWidget
+from qtpy.QtWidgets import QComboBox, QFormLayout, QGroupBox, QSpinBox
 
 from napari_integrated_cell.plugin.variation import actions
 from napari_integrated_cell.plugin.variation.chart import VariationChart, legend
@@ -20,29 +20,13 @@ from napari_integrated_cell.plugin.widgets.work_row import WorkRow
 from napari_integrated_cell.variation.structure_variation import RIDGE
 
 if TYPE_CHECKING:
-    import napari.viewer
-
     from napari_integrated_cell.model.variation_reference import VariationReference
 
 _MOST_DRAWS = 10_000
 
 
 class VariationWidget(Dock):
-    """Choose a shape and structures, measure how much they vary in it, and show where.
-
-    Parameters
-    ----------
-    napari_viewer : napari.viewer.Viewer
-        Given by napari.
-    """
-
-    def __init__(self, napari_viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
-        super().__init__(napari_viewer, parent)
-        self._build()
-        self._connect()
-        self._theme_changed()
-        self._draw_request()
-        self._draw_running()
+    """Choose a shape and structures, measure how much they vary in it, and show where."""
 
     # ---------------------------------------------------------------- widgets
 
@@ -101,7 +85,7 @@ class VariationWidget(Dock):
         self.layers = VariationLayers(self._viewer, session)
 
         hold = self._hold
-        self._hear(
+        hold.connect(
             (session.variation.events.request, self._draw_request),
             (session.variation.events.found, self._draw_found),
             (session.events.model, self._draw_request),
@@ -114,6 +98,9 @@ class VariationWidget(Dock):
         self.layers.open()
         hold.callback(self.layers.close)
         hold.callback(session.tasks.cancel, actions.SCRUB)
+        self._theme_changed()
+        self._draw_request()
+        self._draw_running()
 
     def _theme_changed(self, event: Any = None) -> None:
         self.chart.use_theme(self._viewer.theme)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,8 +11,14 @@ from napari.layers import Image
 from napari.utils.colormaps import Colormap
 
 from napari_integrated_cell.arrays import Floats
-from napari_integrated_cell.plugin.layers.display import add_volume, channel_colormap, contrast_limits
+from napari_integrated_cell.plugin.layers.display import (
+    channel_colormap,
+    contrast_limits,
+    label_of,
+    show_volume,
+)
 from napari_integrated_cell.plugin.layers.marks import MARK, mark_of
+from napari_integrated_cell.plugin.signals import Connections
 from napari_integrated_cell.plugin.variation.actions import change, scrub
 from napari_integrated_cell.plugin.variation.state import DEVIATION, DRAW, MEAN, VariationRequest, VariedShape
 from napari_integrated_cell.vocabulary import structure as structure_named
@@ -36,18 +42,16 @@ class VariationLayers:
     def __init__(self, viewer: ViewerModel, session: Session) -> None:
         self._viewer, self._session = viewer, session
         self._drawing = False
-        self._hold = ExitStack()
+        self._hold = Connections()
 
     def open(self) -> None:
         """Show what was measured, and follow the state."""
         events = self._session.variation.events
-        for event, hear in (
+        self._hold.connect(
             (events.found, self.draw),
             (events.request, self._request_changed),
             (self._viewer.layers.events.removed, self._removed),
-        ):
-            event.connect(hear)
-            self._hold.callback(event.disconnect, hear)
+        )
         for layer in self._layers():
             self._listen(layer)
         self.draw()
@@ -117,39 +121,37 @@ class VariationLayers:
         limits: Limits,
         **about: Any,
     ) -> None:
-        structure, place = found.structure, shape.place
-        layer = self.layer(figure, structure)
-        name = f"{structure_named(structure).label} · {words} · {shape.name}"
-        scale = (shape.model.config.voxel_size,) * 3
-        mark = {
-            "run": self._run(figure),
-            "figure": figure,
-            "structure": structure,
-            "contrast_limits": list(limits),
-            "model": shape.model.name,
-            "n": found.n,
-            "seed": shape.seed,
-            **about,
-        }
-        if layer is None:
-            colormap, voxel_size = _colormap(structure, figure), shape.model.config.voxel_size
-            copy = np.array(volume)
-            self._listen(add_volume(self._viewer, copy, name, colormap, limits, place, voxel_size, mark))
-            return
-        before = mark_of(layer)
-        untouched = np.allclose(layer.contrast_limits, before["contrast_limits"])
-        layer.data = np.array(volume)
-        layer.scale, layer.affine, layer.units = scale, place.affine, place.units
-        layer.axis_labels = place.axis_labels
-        layer.contrast_limits_range = (0.0, max(1.0, limits[1]))
-        if untouched or before["structure"] != structure:  # keep what the user has set
-            layer.contrast_limits = limits
-        if before["structure"] != structure:
-            layer.colormap = _colormap(structure, figure)
+        structure = found.structure
+        before = self.layer(figure, structure)
+        name, colormap = f"{label_of(structure)} · {words} · {shape.name}", _colormap(structure, figure)
+        if before is not None and mark_of(before)["structure"] != structure:
+            # Contrast that the user has set belongs to the other structure.
+            before.metadata[MARK] = {**mark_of(before), "contrast_limits": before.contrast_limits}
+            before.colormap = colormap
+        layer = show_volume(
+            self._viewer,
+            before,
+            np.array(volume),
+            name=name,
+            colormap=colormap,
+            limits=limits,
+            place=shape.place,
+            voxel_size=shape.model.config.voxel_size,
+            mark={
+                "run": self._run(figure),
+                "figure": figure,
+                "structure": structure,
+                "model": shape.model.name,
+                "n": found.n,
+                "seed": shape.seed,
+                **about,
+            },
+        )
+        if before is None:
+            self._listen(layer)
         if layer.name != name:
             layer.name = name
         layer.visible = True
-        layer.metadata[MARK] = mark
 
     # ---------------------------------------------------------------- actions of the user
 
@@ -164,8 +166,7 @@ class VariationLayers:
             self.draw()
 
     def _listen(self, layer: Image) -> None:
-        layer.events.visible.connect(self._eye)
-        self._hold.callback(layer.events.visible.disconnect, self._eye)
+        self._hold.connect((layer.events.visible, self._eye))
 
     def _eye(self, event: Any) -> None:
         layer, shown = event.source, self._session.variation.request.shown

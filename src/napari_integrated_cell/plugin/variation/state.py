@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from psygnal import SignalGroupDescriptor
 
 from napari_integrated_cell.arrays import Floats
+from napari_integrated_cell.plugin.signals import field_signals
 
 if TYPE_CHECKING:
     from napari_integrated_cell.model.integrated_cell import IntegratedCell
@@ -114,9 +113,7 @@ class VariationState:
         What Algorithm 4 found for this shape, by structure.
     """
 
-    events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor(
-        equality_operators=dict.fromkeys(("shape", "found"), operator.is_)
-    )
+    events: ClassVar = field_signals("shape", "found")
 
     request: VariationRequest = field(default_factory=VariationRequest)
     shape: VariedShape | None = None

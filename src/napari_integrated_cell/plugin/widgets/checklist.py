@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qtpy.QtCore import QSize, Qt, Signal
+from qtpy.QtCore import QSignalBlocker, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
-from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QHBoxLayout,
-    QListWidget,
-    QListWidgetItem,
-    QPushButton,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QAbstractItemView, QListWidget, QListWidgetItem, QWidget
 
+from napari_integrated_cell.plugin.widgets.column import row, stack
+from napari_integrated_cell.plugin.widgets.inputs import button, described
 from napari_integrated_cell.vocabulary import STRUCTURES
 
 _SWATCH = 14
@@ -28,10 +22,10 @@ class StructureChecklist(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._list = QListWidget()
-        self._list.setAccessibleName("Structures")
+        self._list = described(
+            QListWidget(), "Structures", "The structures to predict. The space key ticks the current one."
+        )
         self._list.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self._list.setToolTip("The structures to predict. The space key ticks the current one.")
         self._list.setIconSize(QSize(_SWATCH, _SWATCH))
         for entry in STRUCTURES:
             item = QListWidgetItem(swatch(entry.colour), f"{entry.label}  ({entry.organelle})")
@@ -43,18 +37,9 @@ class StructureChecklist(QWidget):
         row_height = max(self._list.sizeHintForRow(0), 18)
         self._list.setFixedHeight(row_height * 6 + 2 * self._list.frameWidth())
         self._list.itemChanged.connect(lambda _: self.changed.emit())
-        everything, nothing = QPushButton("&All"), QPushButton("&None")
-        everything.setToolTip("Tick every structure.")
-        nothing.setToolTip("Tick no structure.")
-        everything.clicked.connect(lambda: self.tick(None))
-        nothing.clicked.connect(lambda: self.tick(()))
-        buttons = QHBoxLayout()
-        buttons.addWidget(everything)
-        buttons.addWidget(nothing)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self._list)
-        layout.addLayout(buttons)
+        everything = button("&All", "Tick every structure.", lambda: self.tick(None))
+        nothing = button("&None", "Tick no structure.", lambda: self.tick(()))
+        stack(self, self._list, row(everything, nothing))
 
     @property
     def ticked(self) -> list[str]:
@@ -67,21 +52,21 @@ class StructureChecklist(QWidget):
 
     def tick(self, names: Sequence[str] | None) -> None:
         """Tick these structures and no others; None ticks all."""
-        self._list.blockSignals(True)
-        for item in self._items():
-            on = names is None or item.data(Qt.ItemDataRole.UserRole) in names
-            item.setCheckState(Qt.CheckState.Checked if on else Qt.CheckState.Unchecked)
-        self._list.blockSignals(False)
+        with QSignalBlocker(self._list):
+            for item in self._items():
+                on = names is None or item.data(Qt.ItemDataRole.UserRole) in names
+                item.setCheckState(Qt.CheckState.Checked if on else Qt.CheckState.Unchecked)
         self.changed.emit()
 
     def offer(self, known: Sequence[str] | None) -> None:
         """Disable structures that a model does not know; None enables all."""
-        self._list.blockSignals(True)
-        for item in self._items():
-            there = known is None or item.data(Qt.ItemDataRole.UserRole) in known
-            flags = item.flags()
-            item.setFlags(flags | Qt.ItemFlag.ItemIsEnabled if there else flags & ~Qt.ItemFlag.ItemIsEnabled)
-        self._list.blockSignals(False)
+        with QSignalBlocker(self._list):
+            for item in self._items():
+                there = known is None or item.data(Qt.ItemDataRole.UserRole) in known
+                flags = item.flags()
+                item.setFlags(
+                    flags | Qt.ItemFlag.ItemIsEnabled if there else flags & ~Qt.ItemFlag.ItemIsEnabled
+                )
         self.changed.emit()
 
     def _items(self) -> list[QListWidgetItem]:

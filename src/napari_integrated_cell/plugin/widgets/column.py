@@ -1,20 +1,39 @@
-"""The column of a dock: groups with titles that scroll vertically."""
+"""The column of a dock: groups with titles that scroll vertically, and rows of widgets in them."""
 
 from __future__ import annotations
 
 from qtpy.QtCore import QEvent, QObject, QSize, Qt
-from qtpy.QtWidgets import QFrame, QGroupBox, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QGroupBox, QHBoxLayout, QLayout, QScrollArea, QVBoxLayout, QWidget
 
 _ROOM = 6  # the scroll bar's margin in napari's themes, which its size hint does not include
 
 
-def titled(title: str, *widgets: QWidget) -> QGroupBox:
-    """Return a frame with a title and a column of widgets."""
+def stack(
+    parent: QWidget, *parts: QWidget | QLayout, margin: int = 0, tall: QWidget | None = None
+) -> QVBoxLayout:
+    """Lay parts out in a widget from top to bottom. ``tall`` takes the remaining height."""
+    layout = QVBoxLayout(parent)
+    layout.setContentsMargins(margin, margin, margin, margin)
+    for part in parts:
+        if isinstance(part, QWidget):
+            layout.addWidget(part, int(part is tall))
+        else:
+            layout.addLayout(part)
+    return layout
+
+
+def row(*parts: QWidget | tuple[QWidget, int]) -> QHBoxLayout:
+    """Lay widgets out from left to right. Those with a number share the remaining width in this ratio."""
+    layout = QHBoxLayout()
+    for part in parts:
+        layout.addWidget(*part if isinstance(part, tuple) else (part,))
+    return layout
+
+
+def titled(title: str, *parts: QWidget | QLayout) -> QGroupBox:
+    """Return a frame with a title and a column of parts."""
     group = QGroupBox(title)
-    layout = QVBoxLayout(group)
-    layout.setContentsMargins(6, 6, 6, 6)
-    for widget in widgets:
-        layout.addWidget(widget)
+    stack(group, *parts, margin=6)
     return group
 
 
@@ -23,22 +42,19 @@ class Column(QScrollArea):
 
     Parameters
     ----------
-    widgets : QWidget
+    parts : QWidget or QLayout
         From top to bottom.
     tall : QWidget, optional
         The widget that takes the remaining height; empty space below the last one if left out.
     """
 
-    def __init__(self, *widgets: QWidget, tall: QWidget | None = None) -> None:
+    def __init__(self, *parts: QWidget | QLayout, tall: QWidget | None = None) -> None:
         super().__init__()
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         content = QWidget()
-        layout = QVBoxLayout(content)
-        layout.setContentsMargins(2, 2, 2, 2)
-        for widget in widgets:
-            layout.addWidget(widget, int(widget is tall))
+        layout = stack(content, *parts, margin=2, tall=tall)
         if tall is None:
             layout.addStretch(1)
         self.setWidget(content)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_integrated_cell.plugin.session import session_of
+from napari_integrated_cell.plugin.signals import Connections
+from napari_integrated_cell.plugin.widgets.column import stack
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 class Dock(QWidget):
     """Show a viewer's session until the dock is closed. Tasks that it has started go on.
+
+    Every dock makes its widgets in ``_build``. In ``_connect`` it follows them and the session, and shows its present
+    state.
 
     Parameters
     ----------
@@ -30,24 +33,23 @@ class Dock(QWidget):
         self._viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self._session = session = session_of(self._viewer)
         self._docked = False
-        self._hold = ExitStack()  # what to undo when the dock is closed
+        self._hold = Connections()  # what to undo when the dock is closed
         # If the window is closed, Qt destroys the dock without a closeEvent. Then all work of the session ends.
         self.destroyed.connect(self._hold.close)
         self._end_work = lambda *_: session.close()
         self.destroyed.connect(self._end_work)
+        self._build()
+        self._connect()
+
+    def _build(self) -> None:
+        raise NotImplementedError
+
+    def _connect(self) -> None:
+        raise NotImplementedError
 
     def _fill(self, *parts: QWidget) -> None:
         """Lay parts out from top to bottom. The first takes the remaining height."""
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(4, 4, 4, 4)
-        for part in parts:
-            layout.addWidget(part, int(part is parts[0]))
-
-    def _hear(self, *pairs: tuple[Any, Callable[..., Any]]) -> None:
-        """Connect signals to callbacks until the dock is closed."""
-        for signal, callback in pairs:
-            signal.connect(callback)
-            self._hold.callback(signal.disconnect, callback)
+        stack(self, *parts, margin=4, tall=parts[0])
 
     def event(self, event: QEvent) -> bool:
         """Disconnect from the viewer when the dock is closed: napari then removes the widget from its window."""

@@ -2,9 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
+import pyqtgraph as pg
 from napari.utils.theme import get_theme
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QSizePolicy, QWidget
+
+from napari_integrated_cell.plugin.widgets.inputs import described
+
+W = TypeVar("W", bound=QWidget)
+
+
+def fitted(view: W, name: str, tip: str) -> W:
+    """Return a widget with plots that is as wide as its dock. It has an accessible name and a tool tip."""
+    view.setMinimumWidth(200)
+    view.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+    view.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+    return described(view, name, tip)
+
+
+def grey_band(low: float, high: float) -> pg.LinearRegionItem:
+    """Return a horizontal band behind the curves of a plot."""
+    band = pg.LinearRegionItem(
+        (low, high), "horizontal", brush=(128, 128, 128, 55), pen=pg.mkPen(None), movable=False
+    )
+    band.setZValue(-10)
+    return band
 
 
 def keep_still(plot: Any) -> None:

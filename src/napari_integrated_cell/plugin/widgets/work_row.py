@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QWidget
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
+
+from napari_integrated_cell.plugin.widgets.inputs import button
+
+if TYPE_CHECKING:
+    from napari_integrated_cell.plugin.tasks import Task
 
 _HEIGHT = 36  # pixels: the main buttons of a dock are large
 
@@ -20,19 +27,21 @@ class WorkRow(QWidget):
 
     def __init__(self, text: str, tip: str, cancel_tip: str) -> None:
         super().__init__()
-        self.start = QPushButton(text)
-        self.start.setToolTip(tip)
+        self.start = button(text, tip)
         font = self.start.font()
         font.setBold(True)
         self.start.setFont(font)
-        self.cancel = QPushButton("Canc&el")
-        self.cancel.setToolTip(cancel_tip)
-        self.status = QLabel()
-        self.status.setWordWrap(True)
+        self.cancel = button("Canc&el", cancel_tip)
+        self.status = QLabel(wordWrap=True)
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
-        for column, (button, share) in enumerate(((self.start, 3), (self.cancel, 1))):
-            button.setMinimumHeight(_HEIGHT)
-            grid.addWidget(button, 0, column)
+        for column, (each, share) in enumerate(((self.start, 3), (self.cancel, 1))):
+            each.setMinimumHeight(_HEIGHT)
+            grid.addWidget(each, 0, column)
             grid.setColumnStretch(column, share)
         grid.addWidget(self.status, 1, 0, 1, 2)
+
+    def show_running(self, work: Task | None, *others: Task | None) -> None:
+        """Show the tasks that run. The cancel button stops ``work``."""
+        self.cancel.setEnabled(work is not None)
+        self.status.setText(" ".join(f"{task.what}…" for task in (work, *others) if task is not None))
