@@ -13,9 +13,10 @@ from napari_integrated_cell.arrays import Floats, Reals, Rgb
 from napari_integrated_cell.imaging.atomic import atomic_write
 from napari_integrated_cell.vocabulary import REFERENCE_NAMES, colour_of
 
-_COLUMNS = 4
-_MARGIN = 8
-_TITLE = 22
+COLUMNS = 4
+"""Largest number of tiles in a row."""
+MARGIN, LINE = 8, 22
+"""Space around tiles and height of a line of text, in pixels."""
 
 
 def colour_rgb(name: str) -> Floats:
@@ -85,19 +86,30 @@ def sheet(references: Reals, volumes: Mapping[str, Reals], title: str, *, scale:
     tiles = {"membrane and DNA": tile(cell)}
     tiles |= {name: tile({**cell, name: volume}, dim=faint) for name, volume in volumes.items()}
 
+    return np.asarray(titled_tiles(tiles, title, scale=scale))
+
+
+def titled_tiles(
+    tiles: Mapping[str, Rgb], title: str, *, scale: int, across: int = COLUMNS, below: int = 0
+) -> Image.Image:
+    """Draw a title, and under it tiles with their names, ``across`` in a row, with ``below`` free pixels under them."""
     rows, columns = next(iter(tiles.values())).shape[:2]
-    width, height = columns * scale + _MARGIN, rows * scale + _MARGIN + _TITLE
-    n_rows = -(-len(tiles) // _COLUMNS)
-    canvas = Image.new("RGB", (_COLUMNS * width + _MARGIN, n_rows * height + 2 * _TITLE), "black")
+    width, height = columns * scale + MARGIN, rows * scale + LINE + MARGIN
+    down = -(-len(tiles) // across)
+    canvas = Image.new("RGB", (across * width + MARGIN, down * height + 2 * LINE + below), "black")
     draw = ImageDraw.Draw(canvas)
-    draw.text((_MARGIN, _MARGIN), title, fill="white", font=ImageFont.load_default(17))
+    draw.text((MARGIN, MARGIN), title, fill="white", font=ImageFont.load_default(17))
     for i, (name, picture) in enumerate(tiles.items()):
-        row, column = divmod(i, _COLUMNS)
-        x, y = _MARGIN + column * width, 2 * _TITLE + row * height
+        x, y = MARGIN + i % across * width, 2 * LINE + i // across * height
         draw.text((x, y), name, fill=colour_of(name), font=ImageFont.load_default(14))
-        enlarged = Image.fromarray(picture).resize((columns * scale, rows * scale), Image.Resampling.BICUBIC)
-        canvas.paste(enlarged, (x, y + _TITLE))
-    return np.asarray(canvas)
+        canvas.paste(enlarged(picture, scale), (x, y + LINE))
+    return canvas
+
+
+def enlarged(picture: Rgb, scale: int) -> Image.Image:
+    """Return a picture whose pixels are ``scale`` times as large."""
+    rows, columns = picture.shape[:2]
+    return Image.fromarray(picture).resize((columns * scale, rows * scale), Image.Resampling.BICUBIC)
 
 
 def write_png(path: str | Path, picture: Rgb) -> Path:

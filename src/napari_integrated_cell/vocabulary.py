@@ -194,6 +194,14 @@ def recognise_channel(name: str) -> str | None:
     return best[1] if best else None
 
 
+def label_of(name: str) -> str:
+    """Return a structure's name as the paper prints it; the name itself if the vocabulary does not have it."""
+    try:
+        return structure(name).label
+    except ValueError:
+        return name
+
+
 def colour_of(name: str) -> str:
     """Return the colour of a reference channel or structure, or white for a name outside the vocabulary."""
     for entry in _CHANNELS:

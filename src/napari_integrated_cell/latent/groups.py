@@ -104,20 +104,15 @@ def write_group(path: str | Path, population: Population, cells: Indices) -> Pat
     columns = [str(name) for name in group.table if name not in (CELL_ID, ROW)]
     has_struct = group.has_z_struct
     structures = [name for name in group.structures if name]
-    n_struct = 0 if group.z_struct is None else group.z_struct.shape[1]
+    of_struct = np.empty((len(group), 0), np.float32) if group.z_struct is None else group.z_struct
+    n_struct = of_struct.shape[1]
     rows = [["name", WEIGHTS, *columns, *latent_columns(group.z_ref.shape[1], structures, n_struct)]]
     for i in range(len(group)):
         known = group.table.iloc[i]
         own = known["structure"] if structures and has_struct[i] else None
-        z_struct: list[float] = []
-        for name in structures:
-            there = group.z_struct is not None and name == own
-            z_struct += [float(v) for v in group.z_struct[i]] if there else [0.0] * n_struct  # type: ignore[index]
-        rows.append(
-            [known[CELL_ID], group.weights, *(_csv_value(known[name]) for name in columns)]
-            + [repr(float(v)) for v in group.z_ref[i]]
-            + [repr(v) for v in z_struct]
-        )
+        z_struct = [v for name in structures for v in (of_struct[i] if name == own else np.zeros(n_struct))]
+        codes = (repr(float(v)) for v in (*group.z_ref[i], *z_struct))
+        rows.append([known[CELL_ID], group.weights, *(_csv_value(known[name]) for name in columns), *codes])
     return write_rows(path, rows)
 
 

@@ -7,7 +7,7 @@ If they are known, a bundle also contains ``latent/statistics.*``, ``landmarks.j
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from copy import deepcopy
+from copy import copy, deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -146,16 +146,10 @@ def as_stored(model: IntegratedCell, dtype: str | torch.dtype) -> IntegratedCell
         If the weights cannot be stored as ``dtype``.
     """
     kind = _dtype(dtype)
-    stored = IntegratedCell(
-        model.config,
-        *deepcopy((model.enc_ref, model.dec_ref, model.enc_cond, model.dec_cond)),
-        card=model.card,
-        name=model.name,
-        latent=model.latent,
-        landmarks=model.landmarks,
-        variation=model.variation,
-    )
-    for name, network in stored.networks.items():
+    stored = copy(model)
+    for name, network in model.networks.items():
+        network = deepcopy(network)
+        setattr(stored, name, network)
         tensors = network.state_dict()
         for key, tensor in _stored(network, kind).items():
             if not torch.isfinite(tensor).all():

@@ -12,7 +12,7 @@ from scipy.spatial import Delaunay
 from napari_integrated_cell.arrays import Doubles, Floats
 from napari_integrated_cell.simulation import optics
 from napari_integrated_cell.simulation.anatomy import Anatomy, Distances
-from napari_integrated_cell.simulation.cells import random_generator, voxels, wanted_structures
+from napari_integrated_cell.simulation.cells import random_generator, scaled, voxels, wanted_structures
 from napari_integrated_cell.simulation.geometry import CellShape, Outline
 from napari_integrated_cell.simulation.population import draw_shape
 from napari_integrated_cell.simulation.structures import draw_structure
@@ -117,8 +117,7 @@ def simulate_field(
             np.maximum(image[here], drawn, out=image[here])
     channels: dict[str, NDArray[np.generic]] = {}
     for number, (name, image) in enumerate(images.items()):
-        seen = psf.blur(image, spacing)
-        seen /= np.float32(max(float(seen.max()), 1e-12))
+        seen = scaled(psf.blur(image, spacing))
         channels[name] = (
             optics.Camera().expose(seen, 600, random_generator(seed, _CAMERA, number)) if noise else seen
         )

@@ -10,21 +10,11 @@ import numpy as np
 from napari_integrated_cell.simulation.cells import structure_draws, voxels
 from napari_integrated_cell.simulation.geometry import CellShape
 
-VARIABILITY = MappingProxyType(
-    {
-        "lamin-B1": 0,
-        "ZO1": 1,
-        "Sec61-beta": 2,
-        "beta-actin": 3,
-        "myosin-IIB": 4,
-        "alpha-tubulin": 5,
-        "alpha-actinin": 6,
-        "fibrillarin": 7,
-        "ST6GAL1": 8,
-        "TOM20": 9,
-        "desmoplakin": 10,
-    }
+_BY_VARIABILITY = (
+    *("lamin-B1", "ZO1", "Sec61-beta", "beta-actin", "myosin-IIB", "alpha-tubulin"),
+    *("alpha-actinin", "fibrillarin", "ST6GAL1", "TOM20", "desmoplakin"),
 )
+VARIABILITY = MappingProxyType({name: rank for rank, name in enumerate(_BY_VARIABILITY)})
 """Rank of each structure's residual variability in interphase; 0 for the structure that shape determines best."""
 
 MITOTIC_SHIFT = MappingProxyType(

@@ -12,17 +12,14 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from napari_integrated_cell.arrays import Floats
-from napari_integrated_cell.picture import Rgb, png_bytes, tile
-from napari_integrated_cell.vocabulary import colour_of, structure
+from napari_integrated_cell.picture import COLUMNS, LINE, MARGIN, Rgb, enlarged, png_bytes, tile, titled_tiles
+from napari_integrated_cell.vocabulary import colour_of, label_of
 
 if TYPE_CHECKING:
     from napari_integrated_cell.model.runtime import CancelToken, Progress
     from napari_integrated_cell.walk.traversal import Traversal
 
 
-_COLUMNS = 4
-_MARGIN = 8
-_LINE = 22
 _FAINT = 0.35
 _REFERENCES = "membrane and DNA"
 _GREY = "#a0a0a0"
@@ -84,27 +81,18 @@ def film_picture(
     -------
     array of uint8, (rows, columns, 3)
     """
-    rows, columns = next(iter(tiles.values())).shape[:2]
-    scale = max(1, round(tile_width / columns))
-    width, height = columns * scale + _MARGIN, rows * scale + _LINE + _MARGIN
-    across = min(_COLUMNS, max(2, len(tiles)))  # at least two, to have room for the text
-    down = -(-len(tiles) // across)
-    size = (across * width + _MARGIN, down * height + 5 * _LINE)
-    canvas = Image.new("RGB", size, "black")
+    scale = max(1, round(tile_width / next(iter(tiles.values())).shape[1]))
+    across = min(COLUMNS, max(2, len(tiles)))  # at least two, to have room for the text
+    canvas = titled_tiles(tiles, title, scale=scale, across=across, below=3 * LINE)
     draw = ImageDraw.Draw(canvas)
-    draw.text((_MARGIN, _MARGIN), title, fill="white", font=ImageFont.load_default(17))
-    for i, (name, picture) in enumerate(tiles.items()):
-        x, y = _MARGIN + i % across * width, 2 * _LINE + i // across * height
-        draw.text((x, y), name, fill=colour_of(name), font=ImageFont.load_default(14))
-        canvas.paste(_enlarged(picture, scale), (x, y + _LINE))
-    left, right, y = _MARGIN, size[0] - _MARGIN, size[1] - 2.5 * _LINE
+    left, right, y = MARGIN, canvas.width - MARGIN, canvas.height - 2.5 * LINE
     draw.line((left, y, right, y), fill="#404040", width=3)
     draw.line((left, y, left + share * (right - left), y), fill="white", width=3)
     for stop in stops:
         x_stop = left + stop * (right - left)
         draw.ellipse((x_stop - 4, y - 4, x_stop + 4, y + 4), fill="white" if stop <= share else "#404040")
     for i, line in enumerate(_wrapped(note, right - left)):
-        draw.text((left, y + (0.5 + 0.75 * i) * _LINE), line, fill=_GREY, font=ImageFont.load_default(12))
+        draw.text((left, y + (0.5 + 0.75 * i) * LINE), line, fill=_GREY, font=ImageFont.load_default(12))
     return np.asarray(canvas)
 
 
@@ -138,33 +126,33 @@ class ContactSheet:
     def layout(self) -> tuple[int, int, int, int, int]:
         """Return width and height of a tile, left and top edge of the first tile, and width of the sheet, in pixels."""
         height, width = (n * self.scale for n in self.tiles[0][0].shape[:2])
-        left = 2 * _MARGIN + max(round(_length(text, 13)) for row in self.rows for text in _lines(row))
-        whole = max(left + len(self.columns) * (width + _MARGIN), 480)
-        return width, height, left, (3 + len(_wrapped(self.note, whole - 2 * _MARGIN))) * _LINE, whole
+        left = 2 * MARGIN + max(round(_length(text, 13)) for row in self.rows for text in _lines(row))
+        whole = max(left + len(self.columns) * (width + MARGIN), 480)
+        return width, height, left, (3 + len(_wrapped(self.note, whole - 2 * MARGIN))) * LINE, whole
 
     def to_rgb(self) -> Rgb:
         """Return the sheet as a picture (rows, columns, 3)."""
         width, height, left, top, whole = self.layout()
-        canvas = Image.new("RGB", (whole, top + len(self.rows) * (height + _MARGIN)), "black")
+        canvas = Image.new("RGB", (whole, top + len(self.rows) * (height + MARGIN)), "black")
         draw = ImageDraw.Draw(canvas)
-        draw.text((_MARGIN, _MARGIN), self.title, fill="white", font=ImageFont.load_default(17))
-        for i, line in enumerate(_wrapped(self.note, whole - 2 * _MARGIN)):
-            draw.text((_MARGIN, (1.5 + i) * _LINE), line, fill=_GREY, font=ImageFont.load_default(12))
+        draw.text((MARGIN, MARGIN), self.title, fill="white", font=ImageFont.load_default(17))
+        for i, line in enumerate(_wrapped(self.note, whole - 2 * MARGIN)):
+            draw.text((MARGIN, (1.5 + i) * LINE), line, fill=_GREY, font=ImageFont.load_default(12))
         for j, name in enumerate(self.columns):
-            x = left + j * (width + _MARGIN)
-            draw.text((x, top - _LINE), name, fill=colour_of(name), font=ImageFont.load_default(13))
+            x = left + j * (width + MARGIN)
+            draw.text((x, top - LINE), name, fill=colour_of(name), font=ImageFont.load_default(13))
         for i, row in enumerate(self.rows):
-            y = top + i * (height + _MARGIN)
+            y = top + i * (height + MARGIN)
             for k, text in enumerate(_lines(row)):
-                draw.text((_MARGIN, y + 16 * k), text, fill="white", font=ImageFont.load_default(13))
+                draw.text((MARGIN, y + 16 * k), text, fill="white", font=ImageFont.load_default(13))
             for j, picture in enumerate(self.tiles[i]):
-                canvas.paste(_enlarged(picture, self.scale), (left + j * (width + _MARGIN), y))
+                canvas.paste(enlarged(picture, self.scale), (left + j * (width + MARGIN), y))
         return np.asarray(canvas)
 
     def to_svg(self) -> bytes:
         """Return the sheet as SVG, with text as text and tiles as PNG with one pixel per voxel."""
         width, height, left, top, whole = self.layout()
-        size = {"width": str(whole), "height": str(top + len(self.rows) * (height + _MARGIN))}
+        size = {"width": str(whole), "height": str(top + len(self.rows) * (height + MARGIN))}
         root = ElementTree.Element(
             "svg",
             {
@@ -182,18 +170,18 @@ class ContactSheet:
             place = {"x": f"{x:g}", "y": f"{y:g}", "font-size": str(size), "fill": fill}
             ElementTree.SubElement(root, "text", place).text = text
 
-        write(self.title, _MARGIN, _MARGIN + 16, 17, "white")
-        for i, line in enumerate(_wrapped(self.note, whole - 2 * _MARGIN)):
-            write(line, _MARGIN, (2 + i) * _LINE, 11, _GREY)
+        write(self.title, MARGIN, MARGIN + 16, 17, "white")
+        for i, line in enumerate(_wrapped(self.note, whole - 2 * MARGIN)):
+            write(line, MARGIN, (2 + i) * LINE, 11, _GREY)
         for j, name in enumerate(self.columns):
-            write(_label(name), left + j * (width + _MARGIN), top - 0.4 * _LINE, 12, colour_of(name))
+            write(label_of(name), left + j * (width + MARGIN), top - 0.4 * LINE, 12, colour_of(name))
         for i, row in enumerate(self.rows):
-            y = top + i * (height + _MARGIN)
+            y = top + i * (height + MARGIN)
             for k, text in enumerate(_lines(row)):
-                write(text, _MARGIN, y + 12 + 16 * k, 12, "white")
+                write(text, MARGIN, y + 12 + 16 * k, 12, "white")
             for j, picture in enumerate(self.tiles[i]):
                 place = {
-                    "x": str(left + j * (width + _MARGIN)),
+                    "x": str(left + j * (width + MARGIN)),
                     "y": str(y),
                     "width": str(width),
                     "height": str(height),
@@ -256,16 +244,3 @@ def _wrapped(text: str, width: float) -> list[str]:
 
 def _length(text: str, size: int) -> float:
     return float(ImageFont.load_default(size).getlength(text))
-
-
-def _label(name: str) -> str:
-    """Return a structure's name as the paper prints it, for media that can show Greek letters."""
-    try:
-        return structure(name).label
-    except ValueError:
-        return name
-
-
-def _enlarged(picture: Rgb, scale: int) -> Image.Image:
-    rows, columns = picture.shape[:2]
-    return Image.fromarray(picture).resize((columns * scale, rows * scale), Image.Resampling.BICUBIC)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from napari_integrated_cell.arrays import Floats, Rgb
 from napari_integrated_cell.picture import tile
-from napari_integrated_cell.vocabulary import structure
+from napari_integrated_cell.vocabulary import label_of
 from napari_integrated_cell.walk.pictures import ContactSheet
 
 if TYPE_CHECKING:
@@ -28,14 +28,6 @@ COLOURS: Mapping[str, str] = {
 """Colour of each collection of images, legible on white and on black."""
 
 FAINT = {"membrane": 0.35, "dna": 0.35}
-
-
-def label_of(name: str) -> str:
-    """Return a structure's name as the paper prints it; the name itself if the vocabulary does not have it."""
-    try:
-        return structure(name).label
-    except ValueError:
-        return name
 
 
 def panels(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Plot, list[Axes]]:

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_ic_train.evaluation.drawing import label_of
 from napari_ic_train.evaluation.findings import Findings, Interval
 from napari_ic_train.evaluation.metrics.bootstrap import bootstrap, mean
 from napari_integrated_cell.arrays import Floats, Indices, Mask
 from napari_integrated_cell.processes import CancelToken, Progress, slices
+from napari_integrated_cell.vocabulary import label_of
 
 if TYPE_CHECKING:
     from napari_ic_train.data.store import CellStore

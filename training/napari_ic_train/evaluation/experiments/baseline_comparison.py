@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from napari_ic_train.evaluation.baselines import BASELINES
-from napari_ic_train.evaluation.drawing import label_of
 from napari_ic_train.evaluation.experiment import Context, Experiment
 from napari_ic_train.evaluation.features import masks_of
 from napari_ic_train.evaluation.findings import Findings, Interval, Table, Value
@@ -20,6 +19,7 @@ from napari_ic_train.evaluation.predictors import (
     predictions,
 )
 from napari_integrated_cell.arrays import Doubles, Indices
+from napari_integrated_cell.vocabulary import label_of
 
 Scores = dict[str, Doubles]
 """Score of each cell, (n,), by predictor."""

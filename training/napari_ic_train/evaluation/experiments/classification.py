@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_ic_train.evaluation.drawing import COLOURS, label_of, panels, svg
+from napari_ic_train.evaluation.drawing import COLOURS, panels, svg
 from napari_ic_train.evaluation.experiment import Context, Experiment
 from napari_ic_train.evaluation.findings import Figure, Findings, Table, Value
 from napari_ic_train.evaluation.metrics.calibration import Calibration, calibration
 from napari_ic_train.evaluation.metrics.confusion import confusion_matrix, macro_recall
 from napari_ic_train.evaluation.model_outputs import codes
 from napari_integrated_cell.arrays import Indices
+from napari_integrated_cell.vocabulary import label_of
 
 PAPER_RECALL = {
     "alpha-actinin": 36 / 47,

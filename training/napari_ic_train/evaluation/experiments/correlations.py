@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import numpy as np
 
-from napari_ic_train.evaluation.drawing import COLOURS, label_of, legend_above, name_structures, panels, svg
+from napari_ic_train.evaluation.drawing import COLOURS, legend_above, name_structures, panels, svg
 from napari_ic_train.evaluation.experiment import SPLIT_LABELS, SPLITS, Context, Experiment, Split
 from napari_ic_train.evaluation.findings import Figure, Findings, Interval, Table, Value
 from napari_ic_train.evaluation.metrics.bootstrap import bootstrap
@@ -16,6 +16,7 @@ from napari_ic_train.evaluation.metrics.distances import kolmogorov_smirnov, was
 from napari_ic_train.evaluation.model_outputs import balanced, decoded, generated
 from napari_integrated_cell.arrays import Doubles, Floats, Indices
 from napari_integrated_cell.variation.correlation import CorrelationStream
+from napari_integrated_cell.vocabulary import label_of
 
 MOST = 60
 """Maximum number of cells of each structure in a collection: 1,770 pairs."""

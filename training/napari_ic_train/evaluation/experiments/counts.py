@@ -6,11 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ic_train.data.subsets import stages_of
-from napari_ic_train.evaluation.drawing import label_of
 from napari_ic_train.evaluation.experiment import SPLITS, Context, Experiment
 from napari_ic_train.evaluation.findings import Findings, Table, Value
 from napari_integrated_cell.arrays import Mask
-from napari_integrated_cell.vocabulary import STAGE_NAMES
+from napari_integrated_cell.vocabulary import STAGE_NAMES, label_of
 
 
 class Counts(Experiment):

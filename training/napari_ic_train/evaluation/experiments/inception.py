@@ -7,7 +7,6 @@ from collections.abc import Callable
 import numpy as np
 
 from napari_ic_train.data.subsets import cells_of
-from napari_ic_train.evaluation.drawing import label_of
 from napari_ic_train.evaluation.experiment import SPLITS, Context, Experiment, Split
 from napari_ic_train.evaluation.findings import Findings, Interval, Table, Value
 from napari_ic_train.evaluation.metrics.bootstrap import bootstrap
@@ -15,6 +14,7 @@ from napari_ic_train.evaluation.metrics.confusion import confusion_matrix
 from napari_ic_train.evaluation.metrics.inception import divergences, inception_score
 from napari_ic_train.evaluation.model_outputs import balanced, codes, decoded, generated
 from napari_integrated_cell.arrays import Doubles, Floats, Indices, Reals
+from napari_integrated_cell.vocabulary import label_of
 
 MOST = 1100
 """Maximum number of training cells. All held-out cells are used."""

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from napari_ic_train.evaluation.drawing import cell_tile, label_of, sheet
+from napari_ic_train.evaluation.drawing import cell_tile, sheet
 from napari_ic_train.evaluation.experiment import SPLIT_LABELS, SPLITS, Context, Experiment, Split
 from napari_ic_train.evaluation.findings import Figure, Findings, Table, Value
 from napari_ic_train.evaluation.localisation import pearson
 from napari_ic_train.evaluation.metrics.images import binary_cross_entropy, ssim
 from napari_ic_train.evaluation.model_outputs import balanced, decoded
 from napari_integrated_cell.arrays import Doubles, Floats, Indices, Rgb
+from napari_integrated_cell.vocabulary import label_of
 
 MOST = 220
 """Maximum number of training cells, and of held-out cells: SSIM in 3D is slow."""

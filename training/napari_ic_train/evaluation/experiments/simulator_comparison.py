@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import rankdata
 
-from napari_ic_train.evaluation.drawing import label_of
 from napari_ic_train.evaluation.experiment import SPLITS, Context, Experiment
 from napari_ic_train.evaluation.experiments.baseline_comparison import Scores, margins, score_table
 from napari_ic_train.evaluation.features import masks_of
@@ -24,6 +23,7 @@ from napari_ic_train.evaluation.simulated_truth import SimulatedTruth
 from napari_ic_train.evaluation.variation_order import SEED, score_order
 from napari_integrated_cell.arrays import Doubles, Indices
 from napari_integrated_cell.model.variation_reference import GROUPS
+from napari_integrated_cell.vocabulary import label_of
 
 CELLS = 66
 """Maximum number of held-out cells with a simulated expectation, with equal numbers for each structure."""

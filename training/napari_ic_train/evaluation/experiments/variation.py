@@ -11,7 +11,6 @@ from napari_ic_train.data.subsets import stages_of
 from napari_ic_train.evaluation.drawing import (
     COLOURS,
     cell_tile,
-    label_of,
     legend_above,
     name_structures,
     panels,
@@ -29,6 +28,7 @@ from napari_integrated_cell.variation.structure_variation import (
     StructureVariation,
     structure_variation,
 )
+from napari_integrated_cell.vocabulary import label_of
 
 CELLS = 6
 """Maximum number of cells of each split and group."""
