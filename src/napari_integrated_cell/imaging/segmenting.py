@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from napari_integrated_cell.arrays import Labels, Mask
 from napari_integrated_cell.cell import Cell, checked_voxel_size
 from napari_integrated_cell.imaging.watershed import Segmentation, segment
+from napari_integrated_cell.processes import CancelToken, Progress, slices
 
 __all__ = ["cell_from_labels", "label_values", "segment_at", "segment_field", "touches_edge", "window_around"]
 
@@ -51,7 +52,9 @@ def cell_from_labels(
     Parameters
     ----------
     cell_labels, nucleus_labels : array of int, (Z, Y, X)
-        The nucleus has the cell's label if that label occurs in the cell, else the most frequent label in the cell.
+        Specks are left out (:func:`~napari_integrated_cell.imaging.pieces.largest_pieces`). The nucleus has the cell's
+        label if that label occurs in the cell. Otherwise it is what lies in the cell of the label that is most frequent
+        there.
     label : int
         Label of the cell.
     channels : mapping of str to array, each (Z, Y, X), optional
@@ -66,13 +69,15 @@ def cell_from_labels(
     Returns
     -------
     Cell
-        With its ``offset`` in the field. Its metadata hold the label and, if the cell touches the field's edge, the
-        axes along which it does (``"touches_edge"``).
+        With its ``offset`` in the field. Its metadata hold the label; if the cell touches the field's edge, the axes
+        along which it does (``"touches_edge"``); and if specks of the cell or the nucleus were left out, a
+        :class:`~napari_integrated_cell.imaging.pieces.LeftOut` of each (``"left_out"``).
 
     Raises
     ------
     ValueError
-        If shapes differ, there is no such label, no nucleus lies in the cell, or the voxel size is missing.
+        If shapes differ, there is no such label, its voxels are too few for a cell, no nucleus lies in the cell, or
+        the voxel size is missing.
     """
     voxel_size = checked_voxel_size(voxel_size)
     cells, nuclei = np.asarray(cell_labels), np.asarray(nucleus_labels)
@@ -88,34 +93,17 @@ def cell_from_labels(
         raise ValueError(
             f"There is no cell with label {label}; the labels are {_listed(label_values(cells))}."
         )
-    inside = nuclei[in_cell]
-    if (inside == label).any():
-        nucleus = label
-    elif inside.any():
-        counts = np.unique(inside[inside != 0], return_counts=True)
-        nucleus = int(counts[0][counts[1].argmax()])
-    else:
-        raise ValueError(
-            f"No nucleus lies in cell {label}: check that both segmentations come from the same image."
-        )
-    in_nucleus = nuclei == nucleus
-
-    around = _around(in_cell | in_nucleus, margin, voxel_size)
-    edges = touches_edge(in_cell)
-    return Cell(
-        {n: image[around] for n, image in images.items()},
-        in_cell[around],
-        in_nucleus[around],
-        voxel_size,
-        name=name or f"cell {label}",
-        source=source,
-        offset=(around[0].start, around[1].start, around[2].start),
-        metadata={"label": int(label), **({"touches_edge": edges} if edges else {})},
-    )
+    in_cell, *left_out = kept_pieces(in_cell)
+    in_nucleus = _nucleus_in(in_cell, nuclei, label)
 
 
 def segment_field(
-    membrane: NDArray[Any], dna: NDArray[Any], voxel_size: tuple[float, float, float]
+    membrane: NDArray[Any],
+    dna: NDArray[Any],
+    voxel_size: tuple[float, float, float],
+    *,
+    progress: Progress | None = None,
+    cancel: CancelToken | None = None,
 ) -> tuple[Labels, Labels]:
     """Segment every cell of a field from its membrane and DNA stains.
 
@@ -127,6 +115,8 @@ def segment_field(
     membrane, dna : array, (Z, Y, X)
     voxel_size : tuple of float
         (Z, Y, X) in µm.
+    progress, cancel : optional
+        Told after each step and each cell, and asked before it.
 
     Returns
     -------
@@ -138,15 +128,15 @@ def segment_field(
     ValueError
         If the shapes differ, the voxel size is missing, or there is no nucleus.
     """
-    found = segment(*_stains(membrane, dna), checked_voxel_size(voxel_size))
+    found = segment(*_stains(membrane, dna), checked_voxel_size(voxel_size), progress=progress, cancel=cancel)
     if found.count == 0:
         raise ValueError("There is no nucleus in the DNA channel: check that it is the right channel.")
     cells = np.zeros(np.shape(membrane), dtype=np.int32)
     nuclei = np.zeros_like(cells)
-    for label in range(1, found.count + 1):
-        around, cell, nucleus = found.masks(label)
-        cells[around][cell] = label
-        nuclei[around][nucleus] = label
+    for part in slices(found.count, 1, "cells", progress, cancel):
+        around, cell, nucleus = found.masks(part.stop)
+        cells[around][cell] = part.stop
+        nuclei[around][nucleus] = part.stop
     return cells, nuclei
 
 

@@ -19,6 +19,7 @@ from skimage.segmentation import watershed
 from napari_integrated_cell.arrays import Doubles, Floats, Indices, Labels, Mask
 from napari_integrated_cell.imaging.intensity import above_background
 from napari_integrated_cell.imaging.resampling import grid_affine, resample
+from napari_integrated_cell.processes import CancelToken, Progress
 
 # In µm: voxel size of the working grid, smoothing of both stains, smallest distance between two nuclei's centres.
 _GRID = 0.5
@@ -88,15 +89,34 @@ class Segmentation:
 
 
 def segment(
-    membrane: NDArray[Any], dna: NDArray[Any], voxel_size: tuple[float, float, float]
+    membrane: NDArray[Any],
+    dna: NDArray[Any],
+    voxel_size: tuple[float, float, float],
+    *,
+    progress: Progress | None = None,
+    cancel: CancelToken | None = None,
 ) -> Segmentation:
-    """Segment cells and nuclei from two stains (Z, Y, X) with voxels of ``voxel_size`` µm."""
+    """Segment cells and nuclei from two stains (Z, Y, X) with voxels of ``voxel_size`` µm.
+
+    ``progress`` is told of the steps, and ``cancel`` asked before each.
+    """
+
+    def begin(step: int, what: str) -> None:
+        if cancel is not None:
+            cancel.raise_if_cancelled()
+        if progress is not None:
+            progress(step, 4, what)
+
     block = np.maximum(np.rint(_GRID / np.asarray(voxel_size)), 1).astype(int)
     size = block * voxel_size
+    begin(0, "smoothing")
     m, d = (_coarse(stain, block, size) for stain in (membrane, dna))
+    begin(1, "finding nuclei")
     nuclei = _nuclei(d, size)
-    cells, nuclei = _joined(_cells(m, nuclei, size), nuclei, m)
-    return Segmentation(cells, nuclei, block, membrane.shape, voxel_size)
+    begin(2, "finding cells")
+    cells = _cells(m, nuclei, size)
+    begin(3, "joining cells")
+    return Segmentation(*_joined(cells, nuclei, m), block, membrane.shape, voxel_size)
 
 
 def _coarse(stain: NDArray[Any], block: Indices, size: Doubles) -> Floats:
