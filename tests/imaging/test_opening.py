@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,13 @@ from napari_integrated_cell.imaging import opening
 from napari_integrated_cell.imaging.reading import (
     READABLE_EXTENSIONS,
     read_image,
+)
+
+READER = os.environ.get("IMAGE_READER", "auto")
+READS = (
+    {"czi": "aicspylibczi", "nd2": "nd2", "lif": "readlif"}
+    if READER == "aicsimageio"
+    else {"czi": "bioio_czi", "nd2": "bioio_nd2", "lif": "bioio_lif"}
 )
 
 
@@ -48,7 +56,7 @@ def test_what_is_no_stack_is_refused(tmp_path):
 @pytest.mark.parametrize("extension", ["czi", "nd2", "lif"])
 def test_a_missing_reader_is_named_with_its_extra(tmp_path, monkeypatch, extension):
     found = importlib.util.find_spec
-    readers = {module for modules in opening._EXTRAS.values() for module in modules}
+    readers = {"bioio_czi", "bioio_nd2", "bioio_lif", "aicsimageio"}
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in readers else found(name))
     (tmp_path / f"a.{extension}").write_text("")
     with pytest.raises(ValueError, match=rf'pip install "napari-integrated-cell\[{extension}\]"'):
@@ -59,7 +67,7 @@ def test_a_missing_reader_is_named_with_its_extra(tmp_path, monkeypatch, extensi
 def write_czi(path: Path, data: np.ndarray) -> Path:
     """A stack (T, C, Z, Y, X) as Zeiss's own library writes it."""
     czi = pytest.importorskip("pylibCZIrw.czi")
-    pytest.importorskip(opening._EXTRAS["czi"][0 if opening._has_aicsimageio() else 1])
+    pytest.importorskip(READS["czi"])
     with czi.create_czi(str(path)) as file:
         for t, c, z in np.ndindex(data.shape[:3]):
             file.write(data=data[t, c, z][..., None], plane={"T": t, "C": c, "Z": z})
@@ -91,7 +99,7 @@ def test_a_czi_cut_short_is_refused(tmp_path):
 @pytest.mark.parametrize(("extension", "write"), [("lif", write_lif), ("nd2", write_nd2)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_lif_and_nd2_are_read_with_their_names_and_sizes(tmp_path, extension, write, dtype):
-    pytest.importorskip(opening._EXTRAS[extension][0 if opening._has_aicsimageio() else 1])
+    pytest.importorskip(READS[extension])
     data = stack((2, 4, 6, 5), dtype)
     image = read_image(write(tmp_path / f"a.{extension}", data, ("CMDRP", "H3342"), (0.29, 0.1, 0.1)))
     np.testing.assert_array_equal(image.data, data)
@@ -102,7 +110,7 @@ def test_lif_and_nd2_are_read_with_their_names_and_sizes(tmp_path, extension, wr
 
 @pytest.mark.parametrize(("extension", "write"), [("lif", write_lif), ("nd2", write_nd2)])
 def test_a_lif_or_nd2_cut_short_is_refused(tmp_path, extension, write):
-    pytest.importorskip(opening._EXTRAS[extension][0 if opening._has_aicsimageio() else 1])
+    pytest.importorskip(READS[extension])
     path = write(tmp_path / f"a.{extension}", stack((2, 8, 60, 50)), ("CMDRP", "H3342"), (0.29, 0.1, 0.1))
     whole = path.read_bytes()
     for part in (0.01, 0.1, 0.5, 0.9):
@@ -116,7 +124,7 @@ def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied", str(path))
 
     path = write_ome(tmp_path / "a.ome.tif", stack(), "CZYX")
-    monkeypatch.setattr(opening, "_container", forbidden)
+    monkeypatch.setattr(opening, "open_tiff", forbidden)
     with pytest.raises(ValueError, match="permissions"):
         read_image(path)
 

@@ -189,7 +189,7 @@ def test_labels_are_whole_numbers(tmp_path, dtype):
     [
         (stack(), "CZYX", "2 channels"),
         (stack()[0].astype(np.float32) + 0.5, "ZYX", "intensities"),
-        (np.full((2, 3, 4), np.nan, np.float32), "ZYX", "intensities"),
+        (np.full((2, 3, 4), np.nan, np.float32), "ZYX", "NaN"),
         (-stack()[0].astype(np.int16), "ZYX", "negative"),
     ],
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 from napari_integrated_cell.imaging.formats import libraries
 from napari_integrated_cell.imaging.formats.damage import one_sentence_about
 from napari_integrated_cell.imaging.formats.scene import OpenedFile
+from napari_integrated_cell.imaging.formats.tiff import open_tiff
 
 #: Extensions of readable files and folders. CZI, ND2 and LIF need an extra.
 READABLE_EXTENSIONS = (
@@ -45,6 +46,8 @@ def open_file(path: Path, reader: str = "auto") -> OpenedFile:
     kind = _kind(path)
     library = libraries.library_for(path, kind, reader)
     with one_sentence_about(path):
+        if kind == "tiff":
+            return libraries.tiff_through_library(open_tiff(path), library, always=reader != "auto")
         return libraries.open_with_library(path, kind, library)
 
 

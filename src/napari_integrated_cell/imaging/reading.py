@@ -15,7 +15,7 @@ from napari_integrated_cell.cell import Cell, checked_voxel_size
 from napari_integrated_cell.imaging.choices import MissingInput
 from napari_integrated_cell.imaging.formats.damage import one_sentence_about
 from napari_integrated_cell.imaging.formats.scene import names_of_channels
-from napari_integrated_cell.imaging.formats.sizes import StatedSize, absurd
+from napari_integrated_cell.imaging.formats.sizes import absurd
 from napari_integrated_cell.imaging.labels import checked_labels
 from napari_integrated_cell.imaging.opening import READABLE_EXTENSIONS, open_file
 from napari_integrated_cell.imaging.stacks import computed, stack_of
@@ -190,8 +190,9 @@ def read_image(
         if wrong := absurd(voxel_size):
             listed = " x ".join(f"{edge:g}" for edge in voxel_size)
             notes.append(f"The voxel size {listed} µm (Z, Y, X) given for {path.name} {wrong}: check it.")
-    elif size.voxel_size is None and size.found != StatedSize().found:
-        notes.append(f"{path.name} {size.found}: its voxel size is not known.")
+    elif size.doubtful:
+        use = "check it" if size.voxel_size is not None else "its voxel size is not known"
+        notes.append(f"{path.name} {size.found}: {use}.")
     return Image(
         data,
         names_of_channels(names, count),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,6 +48,7 @@ def stack_of(
     """
     chosen, notes = _scene(opened, scene, axes)
     name = opened.path.name
+    chosen = _unfolded(chosen, axes)
     letters = _letters(chosen, axes, name)
     _refuse(chosen, letters, name)
     notes += list(chosen.notes)
@@ -74,7 +76,7 @@ def _scene(opened: OpenedFile, wanted: int | str | None, axes: str | None) -> tu
         return opened.scene(index), note
     reasons: list[Exception] = []
     for index in range(len(names)):
-        scene = opened.scene(index)
+        scene = _unfolded(opened.scene(index), axes)
         try:
             _refuse(scene, _letters(scene, axes, name), name)
         except (MissingInput, UnsupportedImage, ValueError) as error:
@@ -97,6 +99,22 @@ def _index(names: tuple[str, ...], wanted: int | str) -> int | None:
         return int(wanted) if 0 <= int(wanted) < len(names) else None
     alike = [i for i, name in enumerate(names) if name.casefold() == wanted.casefold()]
     return alike[0] if len(alike) == 1 else None
+
+
+def _unfolded(scene: Scene, axes: str | None) -> Scene:
+    """Return a scene of unnamed planes with an axis for its channels, if the given axes name one more than it has."""
+    if axes is None or not scene.axes.startswith("I") or not scene.channels or "C" not in axes.upper():
+        return scene
+    given = axes.strip().upper()
+    planes, channels = scene.shape[0], scene.channels
+    if len(given) != len(scene.axes) + 1 or planes % channels or given.find("C") > 1:
+        return scene
+    leading = (channels, planes // channels) if given[0] == "C" else (planes // channels, channels)
+    array = scene.array
+    shape = (*leading, *scene.shape[1:])
+    return replace(
+        scene, axes="II" + scene.axes[1:], shape=shape, array=lambda lazy: array(lazy).reshape(shape)
+    )
 
 
 def _letters(scene: Scene, axes: str | None, name: str) -> str:
@@ -126,7 +144,8 @@ def _letters(scene: Scene, axes: str | None, name: str) -> str:
 
 def _refuse(scene: Scene, letters: str, name: str) -> None:
     """Raise the reason why a scene is no stack with these axes, if there is one."""
-    if scene.refusal is not None and letters == scene.axes:
+    # Given axes mend only what was refused for want of axes.
+    if scene.refusal is not None and (letters == scene.axes or not isinstance(scene.refusal, MissingInput)):
         raise scene.refusal
     if scene.dtype.kind not in "biuf":
         raise UnsupportedImage(

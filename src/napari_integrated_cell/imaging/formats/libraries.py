@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from napari_integrated_cell.imaging.choices import MissingInput
 from napari_integrated_cell.imaging.formats.damage import one_sentence_about
@@ -64,14 +67,64 @@ def container_of(path: Path, kind: str, library: str) -> Any:
         from aicsimageio import AICSImage
 
         return AICSImage(path)
-    if kind == "tiff":
-        from bioio_base.exceptions import UnsupportedFileFormatError
-
-        try:
-            return importlib.import_module("bioio_ome_tiff").Reader(path)
-        except UnsupportedFileFormatError:
-            pass
     return importlib.import_module(_MODULES[kind][0]).Reader(path)
+
+
+def tiff_container(path: Path, scene: Scene, library: str) -> Any:
+    """Open a TIFF with a library's reader for OME-TIFF, or with that for other TIFFs and the axes of the scene."""
+    named = "".join(axis for axis, n in zip(scene.axes, scene.shape, strict=True) if n > 1)
+    if library == "aicsimageio":
+        from aicsimageio.readers import OmeTiffReader, TiffReader
+
+        return OmeTiffReader(path) if scene.ome else TiffReader(path, dim_order=named)
+    if scene.ome:
+        return importlib.import_module("bioio_ome_tiff").Reader(path)
+    return importlib.import_module("bioio_tifffile").Reader(path, dim_order=named)
+
+
+def tiff_through_library(opened: OpenedFile, library: str, *, always: bool) -> OpenedFile:
+    """Return a TIFF whose pixels a library reads, as far as it understands the file as we do.
+
+    Where it does not, and for lazy arrays unless ``always``, our own planes are used: a library parses the whole file
+    again for each plane.
+    """
+    path = opened.path
+
+    def scene_of(index: int) -> Scene:
+        scene = opened.scene(index)
+        if not scene.strict:
+            return scene
+
+        def array(lazy: bool) -> Any:
+            found = _library_array(path, index, scene, library, lazy) if always or not lazy else None
+            return scene.array(lazy) if found is None else found
+
+        return replace(scene, array=array)
+
+    return replace(opened, scene=scene_of)
+
+
+def _library_array(path: Path, index: int, scene: Scene, library: str, lazy: bool) -> Any:
+    """Return the pixels of a scene, or None where the library cannot read it or understands it otherwise."""
+    try:
+        with one_sentence_about(path):
+            container = tiff_container(path, scene, library)
+            container.set_scene(index)
+            read = container.get_image_dask_data if lazy else container.get_image_data
+            found = read(scene.axes)
+    except (ValueError, FileNotFoundError):
+        return None
+    if found.shape != scene.shape or found.dtype.newbyteorder("=") != scene.dtype.newbyteorder("="):
+        return None
+    if lazy:
+        return found
+    ours = scene.array(True)
+    leading = len(scene.axes) - sum(axis in "YXS" for axis in scene.axes)
+    for corner in ((0,) * leading, tuple(n - 1 for n in scene.shape[:leading])):
+        same = np.asarray(found[corner]) == ours[corner].compute(scheduler="synchronous")
+        if not (same | (found[corner] != found[corner])).all():
+            return None
+    return found
 
 
 def open_with_library(path: Path, kind: str, library: str) -> OpenedFile:

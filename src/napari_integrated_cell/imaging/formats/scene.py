@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,10 @@ class Scene:
         Why the scene cannot be read as the file describes it.
     channels : int or None
         How many channels the unnamed planes hold, if the file says so.
+    strict : bool
+        Whether the file's metadata are sound, so that every reader understands them.
+    ome : bool
+        Whether they are OME-XML.
     """
 
     axes: str
@@ -52,6 +56,24 @@ class Scene:
     notes: tuple[str, ...] = ()
     refusal: Exception | None = None
     channels: int | None = None
+    strict: bool = False
+    ome: bool = False
+
+    def refusing(
+        self, refusal: Exception, channel_names: tuple[str, ...] = (), channels: int | None = None
+    ) -> Scene:
+        """Return this scene with the reason why it cannot be read as the file describes it."""
+        return replace(
+            self, refusal=refusal, channel_names=channel_names, channels=channels, notes=(), strict=False
+        )
+
+    def noting(self, note: str) -> Scene:
+        """Return this scene with one more note."""
+        return replace(self, notes=(*self.notes, note), strict=False)
+
+    def unnamed(self) -> Scene:
+        """Return this scene with axes that have no names."""
+        return replace(self, axes="".join("I" if axis in "TCZ" else axis for axis in self.axes))
 
     def length(self, axis: str) -> int:
         """Return the length of an axis; 1 if the scene has no such axis."""

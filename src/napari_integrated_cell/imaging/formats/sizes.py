@@ -64,11 +64,19 @@ class StatedSize:
 
     @property
     def voxel_size(self) -> tuple[float, float, float] | None:
-        """The three edges in µm if all are stated and a microscope can have them, else None."""
+        """The three edges in µm if all are stated and a microscope can have such edges, else None."""
         z, y, x = self.values
-        if z is None or y is None or x is None or absurd((z, y, x)):
+        if z is None or y is None or x is None or not _possible((z, y, x)):
             return None
         return (z, y, x)
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether something is stated that cannot be used, or can hardly be true."""
+        z, y, x = self.values
+        if z is None or y is None or x is None:
+            return self.found != StatedSize.found
+        return bool(absurd((z, y, x)))
 
 
 def stated_size(given: Mapping[str, tuple[object, str | None]]) -> StatedSize:
@@ -100,13 +108,17 @@ def stated_size(given: Mapping[str, tuple[object, str | None]]) -> StatedSize:
 def absurd(voxel_size: tuple[float, float, float]) -> str:
     """Return what is wrong with a voxel size (Z, Y, X) in µm that no microscope has, or "" for a usual one."""
     z, y, x = voxel_size
-    if not all(SMALLEST <= edge <= LARGEST for edge in voxel_size):
+    if not _possible(voxel_size):
         return f"lies outside {SMALLEST:g} to {LARGEST:g} µm"
     if max(y, x) > _WIDEST * min(y, x):
         return "differs too much between Y and X"
     if not _FLATTEST <= z / min(y, x) <= _HIGHEST:
         return "is too high or too flat in Z"
     return ""
+
+
+def _possible(voxel_size: tuple[float, float, float]) -> bool:
+    return all(SMALLEST <= edge <= LARGEST for edge in voxel_size)
 
 
 def _stated(number: object, unit: str | None) -> tuple[float | None, str]:

@@ -1,0 +1,89 @@
+"""Stacks that ImageJ and Fiji write."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from napari_integrated_cell.imaging.choices import MissingInput
+from napari_integrated_cell.imaging.formats.plain_tiff import unnamed_planes
+from napari_integrated_cell.imaging.formats.planes import planes_in_one_piece, planes_of_pages
+from napari_integrated_cell.imaging.formats.resolution import Resolution
+from napari_integrated_cell.imaging.formats.scene import Scene
+from napari_integrated_cell.imaging.formats.tiff_pages import Page, overlapping
+
+_SIGNS = re.compile(
+    r"^(?:ImageJ=|SCIFIO=|images=|channels=|slices=|frames=|hyperstack=|mode=|loop=|unit=|spacing=)", re.M
+)
+
+
+def looks_like_imagej(text: str) -> bool:
+    """Return whether a text is ImageJ's description, also if some of it is damaged."""
+    return text.startswith(("ImageJ=", "SCIFIO=")) or len(set(_SIGNS.findall(text[:5000]))) >= 2
+
+
+def imagej_scene(path: Path, pages: Sequence[Page], text: str, resolution: Resolution) -> Scene:
+    """Return the scene of a stack: T, Z, C, Y, X, all planes with tags of their own or in one piece."""
+    said = dict(line.split("=", 1) for line in text.strip("\0").splitlines() if "=" in line)
+    size = resolution.size(said.get("unit"), said.get("spacing"), said.get("zunit"))
+    full = [page for page in pages if not page.reduced]
+    first = full[0]
+    wrong = next((page.wrong for page in full if page.wrong), "")
+    if not wrong and len({page.kind for page in full}) > 1:
+        wrong = "its planes differ in size or type"
+    if wrong or overlapping(full):
+        why = wrong or "two of its planes lie at the same place"
+        refusal = ValueError(f"{path.name} is damaged or cut short ({why}): copy or export it again.")
+        return unnamed_planes(full[:1], size).refusing(refusal)
+    try:
+        lengths = _lengths(said, first, len(full))
+    except ValueError as error:
+        refusal = MissingInput(
+            "axes",
+            f"{path.name} has ImageJ metadata that do not fit its {len(full)} planes: {error}. Export it again, or "
+            "give its axes, for example ZCYX.",
+        )
+        return unnamed_planes(full, size).refusing(refusal, (), _whole(said, "channels"))
+    order = said.get("order", "czt").lower()
+    axes = order[::-1].upper() if sorted(order) == sorted("czt") else "TZC"
+    shape = tuple(lengths[axis] for axis in axes)
+    in_one_piece = len(full) == 1 and int(np.prod(shape)) > 1
+    planes = planes_in_one_piece(first, shape) if in_one_piece else planes_of_pages(full, shape)
+    return Scene(axes + first.axes, (*shape, *first.shape), planes.dtype, (), size, planes.array, strict=True)
+
+
+def _lengths(said: dict[str, str], page: Page, count: int) -> dict[str, int]:
+    """Return the lengths of T, Z and C; raise a ValueError that says what does not fit."""
+    stated = {axis: _whole(said, key) for axis, key in (("C", "channels"), ("Z", "slices"), ("T", "frames"))}
+    lengths = {axis: n or 1 for axis, n in stated.items()}
+    images = _whole(said, "images") or 1
+    if "S" in page.axes and lengths["C"] == page.shape[page.axes.index("S")]:
+        lengths["C"] = 1
+    total = int(np.prod(list(lengths.values()), dtype=np.int64))
+    if total == 1 and "hyperstack" not in said and not any(n for n in stated.values()):
+        total = lengths["Z"] = max(images, count)
+    if count == 1 and total > 1:
+        return lengths if _fit_in_one_piece(page, total) else _raise(f"they name {total}")
+    if total != count:
+        _raise(f"they name {total}")
+    if images not in (1, total) and "images" in said:
+        _raise(f"they name {total} and {images}")
+    return lengths
+
+
+def _fit_in_one_piece(page: Page, total: int) -> bool:
+    from os.path import getsize
+
+    return page.whole and page.begin + total * page.nbytes <= getsize(page.file)
+
+
+def _raise(why: str) -> dict[str, int]:
+    raise ValueError(why)
+
+
+def _whole(said: dict[str, str], key: str) -> int | None:
+    text = said.get(key, "").strip()
+    return int(text) if text.isascii() and text.isdigit() and int(text) > 0 else None

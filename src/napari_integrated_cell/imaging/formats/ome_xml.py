@@ -1,0 +1,162 @@
+"""Read OME-XML that need not be valid: what is sound is kept, and the rest is left out."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from xml.etree import ElementTree
+
+_ELEMENTS = ("OME", "BinaryOnly", "Image", "Pixels", "Channel", "TiffData", "UUID")
+_TAG = re.compile(r"<(?:\w+:)?(" + "|".join(_ELEMENTS) + r")\b([^<>]*)>([^<]*)")
+_ATTRIBUTE = re.compile(r"(?:\w+:)?(\w+)\s*=\s*(?:\"([^\"<>]*)\"|'([^'<>]*)')")
+# Any two of these tell OME-XML, also if one is damaged.
+_SIGNS = re.compile(
+    r"<\?xml|<(?:\w+:)?OME\b|</(?:\w+:)?OME>|openmicroscopy\.org|<(?:\w+:)?Pixels\b|</(?:\w+:)?Pixels>"
+    r"|<(?:\w+:)?Image\b|</(?:\w+:)?Image>|\bDimensionOrder=|\bSize[CTZYX]="
+)
+_ORDERS = ("XYZCT", "XYZTC", "XYCTZ", "XYCZT", "XYTCZ", "XYTZC")
+
+
+@dataclass(frozen=True)
+class PlaneBlock:
+    """A ``TiffData`` element: ``count`` pages of a file, from page ``ifd``, are planes from ``first`` on."""
+
+    ifd: int | None
+    count: int | None
+    first: Mapping[str, int]
+    uuid: str = ""
+    file: str = ""
+
+
+@dataclass
+class OmeImage:
+    """An ``Image`` element.
+
+    Attributes
+    ----------
+    name : str
+    order : str
+        The axes of the planes, fastest first ("ZCT"); empty if it is not sound.
+    sizes : dict of str to int
+        Only the sound ones of X, Y, Z, C, T.
+    physical : dict of str to (text, unit)
+        What is stated about the voxel's edges along Z, Y, X.
+    channels : list of (name, samples)
+    planes : list of PlaneBlock
+    """
+
+    name: str = ""
+    order: str = ""
+    sizes: dict[str, int] = field(default_factory=dict)
+    physical: dict[str, tuple[object, str | None]] = field(default_factory=dict)
+    channels: list[tuple[str, int]] = field(default_factory=list)
+    planes: list[PlaneBlock] = field(default_factory=list)
+
+
+@dataclass
+class OmeXml:
+    """OME metadata.
+
+    Attributes
+    ----------
+    uuid : str
+        Of the file that holds them.
+    images : list of OmeImage
+    metadata_file : str
+        The file that has the metadata, if this one has none.
+    damage : str
+        Why the text is no XML, or "".
+    """
+
+    uuid: str = ""
+    images: list[OmeImage] = field(default_factory=list)
+    metadata_file: str = ""
+    damage: str = ""
+
+
+def looks_like_ome(text: str) -> bool:
+    """Return whether a text is OME-XML, also if some of it is damaged."""
+    return len({match.group() for match in _SIGNS.finditer(text[:5000] + text[-200:])}) >= 2
+
+
+def read_ome_xml(text: str) -> OmeXml:
+    """Read OME-XML of any schema. Damaged text gives what can still be found in it, and ``damage``."""
+    ome = OmeXml()
+    text = text.strip().strip("\0").strip()
+    try:
+        # The text is decoded, so what the declaration says about its encoding is no longer true.
+        root = ElementTree.fromstring(re.sub(r"^<\?xml[^>]*\?>", "", text))
+        elements = _elements(root)
+    except (ElementTree.ParseError, ValueError) as error:
+        ome.damage = str(error)
+        elements = _found(text)
+    for element, attributes, content in elements:
+        _take(ome, element, attributes, content)
+    return ome
+
+
+def _elements(root: ElementTree.Element) -> Iterator[tuple[str, dict[str, str], str]]:
+    """Yield the elements that matter in order. What an annotation holds is no image."""
+    name = _local(root.tag)
+    if name in _ELEMENTS:
+        yield name, {_local(key): value for key, value in root.attrib.items()}, (root.text or "").strip()
+    if name != "StructuredAnnotations":
+        for child in root:
+            yield from _elements(child)
+
+
+def _found(text: str) -> Iterator[tuple[str, dict[str, str], str]]:
+    for match in _TAG.finditer(text):
+        attributes = {
+            found.group(1): html.unescape(found.group(2) if found.group(2) is not None else found.group(3))
+            for found in _ATTRIBUTE.finditer(match.group(2))
+        }
+        yield match.group(1), attributes, html.unescape(match.group(3)).strip()
+
+
+def _local(tag: object) -> str:
+    return str(tag).rsplit("}", 1)[-1]
+
+
+def _take(ome: OmeXml, element: str, given: Mapping[str, str], content: str) -> None:
+    if element == "OME":
+        ome.uuid = given.get("UUID", "")
+    elif element == "BinaryOnly":
+        ome.metadata_file = given.get("MetadataFile", "")
+    elif element == "Image":
+        ome.images.append(OmeImage(name=given.get("Name", "").strip()))
+    elif not ome.images:
+        return
+    elif element == "Pixels":
+        _take_pixels(ome.images[-1], given)
+    elif element == "Channel":
+        samples = _whole(given.get("SamplesPerPixel"))
+        ome.images[-1].channels.append((given.get("Name", ""), samples or 1))
+    elif element == "TiffData":
+        first = {axis: _whole(given.get(f"First{axis}")) or 0 for axis in "ZCT"}
+        count = _whole(given.get("PlaneCount", given.get("NumPlanes")))
+        ome.images[-1].planes.append(PlaneBlock(_whole(given.get("IFD")), count, first))
+    elif element == "UUID" and ome.images[-1].planes:
+        last = ome.images[-1].planes.pop()
+        ome.images[-1].planes.append(
+            PlaneBlock(last.ifd, last.count, last.first, content, given.get("FileName", ""))
+        )
+
+
+def _take_pixels(image: OmeImage, given: Mapping[str, str]) -> None:
+    order = given.get("DimensionOrder", "")
+    image.order = order[2:] if order in _ORDERS else ""
+    for axis in "XYZCT":
+        size = _whole(given.get(f"Size{axis}"))
+        if size:
+            image.sizes[axis] = size
+    for axis in "ZYX":
+        if f"PhysicalSize{axis}" in given:
+            unit = given.get(f"PhysicalSize{axis}Unit")
+            image.physical[axis] = (given[f"PhysicalSize{axis}"], unit)
+
+
+def _whole(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isascii() and text.strip().isdigit() else None

@@ -1,0 +1,141 @@
+"""TIFF files without a container's metadata, and those that tifffile writes by default."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_integrated_cell.imaging.choices import MissingInput
+from napari_integrated_cell.imaging.formats.planes import planes_in_one_piece, planes_of_pages
+from napari_integrated_cell.imaging.formats.resolution import Resolution
+from napari_integrated_cell.imaging.formats.scene import Scene
+from napari_integrated_cell.imaging.formats.sizes import StatedSize
+from napari_integrated_cell.imaging.formats.tiff_pages import Page, overlapping
+
+# As many planes or fewer may be channels where the file does not name its axes.
+_MOST_CHANNELS = 6
+
+
+def plain_scenes(path: Path, pages: Sequence[Page], resolution: Resolution) -> list[tuple[str, Scene]]:
+    """Return one scene for each run of pages of one kind. Smaller copies of a page are left out."""
+    full = [page for page in pages if not page.reduced]
+    runs: list[list[Page]] = []
+    for page in full:
+        starts = bool(_shaped(page.description))
+        if runs and page.kind == runs[-1][0].kind and not starts:
+            runs[-1].append(page)
+        else:
+            runs.append([page])
+    scenes = [_scene(path, run, resolution) for run in runs]
+    return [(f"Image:{i}", scene) for i, scene in enumerate(scenes)]
+
+
+def unnamed_planes(pages: Sequence[Page], size: StatedSize) -> Scene:
+    """Return a scene of the pages of the most frequent kind, in their order, whose axis has no name."""
+    full = [page for page in pages if not page.reduced and not page.wrong]
+    kinds = {
+        kind: list(run) for kind, run in groupby(sorted(full, key=lambda p: str(p.kind)), lambda p: p.kind)
+    }
+    most = sorted(max(kinds.values(), key=len, default=[]), key=lambda page: full.index(page))
+    if not most or overlapping(most):
+        return Scene("YX", (1, 1), np.dtype(np.uint8), (), size, _nothing)
+    planes = planes_of_pages(most, (len(most),))
+    return Scene("I" + most[0].axes, (len(most), *most[0].shape), planes.dtype, (), size, planes.array)
+
+
+def _scene(path: Path, pages: list[Page], resolution: Resolution) -> Scene:
+    first, name = pages[0], path.name
+    size = resolution.size()
+    wrong = next((page.wrong for page in pages if page.wrong), "")
+    if wrong or overlapping(pages):
+        why = wrong or "two of its planes lie at the same place"
+        empty = Scene("YX", (1, 1), np.dtype(np.uint8), (), size, _nothing)
+        return empty.refusing(ValueError(f"{name} is damaged or cut short ({why}): copy or export it again."))
+    shaped = _shaped(first.description)
+    count = len(pages)
+    shape: tuple[int, ...] = (count,)
+    axes = "I"
+    notes: list[str] = []
+    refusal: Exception | None = None
+    if shaped is not None:
+        shape, axes, problem = _leading(shaped, first, count)
+        if problem:
+            refusal = MissingInput(
+                "axes", f"{name} holds {count} planes, but {problem}: give its axes, for example CZYX."
+            )
+            shape, axes = (count,), "I"
+    planes = (
+        planes_in_one_piece(first, shape)
+        if count == 1 and int(np.prod(shape)) > 1
+        else planes_of_pages(pages, shape)
+    )
+    axes, more = _guessed(axes, shape, name)
+    notes += more
+    return Scene(
+        axes + first.axes,
+        (*shape, *first.shape),
+        planes.dtype,
+        (),
+        size,
+        planes.array,
+        tuple(notes),
+        refusal,
+        strict=refusal is None,
+    )
+
+
+def _shaped(description: str) -> dict[str, Any] | None:
+    """Return the metadata that tifffile writes: {"shape": [...], "axes": "ZYX"}."""
+    if description.startswith("{"):
+        try:
+            found = json.loads(description)
+        except ValueError:
+            found = {"shape": None} if '"shape"' in description else None
+        return found if isinstance(found, dict) and "shape" in found else None
+    return None
+
+
+def _leading(shaped: dict[str, Any], page: Page, count: int) -> tuple[tuple[int, ...], str, str]:
+    """Return lengths and letters of the axes before the plane, and what is wrong with them, or ""."""
+    given = shaped["shape"]
+    if not (isinstance(given, list) and given and all(isinstance(n, int) and n > 0 for n in given)):
+        return (), "", "its own description is damaged"
+    shape = tuple(given)
+    while len(shape) > len(page.shape) and shape[-1] == 1 and shape[-len(page.shape) :] != page.shape:
+        shape = shape[:-1]
+    if shape[-len(page.shape) :] != page.shape and shape != page.shape:
+        return (), "", f"its description says {' x '.join(map(str, given))}"
+    leading = shape[: -len(page.shape)]
+    promised = int(np.prod(leading, dtype=np.int64))
+    whole = page.whole and page.end - page.begin >= promised * page.nbytes
+    if promised != count and not (count == 1 and whole):
+        return (), "", f"its description says {promised}"
+    letters = str(shaped.get("axes", "")).upper()
+    if len(letters) == len(given) and len(set(letters)) == len(letters):
+        return leading, letters[: len(leading)].replace("Q", "I"), ""
+    return leading, "I" * len(leading), ""
+
+
+def _guessed(axes: str, shape: tuple[int, ...], name: str) -> tuple[str, tuple[str, ...]]:
+    """Return letters for axes without a name: one is Z; of two the short one is C and the long one Z."""
+    unnamed = [i for i, axis in enumerate(axes) if axis not in "TCZ" and shape[i] > 1]
+    letters = list(axes)
+    if len(unnamed) == 1 and "Z" not in axes:
+        letters[unnamed[0]] = "Z"
+    elif len(unnamed) == 2 and not {"C", "Z"} & set(axes):
+        short, long = sorted(unnamed, key=lambda i: shape[i])
+        if shape[short] <= _MOST_CHANNELS < shape[long]:
+            letters[short], letters[long] = "C", "Z"
+            return "".join(letters), (
+                f"{name} does not name its axes: {shape[short]} channels and {shape[long]} Z planes were assumed.",
+            )
+    return "".join(letters), ()
+
+
+def _nothing(lazy: bool) -> Any:
+    raise ValueError("its planes cannot be found")

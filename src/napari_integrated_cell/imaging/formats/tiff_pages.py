@@ -1,0 +1,142 @@
+"""The pages of a TIFF file: where each one lies, and its pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from napari_integrated_cell.imaging.formats.damage import one_sentence_about
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page (IFD).
+
+    Attributes
+    ----------
+    file : str
+    offset : int
+        Where the page's tags begin.
+    axes : str
+        "YX", or with "S" for the samples of a colour.
+    shape : tuple of int
+    dtype : numpy.dtype or None
+        With the file's byte order. None: no type of numpy.
+    coding : tuple
+        Compression, predictor and order of bits.
+    begin, end : int
+        The bytes that hold its pixels.
+    whole : bool
+        Whether the pixels are stored in one piece and not compressed.
+    wrong : str
+        What is wrong with the page, or "".
+    reduced : bool
+        Whether it is a smaller copy of another page.
+    description : str
+    """
+
+    file: str
+    offset: int
+    axes: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any] | None
+    coding: tuple[int, ...]
+    begin: int
+    end: int
+    whole: bool
+    wrong: str
+    reduced: bool
+    description: str
+
+    @property
+    def kind(self) -> tuple[Any, ...]:
+        """What pages of one image have in common."""
+        return (self.axes, self.shape, self.dtype, self.coding)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the pixels, uncompressed."""
+        return int(np.prod(self.shape, dtype=np.int64)) * (self.dtype.itemsize if self.dtype else 0)
+
+
+def pages_of(tif: tifffile.TiffFile, path: Path) -> tuple[Page, ...]:
+    """Return all pages of an opened file, in order. No pixel is read."""
+    size = tif.filehandle.size
+    return tuple(_page(page, str(path), size, tif.byteorder) for page in tif.pages)
+
+
+def read_page(file: str, offset: int) -> NDArray[Any]:
+    """Return the pixels of the page whose tags begin at ``offset``."""
+    path = Path(file)
+    with one_sentence_about(path), tifffile.TiffFile(path) as tif:
+        tif.filehandle.seek(offset)
+        return np.asarray(tifffile.TiffPage(tif, 0).asarray())
+
+
+def read_bytes(file: str, begin: int, shape: Sequence[int], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return a plane that is stored in one piece, not compressed."""
+    path = Path(file)
+    count = int(np.prod(shape, dtype=np.int64))
+    with one_sentence_about(path):
+        values = np.fromfile(path, dtype, count, offset=begin)
+        if len(values) < count:
+            raise ValueError("a plane is cut short")
+        return values.reshape(shape)
+
+
+def overlapping(pages: Sequence[Page]) -> bool:
+    """Return whether the pixels of two pages lie in the same bytes of a file."""
+    ranges = sorted({(page.file, page.begin, page.end) for page in pages})
+    if len(ranges) < len(pages):
+        return True
+    return any(a[0] == b[0] and b[1] < a[2] for a, b in pairwise(ranges))
+
+
+def _page(page: Any, file: str, size: int, byteorder: str) -> Page:
+    dtype = None if page.dtype is None else page.dtype.newbyteorder(byteorder)
+    offsets, counts = page.dataoffsets, page.databytecounts
+    begin = min(offsets, default=0)
+    end = max((o + c for o, c in zip(offsets, counts, strict=False)), default=0)
+    compression = int(page.compression)
+    nbytes = int(np.prod(page.shape, dtype=np.int64)) * (dtype.itemsize if dtype else 0)
+    regular = compression == 1 and page.bitspersample in (8, 16, 32, 64) and dtype is not None
+    in_pieces = any(a + n != b for a, n, b in zip(offsets, counts, offsets[1:], strict=False))
+    return Page(
+        file,
+        page.offset,
+        "".join(page.axes),
+        tuple(page.shape),
+        dtype,
+        (compression, int(page.predictor), int(page.fillorder)),
+        begin,
+        end,
+        regular and not page.is_tiled and not in_pieces and int(page.fillorder) == 1,
+        _wrong(page, dtype, begin, end, size, nbytes if regular and not page.is_tiled else None),
+        bool(page.is_reduced),
+        page.description,
+    )
+
+
+def _wrong(
+    page: Any, dtype: np.dtype[Any] | None, begin: int, end: int, size: int, nbytes: int | None
+) -> str:
+    if dtype is None:
+        return f"its values have {page.bitspersample} bits of an unknown kind"
+    if min(page.shape, default=0) < 1:
+        return "it has no pixels"
+    if min(page.dataoffsets, default=0) < 8 or min(page.databytecounts, default=0) < 1:
+        return "its pixels are not in the file"
+    if end > size:
+        return "its pixels lie beyond the end of the file"
+    total = sum(page.databytecounts)
+    # Some programs give the bytes of a whole stack here.
+    if nbytes is not None and (total < nbytes or total % nbytes):
+        return f"it has {total} bytes for {nbytes}"
+    return ""
