@@ -89,6 +89,21 @@ def test_without_a_label_the_segmentation_holds_one_cell(tmp_path):
         entry.read()
 
 
+def test_specks_are_left_out_of_the_masks(tmp_path):
+    entry = entry_of(tmp_path)
+    for what in ("cell", "nucleus"):
+        mask = SEEN[f"{what}_mask"].astype(np.uint8)
+        mask[0, 0, 0] = 1
+        write_ome_tiff(tmp_path / f"{what}.ome.tif", {"labels": mask}, (2.0,) * 3)
+    cell = entry.read()
+    np.testing.assert_array_equal(cell.cell_mask, SEEN["cell_mask"])
+    np.testing.assert_array_equal(cell.nucleus_mask, SEEN["nucleus_mask"])
+    assert {what: left.pieces for what, left in cell.metadata["left_out"].items()} == {
+        "cell": 1,
+        "nucleus": 1,
+    }
+
+
 @pytest.mark.parametrize(
     ("value", "reason"), [(np.nan, "NaN"), (0.5, "intensities, not labels"), (-1, "negative")]
 )

@@ -59,6 +59,20 @@ def test_two_daughters_stay_two_and_a_small_piece_goes():
     assert not kept[:, :, 80:].any()
 
 
+def test_pieces_of_others_are_neither_kept_nor_counted():
+    three = balls(12, 9, 3)
+    inside = np.zeros_like(three)
+    inside[:, :, 40:] = True
+    kept, left_out = largest_pieces(three, inside=inside)
+    assert left_out == LeftOut(1, pytest.approx(balls(3).sum() / balls(9, 3).sum()))
+    np.testing.assert_array_equal(kept, np.where(np.arange(120) < 80, three & inside, False))
+    # A speck stays a speck, also where it is the only piece inside.
+    inside[:, :, :80] = False
+    kept, left_out = largest_pieces(three, inside=inside)
+    assert not kept.any()
+    assert left_out == LeftOut(1, 1.0)
+
+
 def test_pieces_that_touch_at_a_corner_are_one():
     mask = np.zeros((20, 20, 20), dtype=bool)
     mask[:8, :8, :8] = mask[8, 8, 8] = True

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from napari_integrated_cell.cell import Cell
@@ -20,6 +22,8 @@ from napari_integrated_cell.imaging.segmenting import (
     segment_field,
     touches_edge,
 )
+from napari_integrated_cell.simulation import simulate_cell
+from napari_integrated_cell.vocabulary import STAGE_NAMES
 
 VOXEL = (0.4, 0.25, 0.25)
 SHAPE = (30, 130, 170)
@@ -121,6 +125,72 @@ def test_wrong_labels_are_refused(field):
         cell_from_labels(cells, 1, nuclei[:, 1:], {}, VOXEL)
     with pytest.raises(ValueError, match="voxel size is missing"):
         cell_from_labels(cells, 1, nuclei)
+
+
+def test_specks_and_stray_labels_are_no_cells(field):
+    cells, nuclei, *_ = field
+    nowhere = np.where(nuclei == 1, 0, nuclei)
+    specks = nowhere.copy()
+    specks[15, 44, 40:42] = 1  # of its own label, and of its neighbour's
+    specks[15, 44, 43:47] = 2
+    for none in (nowhere, specks):
+        with pytest.raises(ValueError, match="No nucleus lies in cell 1"):
+            cell_from_labels(cells, 1, none, {}, VOXEL)
+    stray = cells.copy()
+    stray[15, 42:45, 20:23] = 9  # in the nucleus of another cell
+    with pytest.raises(ValueError, match="Label 9 has 9 connected voxels: it is a stray label"):
+        cell_from_labels(stray, 9, nuclei, {}, VOXEL)
+    stray[12:18, 40:46, 20:26] = 9
+    with pytest.raises(ValueError, match="No nucleus lies in cell 9"):
+        cell_from_labels(stray, 9, nuclei, {}, VOXEL)
+
+
+def test_one_mask_of_all_nuclei_gives_each_cell_its_own(field):
+    cells, nuclei, *_ = field
+    for label in (1, 2, 3):
+        cell = cell_from_labels(cells, label, (nuclei > 0) * np.uint8(255), {}, VOXEL)
+        assert cell.nucleus_mask.sum() == (nuclei == label).sum()
+        assert "left_out" not in cell.metadata
+
+
+def test_two_masses_of_chromatin_stay_two_and_specks_are_told(field):
+    cells, nuclei, *_ = field
+    strewn, dots = cells.copy(), nuclei.copy()
+    strewn[2, 3:5, 4] = strewn[20, 100, 3] = 3
+    dots[3, 3, 100] = 3
+    cell = cell_from_labels(strewn, 3, dots, {}, VOXEL)
+    clean = cell_from_labels(cells, 3, nuclei, {}, VOXEL)
+    assert cell.offset == clean.offset, "the crop is that of the cell without specks"
+    np.testing.assert_array_equal(cell.cell_mask, clean.cell_mask)
+    np.testing.assert_array_equal(cell.nucleus_mask, clean.nucleus_mask)
+    left_out = cell.metadata["left_out"]
+    assert left_out["cell"] == (2, pytest.approx(3 / (strewn == 3).sum()))
+    assert left_out["nucleus"] == (1, pytest.approx(1 / (dots == 3).sum()))
+    assert "left_out" not in clean.metadata
+
+
+@given(
+    seed=st.integers(0, 500),
+    stage=st.sampled_from(STAGE_NAMES),
+    share=st.floats(1e-4, 1e-2),
+    draw=st.integers(0, 2**31),
+)
+@settings(deadline=None, max_examples=15)
+def test_specks_anywhere_do_not_change_the_pose(seed, stage, share, draw):
+    simulated = simulate_cell(seed, stage=stage, voxel_size=(0.5, 0.317, 0.317), noise=False).cell
+    room = ((3, 3), (30, 60), (60, 20))
+    masks = [np.pad(mask, room) for mask in (simulated.cell_mask, simulated.nucleus_mask)]
+    clean = cell_from_labels(masks[0].astype(int), 1, masks[1].astype(int), {}, (0.5, 0.317, 0.317))
+    rng = np.random.default_rng(draw)
+    for mask in masks:
+        specks = rng.choice(mask.size, int(np.ceil(share * mask.sum())), replace=False)
+        mask.ravel()[specks] = True
+    cells, nuclei = (mask.astype(np.uint8) for mask in masks)
+    specked = cell_from_labels(cells, 1, nuclei, {}, (0.5, 0.317, 0.317))
+    before, after = pose_of(clean), pose_of(specked)
+    assert (after.angle - before.angle + 90) % 180 - 90 == pytest.approx(0, abs=1)
+    assert after.flips == before.flips
+    assert specked.metadata["left_out"]["cell"].pieces > 0
 
 
 def test_label_values_and_edges():

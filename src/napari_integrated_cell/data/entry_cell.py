@@ -13,8 +13,10 @@ from napari_integrated_cell.cell import Cell
 from napari_integrated_cell.data.entry import STRUCTURE, Entry, FileChannel
 from napari_integrated_cell.imaging.footprint import fit_in_box, footprint_of
 from napari_integrated_cell.imaging.frame import Box, Pose
+from napari_integrated_cell.imaging.labels import checked_labels
+from napari_integrated_cell.imaging.pieces import largest_pieces, left_out_metadata
 from napari_integrated_cell.imaging.pose import pose_of
-from napari_integrated_cell.imaging.reading import Image, checked_labels, read_image
+from napari_integrated_cell.imaging.reading import Image, read_image
 from napari_integrated_cell.imaging.segmenting import cell_from_labels, label_values
 
 POSED = "posed"
@@ -39,7 +41,8 @@ def read_entry(
     Returns
     -------
     Cell
-        The structure's channel is called ``"structure"``.
+        The structure's channel is called ``"structure"``. Specks of the masks are left out, unless the images were
+        posed before.
 
     Raises
     ------
@@ -72,7 +75,12 @@ def read_entry(
                 f"The cell segmentation holds {len(present)} labels: give the cell's label in a column cell_label."
             )
         if len(present) == 0 or len(label_values(nuclei)) <= 1:
-            return Cell(images, cells > 0, nuclei > 0, voxel_size, **facts)
+            (cell_mask, of_cell), (nucleus_mask, of_nucleus) = (
+                largest_pieces(cells > 0),
+                largest_pieces(nuclei > 0),
+            )
+            left_out = left_out_metadata(of_cell, of_nucleus)
+            return Cell(images, cell_mask, nucleus_mask, voxel_size, metadata=left_out, **facts)
         label = present[0]
     return cell_from_labels(cells, label, nuclei, images, voxel_size, **facts)
 

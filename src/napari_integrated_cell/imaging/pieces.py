@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from napari_integrated_cell.arrays import Mask
 
-__all__ = ["LeftOut", "largest_pieces"]
+__all__ = ["LeftOut", "largest_pieces", "left_out_metadata"]
 
 # Voxels that touch at a face, an edge or a corner belong together.
 _TOUCHING = np.ones((3, 3, 3), dtype=bool)
@@ -33,7 +33,9 @@ class LeftOut(NamedTuple):
     share: float
 
 
-def largest_pieces(mask: NDArray[Any], at_least: float = 0.1) -> tuple[Mask, LeftOut]:
+def largest_pieces(
+    mask: NDArray[Any], at_least: float = 0.1, *, inside: Mask | None = None
+) -> tuple[Mask, LeftOut]:
     """Return a mask without its small pieces: a cell is its largest piece, and two daughters stay two.
 
     The time depends on the volume of the pieces and little on the distance between them.
@@ -43,6 +45,8 @@ def largest_pieces(mask: NDArray[Any], at_least: float = 0.1) -> tuple[Mask, Lef
     mask : array of bool, (Z, Y, X)
     at_least : float
         Pieces of at least this share of the largest piece stay.
+    inside : array of bool, (Z, Y, X), optional
+        Only pieces that lie at least half inside this other mask stay; the others are not counted as left out.
 
     Returns
     -------
@@ -54,13 +58,25 @@ def largest_pieces(mask: NDArray[Any], at_least: float = 0.1) -> tuple[Mask, Lef
     pieces = _pieces(mask)
     sizes = np.array([len(where[0]) for _, where in pieces], dtype=np.int64)
     small = sizes < at_least * sizes.max(initial=0)
-    if not small.any():
-        return mask, LeftOut(0, 0.0)
+    ours = np.ones(len(pieces), dtype=bool)
+    if inside is not None:
+        shared = [int(inside[around][where].sum()) for around, where in pieces]
+        ours = 2 * np.array(shared, dtype=np.int64) >= sizes
+    stays, left = ours & ~small, ours & small
+    left_out = LeftOut(int(left.sum()), float(sizes[left].sum() / max(sizes[ours].sum(), 1)))
+    if stays.all():
+        return mask, left_out
     kept = np.zeros_like(mask)
-    for (around, where), leave in zip(pieces, small, strict=True):
-        if not leave:
+    for (around, where), stay in zip(pieces, stays, strict=True):
+        if stay:
             kept[around][where] = True
-    return kept, LeftOut(int(small.sum()), float(sizes[small].sum() / sizes.sum()))
+    return kept, left_out
+
+
+def left_out_metadata(cell: LeftOut, nucleus: LeftOut) -> dict[str, dict[str, LeftOut]]:
+    """Return the entry ``"left_out"`` of a cell's metadata: what was left out of which mask; empty for nothing."""
+    left_out = {what: left for what, left in (("cell", cell), ("nucleus", nucleus)) if left.pieces}
+    return {"left_out": left_out} if left_out else {}
 
 
 def _pieces(mask: Mask) -> list[tuple[tuple[slice, ...], tuple[NDArray[Any], ...]]]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from napari_integrated_cell.arrays import Labels, Mask
 from napari_integrated_cell.cell import Cell, checked_voxel_size
+from napari_integrated_cell.imaging.pieces import LeftOut, largest_pieces, left_out_metadata
 from napari_integrated_cell.imaging.watershed import Segmentation, segment
 from napari_integrated_cell.processes import CancelToken, Progress, slices
 
@@ -19,6 +20,12 @@ __all__ = ["cell_from_labels", "label_values", "segment_at", "segment_field", "t
 _WINDOW = 45.0
 # Largest distance (µm) of a click from the cell it selects.
 _NEAR = 3.0
+# A label of fewer voxels is a stray one.
+_FEWEST = 30
+# A label with a smaller share of a cell's nuclear voxels than this, relative to the most frequent one, is a speck.
+_SPECK = 0.1
+# A smaller part of a cell is no nucleus. Condensed chromatin is a tenth of a cell.
+_LEAST_NUCLEUS = 0.003
 
 
 def label_values(labels: NDArray[Any]) -> list[int]:
@@ -93,8 +100,44 @@ def cell_from_labels(
         raise ValueError(
             f"There is no cell with label {label}; the labels are {_listed(label_values(cells))}."
         )
-    in_cell, *left_out = kept_pieces(in_cell)
-    in_nucleus = _nucleus_in(in_cell, nuclei, label)
+    in_cell, of_cell = largest_pieces(in_cell)
+    voxels = int(in_cell.sum())
+    if voxels < _FEWEST:
+        raise ValueError(f"Label {label} has {voxels} connected voxels: it is a stray label and no cell.")
+    in_nucleus, of_nucleus = _nucleus_in(in_cell, nuclei, label)
+
+    around = _around(in_cell | in_nucleus, margin, voxel_size)
+    edges = touches_edge(in_cell)
+    return Cell(
+        {n: image[around] for n, image in images.items()},
+        in_cell[around],
+        in_nucleus[around],
+        voxel_size,
+        name=name or f"cell {label}",
+        source=source,
+        offset=(around[0].start, around[1].start, around[2].start),
+        metadata={
+            "label": int(label),
+            **({"touches_edge": edges} if edges else {}),
+            **left_out_metadata(of_cell, of_nucleus),
+        },
+    )
+
+
+def _nucleus_in(in_cell: Mask, nuclei: NDArray[Any], label: int) -> tuple[Mask, LeftOut]:
+    """Return the nucleus of a cell."""
+    labels, counts = np.unique(nuclei[in_cell], return_counts=True)
+    shared = {int(n): int(count) for n, count in zip(labels, counts, strict=True) if n != 0}
+    most = max(shared, key=lambda n: shared[n], default=0)
+    if shared.get(int(label), 0) >= _SPECK * shared.get(most, 1):
+        nucleus, left_out = largest_pieces(nuclei == label)
+    elif most:  # nuclei with numbers of their own, or one mask of all nuclei
+        nucleus, left_out = largest_pieces(nuclei == most, inside=in_cell)
+    if not shared or (nucleus & in_cell).sum() < _LEAST_NUCLEUS * in_cell.sum():
+        raise ValueError(
+            f"No nucleus lies in cell {label}: check that both segmentations come from the same image."
+        )
+    return nucleus, left_out
 
 
 def segment_field(
