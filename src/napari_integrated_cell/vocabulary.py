@@ -173,9 +173,9 @@ def stage(name: str) -> Stage:
         If no stage has that name; the message lists all eight.
     """
     wanted = _plain(name).replace(" ", "")
-    for candidate in STAGES:
-        if wanted in (_plain(candidate.name).replace(" ", ""), _plain(candidate.label).replace(" ", "")):
-            return candidate
+    known = {_plain(n).replace(" ", ""): s for s in STAGES for n in (s.name, s.label)}
+    if wanted in known:
+        return known[wanted]
     raise ValueError(f"No stage is called {name!r}; the stages are {', '.join(STAGE_NAMES)}.")
 
 
@@ -204,7 +204,4 @@ def label_of(name: str) -> str:
 
 def colour_of(name: str) -> str:
     """Return the colour of a reference channel or structure, or white for a name outside the vocabulary."""
-    for entry in _CHANNELS:
-        if entry.name == name:
-            return entry.colour
-    return "#ffffff"
+    return next((entry.colour for entry in _CHANNELS if entry.name == name), "#ffffff")

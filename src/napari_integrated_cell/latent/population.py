@@ -82,10 +82,7 @@ class Population:
     source: str = ""
 
     def __post_init__(self) -> None:
-        lengths = {len(self.z_ref), len(self.table)} | (
-            {len(self.z_struct)} if self.z_struct is not None else set()
-        )
-        if len(lengths) > 1:
+        if len({len(part) for part in (self.z_ref, self.z_struct, self.table) if part is not None}) > 1:
             raise ValueError(
                 "The table and the embeddings have different lengths: give each one row for every cell."
             )

@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count, takewhile
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
@@ -254,11 +255,7 @@ def read_positions(path: str | Path) -> list[Position]:
 
 def _columns(columns: Sequence[str], start: str) -> list[str]:
     """Return the columns start0, start1, ... without gaps."""
-    found = set(columns)
-    names: list[str] = []
-    while f"{start}{len(names)}" in found:
-        names.append(f"{start}{len(names)}")
-    return names
+    return list(takewhile(set(columns).__contains__, (f"{start}{i}" for i in count())))
 
 
 def _vector(values: Any, what: str) -> Floats:

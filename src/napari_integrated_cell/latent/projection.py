@@ -12,6 +12,7 @@ import numpy as np
 from napari_integrated_cell.arrays import Floats, Indices
 from napari_integrated_cell.latent.axes import LatentAxes, principal_axes
 from napari_integrated_cell.model.latent import LatentDistribution
+from napari_integrated_cell.processes import progress_of_part, slices
 
 if TYPE_CHECKING:
     from napari_integrated_cell.latent.population import Population
@@ -145,13 +146,9 @@ def by_umap(
     layout = umap.UMAP(n_components=2, n_neighbors=min(15, len(z) - 1), random_state=0)
     points = np.empty((len(z), 2), np.float32)
     points[order[:_FITTED]] = layout.fit_transform(z[order[:_FITTED]])
-    for start in range(_FITTED, len(z), _PART):
-        if cancel is not None:
-            cancel.raise_if_cancelled()
-        part = order[start : start + _PART]
-        points[part] = layout.transform(z[part])
-        if progress is not None:
-            progress(start + len(part), len(z), WHAT)
+    rest = order[_FITTED:]
+    for part in slices(len(rest), _PART, WHAT, progress_of_part(progress, _FITTED, len(z)), cancel):
+        points[rest[part]] = layout.transform(z[rest[part]])
     if cancel is not None:
         cancel.raise_if_cancelled()
 

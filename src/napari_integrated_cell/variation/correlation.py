@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_integrated_cell.arrays import Doubles, Floats, Mask
+from napari_integrated_cell.processes import slices
 
 if TYPE_CHECKING:
     from napari_integrated_cell.model.runtime import CancelToken
@@ -139,10 +140,8 @@ class CorrelationStream:
         means = np.array(self._means)
         gram = np.zeros((n, n))
         width = max(1, self._slab_bytes // (8 * n))
-        for start in range(0, self._n_voxels, width):
-            if cancel is not None:
-                cancel.raise_if_cancelled()
-            slab = self._slab(start, min(width, self._n_voxels - start))
+        for part in slices(self._n_voxels, width, "correlating volumes", cancel=cancel):
+            slab = self._slab(part.start, part.stop - part.start)
             slab -= means[:, None]
             gram += slab @ slab.T
         return _normalised(gram, means, self._n_voxels)

@@ -11,7 +11,7 @@ from PIL import Image, PngImagePlugin
 
 from napari_integrated_cell.imaging.atomic import atomic_write
 from napari_integrated_cell.imaging.movies import write_gif, write_mp4
-from napari_integrated_cell.imaging.series import Frame, Series, write_tiff_series, write_zarr_series
+from napari_integrated_cell.imaging.series import Series, write_tiff_series, write_zarr_series
 from napari_integrated_cell.integration import quantised
 from napari_integrated_cell.picture import Rgb
 from napari_integrated_cell.vocabulary import colour_of
@@ -104,7 +104,8 @@ def write_walk(
     if ending in SHEETS:
         return _write_sheet(traversal, path, cancel, progress)
     write = write_zarr_series if ending == ".ome.zarr" else write_tiff_series
-    return write(path, _series(traversal, cancel, progress), _volumes(traversal, cancel, progress))
+    volumes = (quantised(frame, np.uint16) for frame in traversal.frames(cancel=cancel, progress=progress))
+    return write(path, _series(traversal, cancel, progress), volumes)
 
 
 def film(
@@ -122,11 +123,6 @@ def film(
     for t, frame in enumerate(traversal.frames(cancel=cancel, progress=progress)):
         tiles = tiles_of(frame, traversal.channels, n_ref, brightest)
         yield film_picture(tiles, walk.title(t), note, share=t / last, stops=stops, tile_width=tile_width)
-
-
-def _volumes(traversal: Traversal, cancel: CancelToken | None, progress: Progress | None) -> Iterator[Frame]:
-    for frame in traversal.frames(cancel=cancel, progress=progress):
-        yield quantised(frame, np.uint16)
 
 
 def _series(traversal: Traversal, cancel: CancelToken | None, progress: Progress | None) -> Series:

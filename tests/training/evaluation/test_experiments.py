@@ -207,7 +207,7 @@ def test_a_z_s_that_repeats_z_r_has_a_higher_r_squared():
     z_ref, z_struct = rng.normal(size=(125, 4)), rng.normal(size=(125, 3))
     z_struct[labels == 1] += 3 * z_ref[labels == 1, :1]
     found = [
-        Codes(part, part, part, own)
+        Codes(part, part, own)
         for part, own in ((z_ref[:70], z_struct[:70]), (z_ref[70:], z_struct[70:]))
     ]
     config = SimpleNamespace(structures=("free", "repeating", "rare"))
@@ -221,5 +221,5 @@ def test_a_z_s_that_repeats_z_r_has_a_higher_r_squared():
     assert free[-1] < 0.2
     assert repeating[-1] > 0.9
     # Constant codes, like those of a collapsed encoder, are left out too.
-    silent = [Codes(part.z_ref, part.y, part.z_ref_hat, 0 * part.z_struct) for part in found]
+    silent = [Codes(part.z_ref, part.y, 0 * part.z_struct) for part in found]
     assert _repeated(context, silent, cells).rows == []

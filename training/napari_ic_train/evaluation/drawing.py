@@ -6,10 +6,8 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from PIL import Image
-
 from napari_integrated_cell.arrays import Floats, Rgb
-from napari_integrated_cell.picture import tile
+from napari_integrated_cell.picture import png_bytes, tile
 from napari_integrated_cell.vocabulary import label_of
 from napari_integrated_cell.walk.pictures import ContactSheet
 
@@ -63,14 +61,6 @@ def svg(figure: Plot) -> bytes:
     return markup.replace("stroke: #000000", "stroke: currentColor").encode()
 
 
-def png(picture: Rgb) -> bytes:
-    """Return an RGB picture as PNG with 256 colours, which takes a third of the space of all colours."""
-    file = io.BytesIO()
-    few = Image.fromarray(picture).quantize(256, dither=Image.Dither.NONE)
-    few.save(file, format="png", optimize=True)
-    return file.getvalue()
-
-
 def cell_tile(cell: Floats, structure: str = "", *, references: bool = True) -> Rgb:
     """Draw a cell from above and from the side.
 
@@ -100,6 +90,5 @@ def sheet(
 ) -> bytes:
     """Return tiles with named rows and columns as one PNG; the title says if the cells are ``simulated``."""
     title += " (simulated cells)" if simulated else ""
-    return png(
-        ContactSheet(title, "", tuple(rows), tuple(columns), tuple(tuple(row) for row in tiles)).to_rgb()
-    )
+    drawn = ContactSheet(title, "", tuple(rows), tuple(columns), tuple(tuple(row) for row in tiles))
+    return png_bytes(drawn.to_rgb(), optimize=True, colours=256)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_ic_train.evaluation.findings import Findings, Interval
+from napari_ic_train.evaluation.findings import Findings, Interval, Table, Value
 from napari_ic_train.evaluation.metrics.bootstrap import bootstrap, mean
 from napari_integrated_cell.arrays import Floats, Indices, Mask
 from napari_integrated_cell.processes import CancelToken, Progress, slices
@@ -96,6 +96,12 @@ class Context:
         """Yield the printed name of each structure that occurs in ``labels`` (n,), and the mask of its cells, (n,)."""
         for label in np.unique(labels):
             yield label_of(self.structures[label]), labels == label
+
+    def confusion_table(self, title: str, corner: str, matrix: Indices) -> Table:
+        """Return a table of counts (K, K), with the structures as rows and columns; ``corner`` says which is which."""
+        names = [label_of(name) for name in self.structures]
+        rows: list[list[Value]] = [[name, *row] for name, row in zip(names, matrix.tolist(), strict=True)]
+        return Table(title, (corner, *names), rows)
 
     def shortage(self, *, train: int = 0, test: int = 0, either: int = 0) -> str | None:
         """Return a sentence if the store has fewer selected cells than this; None if it has enough.

@@ -5,8 +5,6 @@ The paper scores images with the model's own encoder Enc^{r,s}, and the decoder 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
@@ -30,7 +28,7 @@ BATCH = 16
 RATE = 3e-3
 
 
-class ClassifierNetwork(nn.Module):
+class IndependentClassifier(nn.Module):
     """Three strided convolutions, mean and maximum over the grid, and two linear layers."""
 
     def __init__(self, n_channels: int, n_labels: int) -> None:
@@ -58,29 +56,15 @@ class ClassifierNetwork(nn.Module):
         """Return logits (N, K) of images (N, C, Z, Y, X)."""
         return self.head(self.features(x))
 
-
-@dataclass(frozen=True, eq=False)
-class IndependentClassifier:
-    """A fitted classifier.
-
-    Attributes
-    ----------
-    network : ClassifierNetwork
-        In eval mode.
-    """
-
-    network: ClassifierNetwork
-
     def outputs(self, images: Reals) -> tuple[Floats, Floats]:
         """Return probabilities (N, K) and features (N, F) of images (N, R + 1, Z, Y, X) in [0, 1]."""
-        device = self.network.head.weight.device
         p, features = [], []
         with torch.inference_mode():
             for start in range(0, len(images), BATCH):
                 x = torch.from_numpy(np.ascontiguousarray(images[start : start + BATCH], np.float32))
-                found = self.network.features(x.to(device))
+                found = self.features(x.to(self.head.weight.device))
                 features.append(found.cpu().numpy())
-                p.append(self.network.head(found).softmax(1).cpu().numpy())
+                p.append(self.head(found).softmax(1).cpu().numpy())
         return np.concatenate(p), np.concatenate(features)
 
     def classify(self, images: Reals) -> Floats:
@@ -89,7 +73,9 @@ class IndependentClassifier:
 
 
 def independent_classifier(context: Context) -> IndependentClassifier:
-    """Return the classifier of the context's training cells; it is cached, and all bundles of a report share it.
+    """Return the classifier of the context's training cells, in eval mode.
+
+    It is cached, and all bundles of a report share it.
 
     Raises
     ------
@@ -107,7 +93,7 @@ def independent_classifier(context: Context) -> IndependentClassifier:
         cached.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(cached) as part:
             save_file({name: value.cpu() for name, value in network.state_dict().items()}, part)
-    return IndependentClassifier(network.to(context.device).eval())
+    return network.to(context.device).eval()
 
 
 def excluded_from_fit(context: Context) -> Mask:
@@ -125,14 +111,14 @@ def excluded_from_fit(context: Context) -> Mask:
     return excluded
 
 
-def _initial_network(context: Context) -> ClassifierNetwork:
+def _initial_network(context: Context) -> IndependentClassifier:
     config = context.model.config
     with torch.random.fork_rng(devices=[]):  # leave torch's global random numbers as they are
         torch.manual_seed(context.seed)
-        return ClassifierNetwork(config.n_references + 1, config.n_structures)
+        return IndependentClassifier(config.n_references + 1, config.n_structures)
 
 
-def _fit(network: ClassifierNetwork, context: Context) -> None:
+def _fit(network: IndependentClassifier, context: Context) -> None:
     fitted = np.flatnonzero(~excluded_from_fit(context))
     fitted = fitted[balanced_sample(context.labels("train")[fitted], MOST, context.seed)]
     chosen, labels = context.cells["train"][fitted], context.labels("train")[fitted]

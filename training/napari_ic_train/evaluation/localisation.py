@@ -6,7 +6,6 @@ In simulated cells the expected localisation is known. In segmented real cells t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -76,31 +75,22 @@ def distance_in_box(mask: Mask, cell: Cell, pose: Pose) -> Doubles:
 # ------------------------------------------------------------------------------------------ simulated cells
 
 
-@dataclass(frozen=True, eq=False)
-class KnownCell:
-    """A new simulated cell in the model's box, with the expected localisation of one structure.
+def known_cell(
+    index: int, *, structures: Sequence[str], box: Box, seed: int, draws: int
+) -> tuple[str, str, Floats, Floats, Mask]:
+    """Simulate cell number ``index`` in the box, with the expected localisation of one structure.
 
-    Attributes
-    ----------
+    Returns
+    -------
+    structure, stage : str
+        Structures and stages take turns, and half of the cells are in interphase.
     image : array of float32, (3, Z, Y, X)
         Simulated microscope images of membrane, DNA and structure.
-    structure, stage : str
-        Structure of the third channel, and stage of the cell.
     expected : array of float32, (Z, Y, X)
         Noise-free expected localisation of the structure in this shape.
     inside : array of bool, (Z, Y, X)
         Mask of the cell.
     """
-
-    image: Floats
-    structure: str
-    stage: str
-    expected: Floats
-    inside: Mask
-
-
-def known_cell(index: int, *, structures: Sequence[str], box: Box, seed: int, draws: int) -> KnownCell:
-    """Simulate cell number ``index``: structures and stages take turns, and half of the cells are in interphase."""
     structure = structures[index % len(structures)]
     turn = index // len(structures)
     stage = STAGE_NAMES[0] if turn % 2 == 0 else STAGE_NAMES[1 + (turn // 2 + index) % (len(STAGE_NAMES) - 1)]
@@ -112,7 +102,7 @@ def known_cell(index: int, *, structures: Sequence[str], box: Box, seed: int, dr
     image = np.concatenate([posed_references(cell, pose), posed_structure(cell, structure, pose)[None]])
     expected = simulated.expected_localisation(structure, draws=draws, seed=seed)
     expected = to_box(expected, cell.voxel_size, pose, offset=cell.offset)
-    return KnownCell(image, structure, stage, expected, distance_in_box(cell.cell_mask, cell, pose) <= 0)
+    return structure, stage, image, expected, distance_in_box(cell.cell_mask, cell, pose) <= 0
 
 
 def score_simulated(
@@ -138,13 +128,14 @@ def score_simulated(
     correlations: dict[str, list[float]] = {s: [] for s in structures}
     by_stage: dict[str, list[float]] = {}
     with worker_processes(workers) as pool:
-        for i, known in enumerate(pool.map(make, range(n_cells), chunksize=2)):
-            label = structures[int(model.classify(known.image[None])[0].argmax())]
-            predicted = model.integrate(known.image[None, :2], [known.structure])[known.structure][0]
-            r = pearson(predicted[known.inside], known.expected[known.inside])
-            correct[known.structure].append(label == known.structure)
-            correlations[known.structure].append(r)
-            by_stage.setdefault(known.stage, []).append(r)
+        cells = pool.map(make, range(n_cells), chunksize=2)
+        for i, (structure, stage, image, expected, inside) in enumerate(cells):
+            label = structures[int(model.classify(image[None])[0].argmax())]
+            predicted = model.integrate(image[None, :2], [structure])[structure][0]
+            r = pearson(predicted[inside], expected[inside])
+            correct[structure].append(label == structure)
+            correlations[structure].append(r)
+            by_stage.setdefault(stage, []).append(r)
             if progress is not None:
                 progress(i + 1, n_cells, "scoring simulated cells")
     pearson_by_structure = {s: float(np.mean(v)) for s, v in correlations.items() if v}

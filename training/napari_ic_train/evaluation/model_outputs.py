@@ -22,15 +22,12 @@ class Codes:
         z^r = Enc^r(x^r) (equation 1).
     y : array (n, K)
         ŷ of Enc^{r,s} (equation 7), as probabilities.
-    z_ref_hat : array (n, n_ref)
-        ẑ^r of Enc^{r,s}.
     z_struct : array (n, n_struct)
         z^s of Enc^{r,s}.
     """
 
     z_ref: Floats
     y: Floats
-    z_ref_hat: Floats
     z_struct: Floats
 
 
@@ -41,12 +38,12 @@ def codes(context: Context, split: Split) -> Codes:
         with np.load(cached, allow_pickle=False) as file:
             return Codes(**{field.name: file[field.name] for field in fields(Codes)})
     n, config = len(context.cells[split]), context.model.config
-    widths = (config.n_ref, config.n_structures, config.n_ref, config.n_struct)
+    widths = (config.n_ref, config.n_structures, config.n_struct)
     arrays = [np.zeros((n, width), np.float32) for width in widths]
     for part, images in context.batches(split, f"encoding {SPLIT_LABELS[split]} cells"):
         z_ref = context.model.encode(images[:, :-1], batch_size=context.batch_size)
-        others = context.model.encode_all(images, batch_size=context.batch_size)
-        for array, values in zip(arrays, (z_ref, *others), strict=True):
+        y, _, z_struct = context.model.encode_all(images, batch_size=context.batch_size)
+        for array, values in zip(arrays, (z_ref, y, z_struct), strict=True):
             array[part] = values
     found = Codes(*arrays)
     context.folder.mkdir(parents=True, exist_ok=True)

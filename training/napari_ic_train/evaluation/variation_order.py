@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -25,31 +24,20 @@ SEED = 990_002
 """Far from the random seeds of training data."""
 
 
-@dataclass(frozen=True, eq=False)
-class SimulatedVariation:
-    """A new simulated cell in the model's box, and how much the simulator's structures vary in its shape.
+def simulated_variation(
+    index: int, *, structures: Sequence[str], box: Box, seed: int, draws: int
+) -> tuple[str, Floats, Floats, dict[str, Variation]]:
+    """Simulate cell number ``index``, and measure how much the simulator's structures vary in its shape.
 
-    Attributes
-    ----------
+    Returns
+    -------
     stage : str
-    references : array of float32, (2, Z, Y, X)
-        Simulated microscope images of membrane and DNA.
-    mask : array of float32, (Z, Y, X)
-        Mask of the cell.
+        Even numbers are in interphase, odd ones take turns in the mitotic stages.
+    references, mask : array of float32, (2, Z, Y, X) and (Z, Y, X)
+        Simulated microscope images of membrane and DNA, and the cell's mask, in the box.
     variation : dict of str to Variation
         Algorithm 4 on the simulator's independent, noise-free draws of each structure, inside the cell.
     """
-
-    stage: str
-    references: Floats
-    mask: Floats
-    variation: dict[str, Variation]
-
-
-def simulated_variation(
-    index: int, *, structures: Sequence[str], box: Box, seed: int, draws: int
-) -> SimulatedVariation:
-    """Simulate cell number ``index``: even numbers are in interphase, odd ones take turns in the mitotic stages."""
     stage = STAGE_NAMES[0] if index % 2 == 0 else STAGE_NAMES[1 + index // 2 % (len(STAGE_NAMES) - 1)]
     cell_seed = int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
     simulated = simulate_cell(cell_seed, stage=stage, voxel_size=box.voxel_size)
@@ -62,7 +50,7 @@ def simulated_variation(
         images = structure_draws(simulated.shape, name, simulated.grid, draws, cell_seed)
         posed = [to_box(image, cell.voxel_size, pose, offset=cell.offset)[inside] for image in images]
         variation[name] = Variation.of(correlation_matrix(posed), RIDGE)
-    return SimulatedVariation(stage, posed_references(cell, pose), mask, variation)
+    return stage, posed_references(cell, pose), mask, variation
 
 
 def score_order(
@@ -102,11 +90,11 @@ def score_order(
     found: dict[str, list[dict[str, Variation]]] = {group: [] for group in GROUPS}
     known: dict[str, list[dict[str, Variation]]] = {group: [] for group in GROUPS}
     with worker_processes(workers) as pool:
-        for i, cell in enumerate(pool.map(make, range(n_cells))):
-            z_ref = model.encode(cell.references[None])
-            variations = structure_variations(model, z_ref, n=draws, seed=seed, mask=cell.mask)
-            found[group_of(cell.stage)].append(dict(variations))
-            known[group_of(cell.stage)].append(cell.variation)
+        for i, (stage, references, mask, variation) in enumerate(pool.map(make, range(n_cells))):
+            z_ref = model.encode(references[None])
+            variations = structure_variations(model, z_ref, n=draws, seed=seed, mask=mask)
+            found[group_of(stage)].append(dict(variations))
+            known[group_of(stage)].append(variation)
             if progress is not None:
                 progress(i + 1, n_cells, "comparing variation with the simulator's")
 

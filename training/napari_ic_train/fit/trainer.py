@@ -184,7 +184,12 @@ def _begun(
     world: World,
 ) -> tuple[AnyPhase, Path, int]:
     """Return a phase with its initial networks, its folder, and the random seed of its order of cells."""
-    folder = _opened(out, config, kind.name, resume, world)
+    folder = world.first(lambda: open_run(Path(out), config, kind.name, resume))
+    if not folder.is_dir():
+        raise ValueError(
+            f"The first process made {folder}, but this machine cannot see it: "
+            "put the run on a file system that all machines share."
+        )
     check_cells(cells, config)
     seeds = np.random.SeedSequence([config.seed, PHASES.index(kind.name)])
     weights, draws, order = (int(word) for word in seeds.generate_state(3))
@@ -231,23 +236,6 @@ def _train(
     run_phase(Job(phase, plan, load, folder, world, measured, watchers, cancel))
     for network in phase.networks:
         network.eval()
-
-
-def _opened(out: str | Path, config: TrainingConfig, phase: str, resume: bool, world: World) -> Path:
-    """Return the phase's folder, which the first process makes and all processes can see.
-
-    Raises
-    ------
-    ValueError
-        As `open_run` does, and if this process cannot see the folder.
-    """
-    folder = world.first(lambda: open_run(Path(out), config, phase, resume))
-    if not folder.is_dir():
-        raise ValueError(
-            f"The first process made {folder}, but this machine cannot see it: "
-            "put the run on a file system that all machines share."
-        )
-    return folder
 
 
 def _generator(seed: int, device: torch.device | str = "cpu") -> torch.Generator:

@@ -55,9 +55,6 @@ class Classification(Experiment):
             return macro_recall(confusion_matrix(sample[:, 0], sample[:, 1], k))
 
         labels = [label_of(name) for name in context.structures]
-        confusion: list[list[Value]] = [
-            [label, *(int(v) for v in row)] for label, row in zip(labels, matrix, strict=True)
-        ]
         present, assigned = matrix.sum(1), matrix.sum(0)
         by_structure: list[list[Value]] = [
             [
@@ -79,7 +76,7 @@ class Classification(Experiment):
                 ),
             },
             tables=(
-                Table("Confusion matrix", ("observed \\ predicted", *labels), confusion),
+                context.confusion_table("Confusion matrix", "observed \\ predicted", matrix),
                 Table(
                     "By structure",
                     (

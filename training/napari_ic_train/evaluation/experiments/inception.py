@@ -109,14 +109,11 @@ def _label_tables(
 ) -> list[Table]:
     """Count the predicted labels of generated cells by the structure that they were generated for."""
     split: Split = "train" if "train" in labels else "test"
-    names = [label_of(name) for name in context.structures]
     tables = []
     for collection in ("generated", IN_SHAPES):
-        matrix = confusion_matrix(labels[split], found[collection, split].argmax(1), len(names))
-        rows: list[list[Value]] = [
-            [name, *(int(count) for count in row)] for name, row in zip(names, matrix, strict=True)
-        ]
-        tables.append(Table(f"{collection.capitalize()}: labels", ("asked for \\ predicted", *names), rows))
+        matrix = confusion_matrix(labels[split], found[collection, split].argmax(1), len(context.structures))
+        title = f"{collection.capitalize()}: labels"
+        tables.append(context.confusion_table(title, "asked for \\ predicted", matrix))
     return tables
 
 

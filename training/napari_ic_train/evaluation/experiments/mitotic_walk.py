@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from napari_ic_train.bundle.landmarks import stage_landmarks
 from napari_ic_train.data.subsets import stages_of
-from napari_ic_train.evaluation.drawing import png
 from napari_ic_train.evaluation.experiment import Context, Experiment
 from napari_ic_train.evaluation.findings import Figure, Findings, Table, Value
+from napari_integrated_cell.picture import png_bytes
 from napari_integrated_cell.vocabulary import STAGE_NAMES, stage
 from napari_integrated_cell.walk.pictures import contact_sheet
 from napari_integrated_cell.walk.traversal import Stop, Traversal, walk
@@ -56,7 +54,9 @@ class MitoticWalk(Experiment):
                     "The landmark of a stage is the medoid of its z^r.",
                 ),
             ),
-            figures=(Figure("Contact sheet (Figure S9)", png(np.asarray(sheet.to_rgb()))),),
+            figures=(
+                Figure("Contact sheet (Figure S9)", png_bytes(sheet.to_rgb(), optimize=True, colours=256)),
+            ),
             notes="Rows are frames, columns are structures. The path from medoid to medoid is linear in radial "
             "coordinates. Each structure is decoded from the centre of its own latent space. No frame is an observed "
             "cell. "

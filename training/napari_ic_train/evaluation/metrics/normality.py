@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy import stats
 from scipy.spatial.distance import pdist
@@ -15,69 +13,24 @@ LEVEL = 0.05
 REPEATS = 99
 
 
-@dataclass(frozen=True, eq=False)
-class Marginals:
-    """Kolmogorov-Smirnov test of each dimension against N(0, 1).
+def marginal_normality(points: Reals) -> Mask:
+    """Test each dimension of points (N, D) against N(0, 1) by Kolmogorov and Smirnov; return what is rejected, (D,).
 
-    Attributes
-    ----------
-    statistic, p : array (D,)
-    rejected : array of bool, (D,)
-        With Holm's correction for the number of dimensions, at a family-wise level of 5 %.
+    Holm's correction for the number of dimensions gives a family-wise level of 5 %.
     """
-
-    statistic: Doubles
-    p: Doubles
-    rejected: Mask
-
-
-@dataclass(frozen=True)
-class Mardia:
-    """Mardia's (1970, 1974) tests of multivariate normality, for any mean and covariance.
-
-    Attributes
-    ----------
-    skewness, kurtosis : float
-        0 and D (D + 2) for normal distributions.
-    p_skewness, p_kurtosis : float
-    """
-
-    skewness: float
-    kurtosis: float
-    p_skewness: float
-    p_kurtosis: float
-
-
-@dataclass(frozen=True)
-class Energy:
-    """Székely and Rizzo's energy distance to N(0, I).
-
-    Attributes
-    ----------
-    distance : float
-        2 E|X - Z| - E|X - X'| - E|Z - Z'|; 0 only for N(0, I).
-    p : float
-        Share of samples of N(0, I), of the same size, whose distance is as large. The minimum is 1 / 100.
-    """
-
-    distance: float
-    p: float
-
-
-def marginal_normality(points: Reals) -> Marginals:
-    """Test each dimension of points (N, D) against N(0, 1)."""
-    points = _checked(points)
-    tests = [stats.kstest(column, "norm") for column in points.T]
-    p = np.array([test.pvalue for test in tests])
+    p = np.array([stats.kstest(column, "norm").pvalue for column in _checked(points).T])
     order = np.argsort(p)
     passed = p[order] > LEVEL / np.arange(len(p), 0, -1)
     rejected = np.zeros(len(p), bool)
     rejected[order] = ~np.logical_or.accumulate(passed)
-    return Marginals(np.array([test.statistic for test in tests]), p, rejected)
+    return rejected
 
 
-def mardia(points: Reals) -> Mardia:
-    """Test skewness and kurtosis of points (N, D), with N > D."""
+def mardia(points: Reals) -> tuple[float, float]:
+    """Return p of Mardia's (1970, 1974) tests of the skewness and of the kurtosis of points (N, D), with N > D.
+
+    They are tests of multivariate normality, for any mean and covariance.
+    """
     points = _checked(points)
     n, d = points.shape
     if n <= d:
@@ -86,22 +39,27 @@ def mardia(points: Reals) -> Mardia:
         )
     centred = points - points.mean(0)
     products = centred @ np.linalg.solve(centred.T @ centred / n, centred.T)
+    # Of a normal distribution the skewness is 0 and the kurtosis D (D + 2).
     skewness = float((products**3).mean())
     kurtosis = float((products.diagonal() ** 2).mean())
     correction = (d + 1) * (n + 1) * (n + 3) / (n * ((n + 1) * (d + 1) - 6))  # Mardia 1974, for small samples
     p_skewness = float(stats.chi2.sf(n * correction * skewness / 6, d * (d + 1) * (d + 2) / 6))
     expected = d * (d + 2) * (n - 1) / (n + 1)
     deviate = (kurtosis - expected) / np.sqrt(8 * d * (d + 2) / n)
-    return Mardia(skewness, kurtosis, p_skewness, float(2 * stats.norm.sf(abs(deviate))))
+    return p_skewness, float(2 * stats.norm.sf(abs(deviate)))
 
 
-def energy_test(points: Reals, repeats: int = REPEATS, seed: int = 0) -> Energy:
-    """Return the energy distance of points (N, D) to N(0, I), and its p by ``repeats`` samples of the same size."""
+def energy_test(points: Reals, repeats: int = REPEATS, seed: int = 0) -> tuple[float, float]:
+    """Return Székely and Rizzo's energy distance of points (N, D) to N(0, I), and its p.
+
+    The distance is 2 E|X - Z| - E|X - X'| - E|Z - Z'|; it is 0 only for N(0, I). p is the share of ``repeats`` samples
+    of N(0, I), of the same size, whose distance is as large. The minimum is 1 / (1 + repeats).
+    """
     points = _checked(points)
     random = np.random.default_rng(seed)
     found = _energy(points)
     as_far = sum(_energy(random.standard_normal(points.shape)) >= found for _ in range(repeats))
-    return Energy(found, (1 + as_far) / (1 + repeats))
+    return found, (1 + as_far) / (1 + repeats)
 
 
 def _energy(points: Doubles) -> float:
