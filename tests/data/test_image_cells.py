@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tiny_cells
+from microscope_files import write_ome
 
 from napari_integrated_cell.data.image_cells import MissingInput, cells_of_image
 from napari_integrated_cell.imaging.writing import write_ome_tiff
@@ -66,9 +67,12 @@ def test_what_is_missing_is_named_and_no_option_is(folder, given, what):
     assert "--" not in str(caught.value)
 
 
-def test_a_missing_voxel_size_is_named(folder, monkeypatch):
-    labels = np.load(folder / "cell.npy")
-    monkeypatch.setattr("napari_integrated_cell.data.image_cells.read_labels", lambda path: (labels, None))
-    with pytest.raises(MissingInput, match="voxel size") as caught:
-        read(folder, image=None, label="2")
+def test_a_missing_voxel_size_is_named_with_what_was_found(folder):
+    labels = np.load(folder / "cell.npy").astype(np.uint8)
+    flat = {"PhysicalSizeY": 0.4, "PhysicalSizeX": 0.4}
+    write_ome(folder / "flat.ome.tif", labels, "ZYX", **flat)
+    with pytest.raises(
+        MissingInput, match=r"states 0\.4 µm in Y and X but nothing in Z.*voxel size"
+    ) as caught:
+        read(folder, image=None, cells="flat.ome.tif", label="2")
     assert caught.value.what == "voxel size"

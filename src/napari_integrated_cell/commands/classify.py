@@ -23,13 +23,20 @@ def classify(
     model: options.ModelOption = "demo",
     device: options.DeviceOption = "auto",
     voxel_size: options.VoxelOption = None,
+    axes: options.AxesOption = None,
+    scene: options.SceneOption = None,
+    time: options.TimeOption = None,
+    reader: options.ReaderOption = "auto",
     as_json: options.JsonOption = False,
 ) -> None:
     """Print which structure a channel most probably shows."""
     with one_line_errors(options.PROGRAM):
         if image is None or structure is None:
             raise ValueError("Give an IMAGE, and with --structure the channel to classify.")
-        found, _ = options.chosen_cells(image, membrane, dna, cells, nuclei, label, voxel_size, structure)
+        choices = options.choices_of(axes, scene, time, reader)
+        found, _ = options.chosen_cells(
+            image, membrane, dna, cells, nuclei, label, voxel_size, structure, choices
+        )
         from napari_integrated_cell.integration import classify_cell
         from napari_integrated_cell.model.bundle import load_model
 

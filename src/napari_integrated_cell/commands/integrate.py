@@ -33,6 +33,10 @@ def integrate(
         typer.Option("--frame", help="Write on the grid of the image (image) or in the model's box (model)."),
     ] = "image",
     voxel_size: options.VoxelOption = None,
+    axes: options.AxesOption = None,
+    scene: options.SceneOption = None,
+    time: options.TimeOption = None,
+    reader: options.ReaderOption = "auto",
     out: Annotated[Path, typer.Option("--out", "-o", help="OME-TIFF to write.")] = Path(
         "integrated.ome.tiff"
     ),
@@ -49,7 +53,10 @@ def integrate(
     with one_line_errors(options.PROGRAM):
         if frame not in ("image", "model"):
             raise ValueError(f"--frame is {frame!r}: choose image or model.")
-        found, shape = options.chosen_cells(image, membrane, dna, cells, nuclei, label, voxel_size)
+        choices = options.choices_of(axes, scene, time, reader)
+        found, shape = options.chosen_cells(
+            image, membrane, dna, cells, nuclei, label, voxel_size, choices=choices
+        )
         if frame == "model" and len(found) > 1:
             raise ValueError("--frame model holds one cell: choose it with --label.")
         from napari_integrated_cell.integration import integrate_cell

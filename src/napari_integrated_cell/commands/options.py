@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +12,7 @@ import typer
 
 if TYPE_CHECKING:
     from napari_integrated_cell.cell import Cell
+    from napari_integrated_cell.imaging.choices import ReadingChoices
 
 PROGRAM = "napari-ic"
 
@@ -39,11 +43,16 @@ DnaOption = Annotated[
 CellsOption = Annotated[
     Path | None,
     typer.Option(
-        "--cells", help="Label image of the cells. Without it, the cells are segmented from the stains."
+        "--cells",
+        help="Label image of the cells; FILE:CHANNEL in a file of several channels. Without it, the cells are "
+        "segmented from the stains.",
     ),
 ]
 NucleiOption = Annotated[
-    Path | None, typer.Option("--nuclei", help="Label image of the nuclei, each with its cell's label.")
+    Path | None,
+    typer.Option(
+        "--nuclei", help="Label image of the nuclei, each with its cell's label; FILE or FILE:CHANNEL."
+    ),
 ]
 LabelOption = Annotated[
     str | None, typer.Option("--label", help="Which cell: a label, or `all` for every cell of the field.")
@@ -51,6 +60,27 @@ LabelOption = Annotated[
 VoxelOption = Annotated[
     str | None,
     typer.Option("--voxel-size", help="Z,Y,X in µm, for files that do not give it, e.g. 0.29,0.108,0.108."),
+]
+AxesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--axes",
+        help="What the file's axes really are, in its order, e.g. ZYX if its time points are planes.",
+    ),
+]
+SceneOption = Annotated[
+    str | None,
+    typer.Option("--scene", help="Number or name of the scene. By default the first that is a Z stack."),
+]
+TimeOption = Annotated[
+    int | None, typer.Option("--time", help="Number of the time point. By default the first, 0.")
+]
+ReaderOption = Annotated[
+    str,
+    typer.Option(
+        "--reader",
+        help="auto, bioio or aicsimageio; auto takes aicsimageio for what bioio has no reader for.",
+    ),
 ]
 
 
@@ -74,6 +104,11 @@ _FLAGS = {
     "channels": "--membrane, --dna",
     "voxel size": "--voxel-size",
     "label": "--label",
+    "channel": "the number or name of a channel, also as --cells FILE:CHANNEL",
+    "scene": "--scene",
+    "time": "--time",
+    "axes": "--axes",
+    "reader": "--reader",
 }
 
 
@@ -86,11 +121,18 @@ def chosen_cells(
     label: str | None,
     voxel_size: str | None,
     structure: str | None = None,
+    choices: ReadingChoices | None = None,
 ) -> tuple[list[Cell], tuple[int, int, int]]:
-    """Return the cells that the options name, and the grid of their image. Errors name the option to use."""
-    from napari_integrated_cell.data.image_cells import MissingInput, cells_of_image
+    """Return the cells that the options name, and the grid of their image. Errors name the option to use.
 
-    try:
+    Notes about the files are printed.
+    """
+    from napari_integrated_cell.data.image_cells import cells_of_image
+    from napari_integrated_cell.imaging.choices import ReadingChoices
+
+    cells, cells_channel = file_and_channel(cells)
+    nuclei, nuclei_channel = file_and_channel(nuclei)
+    with naming_options():
         return cells_of_image(
             image,
             cells,
@@ -100,6 +142,39 @@ def chosen_cells(
             dna=dna,
             structure=structure,
             voxel_size=voxel_size_of(voxel_size),
+            cells_channel=cells_channel,
+            nuclei_channel=nuclei_channel,
+            choices=choices or ReadingChoices(),
+            on_note=print_note,
         )
+
+
+def choices_of(axes: str | None, scene: str | None, time: int | None, reader: str) -> ReadingChoices:
+    """Return what the options --axes, --scene, --time and --reader say."""
+    from napari_integrated_cell.imaging.choices import ReadingChoices
+
+    return ReadingChoices(scene=scene, time=time, axes=axes, reader=reader)
+
+
+def file_and_channel(given: Path | None) -> tuple[Path | None, str | None]:
+    """Split FILE:CHANNEL. A file whose own name has a colon is taken as it is."""
+    if given is None or given.exists() or ":" not in given.name:
+        return given, None
+    name, _, channel = given.name.rpartition(":")
+    return given.with_name(name), channel
+
+
+def print_note(note: str) -> None:
+    """Print a note about a file to standard error."""
+    print(f"{PROGRAM}: {note}", file=sys.stderr)
+
+
+@contextmanager
+def naming_options() -> Iterator[None]:
+    """Add the option to use to an error that says what is missing."""
+    from napari_integrated_cell.imaging.choices import MissingInput
+
+    try:
+        yield
     except MissingInput as error:
         raise ValueError(f"{str(error).removesuffix('.')} ({_FLAGS[error.what]}).") from error

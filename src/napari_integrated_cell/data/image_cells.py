@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from napari_integrated_cell.cell import Cell
-from napari_integrated_cell.imaging.choices import MissingInput
-from napari_integrated_cell.imaging.reading import read_image, read_labels
+from napari_integrated_cell.imaging.choices import MissingInput, ReadingChoices
+from napari_integrated_cell.imaging.reading import Image, read_image, read_label_image
 from napari_integrated_cell.imaging.segmenting import cell_from_labels, label_values, segment_field
+from napari_integrated_cell.imaging.values import finite
 from napari_integrated_cell.vocabulary import REFERENCE_NAMES
 
-__all__ = ["MissingInput", "cells_of_image"]
+__all__ = ["MissingInput", "cells_of_image", "labels_beside"]
+
+
+_AS_STATED = ReadingChoices()
+
+
+def _silent(note: str) -> None:
+    """Take a note and show it nowhere."""
 
 
 def cells_of_image(
@@ -23,6 +34,10 @@ def cells_of_image(
     dna: str | None = None,
     structure: str | None = None,
     voxel_size: tuple[float, float, float] | None = None,
+    cells_channel: str | None = None,
+    nuclei_channel: str | None = None,
+    choices: ReadingChoices = _AS_STATED,
+    on_note: Callable[[str], None] = _silent,
 ) -> tuple[list[Cell], tuple[int, int, int]]:
     """Read cells from an image, from label images, or from both.
 
@@ -40,6 +55,12 @@ def cells_of_image(
         Name or index of a further channel to keep, called ``"structure"`` in the cells.
     voxel_size : tuple of float, optional
         (Z, Y, X) in µm, if the files do not give it.
+    cells_channel, nuclei_channel : str, optional
+        Name or index of the channel in a label file of several channels.
+    choices : ReadingChoices
+        Scene, time point, axes and reader of the image, and of the label images as far as these have several too.
+    on_note : callable
+        Called with each sentence about what was not read or is not sound in a file.
 
     Returns
     -------
@@ -60,13 +81,14 @@ def cells_of_image(
         raise MissingInput(
             "nuclei", "Give a label image of the nuclei too: a cell is centred on its nucleus."
         )
-    channels = {}
+    channels: dict[str, Any] = {}
+    found = ""
     if image is not None:
-        stack = read_image(image, voxel_size=voxel_size)
-        voxel_size = stack.voxel_size
-        channels = {name: volume for name, volume in stack.named().items() if name in REFERENCE_NAMES}
-        chosen = {"membrane": membrane, "dna": dna, "structure": structure}
-        channels |= {name: stack.channel(channel) for name, channel in chosen.items() if channel is not None}
+        stack = read_image(image, voxel_size=voxel_size, **asdict(choices))
+        for note in stack.notes:
+            on_note(note)
+        voxel_size, found = stack.voxel_size, stack.size_found
+        channels = _channels(stack, membrane, dna, structure, on_note)
         if cells is None and not set(REFERENCE_NAMES) <= set(channels):
             raise MissingInput(
                 "channels",
@@ -74,14 +96,15 @@ def cells_of_image(
                 "recognised: name them.",
             )
     if cells is not None and nuclei is not None:
-        cell_labels, labels_voxel_size = read_labels(cells)
-        nucleus_labels, _ = read_labels(nuclei)
-        voxel_size = voxel_size or labels_voxel_size
+        of_cells = labels_beside(image, cells, cells_channel, choices)
+        of_nuclei = labels_beside(image, nuclei, nuclei_channel, choices)
+        cell_labels, nucleus_labels = of_cells.data[0], of_nuclei.data[0]
+        for note in (*of_cells.notes, *of_nuclei.notes):
+            on_note(note)
+        voxel_size, found = voxel_size or of_cells.voxel_size, found or of_cells.size_found
     source = str(image or cells)
     if voxel_size is None:
-        raise MissingInput(
-            "voxel size", f"{source} does not give its voxel size: give it in µm as (Z, Y, X)."
-        )
+        raise MissingInput("voxel size", f"{source} {found}: give its voxel size in µm as (Z, Y, X).")
     if cells is None:
         cell_labels, nucleus_labels = segment_field(channels["membrane"], channels["dna"], voxel_size)
     z, y, x = cell_labels.shape
@@ -91,6 +114,48 @@ def cells_of_image(
         )
         for value in _chosen(label, label_values(cell_labels))
     ], (z, y, x)
+
+
+def labels_beside(
+    image: Path | None, labels: Path, channel: str | None, choices: ReadingChoices, *, lazy: bool = False
+) -> Image:
+    """Read a label image with the choices for its image, as far as it has several scenes or times too.
+
+    Its axes may be those of the image without channels.
+
+    Raises
+    ------
+    MissingInput, FileNotFoundError, ValueError
+        As :func:`~napari_integrated_cell.imaging.reading.read_label_image`.
+    """
+    if image is None:
+        return read_label_image(labels, channel=channel, lazy=lazy, **asdict(choices))
+    tried = replace(choices, axes=None)
+    for _ in range(4):
+        try:
+            return read_label_image(labels, channel=channel, lazy=lazy, **asdict(tried))
+        except MissingInput as error:
+            if error.what == "axes" and tried.axes is None and choices.axes is not None:
+                tried = replace(tried, axes=choices.axes.upper().replace("C", ""))
+            elif error.what in ("scene", "time") and getattr(tried, error.what) is not None:
+                tried = replace(tried, **{error.what: None})
+            else:
+                raise
+    return read_label_image(labels, channel=channel, lazy=lazy, **asdict(tried))
+
+
+def _channels(
+    stack: Image, membrane: str | None, dna: str | None, structure: str | None, on_note: Callable[[str], None]
+) -> dict[str, Any]:
+    """Return the channels of an image that are recognised or chosen, with finite values."""
+    channels = {name: volume for name, volume in stack.named().items() if name in REFERENCE_NAMES}
+    chosen = {"membrane": membrane, "dna": dna, "structure": structure}
+    channels |= {name: stack.channel(channel) for name, channel in chosen.items() if channel is not None}
+    for name, volume in channels.items():
+        channels[name], note = finite(volume, f"{name} of {Path(stack.path).name}")
+        if note:
+            on_note(note)
+    return channels
 
 
 def _chosen(label: str | None, present: list[int]) -> list[int]:

@@ -1,7 +1,8 @@
-"""Errors that say which input or choice is missing, or that a file is of a kind that is not read."""
+"""What can be chosen when an image is read, and errors that say which choice or input is missing."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 #: What can be missing or must be chosen.
@@ -26,3 +27,21 @@ class MissingInput(ValueError):
 
 class UnsupportedImage(ValueError):
     """The file can be read, but it holds no stack that this project can use."""
+
+
+@dataclass(frozen=True)
+class ReadingChoices:
+    """How a file is to be read; see :func:`~napari_integrated_cell.imaging.reading.read_image`.
+
+    Attributes
+    ----------
+    scene : int, str or None
+    time : int or None
+    axes : str or None
+    reader : str
+    """
+
+    scene: int | str | None = None
+    time: int | None = None
+    axes: str | None = None
+    reader: str = "auto"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -90,15 +90,20 @@ class Image:
         ValueError
             If no channel or more than one channel matches. The message lists the channels.
         """
+        return self.data[self.index(name_or_index)]
+
+    def index(self, name_or_index: str | int) -> int:
+        """Return the index of a channel; see :meth:`channel`."""
         wanted = str(name_or_index).strip()
         index = self._index(wanted)
         if index is None:
             listed = ", ".join(f"{i} {name!r}" for i, name in enumerate(self.channel_names))
-            raise ValueError(
+            raise MissingInput(
+                "channel",
                 f"{Path(self.path).name} has no channel {wanted!r}, or several; its channels are {listed}: choose one "
-                "by name or index."
+                "by name or index.",
             )
-        return self.data[index]
+        return index
 
     def _index(self, wanted: str) -> int | None:
         if wanted in self.channel_names:
@@ -237,7 +242,17 @@ def read_labels(
         As :func:`read_image`; also if the file has several channels of which none is chosen, or negative or
         non-integer values.
     """
-    image = read_image(path, scene=scene, time=time, axes=axes, reader=reader, lazy=lazy)
+    image = read_label_image(
+        path, channel=channel, scene=scene, time=time, axes=axes, reader=reader, lazy=lazy
+    )
+    return image.data[0], image.voxel_size
+
+
+def read_label_image(
+    path: str | os.PathLike[str], *, channel: int | str | None = None, lazy: bool = False, **choices: Any
+) -> Image:
+    """Read a segmentation as :func:`read_labels` does, and return it as an image of one channel, with its notes."""
+    image = read_image(path, lazy=lazy, **choices)
     name = Path(path).name
     if channel is None and len(image.data) != 1:
         raise MissingInput(
@@ -245,13 +260,14 @@ def read_labels(
             f"{name} has {len(image.data)} channels ({', '.join(image.channel_names)}): give a segmentation, one "
             "channel of labels, or say which channel it is.",
         )
-    volume = image.data[0] if channel is None else image.channel(channel)
+    index = 0 if channel is None else image.index(channel)
+    volume = image.data[index]
     if lazy:
         whole = volume.dtype if volume.dtype.kind in "iu" else np.dtype(np.int64)
-        return volume.map_blocks(_checked_chunk, name, whole, dtype=whole, meta=np.empty((0, 0, 0), whole)), (
-            image.voxel_size
-        )
-    return checked_labels(volume, name), image.voxel_size
+        labels = volume.map_blocks(_checked_chunk, name, whole, dtype=whole, meta=np.empty((0, 0, 0), whole))
+    else:
+        labels = checked_labels(volume, name)
+    return replace(image, data=labels[None], channel_names=(image.channel_names[index],))
 
 
 def _checked_chunk(labels: NDArray[Any], name: str, dtype: np.dtype[Any]) -> NDArray[Any]:
