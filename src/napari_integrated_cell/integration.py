@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,6 +18,7 @@ from scipy import ndimage
 
 from napari_integrated_cell.arrays import Floats
 from napari_integrated_cell.cell import Cell
+from napari_integrated_cell.imaging.field_canvas import FieldCanvas
 from napari_integrated_cell.imaging.pose import (
     Box,
     Pose,
@@ -28,7 +28,7 @@ from napari_integrated_cell.imaging.pose import (
     posed_structure,
     to_image,
 )
-from napari_integrated_cell.imaging.writing import ChannelVolumes, write_ome_tiff
+from napari_integrated_cell.imaging.writing import ChannelVolumes, check_tiff_path, write_ome_tiff
 
 if TYPE_CHECKING:
     from napari_integrated_cell.model.config import ModelConfig
@@ -300,16 +300,7 @@ def to_field(
         cell = integration.cell
         if not isinstance(field, ChannelVolumes):
             field = ChannelVolumes({}, cell.voxel_size)
-        if not np.allclose(cell.voxel_size, field.voxel_size):
-            raise ValueError(
-                f"{cell.name!r} has a voxel size of {cell.voxel_size} µm, but a cell before it {field.voxel_size} "
-                "µm: give the cells of one image."
-            )
-        if any(o < 0 or o + n > whole for o, n, whole in zip(cell.offset, cell.shape, shape, strict=True)):
-            raise ValueError(
-                f"{cell.name!r}, of shape {cell.shape} at {cell.offset}, does not fit into an image of shape "
-                f"{tuple(shape)}: give the shape of the image that it was cut from."
-            )
+        _check_in_field(cell, shape, field.voxel_size)
         window = tuple(slice(o, o + n) for o, n in zip(cell.offset, cell.shape, strict=True))
         for name, volume in to_cell_image(integration).items():
             target = field.setdefault(name, np.zeros(shape, dtype))[window]
@@ -324,18 +315,36 @@ def save_field(
     *,
     overwrite: bool = True,
 ) -> Path:
-    """Write integrated cells of one image as one OME-TIFF on the image's grid.
+    """Write integrated cells of one image as one OME-TIFF on the image's grid. The image is not held in memory.
 
     The parameters are those of :func:`to_field` and :meth:`Integration.save`. There must be at least one cell.
     """
-    rest = iter(integrations)
-    first = next(rest, None)
-    if first is None:
-        raise ValueError("There is no integrated cell to write.")
-    volumes = to_field(chain([first], rest), shape, np.uint16)
-    return write_ome_tiff(
-        path, volumes, first.cell.voxel_size, description=first.description, overwrite=overwrite
-    )
+    path = Path(path)
+    check_tiff_path(path, overwrite)
+    first: Integration | None = None
+    with FieldCanvas(shape, path.parent) as canvas:
+        for integration in integrations:
+            first = first or integration
+            _check_in_field(integration.cell, shape, first.cell.voxel_size)
+            volumes = to_cell_image(integration)
+            canvas.paste({n: quantised(v, np.uint16) for n, v in volumes.items()}, integration.cell.offset)
+        if first is None:
+            raise ValueError("There is no integrated cell to write.")
+        return canvas.write(path, first.cell.voxel_size, first.description)
+
+
+def _check_in_field(cell: Cell, shape: tuple[int, int, int], voxel_size: tuple[float, float, float]) -> None:
+    """Raise a ValueError if a cell does not fit into an image of this shape and voxel size."""
+    if not np.allclose(cell.voxel_size, voxel_size):
+        raise ValueError(
+            f"{cell.name!r} has a voxel size of {cell.voxel_size} µm, but a cell before it {voxel_size} "
+            "µm: give the cells of one image."
+        )
+    if any(o < 0 or o + n > whole for o, n, whole in zip(cell.offset, cell.shape, shape, strict=True)):
+        raise ValueError(
+            f"{cell.name!r}, of shape {cell.shape} at {cell.offset}, does not fit into an image of shape "
+            f"{tuple(shape)}: give the shape of the image that it was cut from."
+        )
 
 
 def quantised(volume: Floats, dtype: type[np.generic]) -> NDArray[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -82,13 +82,19 @@ def write_ome_tiff(
         )
     arrays = _checked(volumes)
     dtype = _common_type(arrays)
-    _check_place(path, overwrite)
+    check_tiff_path(path, overwrite)
 
     shape = (len(arrays), *next(iter(arrays.values())).shape)
-    metadata: dict[str, Any] = {"Channel": {"Name": [_printable(name).replace('"', "'") for name in arrays]}}
+    metadata = channel_metadata(arrays, description)
+    return write_planes(path, _planes(arrays, dtype), shape, dtype, (z, y, x), metadata)
+
+
+def channel_metadata(names: Iterable[str], description: str = "") -> dict[str, Any]:
+    """Return the metadata of an OME-TIFF with these channels, for :func:`write_planes`."""
+    metadata: dict[str, Any] = {"Channel": {"Name": [_printable(name).replace('"', "'") for name in names]}}
     if description:
         metadata["Description"] = _printable(description)
-    return write_planes(path, _planes(arrays, dtype), shape, dtype, (z, y, x), metadata)
+    return metadata
 
 
 def write_planes(
@@ -152,7 +158,16 @@ def _common_type(arrays: Mapping[str, NDArray[Any]]) -> np.dtype[Any]:
     raise ValueError(f"Values from {low} to {high} exceed OME-TIFF's 32-bit integers: convert to float32.")
 
 
-def _check_place(path: Path, overwrite: bool) -> None:
+def check_tiff_path(path: Path, overwrite: bool = True) -> None:
+    """Check that a TIFF may be written to a path.
+
+    Raises
+    ------
+    ValueError
+        If the name does not end as a TIFF's.
+    OSError
+        If it is a folder, its folder is missing, or it exists and may not be replaced.
+    """
     if not path.name.lower().endswith(_SUFFIXES):
         raise ValueError(f"{path.name!r} is not the name of a TIFF: end it in .ome.tiff.")
     if path.is_dir():

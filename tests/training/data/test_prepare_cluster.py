@@ -16,9 +16,9 @@ import pytest
 from tiny_cells import assert_equal, prepared, write_tiny
 
 from napari_ic_train.data import prepare as preparing
-from napari_ic_train.data import spread as spreading
-from napari_ic_train.data.spread import spread
 from napari_ic_train.data.store import CellStore
+from napari_integrated_cell import spreading
+from napari_integrated_cell.spreading import spread
 
 pytestmark = pytest.mark.slow
 N_CELLS = 40

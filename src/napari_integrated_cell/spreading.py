@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from napari_integrated_cell.processes import THREADS
 
 Item = TypeVar("Item")
-Work = Callable[[Sequence[Item]], object]
+Work = Callable[[Sequence[Item]], Any]
 
 INSTALL = "install it with pip install 'napari-integrated-cell[train]'"
 PATIENCE = 60.0
@@ -27,6 +27,7 @@ def spread(
     workers: int = 1,
     threads: int = 1,
     scheduler: str | None = None,
+    on_result: Callable[[Any], None] | None = None,
 ) -> Iterator[tuple[Sequence[Item], str | None]]:
     """Run ``work(batch)`` for every batch, in any order. Few batches are submitted at any time.
 
@@ -36,13 +37,15 @@ def spread(
     Parameters
     ----------
     work : callable
-        It writes its results itself. What it returns is ignored, so that no result passes through the scheduler.
+        It writes large results itself: what it returns passes through the scheduler.
     batches : iterable of sequences
         Iterated as batches are needed.
     workers, threads : int
         Processes on this machine, and threads in each. One process with one thread needs no dask.
     scheduler : str, optional
         Address of a dask scheduler to use instead, e.g. ``tcp://node7:8786``.
+    on_result : callable, optional
+        Called in this process with what ``work`` returned, before its batch is yielded.
 
     Yields
     ------
@@ -57,17 +60,18 @@ def spread(
     ValueError
         If there is no scheduler at the address, or it has no workers.
     """
+    take = on_result or (lambda result: None)
     if scheduler is None and workers == threads == 1:
         for batch in batches:
-            work(batch)
+            take(work(batch))
             yield batch, None
         return
     with _client(workers, threads, scheduler) as client:
-        yield from _in_flight(client, work, batches)
+        yield from _in_flight(client, work, batches, take)
 
 
 def _in_flight(
-    client: Any, work: Work[Item], batches: Iterable[Sequence[Item]]
+    client: Any, work: Work[Item], batches: Iterable[Sequence[Item]], take: Callable[[Any], None]
 ) -> Iterator[tuple[Sequence[Item], str | None]]:
     from distributed import as_completed
     from distributed.scheduler import KilledWorker
@@ -89,21 +93,23 @@ def _in_flight(
         future = next(done)
         batch = on_the_way.pop(future)
         try:
-            future.result()
+            result = future.result()
         except KilledWorker:
             if len(batch) == 1:
                 suspects.append(batch)
             else:
                 again += [batch[i : i + 1] for i in range(len(batch))]
         else:
+            take(result)
             yield batch, None
     # All items that wait on a worker are lost when it dies. Only an item that runs alone is known to be the cause.
     for batch in suspects:
         try:
-            client.submit(work, batch, pure=False).result()
+            result = client.submit(work, batch, pure=False).result()
         except KilledWorker:
             yield batch, "Every worker that tried it died, most likely of lack of memory."
         else:
+            take(result)
             yield batch, None
 
 
