@@ -7,7 +7,7 @@ WORKERS ?= $(shell [ "$$(nproc 2>/dev/null || echo 1)" -gt 1 ] && echo 2 || echo
 ON_A_SCREEN := scripts/with-screen $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format demo-model bench pins clean
+.PHONY: help demo test lint format demo-model bench pins resolve clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -46,15 +46,22 @@ demo-model: .venv/.set-up-for-training ## Train the demo model again, on simulat
 bench: .venv/.set-up-for-tests ## Run all benchmarks, one after the other
 	@set -e; for benchmark in benchmarks/*.py; do (set -x; $(BIN)/python "$$benchmark" $(ARGS)); done
 
-pins: ## Resolve constraints.txt again for Python 3.11 and later; keep every version that still fits
-	$(or $(PYTHON),python3) -m venv build/pins
-	build/pins/bin/pip install --quiet uv
-	build/pins/bin/uv pip compile pyproject.toml --universal --python-version 3.11 \
+pins: build/uv/bin/uv ## Resolve constraints.txt again for Python 3.11 and later; keep every version that still fits
+	build/uv/bin/uv pip compile pyproject.toml --universal --python-version 3.11 \
 		--extra qt --extra czi --extra lif --extra nd2 --extra train --extra umap --group test --group lint --no-annotate --quiet --custom-compile-command 'make pins' --output-file constraints.txt
+
+resolve: build/uv/bin/uv ## Check that the plugin takes no other napari plugin down to an older version
+	rm -rf build/resolve
+	build/uv/bin/uv build --quiet --wheel --out-dir build/resolve .
+	build/uv/bin/python scripts/resolve_beside.py build/resolve
 
 clean: ## Remove .venv and everything else that was built here, except runs/
 	rm -rf .venv build dist demo-out .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find src training tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+build/uv/bin/uv:
+	$(or $(PYTHON),python3) -m venv build/uv
+	build/uv/bin/pip install --quiet uv packaging
 
 # These stamp files are in .venv, so they disappear when it is removed.
 .venv/.set-up: $(SET_UP_FROM)

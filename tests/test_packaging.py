@@ -147,7 +147,8 @@ def test_the_same_python_versions_are_named_everywhere() -> None:
     assert tested == list(range(first, last + 1))
     assert minor(" ".join(c for c in PROJECT["classifiers"] if c.startswith("Programming"))) == tested
     assert minor(PROJECT["requires-python"]) == [first]
-    readme, set_up = (ROOT / p for p in ("README.md", "scripts/set-up"))
+    readme, set_up, resolve = (ROOT / p for p in ("README.md", "scripts/set-up", "scripts/resolve_beside.py"))
+    assert minor(re.findall(r"^PYTHONS = (.*)$", resolve.read_text("utf-8"), re.MULTILINE)[0]) == tested
     assert minor(re.findall(r"Python (3\.\d+ to 3\.\d+)", readme.read_text("utf-8"))[0]) == [first, last]
     assert f"(3, {first}) <= sys.version_info < (3, {last + 1})" in set_up.read_text("utf-8")
 
