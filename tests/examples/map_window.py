@@ -9,13 +9,13 @@ from qtpy.QtWidgets import QApplication
 
 from napari_integrated_cell.plugin.map.dock import MapWidget
 from napari_integrated_cell.plugin.session import session_of
-from napari_integrated_cell.plugin.tasks import Tasks, immediately
+from napari_integrated_cell.plugin.tasks import Task, Tasks
 
 
 def opened(viewer, source, model, *, wait=True):
     """Return the session and the dock of a model. Tasks are done at once."""
     session = session_of(viewer)
-    session.tasks = Tasks(immediately)
+    session.tasks = Tasks(Task.__call__)
     session.open_model = lambda *_: model
     session.choose_model(str(source))
     dock = MapWidget(viewer)
@@ -26,16 +26,22 @@ def opened(viewer, source, model, *, wait=True):
     return session, dock
 
 
+def to_pixels(plane, points):
+    """Return where points (N, 2), or one (2,), of a plane are in the scene: x to the right and y downwards."""
+    steps = (np.asarray(points, float) - plane.part[:2]) / plane.pixel
+    return np.array([plane.frame.left(), plane.frame.bottom()]) + steps * (1, -1)
+
+
 def at(dock, xy):
     """Return where a point of the plane is in the scatter's viewport."""
-    column, row = dock.scatter.plane.to_pixels(xy)
+    column, row = to_pixels(dock.scatter.plane, xy)
     return QPoint(round(float(column)), round(float(row)))
 
 
 def apart(dock, session):
     """Return a cell that no other cell and no mark hides."""
-    points = dock.scatter.plane.to_pixels(session.map.projection.points)
-    marks = dock.scatter.plane.to_pixels([(m.x, m.y) for m in dock.scatter.marks])
+    points = to_pixels(dock.scatter.plane, session.map.projection.points)
+    marks = to_pixels(dock.scatter.plane, [(m.x, m.y) for m in dock.scatter.marks])
     everything = np.concatenate([points, marks])
     away = np.hypot(*(points[:, None] - everything[None]).transpose(2, 0, 1))
     away[np.arange(len(points)), np.arange(len(points))] = np.inf

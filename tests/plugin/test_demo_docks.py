@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from explore_window import assert_shows, choose, drag, settled
 from integrate_window import PLUGIN, add_cell, needs_display, picture, press
-from map_window import click
+from map_window import click, to_pixels
 from traverse_window import assert_drawn, decoded, made, planned
 
 from napari_integrated_cell.imaging.pose import pose_of, posed_mask, posed_references
@@ -100,7 +100,7 @@ def test_the_map_holds_the_bundles_cells_and_goes_to_the_one_that_is_clicked(vie
     assert len(session.map.population) == len(cells)
     np.testing.assert_array_equal(session.map.population.z_ref, cells.z_ref)
     qtbot.wait(200)
-    points = dock.scatter.plane.to_pixels(session.map.projection.points)
+    points = to_pixels(dock.scatter.plane, session.map.projection.points)
     near = np.hypot(*(points[:, None] - points[None]).transpose(2, 0, 1))
     np.fill_diagonal(near, np.inf)
     lonely = int(near.min(1).argmax())

@@ -12,7 +12,7 @@ from integrate_window import EchoModel, needs_display
 from napari.components import ViewerModel
 
 from napari_integrated_cell.plugin.session import Session, session_of
-from napari_integrated_cell.plugin.tasks import Tasks, immediately
+from napari_integrated_cell.plugin.tasks import Task, Tasks
 
 
 class Later:
@@ -32,7 +32,7 @@ def test_parts_come_before_the_result_and_the_end_is_last():
         task.give("part")
         return "whole"
 
-    Tasks(immediately).start(
+    Tasks(Task.__call__).start(
         "slot",
         "Working",
         work,
@@ -77,7 +77,7 @@ def test_a_stopped_task_answers_no_more():
 
 def test_what_a_task_gives_after_it_was_stopped_is_dropped():
     heard = []
-    tasks = Tasks(immediately)
+    tasks = Tasks(Task.__call__)
 
     def work(task):
         task.give("in time")
@@ -93,7 +93,7 @@ def test_a_sentence_for_people_is_shown_as_it_is(notified):
     def work(_):
         raise ValueError("There is no cell with label 7.")
 
-    Tasks(immediately).start("slot", "Working", work)
+    Tasks(Task.__call__).start("slot", "Working", work)
     assert notified == [("error", "There is no cell with label 7.")]
 
 
@@ -101,14 +101,14 @@ def test_memory_that_runs_out_is_told_in_words(notified):
     def work(_):
         raise RuntimeError("CUDA out of memory. Tried to allocate 3 GiB")
 
-    Tasks(immediately).start("slot", "Integrating cell 3", work)
+    Tasks(Task.__call__).start("slot", "Integrating cell 3", work)
     ((severity, message),) = notified
     assert severity == "error"
     assert message.startswith("Integrating cell 3 needs more memory than there is")
 
 
 def test_an_unforeseen_error_keeps_its_traceback(notified):
-    Tasks(immediately).start("slot", "Working", lambda _: 1 / 0)
+    Tasks(Task.__call__).start("slot", "Working", lambda _: 1 / 0)
     ((severity, message),) = notified
     assert severity == "error"
     assert "division by zero" in message
@@ -118,7 +118,7 @@ def test_an_error_that_was_dealt_with_is_not_told_again(notified):
     def work(_):
         raise ValueError("said elsewhere")
 
-    Tasks(immediately).start("slot", "Working", work, on_error=lambda error: True)
+    Tasks(Task.__call__).start("slot", "Working", work, on_error=lambda error: True)
     assert notified == []
 
 
@@ -133,7 +133,7 @@ def test_what_cannot_be_shown_stops_the_work(notified):
         task.token.raise_if_cancelled()
         done.append("worked on")
 
-    Tasks(immediately).start("slot", "Working", work, on_given=show)
+    Tasks(Task.__call__).start("slot", "Working", work, on_given=show)
     assert done == []
     assert notified == [("error", "There is no room for another layer.")]
 
@@ -145,7 +145,7 @@ def test_an_ended_task_lets_go_of_its_images():
         pass
 
     def start(volume):
-        return Tasks(immediately).start("slot", "Working", lambda _: volume, on_done=lambda _: volume)
+        return Tasks(Task.__call__).start("slot", "Working", lambda _: volume, on_done=lambda _: volume)
 
     volume = Volume()
     gone = weakref.ref(volume)
@@ -157,7 +157,7 @@ def test_an_ended_task_lets_go_of_its_images():
 
 
 def test_closed_tasks_start_nothing():
-    tasks, done = Tasks(immediately), []
+    tasks, done = Tasks(Task.__call__), []
     assert tasks.close()
     tasks.start("slot", "Working", lambda _: 1, on_done=done.append)
     assert done == []

@@ -1,4 +1,4 @@
-"""Signals of a state's fields, and connections to signals that end together."""
+"""Signals of a state's fields, connections that end together, and changes that callbacks ignore."""
 
 from __future__ import annotations
 
@@ -26,3 +26,19 @@ class Connections(ExitStack):
         for signal, callback in pairs:
             signal.connect(callback)
             self.callback(signal.disconnect, callback)
+
+
+class OwnChanges:
+    """A context in which the program changes something that a user can change too. It is true inside."""
+
+    def __init__(self) -> None:
+        self._depth = 0
+
+    def __bool__(self) -> bool:
+        return self._depth > 0
+
+    def __enter__(self) -> None:
+        self._depth += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._depth -= 1

@@ -6,7 +6,7 @@ import threading
 import warnings
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from napari.qt.threading import FunctionWorker, create_worker
 from psygnal import Signal as Event
@@ -26,6 +26,15 @@ def _nothing(*_: Any) -> Any:
     """Do nothing: the default callback."""
 
 
+class Callbacks(TypedDict, total=False):
+    """What a task calls on the main thread: for each part, for the result, at the end in any case, for an error."""
+
+    on_given: Callable[[Any], None]
+    on_done: Callable[[Any], None]
+    on_end: Callable[[], None]
+    on_error: Callable[[Exception], bool]
+
+
 class Task(QObject):
     """Work in another thread.
 
@@ -38,23 +47,14 @@ class Task(QObject):
     _progressed = Signal(int, int, str)
     _ended = Signal(object, object)
 
-    def __init__(
-        self,
-        what: str,
-        work: Work,
-        *,
-        on_given: Callable[[Any], None] = _nothing,
-        on_done: Callable[[Any], None] = _nothing,
-        on_end: Callable[[], None] = _nothing,
-        on_error: Callable[[Exception], bool] = _nothing,
-    ) -> None:
+    def __init__(self, what: str, work: Work, **callbacks: Unpack[Callbacks]) -> None:
         super().__init__()
         self.what = what
         self.token = CancelToken()
         self.wanted = True
         self.ended = False
         self._work = work
-        self._on_given, self._on_done, self._on_end, self._on_error = on_given, on_done, on_end, on_error
+        self._callbacks = callbacks
         self._after: Callable[[], None] = _nothing
         self._bar: ActivityBar | None = None
         self._to_draw: tuple[int, int, str] | None = None
@@ -112,7 +112,7 @@ class Task(QObject):
     def _take(self, value: Any) -> None:
         if self.wanted:
             try:
-                self._on_given(value)
+                self._callbacks.get("on_given", _nothing)(value)
             except Exception as error:
                 self.cancel()  # a result that cannot be shown is not needed
                 notify(self.what, error)
@@ -141,16 +141,15 @@ class Task(QObject):
             if not self.wanted or isinstance(error, Cancelled):
                 return
             if error is None:
-                self._on_done(result)
-            elif not self._on_error(error):
+                self._callbacks.get("on_done", _nothing)(result)
+            elif not self._callbacks.get("on_error", _nothing)(error):
                 notify(self.what, error)
         finally:
-            self._on_end()
+            self._callbacks.get("on_end", _nothing)()
             self._after()
             # napari keeps every task of a window in a list: release the images in these functions.
-            self._work = self._on_given = self._on_done = self._on_end = self._on_error = self._after = (
-                _nothing
-            )
+            self._work = self._after = _nothing
+            self._callbacks = {}
 
 
 class Tasks:
@@ -159,7 +158,7 @@ class Tasks:
     Parameters
     ----------
     execute : callable, optional
-        Runs a task. The default is a worker thread of napari; tests use :func:`immediately`.
+        Runs a task. The default is a worker thread of napari; ``Task.__call__`` runs it in this thread.
 
     Attributes
     ----------
@@ -176,16 +175,7 @@ class Tasks:
         self.closed = False
 
     def start(
-        self,
-        slot: str,
-        what: str,
-        work: Work,
-        *,
-        on_given: Callable[[Any], None] = _nothing,
-        on_done: Callable[[Any], None] = _nothing,
-        on_end: Callable[[], None] = _nothing,
-        on_error: Callable[[Exception], bool] = _nothing,
-        bar: bool = False,
+        self, slot: str, what: str, work: Work, *, bar: bool = False, **callbacks: Unpack[Callbacks]
     ) -> Task:
         """Start ``work``. A task that still runs in the same slot is cancelled and its results are ignored.
 
@@ -197,14 +187,14 @@ class Tasks:
             What the task does, for the activity dock.
         work : callable
             Called with its task in the background.
+        bar : bool
+            Whether to show a bar with a Cancel button in the activity dock.
         on_given, on_done, on_end, on_error : callable, optional
             Called on the main thread: for each part, for the result, at the end in any case, and for an error
             (return true if the user need not be notified).
-        bar : bool
-            Whether to show a bar with a Cancel button in the activity dock.
         """
         self.cancel(slot)
-        task = Task(what, work, on_given=on_given, on_done=on_done, on_end=on_end, on_error=on_error)
+        task = Task(what, work, **callbacks)
         if self.closed:
             task.cancel()
             return task
@@ -243,11 +233,6 @@ class Tasks:
         if self._wanted.get(slot) is task:
             del self._wanted[slot]
         self.changed.emit(slot)
-
-
-def immediately(task: Task) -> None:
-    """Run a task immediately in this thread, for tests."""
-    task()
 
 
 @cache

@@ -11,7 +11,7 @@ from explore_window import SHOWN, opened, tiny_model
 from napari_integrated_cell.model.integrated_cell import IntegratedCell
 from napari_integrated_cell.plugin.explore.dock import ExploreWidget
 from napari_integrated_cell.plugin.session import Session, session_of
-from napari_integrated_cell.plugin.tasks import Tasks, immediately
+from napari_integrated_cell.plugin.tasks import Task, Tasks
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +23,7 @@ def model() -> IntegratedCell:
 @pytest.fixture
 def session(model: IntegratedCell) -> Session:
     """A session without a window, whose tasks are done at once."""
-    session = Session(open_model=lambda source, device: model, tasks=Tasks(execute=immediately))
+    session = Session(open_model=lambda source, device: model, tasks=Tasks(execute=Task.__call__))
     session.scene.shown = SHOWN
     return session
 

@@ -12,11 +12,11 @@ from napari_integrated_cell.imaging.pose import pose_of
 from napari_integrated_cell.integration import model_box
 from napari_integrated_cell.latent.axis_effects import axis_effect
 from napari_integrated_cell.latent.position import Position, read_positions, write_positions
+from napari_integrated_cell.latent.projection import SHAPE
 from napari_integrated_cell.model.fingerprint import fingerprint
 from napari_integrated_cell.model.integrated_cell import IntegratedCell
 from napari_integrated_cell.plugin.explore import actions as explore_actions
 from napari_integrated_cell.plugin.explore.random_walk import RandomWalk
-from napari_integrated_cell.plugin.explore.state import SHAPE
 from napari_integrated_cell.plugin.layers.place import ORIGIN, ImageFrame, Place
 from napari_integrated_cell.walk.traversal import stop_at_cell
 

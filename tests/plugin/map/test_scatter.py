@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from integrate_window import needs_display
+from map_window import to_pixels
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QImage, QWheelEvent
 from qtpy.QtTest import QTest
@@ -36,7 +37,7 @@ def pixels(scatter):
 
 def colour_at(scatter, xy, reach=0):
     """Return the mean colour of what is drawn at a point of the plane, and ``reach`` pixels around it."""
-    column, row = np.floor(scatter.plane.to_pixels(xy)).astype(int)
+    column, row = np.floor(to_pixels(scatter.plane, xy)).astype(int)
     around = pixels(scatter)[row - reach : row + reach + 1, column - reach : column + reach + 1]
     return around.mean((0, 1))
 
@@ -61,7 +62,7 @@ def test_points_are_drawn_where_they_lie_in_their_colours(scatter):
     np.testing.assert_array_equal(colour_at(scatter, (0, 0)), RED)
     np.testing.assert_array_equal(colour_at(scatter, (4, 0)), GREEN)
     np.testing.assert_array_equal(colour_at(scatter, (0, 8)), RED)
-    place = scatter.plane.to_pixels([(0, 0), (4, 0), (0, 8)])
+    place = to_pixels(scatter.plane, [(0, 0), (4, 0), (0, 8)])
     assert place[1, 0] > place[0, 0], "x to the right"
     assert place[2, 1] < place[0, 1], "y upwards"
     assert (colour_at(scatter, (3.2, 6.3)) < 70).all(), "the background, between two lines of the grid"
@@ -128,7 +129,7 @@ def test_a_density_image_follows_the_view(scatter, monkeypatch):
         shown = pixels(scatter)
         rows, columns = np.nonzero(shown[..., 1] - shown[..., 0] > 100)
         assert 1 <= len(rows) <= 16
-        column, row = scatter.plane.to_pixels((9, 9))
+        column, row = to_pixels(scatter.plane, (9, 9))
         assert abs(columns.mean() - column) < 2.5
         assert abs(rows.mean() - row) < 2.5
 
@@ -158,7 +159,7 @@ def test_marks_are_drawn_over_points_and_one_is_kept_in_view(scatter):
 def test_the_nearest_point_on_the_screen_is_the_one_that_is_hit(scatter):
     filled(scatter, [(0.5, 0.0), (0.0, 3.0)], [RED, RED])
     scatter.plane.show_part((-10, -100, 10, 100))  # a pixel is ten times as much upwards
-    at = QPointF(*scatter.plane.to_pixels((0.0, 0.0)))
+    at = QPointF(*to_pixels(scatter.plane, (0.0, 0.0)))
     assert scatter.plane.nearest(scatter.points, at) == 1
     assert scatter.plane.nearest(scatter.points[:1] + 2, at) == -1
     assert scatter.plane.nearest(scatter.points[:0], at) == -1
@@ -171,14 +172,14 @@ def test_a_diamond_is_hit_before_a_point_and_a_point_before_a_ring(scatter, qtbo
     scatter.point_clicked.connect(lambda i: clicked.append(("point", i)))
     scatter.mark_clicked.connect(lambda i: clicked.append(("mark", i)))
     for xy in ((0, 0), (2, 2), (0, 4)):
-        place = QPoint(*np.round(scatter.plane.to_pixels(xy)).astype(int).tolist())
+        place = QPoint(*np.round(to_pixels(scatter.plane, xy)).astype(int).tolist())
         qtbot.mouseClick(scatter.viewport(), Qt.MouseButton.LeftButton, pos=place)
     assert clicked == [("mark", 0), ("point", 1)], "a cross is no target"
     assert not any(scatter.spots.data["item"]), "a click costs nothing for each point"
     scatter.point_hovered.connect(lambda i: hovered.append(("point", i)))
     scatter.mark_hovered.connect(lambda i: hovered.append(("mark", i)))
     for xy in ((0, 0), (2, 2), (0, 4)):
-        scatter.plane.hovered.emit(QPointF(*scatter.plane.to_pixels(xy)))
+        scatter.plane.hovered.emit(QPointF(*to_pixels(scatter.plane, xy)))
     scatter.plane.hovered.emit(None)
     assert hovered == [("mark", 0), ("point", 1), ("mark", 2), ("point", -1)]
 
@@ -187,7 +188,7 @@ def test_a_second_click_in_a_row_is_a_click_and_the_other_buttons_are_none(scatt
     filled(scatter, [(0, 0), (4, 4)], [RED] * 2)
     before, clicked = scatter.plane.part, []
     scatter.point_clicked.connect(clicked.append)
-    place = QPoint(*np.round(scatter.plane.to_pixels((4, 4))).astype(int).tolist())
+    place = QPoint(*np.round(to_pixels(scatter.plane, (4, 4))).astype(int).tolist())
     qtbot.mouseClick(scatter.viewport(), Qt.MouseButton.LeftButton, pos=place)
     QTest.mouseDClick(scatter.viewport(), Qt.MouseButton.LeftButton, pos=place)
     qtbot.mouseRelease(scatter.viewport(), Qt.MouseButton.LeftButton, pos=place)
@@ -200,11 +201,11 @@ def test_a_second_click_in_a_row_is_a_click_and_the_other_buttons_are_none(scatt
 def test_the_wheel_zooms_at_the_cursor(scatter, qtbot):
     filled(scatter, [(0, 0), (4, 4)], [RED] * 2)
     before = scatter.plane.part
-    place = QPointF(*scatter.plane.to_pixels((1, 3)))
+    place = QPointF(*to_pixels(scatter.plane, (1, 3)))
     none, no_key = Qt.MouseButton.NoButton, Qt.KeyboardModifier.NoModifier
     turn = QWheelEvent(
         place, place, QPoint(), QPoint(0, 120), none, no_key, Qt.ScrollPhase.NoScrollPhase, False
     )
     QApplication.sendEvent(scatter.viewport(), turn)
     assert scatter.plane.part[2] - scatter.plane.part[0] < 0.9 * (before[2] - before[0])
-    np.testing.assert_allclose(scatter.plane.to_pixels((1, 3)), (place.x(), place.y()), atol=1)
+    np.testing.assert_allclose(to_pixels(scatter.plane, (1, 3)), (place.x(), place.y()), atol=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from integrate_window import needs_display
-from map_window import apart, at, choose, click, drag, move
+from map_window import apart, at, choose, click, drag, move, to_pixels
 from qtpy.QtCore import QEvent, QPoint, Qt
 from qtpy.QtWidgets import QApplication, QFileDialog
 
@@ -65,8 +65,8 @@ def test_hovering_describes_the_cell_and_leaving_shows_the_state_of_the_map(dock
 
 @pytest.mark.parametrize("by", ["button", "shift"])
 def test_a_lasso_selects_what_lies_inside_and_tells_its_shape(dock, session, cells, qtbot, by):
-    points = dock.scatter.plane.to_pixels(session.map.projection.points)
-    middle = dock.scatter.plane.to_pixels(np.median(session.map.projection.points, 0))
+    points = to_pixels(dock.scatter.plane, session.map.projection.points)
+    middle = to_pixels(dock.scatter.plane, np.median(session.map.projection.points, 0))
     corners = middle + np.array([(-50, -40), (60, -45), (55, 50), (-45, 45)])
     if by == "button":
         qtbot.mouseClick(dock.controls.lasso, Qt.MouseButton.LeftButton)

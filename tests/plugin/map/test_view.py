@@ -8,7 +8,7 @@ import types
 import numpy as np
 import pytest
 from integrate_window import needs_display
-from map_window import choose, drag
+from map_window import choose, drag, to_pixels
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication
 from toy_training import MODEL
@@ -81,23 +81,23 @@ def test_a_position_far_outside_stays_in_sight_at_the_rim(dock, session, cells):
     session.scene.go_to(Position(cells.z_ref[0] + 1000))
     here = dock.scatter.marks[-1]
     frame = dock.scatter.plane.frame
-    x, y = dock.scatter.plane.to_pixels(dock.scatter.position_of(here))
+    x, y = to_pixels(dock.scatter.plane, dock.scatter.position_of(here))
     assert frame.left() < x < frame.right()
     assert frame.top() < y < frame.bottom()
 
 
 def test_panning_zooming_and_keys(dock, session, qtbot):
     scatter, plane = dock.scatter, dock.scatter.plane
-    before, origin = plane.part, plane.to_pixels((0, 0))
+    before, origin = plane.part, to_pixels(plane, (0, 0))
     drag(qtbot, dock, [QPoint(100, 100), QPoint(120, 110), QPoint(140, 115)])
-    np.testing.assert_allclose(plane.to_pixels((0, 0)) - origin, (40, 15), atol=1e-6)
+    np.testing.assert_allclose(to_pixels(plane, (0, 0)) - origin, (40, 15), atol=1e-6)
     np.testing.assert_allclose(np.diff(plane.part[::2]), np.diff(before[::2]))
     assert session.map.view.selection == ()
     qtbot.keyClick(scatter, Qt.Key.Key_Plus)
     np.testing.assert_allclose(np.diff(plane.part[::2]), np.diff(before[::2]) / 1.25)
-    panned = plane.to_pixels((0, 0))
+    panned = to_pixels(plane, (0, 0))
     qtbot.keyClick(scatter, Qt.Key.Key_Left)
-    np.testing.assert_allclose(plane.to_pixels((0, 0)) - panned, (40, 0), atol=1e-6)
+    np.testing.assert_allclose(to_pixels(plane, (0, 0)) - panned, (40, 0), atol=1e-6)
     qtbot.keyClick(scatter, Qt.Key.Key_Home)
     assert_all_in_view(scatter)
 

@@ -13,7 +13,8 @@ from napari.utils.notifications import show_error, show_warning
 from napari_integrated_cell.arrays import Floats
 from napari_integrated_cell.latent.axes import LatentAxes, principal_axes, raw_axes
 from napari_integrated_cell.latent.position import Position, read_positions, write_positions
-from napari_integrated_cell.plugin.explore.state import SHAPE, Basis
+from napari_integrated_cell.latent.projection import SHAPE
+from napari_integrated_cell.plugin.explore.state import Basis
 from napari_integrated_cell.plugin.layers.place import Place, place_over
 from napari_integrated_cell.plugin.scene.key_frames import Line
 

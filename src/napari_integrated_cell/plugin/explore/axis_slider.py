@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtGui import QWheelEvent
-from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QGridLayout, QLabel, QSlider, QToolButton, QWidget
+from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QGridLayout, QLabel, QSlider, QWidget
 
 from napari_integrated_cell.plugin.explore.effect_plot import EffectPlot
+from napari_integrated_cell.plugin.widgets.inputs import tool_button
 
 _FINE = 100  # slider steps to a step of 1 on the axis
 _REACH = 4.0  # beyond four standard deviations there is hardly a cell
@@ -64,9 +65,7 @@ class AxisSlider(QWidget):
         )
         self.lock = QCheckBox()
         self.lock.setToolTip("Lock: random draws and walks do not change this axis.")
-        self.back = QToolButton()
-        self.back.setText("↺")
-        self.back.setToolTip("Set this axis back to the start.")
+        self.back = tool_button("↺", "Set this axis back to the start.")
         self.effect = EffectPlot()
         self.effect.setVisible(False)
         grid = QGridLayout(self)
@@ -79,7 +78,7 @@ class AxisSlider(QWidget):
         grid.setColumnStretch(1, 1)
         self.name.setMinimumWidth(88)
         self.slider.moving.connect(self.moving)
-        self.slider.valueChanged.connect(self._slid)
+        self.slider.valueChanged.connect(lambda step: self.moved.emit(self.axis, step / _FINE))
         self.slider.sliderPressed.connect(self.released)
         self.slider.sliderReleased.connect(self.released)
         self.value.valueChanged.connect(lambda value: self.moved.emit(self.axis, value))
@@ -106,24 +105,15 @@ class AxisSlider(QWidget):
         self.effect.set_value(value)
         reach = round(_FINE * max(_REACH, math.ceil(abs(value))))
         step = round(_FINE * value)
-        if self.slider.maximum() != reach and not self.slider.isSliderDown():
-            self._quietly(self.slider, lambda: self.slider.setRange(-reach, reach))
-        # A slider that is dragged stays under the mouse.
-        if self.slider.value() != step and not self.slider.isSliderDown():
-            self._quietly(self.slider, lambda: self.slider.setValue(step))
+        if not self.slider.isSliderDown():  # a slider that is dragged stays under the mouse
+            with QSignalBlocker(self.slider):
+                self.slider.setRange(-reach, reach)
+                self.slider.setValue(step)
         if abs(self.value.value() - value) >= 0.005:
-            self._quietly(self.value, lambda: self.value.setValue(value))
+            with QSignalBlocker(self.value):
+                self.value.setValue(value)
 
     def show_locked(self, held: bool) -> None:
         """Show whether the axis is locked."""
-        if self.lock.isChecked() != held:
-            self._quietly(self.lock, lambda: self.lock.setChecked(held))
-
-    def _slid(self, step: int) -> None:
-        self.moved.emit(self.axis, step / _FINE)
-
-    @staticmethod
-    def _quietly(widget: QWidget, do) -> None:  # type: ignore[no-untyped-def]
-        widget.blockSignals(True)
-        do()
-        widget.blockSignals(False)
+        with QSignalBlocker(self.lock):
+            self.lock.setChecked(held)

@@ -10,20 +10,20 @@ from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QFormLayout,
-    QHBoxLayout,
     QLabel,
     QLineEdit,
-    QPushButton,
     QSpinBox,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_integrated_cell.latent.axis_effects import quantities
+from napari_integrated_cell.latent.projection import SHAPE
 from napari_integrated_cell.plugin.explore import actions
 from napari_integrated_cell.plugin.explore.axis_slider import AxisSlider
-from napari_integrated_cell.plugin.explore.state import SHAPE
 from napari_integrated_cell.plugin.layers.display import label_of
+from napari_integrated_cell.plugin.widgets import column
+from napari_integrated_cell.plugin.widgets.inputs import button, combo, described, offer
 from napari_integrated_cell.vocabulary import STRUCTURES
 
 if TYPE_CHECKING:
@@ -46,9 +46,7 @@ class AxisSliders(QWidget):
         self._last: tuple[int, float] | None = None
         self._colour = "#888888"
         self.rows: list[AxisSlider] = []
-        self._paint = QTimer(self)
-        self._paint.setSingleShot(True)
-        self._paint.setInterval(_HELD_BACK)
+        self._paint = QTimer(self, singleShot=True, interval=_HELD_BACK)
         self._paint.timeout.connect(self.paint_rows)
         self._build()
         self.redraw()
@@ -56,63 +54,44 @@ class AxisSliders(QWidget):
     # ---------------------------------------------------------------- widgets
 
     def _build(self) -> None:
-        self.space = QComboBox()
-        self.space.setToolTip(
+        self.space = combo(
+            "Latent space",
             "The latent space of the sliders: cell and nuclear shape (z^r), or the variation of one structure in a\n"
-            "cell of that shape (z^s)."
+            "cell of that shape (z^s).",
+            characters=12,
         )
-        self.space.setAccessibleName("Latent space")
-        self.space.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.space.setMinimumContentsLength(12)
-        self.basis = QComboBox()
-        self.basis.addItem("principal axes", True)
-        self.basis.addItem("raw dimensions", False)
-        self.basis.setToolTip(
-            "Principal axes of the training cells (PCA), sorted by variance, or the raw latent dimensions."
+        self.basis = described(
+            QComboBox(),
+            "Kind of axes",
+            "Principal axes of the training cells (PCA), sorted by variance, or the raw latent dimensions.",
         )
-        self.basis.setAccessibleName("Kind of axes")
-        self.count = QSpinBox()
-        self.count.setRange(1, 1)
-        self.count.setToolTip("Number of sliders.")
-        self.count.setAccessibleName("Number of sliders")
-        self.search = QLineEdit()
-        self.search.setPlaceholderText("find axes: 3, 17, 40-45")
-        self.search.setClearButtonEnabled(True)
-        self.search.setToolTip("Show only these axes: numbers and ranges. Empty: all, from the first.")
-        self.search.setAccessibleName("Find axes")
+        offer(self.basis, {True: "principal axes", False: "raw dimensions"}, True)
+        self.count = described(QSpinBox(minimum=1, maximum=1), "Number of sliders", "Number of sliders.")
+        self.search = described(
+            QLineEdit(placeholderText="find axes: 3, 17, 40-45", clearButtonEnabled=True),
+            "Find axes",
+            "Show only these axes: numbers and ranges. Empty: all, from the first.",
+        )
         self.effects = QCheckBox("What &changes along each axis")
         self.effects.setToolTip(
             "Decode a few cells along each axis through the start, and draw how cell volume, nucleus volume,\n"
             "height, elongation and the eccentricity of the nucleus change; for z^s, the structure's intensity."
         )
-        self.walk = QPushButton(_WALK)
+        tip = "Change the cell randomly along the axes that are not locked. Press again to pause."
+        self.walk = button(_WALK, tip)
         self.walk.setCheckable(True)
-        self.walk.setToolTip(
-            "Change the cell randomly along the axes that are not locked. Press again to pause."
-        )
-        self.back = QPushButton("&Reset axes")
-        self.back.setToolTip("Set all axes of this space that are not locked back to the start.")
+        tip = "Set all axes of this space that are not locked back to the start."
+        self.back = button("&Reset axes", tip, lambda: actions.reset(self._session))
         self.none = QLabel("No axis has such a number.")
 
         form = QFormLayout()
         form.addRow("Space", self.space)
-        kind = QHBoxLayout()
-        kind.addWidget(self.basis, 1)
-        kind.addWidget(self.count)
-        form.addRow("Axes", kind)
+        form.addRow("Axes", column.row((self.basis, 1), self.count))
         form.addRow("Find", self.search)
         self._rows = QVBoxLayout()
         self._rows.setSpacing(3)
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.walk)
-        buttons.addWidget(self.back)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(form)
-        layout.addWidget(self.effects)
-        layout.addWidget(self.none)
-        layout.addLayout(self._rows)
-        layout.addLayout(buttons)
+        buttons = column.row(self.walk, self.back)
+        column.stack(self, form, self.effects, self.none, self._rows, buttons)
 
         session = self._session
         self.space.activated.connect(self._choose_space)
@@ -123,7 +102,6 @@ class AxisSliders(QWidget):
         self.search.textChanged.connect(lambda text: actions.change(session, query=text))
         self.effects.toggled.connect(lambda on: actions.change(session, effects=on))
         self.walk.toggled.connect(lambda on: actions.change(session, walking=on))
-        self.back.clicked.connect(lambda _: actions.reset(session))
 
     def set_colour(self, text: str) -> None:
         """Set the colour of text and lines."""

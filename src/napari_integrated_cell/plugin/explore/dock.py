@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from napari.utils.notifications import show_error
 from napari.utils.theme import get_theme
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QKeySequence
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QShortcut, QWidget
+from qtpy.QtWidgets import QLabel, QShortcut
 
+from napari_integrated_cell.plugin.activity import refusals_shown
 from napari_integrated_cell.plugin.explore import actions
 from napari_integrated_cell.plugin.explore.axis_sliders import AxisSliders
 from napari_integrated_cell.plugin.explore.positions import Positions
 from napari_integrated_cell.plugin.explore.random_walk import RandomWalk
 from napari_integrated_cell.plugin.explore.shown_channels import ShownChannels
 from napari_integrated_cell.plugin.scene.decoder import scene_of
-from napari_integrated_cell.plugin.widgets.column import Column, titled
+from napari_integrated_cell.plugin.widgets.column import Column, row, titled
 from napari_integrated_cell.plugin.widgets.dock import Dock
+from napari_integrated_cell.plugin.widgets.inputs import button, combo, offer
 from napari_integrated_cell.vocabulary import stage
 
 _STEP = 50  # ms from one step of a random walk to the next
@@ -31,30 +32,21 @@ class ExploreWidget(Dock):
     def _build(self) -> None:
         self.setObjectName("Latent explorer")
         session = self._session
-        self.origin = QComboBox()
-        self.origin.setToolTip(
+        self.origin = combo(
+            "Start from",
             "Where to start from: the z^r of the active cell (Enc^r(x^r)), the prior's mode (all zeros, the most\n"
             "probable cell), a random draw from the prior, the present position (for example a cell that you chose\n"
-            "on the map), or the medoid of a stage."
+            "on the map), or the medoid of a stage.",
         )
-        self.origin.setAccessibleName("Start from")
-        self.origin.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.origin.setMinimumContentsLength(10)
-        self.start = QPushButton("S&tart")
-        self.start.setToolTip("Go there. Differences are taken to this position from now on.")
-        self.where = QLabel()
-        self.where.setWordWrap(True)
+        tip = "Go there. Differences are taken to this position from now on."
+        self.start = button("S&tart", tip, self.set_out)
+        self.where = QLabel(wordWrap=True)
         self.shown = ShownChannels(session)
         self.sliders = AxisSliders(session)
         self.positions = Positions(session)
 
-        chosen = QWidget()
-        row = QHBoxLayout(chosen)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.origin, 1)
-        row.addWidget(self.start)
         column = Column(
-            titled("Start from", chosen, self.where),
+            titled("Start from", row((self.origin, 1), self.start), self.where),
             titled("Shown", self.shown),
             titled("Axes", self.sliders),
             titled("Positions", self.positions),
@@ -67,11 +59,9 @@ class ExploreWidget(Dock):
         session = self._session
         self._random_walk = RandomWalk(session)
         self._measured: tuple[Any, ...] = ()
-        self._walk = QTimer(self)
-        self._walk.setInterval(_STEP)
+        self._walk = QTimer(self, interval=_STEP)
         self._walk.timeout.connect(self._random_walk.step)
         self.origin.activated.connect(lambda i: actions.change(session, origin=self.origin.itemData(i)))
-        self.start.clicked.connect(lambda _: self.set_out())
         for keys, do in (
             (QKeySequence.StandardKey.Undo, session.scene.undo),
             (QKeySequence.StandardKey.Redo, session.scene.redo),
@@ -80,8 +70,7 @@ class ExploreWidget(Dock):
             shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
             shortcut.activated.connect(do)
         # The session resets its states after the event of another model: open the model when it is done.
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
+        self._soon = QTimer(self, singleShot=True)
         self._soon.timeout.connect(self._open)
 
         hold = self._hold
@@ -172,15 +161,16 @@ class ExploreWidget(Dock):
         active = session.integrate.cell
         cell = "the active cell (none yet)" if active is None else f"the active cell: {active.name}"
         marks = () if session.model is None else session.model.landmarks
-        self.origin.clear()
-        self.origin.addItem(cell, actions.CELL)
-        self.origin.addItem("the most probable cell (the prior's mode)", actions.MODE)
-        self.origin.addItem("a random draw", actions.DRAW)
-        self.origin.addItem("the present position", actions.HERE)
-        for mark in marks:
-            self.origin.addItem(f"{stage(mark.stage).label} (medoid)", mark.stage)
-        index = self.origin.findData(chosen)
-        self.origin.setCurrentIndex(index if index >= 0 else int(active is None))
+        origins = {
+            actions.CELL: cell,
+            actions.MODE: "the most probable cell (the prior's mode)",
+            actions.DRAW: "a random draw",
+            actions.HERE: "the present position",
+            **{mark.stage: f"{stage(mark.stage).label} (medoid)" for mark in marks},
+        }
+        if chosen not in origins:
+            chosen = actions.MODE if active is None else actions.CELL
+        offer(self.origin, origins, chosen)
 
     def _draw_where(self) -> None:
         start, position = self._session.scene.start, self._session.scene.position
@@ -196,7 +186,5 @@ class ExploreWidget(Dock):
 
     def set_out(self) -> None:
         """Start from the chosen place."""
-        try:
+        with refusals_shown():
             actions.start_from(self._session, self.origin.currentData())
-        except ValueError as error:
-            show_error(str(error))

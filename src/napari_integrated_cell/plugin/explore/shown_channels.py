@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QCheckBox, QComboBox, QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtCore import QSignalBlocker
+from qtpy.QtWidgets import QCheckBox, QComboBox, QGridLayout, QLabel, QWidget
 
 from napari_integrated_cell.plugin.layers.display import label_of
 from napari_integrated_cell.plugin.scene.layers import channels_of
 from napari_integrated_cell.plugin.widgets.checklist import swatch
+from napari_integrated_cell.plugin.widgets.column import row, stack
+from napari_integrated_cell.plugin.widgets.inputs import described
 from napari_integrated_cell.vocabulary import STRUCTURES, colour_of
 
 if TYPE_CHECKING:
@@ -27,19 +30,15 @@ class ShownChannels(QWidget):
         self._grid = QGridLayout()
         self._grid.setHorizontalSpacing(4)
         self._grid.setVerticalSpacing(0)
-        self.difference = QComboBox()
-        self.difference.setToolTip("A layer with the difference to the start: orange is more, blue is less.")
-        self.difference.setAccessibleName("Difference to the start")
+        self.difference = described(
+            QComboBox(),
+            "Difference to the start",
+            "A layer with the difference to the start: orange is more, blue is less.",
+        )
         self.difference.activated.connect(
             lambda i: setattr(session.scene, "difference", self.difference.itemData(i))
         )
-        row = QHBoxLayout()
-        row.addWidget(QLabel("Difference to the start"))
-        row.addWidget(self.difference, 1)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(self._grid)
-        layout.addLayout(row)
+        stack(self, self._grid, row(QLabel("Difference to the start"), (self.difference, 1)))
         self.redraw()
 
     def redraw(self) -> None:
@@ -49,9 +48,8 @@ class ShownChannels(QWidget):
         if channels != tuple(self.boxes):
             self._offer(channels)
         for name, box in self.boxes.items():
-            box.blockSignals(True)
-            box.setChecked(name in session.scene.shown)
-            box.blockSignals(False)
+            with QSignalBlocker(box):
+                box.setChecked(name in session.scene.shown)
         self.difference.setCurrentIndex(max(self.difference.findData(session.scene.difference), 0))
 
     def _offer(self, channels: tuple[str, ...]) -> None:

@@ -6,14 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, ClassVar
 
+from napari_integrated_cell.latent.projection import SHAPE
 from napari_integrated_cell.plugin.signals import field_signals
 
 if TYPE_CHECKING:
     from napari_integrated_cell.latent.axis_effects import AxisEffect
     from napari_integrated_cell.latent.position import Position
-
-SHAPE = "z_ref"
-"""The space of cell and nuclear shapes. The other spaces have the names of their structures."""
 
 Basis = tuple[str, bool]
 """A space, and whether its axes are the principal ones or the raw dimensions."""
@@ -28,7 +26,7 @@ class ExploreState:
     origin : str
         Where to start from next, as :func:`~.actions.start_from` takes it; empty before the user chooses.
     space : str
-        :data:`SHAPE`, or the structure whose z^s is explored.
+        ``"z_ref"``, or the structure whose z^s is explored.
     principal : bool
         Whether the axes are the principal ones, or the raw dimensions.
     count : int

@@ -259,8 +259,8 @@ def go_to_cell(session: Session, cell: int) -> None:
     """Select a cell and go to its position."""
     from napari_integrated_cell.latent.groups import position_of
 
-    population = _population(session)
     select(session, [cell])
+    population, _ = _group(session)
     session.scene.go_to(position_of(population, cell, session.map.view.space))
 
 
@@ -279,7 +279,7 @@ def go_to_mean(session: Session) -> None:
     """
     from napari_integrated_cell.latent.groups import mean_position
 
-    session.scene.go_to(mean_position(_population(session), selected(session), session.map.view.space))
+    session.scene.go_to(mean_position(*_group(session), session.map.view.space))
 
 
 def go_to_medoid(session: Session) -> None:
@@ -292,9 +292,7 @@ def go_to_medoid(session: Session) -> None:
     """
     from napari_integrated_cell.latent.groups import medoid_cell, position_of
 
-    population, cells, space = _population(session), selected(session), session.map.view.space
-    if not len(cells):
-        raise ValueError("No cell is selected: draw a lasso around some cells, or click one.")
+    (population, cells), space = _group(session), session.map.view.space
 
     def arrive(cell: int) -> None:
         if session.map.population is population:
@@ -321,9 +319,7 @@ def save_selected(session: Session, path: str | Path) -> None:
 
     from napari_integrated_cell.latent.groups import write_group
 
-    population, cells, target = _population(session), selected(session), Path(path)
-    if not len(cells):
-        raise ValueError("No cell is selected: draw a lasso around some cells, or click one.")
+    (population, cells), target = _group(session), Path(path)
     session.tasks.start(
         FILE,
         f"Writing {target.name}",
@@ -333,7 +329,11 @@ def save_selected(session: Session, path: str | Path) -> None:
     )
 
 
-def _population(session: Session) -> Population:
+def _group(session: Session) -> tuple[Population, Indices]:
+    """Return the population and its selected cells."""
+    cells = selected(session)
     if session.map.population is None:
         raise ValueError("There are no cells on the map: open some first.")
-    return session.map.population
+    if not len(cells):
+        raise ValueError("No cell is selected: draw a lasso around some cells, or click one.")
+    return session.map.population, cells

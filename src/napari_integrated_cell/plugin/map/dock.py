@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
-from napari.utils.notifications import show_error
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog
 
 from napari_integrated_cell.latent.position import Position
 from napari_integrated_cell.latent.projection import SHAPE
+from napari_integrated_cell.plugin.activity import refusals_shown
 from napari_integrated_cell.plugin.map import actions, opened_cell
 from napari_integrated_cell.plugin.map.colouring import Colouring, coloured, stage_colour, title_of
 from napari_integrated_cell.plugin.map.controls import MapControls, SelectedCells
@@ -67,20 +67,19 @@ class MapWidget(Dock):
         self._shows = False
         self._colouring: Colouring | None = None
         self._coloured_by: tuple[Population | None, str] | None = None
-        controls.space.activated.connect(
-            lambda i: actions.change_view(session, space=controls.space.itemData(i))
-        )
-        controls.layout_kind.activated.connect(
-            lambda i: actions.change_view(session, layout=controls.layout_kind.itemData(i))
-        )
+        for name, box in (
+            ("space", controls.space),
+            ("layout", controls.layout_kind),
+            ("colour", controls.colour),
+        ):
+            box.activated.connect(
+                lambda i, name=name, box=box: actions.change_view(session, **{name: box.itemData(i)})
+            )
         controls.x.activated.connect(
             lambda i: actions.change_view(session, axes=(i, session.map.view.axes[1]))
         )
         controls.y.activated.connect(
             lambda i: actions.change_view(session, axes=(session.map.view.axes[0], i))
-        )
-        controls.colour.activated.connect(
-            lambda i: actions.change_view(session, colour=controls.colour.itemData(i))
         )
         controls.lasso.toggled.connect(self._lasso)
         controls.fit.clicked.connect(lambda _: self.scatter.fit())
@@ -91,7 +90,7 @@ class MapWidget(Dock):
         controls.open_store.triggered.connect(lambda _: self._choose(None))
         cells.mean.clicked.connect(lambda _: self._go(lambda: actions.go_to_mean(session)))
         cells.medoid.clicked.connect(lambda _: self._go(lambda: actions.go_to_medoid(session)))
-        cells.open.clicked.connect(lambda _: self._try(self._open_cell))
+        cells.open.clicked.connect(lambda _: self._open_cell())
         cells.save.clicked.connect(lambda _: self._save())
         self.legend.chosen.connect(lambda value: actions.select_class(session, value))
         scatter = self.scatter
@@ -101,9 +100,7 @@ class MapWidget(Dock):
         scatter.mark_hovered.connect(lambda i: controls.describe(scatter.marks[i].text))
         scatter.lassoed.connect(self._select_inside)
 
-        self._reopen = QTimer(self)
-        self._reopen.setSingleShot(True)
-        self._reopen.setInterval(0)
+        self._reopen = QTimer(self, singleShot=True)
         self._reopen.timeout.connect(lambda: actions.open_map(session))
         hold = self._hold
         hold.callback(self._reopen.stop)
@@ -137,16 +134,15 @@ class MapWidget(Dock):
     def _draw_points(self) -> None:
         projection = self._session.map.projection
         self.controls.offer(self._session)
+        self._draw_marks()  # before the points, which bring the marks into view as well
         if projection is None:
             self.scatter.show_points(np.empty((0, 2), np.float32), ("", ""))
         else:
-            self._draw_marks()
             self.scatter.show_points(projection.points, projection.titles)
             part = self._session.map.view.part
             if part is not None:
                 self.scatter.plane.show_part(part)
         self._draw_colours()
-        self._draw_marks()
 
     def _draw_view(self) -> None:
         """Draw colours and selection. The positions of the points change with the projection only."""
@@ -208,19 +204,17 @@ class MapWidget(Dock):
         if slot not in _AWAITED:  # another dock decodes many times a second
             return
         session = self._session
-        busy = [session.tasks.running(name) for name in _AWAITED]
-        running = next((task for task in busy if task is not None), None)
+        projection = session.map.projection
+        has_points = projection is not None and len(projection.cells) > 0
+        running = next(filter(None, map(session.tasks.running, _AWAITED)), None)
         if running is not None:
             message = f"{running.what}…"
         elif session.model is None:
             message = "No model is open."
         elif session.map.population is None:
             message = _HOW
-        elif session.map.projection is None or not len(session.map.projection.cells):
-            message = "No cell has a position in this space."
         else:
-            message = ""
-        has_points = session.map.projection is not None and len(session.map.projection.cells) > 0
+            message = "" if has_points else "No cell has a position in this space."
         self.scatter.show_message("" if has_points else message)
         self.controls.show_state(session.map.population, message)
 
@@ -229,18 +223,13 @@ class MapWidget(Dock):
 
     # ---------------------------------------------------------------- user input
 
-    def _try(self, act: Callable[[], None]) -> None:
-        try:
-            act()
-        except ValueError as error:
-            show_error(str(error))
-
     def _go(self, act: Callable[[], None]) -> None:
         """Run an action that changes the position. From the first one on, the canvas shows the decoded cell."""
         if not self._shows:
             self._shows = True
             self._hold.callback(scene_of(self._viewer, self._session).hold())
-        self._try(act)
+        with refusals_shown():
+            act()
 
     def _cell(self, point: int) -> int:
         """Return the cell of the population that a point shows."""
@@ -278,7 +267,8 @@ class MapWidget(Dock):
         actions.go_to_cell(self._session, actions.find(self._session, self.controls.find.text()))
 
     def _open_cell(self) -> None:
-        opened_cell.open_cell(self._viewer, self._session, int(actions.selected(self._session)[0]))
+        with refusals_shown():
+            opened_cell.open_cell(self._viewer, self._session, int(actions.selected(self._session)[0]))
 
     def _choose(self, kind: str | None) -> None:
         """Ask for a file or folder of cells, and open it."""
@@ -292,4 +282,5 @@ class MapWidget(Dock):
     def _save(self) -> None:
         path, _ = QFileDialog.getSaveFileName(self, "Save the selected cells", "cells.csv", "CSV (*.csv)")
         if path:
-            self._try(lambda: actions.save_selected(self._session, path))
+            with refusals_shown():
+                actions.save_selected(self._session, path)

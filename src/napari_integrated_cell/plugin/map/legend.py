@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 from qtpy.QtCore import QSize, Qt, Signal
-from qtpy.QtGui import QColor, QIcon, QImage, QPixmap
+from qtpy.QtGui import QColor, QImage, QPixmap
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from napari_integrated_cell.plugin.map.colouring import Class, Colouring, gradient
+from napari_integrated_cell.plugin.widgets.checklist import swatch
 
 _COLUMNS = 2
 _MOST = 24
@@ -49,7 +50,7 @@ class Legend(QWidget):
         for i, entry in enumerate(classes[:_MOST]):
             button = QToolButton()
             button.setText(f"{entry.label} {entry.n}")
-            button.setIcon(_swatch(entry.colour))
+            button.setIcon(swatch(QColor(*entry.colour)))
             button.setIconSize(QSize(10, 10))
             button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
             button.setAutoRaise(True)
@@ -81,9 +82,3 @@ class Legend(QWidget):
         row.addWidget(bar, 1)
         row.addWidget(QLabel(f"{high:.4g}"))
         return inside
-
-
-def _swatch(colour: tuple[int, int, int]) -> QIcon:
-    pixmap = QPixmap(10, 10)
-    pixmap.fill(QColor(*colour))
-    return QIcon(pixmap)

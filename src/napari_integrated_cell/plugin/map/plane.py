@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pyqtgraph as pg
-from numpy.typing import ArrayLike
 from qtpy.QtCore import QPointF, QRectF, Qt, Signal
 from qtpy.QtGui import QPolygonF
 from qtpy.QtWidgets import QGraphicsPolygonItem
@@ -71,12 +70,6 @@ class Plane(pg.ViewBox):
         low, high = (points.min(0), points.max(0)) if len(points) else np.array([(-3.0, -3.0), (3.0, 3.0)])
         middle, reach = (low + high) / 2, np.maximum(high - low, 1e-6 + 1e-6 * np.abs(high)) * (0.5 + _MARGIN)
         self.show_part((*(middle - reach).tolist(), *(middle + reach).tolist()))
-
-    def to_pixels(self, points: ArrayLike) -> Doubles:
-        """Return where points (N, 2), or one (2,), are in the scene: x to the right and y downwards."""
-        frame = self.frame
-        steps = (np.asarray(points, float) - self.part[:2]) / self.pixel
-        return np.array([frame.left(), frame.bottom()]) + steps * (1, -1)
 
     def nearest(self, points: Reals, at: QPointF) -> int:
         """Return which of the points (N, 2) is nearest to a position in the scene, or -1 if none is near."""

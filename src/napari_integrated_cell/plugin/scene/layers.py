@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from napari_integrated_cell.plugin.layers.display import (
 )
 from napari_integrated_cell.plugin.layers.marks import MARK, result_layers
 from napari_integrated_cell.plugin.scene.drawing import draw_again
-from napari_integrated_cell.plugin.signals import Connections
+from napari_integrated_cell.plugin.signals import Connections, OwnChanges
 from napari_integrated_cell.vocabulary import REFERENCE_NAMES, STRUCTURE_NAMES
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ class SceneLayers:
         self._viewer, self._session = viewer, session
         self._run = f"{session.key}/position"
         self._ours: dict[str, Floats] = {}
-        self._drawing = False
+        self._drawing = OwnChanges()
         self._hold = Connections()
 
     @property
@@ -90,7 +89,7 @@ class SceneLayers:
         model: IntegratedCell,
     ) -> None:
         """Show volumes (Z, Y, X) by channel, and the difference of one of them to the start."""
-        with self._without_feedback():
+        with self._drawing:
             for channel in self.wanted(model):
                 if channel in volumes:
                     self._show(channel, volumes[channel], limits[channel], model)
@@ -108,7 +107,7 @@ class SceneLayers:
 
     def settle(self) -> None:
         """Tell napari that the data have changed. Drawing in place emits no event."""
-        with self._without_feedback():
+        with self._drawing:
             for layer in self.by_channel.values():
                 if layer.visible:
                     layer.data = layer.data
@@ -180,21 +179,13 @@ class SceneLayers:
 
     def _hide(self, *_: Any) -> None:
         """Hide the channels that are not shown any more. New channels appear with their volume."""
-        with self._without_feedback():
+        with self._drawing:
             for channel, layer in self.by_channel.items():
                 if channel == DIFFERENCE:
                     if layer.visible and not self._session.scene.difference:
                         layer.visible = False
                 elif layer.visible and channel not in self._session.scene.shown:
                     layer.visible = False
-
-    @contextmanager
-    def _without_feedback(self) -> Iterator[None]:
-        before, self._drawing = self._drawing, True
-        try:
-            yield
-        finally:
-            self._drawing = before
 
 
 def channels_of(model: IntegratedCell | None) -> tuple[str, ...]:

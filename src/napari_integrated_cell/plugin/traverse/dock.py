@@ -68,7 +68,7 @@ class TraverseWidget(Dock):
         self.structures.changed.connect(
             lambda: change_plan(session, structures=tuple(self.structures.ticked))
         )
-        self.make.clicked.connect(lambda _: self.walk())
+        self.make.clicked.connect(lambda _: actions.make_walk(self._viewer, session))
         self.cancel.clicked.connect(lambda _: session.tasks.cancel(actions.SLOT))
 
         hold = self._hold
@@ -160,9 +160,3 @@ class TraverseWidget(Dock):
             running = self._session.tasks.running
             self.work.show_running(running(actions.SLOT), running(export.SLOT))
             self.keeper.draw()
-
-    # ---------------------------------------------------------------- actions of the user
-
-    def walk(self) -> None:
-        """Make the planned walk."""
-        actions.make_walk(self._viewer, self._session)

@@ -31,13 +31,9 @@ class WalkPlanner(QGroupBox):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__("Walk", parent)
         self._session = session
-        self.start = combo(
-            "From",
-            "Where the walk starts: the landmark of a stage, or the z^r of the active cell.",
-            characters=8,
-        )
-        tip = "The stage where the walk ends: its landmark, the medoid of its cells' z^r."
-        self.end = combo("To", tip, characters=8)
+        tip = "Where the walk starts: the landmark of a stage, or the z^r of the active cell."
+        self.start = combo("From", tip)
+        self.end = combo("To", "The stage where the walk ends: its landmark, the medoid of its cells' z^r.")
         self.strip = StageStrip()
         tip = "Frames from each stop to the next. The paper's walk has ten."
         self.steps = described(QSpinBox(minimum=1, maximum=200), "Frames from stop to stop", tip)
@@ -57,22 +53,21 @@ class WalkPlanner(QGroupBox):
         self.form.addRow("Frames per step", row(self.steps, (self.easing, 1)))
         self.form.addRow("Path", self.path)
         self.start.activated.connect(
-            lambda _: change_plan(session, start=self.start.currentData(), through=None)
+            lambda i: change_plan(session, start=self.start.itemData(i), through=None)
         )
-        self.end.activated.connect(lambda _: change_plan(session, end=self.end.currentData(), through=None))
+        self.end.activated.connect(lambda i: change_plan(session, end=self.end.itemData(i), through=None))
         self.strip.toggled.connect(self._toggle_stage)
         self.steps.valueChanged.connect(lambda steps: change_plan(session, steps=steps))
-        self.easing.activated.connect(lambda _: change_plan(session, easing=self.easing.currentData()))
-        self.path.activated.connect(lambda _: change_plan(session, path=self.path.currentData()))
+        self.easing.activated.connect(lambda i: change_plan(session, easing=self.easing.itemData(i)))
+        self.path.activated.connect(lambda i: change_plan(session, path=self.path.itemData(i)))
         self.draw()
 
     def draw(self) -> None:
         """Show the session's state."""
         session, plan, model = self._session, self._session.traverse.plan, self._session.model
         stages = [] if model is None else [mark.stage for mark in model.landmarks]
-        cell = (
-            "Active cell" if session.integrate.cell is None else f"Active cell: {session.integrate.cell.name}"
-        )
+        active = session.integrate.cell
+        cell = "Active cell" if active is None else f"Active cell: {active.name}"
         labels = {name: stage(name).label for name in dict.fromkeys([*stages, plan.start, plan.end]) if name}
         offer(self.start, {CELL: cell, **labels}, plan.start)
         offer(self.end, labels, plan.end)

@@ -10,6 +10,7 @@ from napari.utils.notifications import show_warning
 
 from napari_integrated_cell.arrays import Floats
 from napari_integrated_cell.plugin.layers.place import Place, place_over
+from napari_integrated_cell.plugin.signals import Connections
 from napari_integrated_cell.plugin.variation.state import CELL, DRAW, VariationRequest, VariedShape
 
 if TYPE_CHECKING:
@@ -91,19 +92,10 @@ def measure(session: Session) -> Task:
         if session.tasks.cancel(SLOT):
             show_warning("The model was changed: drawing structures was stopped.")
 
-    def end() -> None:
-        session.events.model_source.disconnect(model_changed)
-        session.events.device.disconnect(model_changed)
-
-    session.events.model_source.connect(model_changed)
-    session.events.device.connect(model_changed)
+    connections = Connections()
+    connections.connect((session.events.model_source, model_changed), (session.events.device, model_changed))
     what = f"Drawing structures in {subject_name(session)}"
-    return session.tasks.start(SLOT, what, work, on_given=take, on_end=end, bar=True)
-
-
-def stop(session: Session) -> None:
-    """Stop measuring. Measured structures stay."""
-    session.tasks.cancel(SLOT)
+    return session.tasks.start(SLOT, what, work, on_given=take, on_end=connections.close, bar=True)
 
 
 def subject_name(session: Session) -> str:
@@ -135,10 +127,8 @@ def scrub(session: Session, show: Callable[[VariedShape, str, int, Floats], None
 
     def end() -> None:
         now: VariationRequest = session.variation.request
-        if shape is session.variation.shape and (now.looked_at, now.draw) != (
-            request.looked_at,
-            request.draw,
-        ):
+        same = (now.looked_at, now.draw) == (request.looked_at, request.draw)
+        if shape is session.variation.shape and not same:
             scrub(session, show)
 
     session.tasks.start(

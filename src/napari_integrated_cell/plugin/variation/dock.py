@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from napari.utils.notifications import show_error
 from qtpy.QtCore import QSignalBlocker
-from qtpy.QtWidgets import QComboBox, QFormLayout, QGroupBox, QSpinBox
+from qtpy.QtWidgets import QFormLayout, QGroupBox, QSpinBox
 
+from napari_integrated_cell.plugin.activity import refusals_shown
 from napari_integrated_cell.plugin.variation import actions
 from napari_integrated_cell.plugin.variation.chart import VariationChart, legend
 from napari_integrated_cell.plugin.variation.draw_scrubber import DrawScrubber
@@ -16,6 +17,7 @@ from napari_integrated_cell.plugin.variation.state import CELL, DRAW, POSITION
 from napari_integrated_cell.plugin.widgets.checklist import StructureChecklist
 from napari_integrated_cell.plugin.widgets.column import Column, titled
 from napari_integrated_cell.plugin.widgets.dock import Dock
+from napari_integrated_cell.plugin.widgets.inputs import combo, described, offer
 from napari_integrated_cell.plugin.widgets.work_row import WorkRow
 from napari_integrated_cell.variation.structure_variation import RIDGE
 
@@ -32,31 +34,26 @@ class VariationWidget(Dock):
 
     def _build(self) -> None:
         self.setObjectName("Structure variation")
-        self.subject = QComboBox()
-        self.subject.setToolTip(
+        self.subject = combo(
+            "Shape to draw structures in",
             "The shape to draw structures in: that of the active cell (chosen in 'Integrate structures'; its\n"
-            "z^r = Enc^r(x^r)), or that of the present position in the latent space."
+            "z^r = Enc^r(x^r)), or that of the present position in the latent space.",
         )
-        self.subject.setAccessibleName("Shape to draw structures in")
-        self.subject.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.subject.setMinimumContentsLength(10)
-        self.n = QSpinBox()
-        self.n.setRange(2, _MOST_DRAWS)
-        self.n.setSingleStep(100)
-        self.n.setKeyboardTracking(False)
-        self.n.setToolTip(
+        self.n = described(
+            QSpinBox(minimum=2, maximum=_MOST_DRAWS, singleStep=100),
+            "Draws of each structure",
             "Number of draws of each structure: z^s is drawn from the prior N(0, I) and decoded in this shape.\n"
-            "The paper uses 1000. Only scores of the same number of draws are comparable."
+            "The paper uses 1000. Only scores of the same number of draws are comparable.",
         )
-        self.n.setAccessibleName("Draws of each structure")
+        self.n.setKeyboardTracking(False)
         self.structures = StructureChecklist()
-        work = WorkRow(
+        self.work = WorkRow(
             "Measure varia&tion",
             "Draw each ticked structure n times in this shape and compare the draws inside the cell (the paper's\n"
             "Algorithm 4). Structures that were measured with the same number of draws are kept.",
             "Stop drawing. Measured structures stay.",
         )
-        self.run, self.cancel, self.status = work.start, work.cancel, work.status
+        self.run, self.cancel, self.status = self.work.start, self.work.cancel, self.work.status
         self.chart = VariationChart()
         self.scrubber = DrawScrubber()
 
@@ -67,21 +64,24 @@ class VariationWidget(Dock):
         form.addRow("Draws", self.n)
         form.addRow(self.structures)
         column = Column(asked, titled("How much", self.chart), titled("Where", self.scrubber))
-        self._fill(column, work)
+        self._fill(column, self.work)
 
     # ---------------------------------------------------------------- events
 
     def _connect(self) -> None:
         session = self._session
-        self.subject.activated.connect(lambda _: self._ask(subject=self.subject.currentData()))
-        self.n.valueChanged.connect(lambda n: self._ask(n=n))
-        self.structures.changed.connect(lambda: self._ask(structures=self._ticked()))
+        change = partial(actions.change, session)
+        self.subject.activated.connect(lambda i: change(subject=self.subject.itemData(i)))
+        self.n.valueChanged.connect(lambda n: change(n=n))
+        self.structures.changed.connect(lambda: change(structures=self._ticked()))
         self.run.clicked.connect(lambda _: self.measure())
-        self.cancel.clicked.connect(lambda _: actions.stop(session))
+        self.cancel.clicked.connect(lambda _: session.tasks.cancel(actions.SLOT))
         self.chart.chosen.connect(lambda name: actions.look_at(session, name))
         self.scrubber.structure_chosen.connect(lambda name: actions.look_at(session, name))
-        self.scrubber.shown_changed.connect(lambda shown: self._ask(shown=shown))
-        self.scrubber.draw_chosen.connect(self._scrub)
+        self.scrubber.shown_changed.connect(lambda shown: change(shown=shown))
+        self.scrubber.draw_chosen.connect(
+            lambda draw: change(draw=draw, shown=session.variation.request.shown | {DRAW})
+        )
         self.layers = VariationLayers(self._viewer, session)
 
         hold = self._hold
@@ -123,20 +123,13 @@ class VariationWidget(Dock):
     def _draw_subject(self) -> None:
         """Show the shapes to choose from."""
         session = self._session
-        cell = session.integrate.active_cell
-        position = session.scene.position
+        cell, position = session.integrate.active_cell, session.scene.position
         words = {
             CELL: "the active cell (none yet)" if cell is None else cell.name or "the active cell",
             POSITION: "the sliders' position"
             + (" (none yet)" if position is None else f": {position.name}" if position.name else ""),
         }
-        with QSignalBlocker(self.subject):
-            if self.subject.count() != len(words):
-                for key in words:
-                    self.subject.addItem("", key)
-            for row, text in enumerate(words.values()):
-                self.subject.setItemText(row, text)
-            self.subject.setCurrentIndex([*words].index(session.variation.request.subject))
+        offer(self.subject, words, session.variation.request.subject)
 
     def _draw_found(self) -> None:
         session, request = self._session, self._session.variation.request
@@ -176,27 +169,15 @@ class VariationWidget(Dock):
         )
 
     def _draw_running(self, slot: str = actions.SLOT) -> None:
-        if slot != actions.SLOT:
-            return
-        running = self._session.tasks.running(actions.SLOT)
-        self.cancel.setEnabled(running is not None)
-        self.status.setText(running.what + "…" if running else "")
+        if slot == actions.SLOT:
+            self.work.show_running(self._session.tasks.running(slot))
 
     # ---------------------------------------------------------------- actions of the user
 
     def measure(self) -> None:
         """Start the requested measurement."""
-        try:
+        with refusals_shown():
             actions.measure(self._session)
-        except ValueError as error:
-            show_error(str(error))
-
-    def _ask(self, **changed: Any) -> None:
-        actions.change(self._session, **changed)
-
-    def _scrub(self, draw: int) -> None:
-        """Show a draw."""
-        self._ask(draw=draw, shown=self._session.variation.request.shown | {DRAW})
 
     def _ticked(self) -> tuple[str, ...] | None:
         """Return the ticked structures; None for all, also those of another model."""

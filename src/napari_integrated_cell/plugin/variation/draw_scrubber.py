@@ -6,19 +6,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QComboBox,
-    QFormLayout,
-    QHBoxLayout,
-    QSlider,
-    QSpinBox,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QSlider, QSpinBox, QWidget
 
 from napari_integrated_cell.plugin.variation.state import DEVIATION, DRAW, MEAN, VariationRequest
 from napari_integrated_cell.plugin.widgets.checklist import swatch
+from napari_integrated_cell.plugin.widgets.column import row, stack
+from napari_integrated_cell.plugin.widgets.inputs import described
 from napari_integrated_cell.vocabulary import colour_of, structure
 
 if TYPE_CHECKING:
@@ -46,39 +39,23 @@ class DrawScrubber(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.structure = QComboBox()
-        self.structure.setToolTip("The structure whose layers are shown.")
-        self.structure.setAccessibleName("Structure to look at")
+        tip = "The structure whose layers are shown."
+        self.structure = described(QComboBox(), "Structure to look at", tip)
         self.figures: dict[str, QCheckBox] = {}
         for figure, (label, tip) in _FIGURES.items():
             box = QCheckBox(label)
             box.setToolTip(tip)
             box.toggled.connect(lambda _: self.shown_changed.emit(self._ticked()))
             self.figures[figure] = box
-        self.slider = QSlider(Qt.Orientation.Horizontal)
-        self.slider.setToolTip("Scrub through single draws.")
-        self.slider.setAccessibleName("Draw")
-        self.number = QSpinBox()
-        self.number.setToolTip("The draw that is shown, counted from 0.")
-        self.number.setAccessibleName("Number of the draw")
-        form = QFormLayout()
-        form.setContentsMargins(0, 0, 0, 0)
-        form.addRow("Structure", self.structure)
-        ticks = QHBoxLayout()
-        ticks.addWidget(self.figures[MEAN])
-        ticks.addWidget(self.figures[DEVIATION])
+        self.slider = described(QSlider(Qt.Orientation.Horizontal), "Draw", "Scrub through single draws.")
+        tip = "The draw that is shown, counted from 0."
+        self.number = described(QSpinBox(), "Number of the draw", tip)
+        ticks = row(self.figures[MEAN], self.figures[DEVIATION])
         ticks.addStretch(1)
-        scrub = QHBoxLayout()
-        scrub.addWidget(self.figures[DRAW])
-        scrub.addWidget(self.slider, 1)
-        scrub.addWidget(self.number)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(form)
-        layout.addLayout(ticks)
-        layout.addLayout(scrub)
+        scrub = row(self.figures[DRAW], (self.slider, 1), self.number)
+        stack(self, row(QLabel("Structure"), (self.structure, 1)), ticks, scrub)
         self.structure.activated.connect(
-            lambda row: self.structure_chosen.emit(str(self.structure.itemData(row)))
+            lambda i: self.structure_chosen.emit(str(self.structure.itemData(i)))
         )
         self.slider.valueChanged.connect(self.draw_chosen.emit)
         self.number.valueChanged.connect(self.draw_chosen.emit)
@@ -87,7 +64,7 @@ class DrawScrubber(QWidget):
         """Show a request, and the structures that were measured."""
         looked_at = found.get(request.looked_at)
         with QSignalBlocker(self.structure):
-            names = [self.structure.itemData(row) for row in range(self.structure.count())]
+            names = [self.structure.itemData(i) for i in range(self.structure.count())]
             if names != [*found]:
                 self.structure.clear()
                 for name in found:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +16,7 @@ from napari_integrated_cell.plugin.layers.display import (
     show_volume,
 )
 from napari_integrated_cell.plugin.layers.marks import MARK, mark_of
-from napari_integrated_cell.plugin.signals import Connections
+from napari_integrated_cell.plugin.signals import Connections, OwnChanges
 from napari_integrated_cell.plugin.variation.actions import change, scrub
 from napari_integrated_cell.plugin.variation.state import DEVIATION, DRAW, MEAN, VariationRequest, VariedShape
 from napari_integrated_cell.vocabulary import structure as structure_named
@@ -41,7 +39,7 @@ class VariationLayers:
 
     def __init__(self, viewer: ViewerModel, session: Session) -> None:
         self._viewer, self._session = viewer, session
-        self._drawing = False
+        self._drawing = OwnChanges()
         self._hold = Connections()
 
     def open(self) -> None:
@@ -69,7 +67,7 @@ class VariationLayers:
         session = self._session
         request, shape = session.variation.request, session.variation.shape
         found = session.variation.found.get(request.looked_at)
-        with self._without_feedback():
+        with self._drawing:
             for layer in self._layers():
                 figure, structure = mark_of(layer)["figure"], mark_of(layer)["structure"]
                 ours = figure == DRAW or layer is self.layer(figure, structure)
@@ -86,15 +84,12 @@ class VariationLayers:
         """Show one draw, in the layer of the draw before."""
         session = self._session
         found = session.variation.found.get(structure)
-        if (
-            shape is not session.variation.shape
-            or found is None
-            or DRAW not in session.variation.request.shown
-        ):
+        wanted = shape is session.variation.shape and DRAW in session.variation.request.shown
+        if found is None or not wanted:
             return
         # All draws have the same contrast, so that their differences are visible.
         top = max(float(np.percentile(shape.as_shown(found.mean + 2 * found.deviation), 99.9)), 1e-3)
-        with self._without_feedback():
+        with self._drawing:
             self._show(shape, found, DRAW, f"draw {index}", shape.as_shown(volume), (0.0, top), draw=index)
 
     def _show_figure(self, shape: VariedShape, found: StructureVariation, figure: str) -> None:
@@ -157,7 +152,7 @@ class VariationLayers:
 
     def _request_changed(self, now: VariationRequest, before: VariationRequest) -> None:
         if now.looked_at != before.looked_at and before.looked_at:
-            with self._without_feedback():
+            with self._drawing:
                 for figure in (MEAN, DEVIATION):
                     layer = self.layer(figure, before.looked_at)
                     if layer is not None:
@@ -203,14 +198,6 @@ class VariationLayers:
             for layer in self._viewer.layers
             if isinstance(layer, Image) and str(mark_of(layer).get("run", "")).startswith(ours)
         ]
-
-    @contextmanager
-    def _without_feedback(self) -> Iterator[None]:
-        before, self._drawing = self._drawing, True
-        try:
-            yield
-        finally:
-            self._drawing = before
 
 
 def _colormap(structure: str, figure: str) -> Colormap:

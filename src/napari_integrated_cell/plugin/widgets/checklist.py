@@ -74,7 +74,7 @@ class StructureChecklist(QWidget):
         return [item for item in items if item is not None]
 
 
-def swatch(colour: str) -> QIcon:
+def swatch(colour: str | QColor) -> QIcon:
     """Return an icon with a square of a colour."""
     pixmap = QPixmap(_SWATCH, _SWATCH)
     pixmap.fill(QColor(colour))

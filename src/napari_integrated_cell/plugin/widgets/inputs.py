@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QComboBox, QLabel, QPushButton, QToolButton, QWidget
 
 W = TypeVar("W", bound=QWidget)
 
@@ -18,7 +18,7 @@ def described(widget: W, name: str, tip: str) -> W:
     return widget
 
 
-def combo(name: str, tip: str, items: Mapping[Any, str] | None = None, *, characters: int = 10) -> QComboBox:
+def combo(name: str, tip: str, items: Mapping[Any, str] | None = None, *, characters: int = 8) -> QComboBox:
     """Return a combo box that is at least some ``characters`` wide, and not as wide as its longest item.
 
     Parameters
@@ -52,6 +52,14 @@ def button(text: str, tip: str, do: Callable[[], Any] | None = None) -> QPushBut
     made.setToolTip(tip)
     if do is not None:
         made.clicked.connect(lambda _: do())
+    return made
+
+
+def tool_button(text: str, tip: str) -> QToolButton:
+    """Return a small button."""
+    made = QToolButton()
+    made.setText(text)
+    made.setToolTip(tip)
     return made
 
 
