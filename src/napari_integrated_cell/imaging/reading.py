@@ -52,7 +52,7 @@ class Image:
 
     Attributes
     ----------
-    data : array, (C, Z, Y, X)
+    data : array, (C, Z, Y, X), or (C, T, Z, Y, X) of a series
         A numpy array, or a dask array if the image was read lazily.
     channel_names : tuple of str
         One name per channel, all different.
@@ -138,6 +138,7 @@ def read_image(
     axes: str | None = None,
     reader: str = "auto",
     lazy: bool = False,
+    series: bool = False,
 ) -> Image:
     """Read a stack: TIFF of any kind, OME-Zarr, and CZI, ND2 or LIF if the reader's extra is installed.
 
@@ -160,6 +161,8 @@ def read_image(
         The library that reads. "auto" takes aicsimageio only for what bioio has no reader for.
     lazy : bool
         Whether to return a dask array, one plane per chunk or as the file is chunked. No pixel is read.
+    series : bool
+        Whether to read all time points, if there are several. The image's data are then (C, T, Z, Y, X).
 
     Returns
     -------
@@ -179,7 +182,7 @@ def read_image(
     path = Path(path)
     opened = open_file(path, reader)
     with one_sentence_about(path):
-        stack = stack_of(opened, scene, time, axes, lazy)
+        stack = stack_of(opened, scene, time, axes, lazy, series)
         data = stack.data if lazy else computed(stack.data)
     count = len(data)
     if channel_names is not None and len(channel_names) != count:

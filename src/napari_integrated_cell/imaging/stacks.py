@@ -15,7 +15,7 @@ _MEANING = {"T": "time points", "C": "channels", "Z": "Z planes", "I": "planes",
 
 
 class Stack(NamedTuple):
-    """One scene and time point: ``data`` (C, Z, Y, X), a numpy or dask array."""
+    """One scene: ``data`` (C, Z, Y, X), or (C, T, Z, Y, X) of a series; a numpy or dask array."""
 
     data: Any
     scene: Scene
@@ -23,9 +23,14 @@ class Stack(NamedTuple):
 
 
 def stack_of(
-    opened: OpenedFile, scene: int | str | None, time: int | None, axes: str | None, lazy: bool
+    opened: OpenedFile,
+    scene: int | str | None,
+    time: int | None,
+    axes: str | None,
+    lazy: bool,
+    series: bool = False,
 ) -> Stack:
-    """Return one scene and time point of a file.
+    """Return one scene of a file, at one time point or at all of them.
 
     Parameters
     ----------
@@ -38,6 +43,8 @@ def stack_of(
         One letter for each of the file's axes, in the file's order, instead of the file's own.
     lazy : bool
         Whether to return a dask array, of which nothing is read.
+    series : bool
+        Whether to return all time points, if there are several.
 
     Raises
     ------
@@ -55,12 +62,24 @@ def stack_of(
     times = _length(chosen, letters, "T")
     if not 0 <= (time or 0) < times:
         raise MissingInput("time", f"{name} has no time point {time}: it has {times}, counted from 0.")
+    if series and times > 1:
+        return Stack(_native(_in_order(chosen.array(lazy), letters, None)), chosen, tuple(notes))
     if times > 1:
         notes.append(f"{name} has {times} time points: time point {time or 0} was read.")
     # Of a time series only the chosen time point is read.
     data = chosen.array(lazy or times > 1)
     data = _in_order(data, letters, time or 0)
     return Stack(_native(data), chosen, tuple(notes))
+
+
+def why_no_stack(scene: Scene, axes: str | None, name: str) -> ValueError | None:
+    """Return why a scene of the file ``name`` is no Z stack with these axes; None if it is one. Nothing is read."""
+    try:
+        scene = _unfolded(scene, axes)
+        _refuse(scene, _letters(scene, axes, name), name)
+    except ValueError as error:
+        return error
+    return None
 
 
 def _scene(opened: OpenedFile, wanted: int | str | None, axes: str | None) -> tuple[Scene, list[str]]:
@@ -77,10 +96,8 @@ def _scene(opened: OpenedFile, wanted: int | str | None, axes: str | None) -> tu
     reasons: list[Exception] = []
     for index in range(len(names)):
         scene = _unfolded(opened.scene(index), axes)
-        try:
-            _refuse(scene, _letters(scene, axes, name), name)
-        except (MissingInput, UnsupportedImage, ValueError) as error:
-            reasons.append(error)
+        if (reason := why_no_stack(scene, axes, name)) is not None:
+            reasons.append(reason)
             continue
         if len(names) == 1:
             return scene, []
@@ -197,16 +214,17 @@ def _length(scene: Scene, letters: str, axis: str) -> int:
     return scene.shape[letters.index(axis)] if axis in letters else 1
 
 
-def _in_order(data: Any, letters: str, time: int) -> Any:
-    """Return (C, Z, Y, X) of one time point; axes of length 1 with other letters are left out."""
+def _in_order(data: Any, letters: str, time: int | None) -> Any:
+    """Return (C, Z, Y, X) of one time point, or (C, T, Z, Y, X); axes of length 1 with other letters are left out."""
+    wanted = "CTZYX" if time is None else "CZYX"
     keep = ""
     at: list[Any] = []
     for letter in letters:
-        at.append(time if letter == "T" else slice(None) if letter in "CZYX" else 0)
-        keep += letter if letter in "CZYX" else ""
+        at.append(slice(None) if letter in wanted else time if letter == "T" else 0)
+        keep += letter if letter in wanted else ""
     data = data[tuple(at)]
-    data = data.transpose([keep.index(letter) for letter in "CZYX" if letter in keep])
-    return data[tuple(slice(None) if letter in keep else None for letter in "CZYX")]
+    data = data.transpose([keep.index(letter) for letter in wanted if letter in keep])
+    return data[tuple(slice(None) if letter in keep else None for letter in wanted)]
 
 
 def _native(data: Any) -> Any:
