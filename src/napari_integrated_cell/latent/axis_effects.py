@@ -157,7 +157,7 @@ def measure_shape(membrane: Floats, dna: Floats, voxel_size: float) -> dict[str,
     above, is √(1 - b²/a²), which is 0 for a disc. Height is the distance between the 1st and 99th percentile of Z.
     """
     shell = membrane >= _MEMBRANE * _brightest(membrane)
-    cell, nucleus = enclosed(shell), _stained(dna)
+    cell, nucleus = enclosed(shell), _without_specks(dna >= _DNA * _brightest(dna))
     of_nucleus = _axis_ratio(nucleus, voxel_size)
     return {
         # The blurred stain lies on both sides of the membrane: average the volumes with and without it.
@@ -203,11 +203,6 @@ def enclosed(shell: Mask) -> Mask:
             if plane.any():
                 target |= ndimage.binary_fill_holes(plane)
     return _without_specks(filled)
-
-
-def _stained(dna: Floats) -> Mask:
-    """Return the mask of the DNA, which may have two parts."""
-    return _without_specks(dna >= _DNA * _brightest(dna))
 
 
 def _brightest(image: Floats) -> float:

@@ -149,23 +149,22 @@ def embed_cells(
     """
     config, box = model.config, model_box(model.config)
     rows: list[dict[str, Any]] = []
-    references: list[Floats] = []
-    structures: list[Floats | None] = []
+    waiting: list[Floats] = []  # posed cells, with or without a structure as the last channel
     z_ref: list[Floats] = []
     z_struct: list[Floats] = []
 
     def encode() -> None:
-        if not references:
+        if not waiting:
             return
-        z_ref.append(model.encode(np.stack(references), batch_size=batch_size))
-        found = np.full((len(references), config.n_struct), np.nan, np.float32)
-        shown = {i: image for i, image in enumerate(structures) if image is not None}
+        references = np.stack([image[: config.n_references] for image in waiting])
+        z_ref.append(model.encode(references, batch_size=batch_size))
+        found = np.full((len(waiting), config.n_struct), np.nan, np.float32)
+        shown = [i for i, image in enumerate(waiting) if len(image) > config.n_references]
         if shown:
-            images = [np.concatenate([references[i], image[None]]) for i, image in shown.items()]
-            found[[*shown]] = model.encode_all(np.stack(images), batch_size=batch_size)[2]
+            images = np.stack([waiting[i] for i in shown])
+            found[shown] = model.encode_all(images, batch_size=batch_size)[2]
         z_struct.append(found)
-        references.clear()
-        structures.clear()
+        waiting.clear()
 
     first_reason = ""
     for row, listed in enumerate(cells):
@@ -174,8 +173,9 @@ def embed_cells(
         try:
             cell = listed.read()
             pose = pose_in_box(cell, box)
-            posed = posed_references(cell, pose)
-            shown = posed_structure(cell, STRUCTURE, pose) if STRUCTURE in cell.channels else None
+            image = posed_references(cell, pose)
+            if STRUCTURE in cell.channels:
+                image = np.concatenate([image, posed_structure(cell, STRUCTURE, pose)[None]])
         except (ValueError, OSError) as error:
             reason = " ".join(str(error).split())
             first_reason = first_reason or f" The first, {listed.name}: {reason}"
@@ -184,11 +184,10 @@ def embed_cells(
         finally:
             if progress is not None:
                 progress(row + 1, len(cells), WHAT)
-        references.append(posed)
-        structures.append(shown)
+        waiting.append(image)
         known = {CELL_ID: listed.name, STRUCTURE: listed.structure or None, "stage": listed.stage or None}
         rows.append({**known, **shape_of(cell, pose), ROW: row})
-        if len(references) == batch_size:
+        if len(waiting) == batch_size:
             encode()
     encode()
     if not rows:

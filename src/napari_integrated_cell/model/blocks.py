@@ -7,6 +7,7 @@ floor(n / 2). Upwards, ``output_padding`` restores the lost voxel of an odd grid
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from itertools import pairwise, product
@@ -15,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from napari_integrated_cell.model.config import ModelConfig, Shape, n_voxels
+from napari_integrated_cell.model.config import ModelConfig, Shape
 
 LEAK = 0.2
 
@@ -81,7 +82,7 @@ class EncoderTrunk(nn.Module):
         super().__init__()
         channels = [n_channels, *widths]
         self.blocks = nn.Sequential(*(down(a, b, nn.PReLU()) for a, b in pairwise(channels)))
-        self.n_features = widths[-1] * n_voxels(config.grids(len(widths))[-1])
+        self.n_features = widths[-1] * math.prod(config.grids(len(widths))[-1])
 
     def features(self, x: Tensor) -> Tensor:
         """Return the flat features (N, n_features) of images (N, C, Z, Y, X)."""
@@ -96,7 +97,7 @@ class DecoderTrunk(nn.Module):
         widths = config.dec_widths
         grids = config.grids(len(widths))[::-1]
         self.grid = grids[0]
-        self.project = nn.Linear(n_latent, widths[0] * n_voxels(self.grid))
+        self.project = nn.Linear(n_latent, widths[0] * math.prod(self.grid))
         self.norm = nn.BatchNorm3d(widths[0])
         self.activation = nn.PReLU()
         self.blocks = nn.Sequential(

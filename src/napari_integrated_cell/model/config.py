@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
@@ -231,8 +230,3 @@ def one_sentence(error: ValidationError) -> str:
         where = ".".join(str(part) for part in entry["loc"])
         found.append(f"{where}: {entry['msg']}" if where else entry["msg"].removeprefix("Value error, "))
     return "; ".join(found)
-
-
-def n_voxels(grid: Shape) -> int:
-    """Return the number of voxels of a grid (Z, Y, X)."""
-    return math.prod(grid)

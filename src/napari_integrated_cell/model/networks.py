@@ -22,8 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from napari_integrated_cell.model.blocks import LEAK, DecoderTrunk, EncoderTrunk, down
-from napari_integrated_cell.model.config import ModelConfig, n_voxels
-from napari_integrated_cell.model.standardising import WhitenedByStructure, standardised
+from napari_integrated_cell.model.config import ModelConfig
+from napari_integrated_cell.model.standardising import WhitenedByStructure
 
 
 class ConditionalCode(NamedTuple):
@@ -44,7 +44,7 @@ class ReferenceEncoder(EncoderTrunk):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config, config.n_references, config.enc_ref_widths)
         self.z_ref = nn.Linear(self.n_features, config.n_ref)
-        self.standardise = standardised(config.n_ref) if config.latent_norm else None
+        self.standardise = nn.BatchNorm1d(config.n_ref, affine=False) if config.latent_norm else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Return z^r (N, n_ref) of reference images (N, R, Z, Y, X)."""
@@ -162,7 +162,7 @@ class DecodingDiscriminator(nn.Module):
         if config.dec_d_head == "conv":
             self.head = nn.Conv3d(widths[-1], n_out, 4, 2, 1)
         else:
-            self.head = nn.Linear(widths[-1] * n_voxels(config.grids(len(widths))[-1]), n_out)
+            self.head = nn.Linear(widths[-1] * math.prod(config.grids(len(widths))[-1]), n_out)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits (N, n_out)."""

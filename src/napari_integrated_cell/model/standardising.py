@@ -1,4 +1,4 @@
-"""Layers without parameters that transform latent codes to their prior's mean and covariance."""
+"""A layer without parameters that transforms latent codes to their prior's mean and covariance."""
 
 from __future__ import annotations
 
@@ -11,11 +11,6 @@ MOMENTUM = 0.003
 """Smallest weight of one cell in a structure's running moments, which thus average over a few hundred cells."""
 RIDGE = 0.01
 """Share of the mean variance that is added to a covariance's diagonal, so that unused dimensions stay small."""
-
-
-def standardised(n_latent: int) -> nn.BatchNorm1d:
-    """Return a batch normalisation without parameters: mean 0 and variance 1 in every dimension, over all cells."""
-    return nn.BatchNorm1d(n_latent, affine=False)
 
 
 class WhitenedByStructure(nn.Module):

@@ -85,7 +85,10 @@ def independent_classifier(context: Context) -> IndependentClassifier:
         If ``context.cancel`` is set between two steps.
     """
     cached = (context.shared or context.folder) / FILE
-    network = _initial_network(context)
+    config = context.model.config
+    with torch.random.fork_rng(devices=[]):  # leave torch's global random numbers as they are
+        torch.manual_seed(context.seed)
+        network = IndependentClassifier(config.n_references + 1, config.n_structures)
     if cached.is_file():
         network.load_state_dict(load_file(cached))
     else:
@@ -109,13 +112,6 @@ def excluded_from_fit(context: Context) -> Mask:
         mine = order[labels[order] == label]
         excluded[mine[: min(int((held_out == label).sum()), len(mine) // 3)]] = True
     return excluded
-
-
-def _initial_network(context: Context) -> IndependentClassifier:
-    config = context.model.config
-    with torch.random.fork_rng(devices=[]):  # leave torch's global random numbers as they are
-        torch.manual_seed(context.seed)
-        return IndependentClassifier(config.n_references + 1, config.n_structures)
 
 
 def _fit(network: IndependentClassifier, context: Context) -> None:

@@ -93,7 +93,7 @@ def fit_reference(
     Raises
     ------
     ValueError
-        If cells and model do not match, or the folder holds another run.
+        If cells and model do not match, the folder holds another run, or this process cannot see the folder.
     TrainingDiverged
         If a loss became NaN or infinite.
     Cancelled
