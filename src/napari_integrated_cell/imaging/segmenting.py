@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from napari_integrated_cell.arrays import Labels, Mask
 from napari_integrated_cell.cell import Cell, checked_voxel_size
@@ -252,12 +253,12 @@ def _stains(membrane: NDArray[Any], dna: NDArray[Any]) -> tuple[NDArray[Any], ND
 
 def _around(mask: Mask, margin: float, voxel_size: tuple[float, float, float]) -> tuple[slice, slice, slice]:
     """Return the part of the field that contains ``mask`` and ``margin`` µm around it."""
-    spans = []
-    for axis, step in enumerate(voxel_size):
-        filled = np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis})))
-        room = int(np.ceil(margin / step))
-        spans.append(slice(max(int(filled[0]) - room, 0), min(int(filled[-1]) + room + 1, mask.shape[axis])))
-    z, y, x = spans
+    (extent,) = ndimage.find_objects(mask.view(np.uint8))
+    room = [int(np.ceil(margin / step)) for step in voxel_size]
+    z, y, x = (
+        slice(max(e.start - r, 0), min(e.stop + r, n))
+        for e, r, n in zip(extent, room, mask.shape, strict=True)
+    )
     return z, y, x
 
 
