@@ -171,14 +171,16 @@ def test_the_command_without_a_store_says_what_is_missing(bundle):
 
 def test_the_simulators_own_draws_are_compared_in_the_models_box():
     box = model_box(preset("tiny"))
-    known = simulated_variation(1, structures=("lamin-B1", "desmoplakin"), box=box, seed=7, draws=8)
-    assert known.stage == STAGE_NAMES[1]
-    assert known.references.shape == (2, *box.shape)
-    assert known.mask.shape == box.shape
-    assert known.variation["lamin-B1"].score > known.variation["desmoplakin"].score > 0
+    stage, references, mask, found = simulated_variation(
+        1, structures=("lamin-B1", "desmoplakin"), box=box, seed=7, draws=8
+    )
+    assert stage == STAGE_NAMES[1]
+    assert references.shape == (2, *box.shape)
+    assert mask.shape == box.shape
+    assert found["lamin-B1"].score > found["desmoplakin"].score > 0
     cell_seed = int(np.random.SeedSequence([7, 1]).generate_state(1)[0])
     cell = simulate_cell(cell_seed, stage=STAGE_NAMES[1], voxel_size=box.voxel_size).cell
-    np.testing.assert_array_equal(known.mask, posed_mask(cell, pose_of(cell, box)))
+    np.testing.assert_array_equal(mask, posed_mask(cell, pose_of(cell, box)))
 
 
 @pytest.mark.slow
@@ -192,9 +194,10 @@ def test_a_model_that_draws_as_the_simulator_does_recovers_its_order(monkeypatch
     shapes = iter(range(4))
 
     def simulators(_, __, n, seed, mask):
-        return simulated_variation(
+        *_, found = simulated_variation(
             next(shapes), structures=config.structures, box=box, seed=seed, draws=n + 2
-        ).variation
+        )
+        return found
 
     monkeypatch.setattr("napari_ic_train.evaluation.variation_order.structure_variations", simulators)
     order = score_order(model, n_cells=4, draws=10, workers=1)
