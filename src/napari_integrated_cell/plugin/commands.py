@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -34,44 +34,10 @@ def stop_integrating() -> None:
 
 
 def segment_this_field() -> None:
-    """Segment all cells and nuclei of a field into two Labels layers. The layers of the field are guessed."""
-    from napari.utils.notifications import show_error
-
-    from napari_integrated_cell.plugin.layers.volumes import guess_layers, voxel_size_of
-    from napari_integrated_cell.plugin.session import session_of
-
+    """Open the dock "Integrate structures" and segment all cells and nuclei of its membrane and DNA layers."""
     viewer = _viewer()
-    if viewer is None:
-        return
-    guess = guess_layers(viewer.layers, viewer.layers.selection)
-    membrane, dna = guess.membrane, guess.dna
-    if membrane is None or dna is None:
-        show_error(
-            "Segmenting needs a membrane and a DNA layer: name them so, for example 'membrane' and 'DNA'."
-        )
-        return
-    voxel_size = voxel_size_of(membrane)
-    if voxel_size is None:
-        show_error(f"{membrane.name!r} states no voxel size: set its layer's scale and units first.")
-        return
-    images = membrane.data, dna.data
-
-    def work(task: Any) -> Any:
-        import numpy as np
-
-        from napari_integrated_cell.imaging.segmenting import segment_field
-
-        return segment_field(np.asarray(images[0]), np.asarray(images[1]), voxel_size)
-
-    def show(labels: Any) -> None:
-        place = {
-            name: getattr(membrane, name)
-            for name in ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
-        }
-        for what, volume in zip(("cells", "nuclei"), labels, strict=True):
-            viewer.add_labels(volume, name=f"{what} of {membrane.name}", **place)
-
-    session_of(viewer).tasks.start("segment", f"Segmenting {membrane.name}", work, on_done=show, bar=True)
+    if viewer is not None:
+        open_dock(viewer).segment()
 
 
 def remove_structures() -> None:

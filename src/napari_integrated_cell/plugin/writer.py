@@ -52,10 +52,10 @@ def write_layers(path: str, layer_data: list[LayerData]) -> list[str]:
 def _layer(data: LayerData) -> Layer:
     from napari.layers import Layer
 
-    from napari_integrated_cell.plugin.layers.volumes import why_no_volume
+    from napari_integrated_cell.plugin.layers.volumes import volume_of, why_no_volume
 
     layer = Layer.create(*data)
-    if layer.ndim != 3 or getattr(layer, "rgb", False):
+    if volume_of(layer).ndim != 3 or getattr(layer, "rgb", False):
         raise ValueError(why_no_volume(layer))
     return layer
 
@@ -73,8 +73,8 @@ def _on_grid(layer: Layer, target: Layer) -> NDArray[Any]:
     )
 
     volume = np.asarray(volume_of(layer))
-    ratio = (micrometres_per_unit(target) or 1.0) / (micrometres_per_unit(layer) or 1.0)
-    to_layer = np.linalg.inv(data_to_world(layer)) @ np.diag([ratio] * 3 + [1.0]) @ data_to_world(target)
+    ratio = np.divide(micrometres_per_unit(target) or (1.0,) * 3, micrometres_per_unit(layer) or (1.0,) * 3)
+    to_layer = np.linalg.inv(data_to_world(layer)) @ np.diag([*ratio, 1.0]) @ data_to_world(target)
     if np.allclose(to_layer, np.eye(4), atol=1e-6) and volume.shape == grid_shape(target):
         return volume
     labels = isinstance(layer, Labels)

@@ -60,7 +60,6 @@ def test_a_click_in_3d_takes_the_first_cell_along_the_line_of_sight(dock, viewer
     data[5:9, 4:20, 4:20], data[12:16, 4:20, 4:20] = 3, 8
     labels.data = data
     viewer.dims.ndisplay = 3
-    dock.cell.label.setMaximum(8)
     dock.cell._take_click(pressed(viewer, labels, (0, 10, 10), ndisplay=3))
     assert dock.cell.label.value() == 3
 

@@ -165,7 +165,6 @@ def test_a_layer_without_a_voxel_size_asks_for_it(viewer, qtbot, simulated, noti
 def test_a_label_that_does_not_exist(dock, viewer, qtbot, notified):
     labels = viewer.layers["cell labels"]
     labels.data = np.where(labels.data, 5, 0).astype(np.uint8)
-    dock.cell.label.setMaximum(5)
     dock.cell.label.setValue(3)
     run(qtbot, viewer, dock)
     assert any(severity == "error" and "no cell with label 3" in message for severity, message in notified)

@@ -69,7 +69,7 @@ def integrate(
         model = session.load()
         task.token.raise_if_cancelled()
         task.progress(0, 0, "posing the cell")
-        cell = request.cut(only=("membrane", "dna"))
+        cell = request.cut(only=("membrane", "dna"), progress=task.progress, cancel=task.token)
         pose = pose_of(cell, model_box(model.config))
         task.give(Posed(cell, pose, model))
         known = [name for name in structures if name in model.config.structures]

@@ -12,15 +12,16 @@ from napari_integrated_cell.vocabulary import colour_of, structure
 if TYPE_CHECKING:
     from napari_integrated_cell.plugin.integrate.request import CellRequest
     from napari_integrated_cell.plugin.session import Session
+    from napari_integrated_cell.plugin.tasks import Task
 
 _SHOWN = 4
 
 
-def classified(request: CellRequest, session: Session) -> dict[str, float]:
+def classified(request: CellRequest, session: Session, task: Task) -> dict[str, float]:
     """Return the probability of each structure for the cell's channel ``"structure"``. Slow: call it in a task."""
     from napari_integrated_cell.integration import classify_cell
 
-    return classify_cell(request.cut(), "structure", session.load())
+    return classify_cell(request.cut(progress=task.progress, cancel=task.token), "structure", session.load())
 
 
 class ClassificationBars(QWidget):

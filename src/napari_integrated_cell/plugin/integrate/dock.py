@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFormLayout, QGroupBox
 
 from napari_integrated_cell.plugin.activity import refusals_shown
-from napari_integrated_cell.plugin.integrate import actions
+from napari_integrated_cell.plugin.integrate import actions, field, mends
 from napari_integrated_cell.plugin.integrate.choose_cell import CellChooser
 from napari_integrated_cell.plugin.integrate.choose_model import ModelChooser
 from napari_integrated_cell.plugin.integrate.classification import ClassificationBars, classified
 from napari_integrated_cell.plugin.integrate.layer_combo import LayerCombo
 from napari_integrated_cell.plugin.integrate.preview import PosePreview, Posing, posing_of, preview_box
+from napari_integrated_cell.plugin.integrate.refusals import TITLES, Mend, Refusal
 from napari_integrated_cell.plugin.layers.volumes import is_volume
 from napari_integrated_cell.plugin.widgets.checklist import StructureChecklist
 from napari_integrated_cell.plugin.widgets.column import Column, titled
 from napari_integrated_cell.plugin.widgets.dock import Dock
-from napari_integrated_cell.plugin.widgets.inputs import described
+from napari_integrated_cell.plugin.widgets.inputs import button, described
 from napari_integrated_cell.plugin.widgets.work_row import WorkRow
 
 if TYPE_CHECKING:
+    from napari.layers import Layer
+
     from napari_integrated_cell.plugin.layers.place import ImageFrame
 
+# Events of a layer that change where its voxels lie.
+_PLACE = {"scale", "units", "affine", "rotate", "shear"}
 _PAUSE = 200  # ms without a change before the cell is previewed
 
 
@@ -35,7 +41,7 @@ class IntegrateWidget(Dock):
     def _build(self) -> None:
         self.setObjectName("Integrate structures")
         self.model = ModelChooser(self._session)
-        self.cell = CellChooser(self._viewer)
+        self.cell = CellChooser(self._viewer, self._session)
         self.preview = PosePreview()
         self.structures = StructureChecklist()
         self.structure_layer = described(
@@ -58,13 +64,14 @@ class IntegrateWidget(Dock):
         question.addRow(self.classification)
         asked = QGroupBox("What does a layer show?")
         asked.setLayout(question)
-        column = Column(
+        self._offered: tuple[Mend, ...] = ()
+        self._column = Column(
             titled("Model", self.model),
             titled("Cell", self.cell, self.preview),
             titled("Structures", self.structures),
             asked,
         )
-        self._fill(column, self.work)
+        self._fill(self._column, self.work)
 
     # ---------------------------------------------------------------- events
 
@@ -75,7 +82,7 @@ class IntegrateWidget(Dock):
         self.structure_layer.chosen.connect(self._preview_soon)
         self.structures.changed.connect(lambda: self._draw_running())
         self.run.clicked.connect(lambda _: self.integrate())
-        self.cancel.clicked.connect(lambda _: actions.stop(self._session))
+        self.cancel.clicked.connect(lambda _: self._stop())
 
         hold, session = self._hold, self._session
         layers = self._viewer.layers.events
@@ -87,6 +94,8 @@ class IntegrateWidget(Dock):
             (self._viewer.layers.selection.events.active, self._selection_changed),
             (session.events.model, self._model_changed),
             (session.tasks.changed, self._draw_running),
+            (layers, self._layer_event),
+            (self._viewer.dims.events.point, self._step_changed),
         )
         hold.callback(session.tasks.cancel, "preview")
         hold.callback(session.tasks.cancel, "classification")
@@ -103,6 +112,21 @@ class IntegrateWidget(Dock):
     def _selection_changed(self, event: Any) -> None:
         self.cell.guess()
 
+    def _layer_event(self, event: Any) -> None:
+        """Follow the place and the data of layers. The list of layers repeats the events of all its layers."""
+        if event.type not in {*_PLACE, "data"} or not isinstance(getattr(event, "index", None), int):
+            return
+        layer = self._viewer.layers[event.index]
+        if event.type == "data" and is_volume(layer):
+            self._layers_changed(event)
+            self._preview_soon()
+        elif layer in self.cell.layers:
+            self.cell.place_changed()
+
+    def _step_changed(self, event: Any) -> None:
+        if "use time point" in self._offered:
+            self._preview_soon()
+
     def _model_changed(self) -> None:
         model = self._session.model
         self.structures.offer(None if model is None else model.config.structures)
@@ -118,10 +142,36 @@ class IntegrateWidget(Dock):
             request = self.cell.request()
             actions.integrate(self._viewer, self._session, request, structures, layers=self.cell.layers)
 
+    def segment(self) -> None:
+        """Segment all cells of the chosen membrane and DNA layers."""
+        with refusals_shown():
+            field.segment(self._viewer, self._session, *self.cell.stains())
+
+    def mend(self, mend: Mend, layer: Layer | None) -> None:
+        """Do what a button beside a refusal offers."""
+        with refusals_shown():
+            if mend == "segment field":
+                self.segment()
+            elif mend == "set voxel size":
+                self._column.ensureWidgetVisible(self.cell.voxel_size)
+                self.cell.voxel_size.edit.setFocus()
+            elif layer is not None and mend == "split channels":
+                mends.split_channels(self._viewer, self._session, layer)
+            elif layer is not None and mend == "use time point":
+                mends.use_time_point(self._viewer, layer)
+            elif layer is not None and mend == "make labels":
+                mends.make_labels(self._viewer, self._session, layer)
+
+    def _stop(self) -> None:
+        if not self._session.tasks.cancel(field.SLOT):
+            actions.stop(self._session)
+
     def _draw_running(self, slot: str = actions.SLOT) -> None:
-        if slot == actions.SLOT:
+        if slot in (actions.SLOT, field.SLOT):
             self.run.setEnabled(bool(self.structures.ticked))
-            self.work.show_running(self._session.tasks.running(slot))
+            running = [self._session.tasks.running(each) for each in (field.SLOT, actions.SLOT)]
+            first, *others = sorted(running, key=lambda task: task is None)
+            self.work.show_running(first, *others)
 
     def _preview_soon(self) -> None:
         self._timer.start()
@@ -136,30 +186,40 @@ class IntegrateWidget(Dock):
             request = self.cell.request(structure)
         except ValueError as error:
             tasks.cancel("preview")
-            self.preview.say(str(error))
+            self._say_error(error)
             return
         tasks.start(
             "preview",
             "Posing the cell",
-            lambda task: posing_of(request, preview_box(session)),
+            lambda task: posing_of(request, preview_box(session), task),
             on_done=lambda posing: self._show_posing(posing, request.image_frame),
             on_error=self._say_error,
+            bar=request.is_lazy,
         )
         if structure is not None:
             tasks.start(
                 "classification",
                 f"Classifying {structure.name}",
-                lambda task: classified(request, session),
+                lambda task: classified(request, session, task),
                 on_done=self.classification.show_probabilities,
                 bar=True,
             )
 
     def _show_posing(self, posing: Posing, image_frame: ImageFrame) -> None:
+        self._offered = ()
         self.preview.show_posing(posing)
         self._session.integrate.image_frame, self._session.integrate.cell = image_frame, posing.cell
 
     def _say_error(self, error: Exception) -> bool:
-        """Show the error in place of the cell's picture."""
-        if isinstance(error, ValueError):
-            self.preview.say(str(error))
-        return isinstance(error, ValueError)
+        """Show an error in place of the cell's picture, with buttons that mend it."""
+        if not isinstance(error, ValueError):
+            return False
+        self._offered, layer = (error.mends, error.layer) if isinstance(error, Refusal) else ((), None)
+        buttons = []
+        for mend in self._offered:
+            title, tip = TITLES[mend]
+            if layer is not None:
+                title = title.format(step=mends.time_step(self._viewer, layer))
+            buttons.append(button(title, tip, partial(self.mend, mend, layer)))
+        self.preview.say(str(error), buttons)
+        return True

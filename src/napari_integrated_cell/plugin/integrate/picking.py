@@ -3,30 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from napari_integrated_cell.plugin.layers.volumes import volume_of, world_to_index
-
-if TYPE_CHECKING:
-    from napari.layers import Labels
-
 _SLIP = 4  # largest distance between press and release of a click, in screen pixels
-
-
-def label_at(cells: Labels, press: Press, viewer_units: Any) -> int:
-    """Return the label under a press: in 2D in the shown plane, in 3D the first along the view; 0 if there is none."""
-    if len(press.dims_displayed) == 3:
-        value = cells.get_value(
-            press.position,
-            view_direction=press.view_direction,
-            dims_displayed=press.dims_displayed,
-            world=True,
-        )
-        return int(value or 0)
-    index = world_to_index(cells, press.position, viewer_units)
-    return int(volume_of(cells)[index]) if index is not None else 0
 
 
 class Picking:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QImage, QPixmap, QResizeEvent
-from qtpy.QtWidgets import QLabel, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QWidget
 
 from napari_integrated_cell.arrays import Floats
 from napari_integrated_cell.picture import projection
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from napari_integrated_cell.imaging.pose import Box, Pose
     from napari_integrated_cell.plugin.integrate.request import CellRequest
     from napari_integrated_cell.plugin.session import Session
+    from napari_integrated_cell.plugin.tasks import Task
 
 _WIDEST = 480  # screen pixels
 _EMPTY = "The posed cell appears here once a cell is chosen."
@@ -50,11 +52,11 @@ def preview_box(session: Session) -> Box:
         return PAPER_BOX  # any box serves a preview; the error is shown when the model is opened
 
 
-def posing_of(request: CellRequest, box: Box) -> Posing:
+def posing_of(request: CellRequest, box: Box, task: Task) -> Posing:
     """Cut the cell out, pose it and draw its projections. Slow: call it in a task."""
     from napari_integrated_cell.imaging.pose import pose_of, posed_references
 
-    cell = request.cut(only=("membrane", "dna"))
+    cell = request.cut(only=("membrane", "dna"), progress=task.progress, cancel=task.token)
     pose = pose_of(cell, box)
     return Posing(cell, pose, picture_of(posed_references(cell, pose)))
 
@@ -107,7 +109,8 @@ class PosePreview(QWidget):
             "flipped by skew. Left from above, right from the side. Membrane magenta, DNA cyan.",
         )
         self._words = text_label()
-        stack(self, self._picture, self._words)
+        self._buttons = QHBoxLayout()
+        stack(self, self._picture, self._words, self._buttons)
         self.say(_EMPTY)
 
     @property
@@ -115,13 +118,30 @@ class PosePreview(QWidget):
         """The text under the picture."""
         return self._words.text()
 
-    def say(self, words: str) -> None:
-        """Show text in place of a picture."""
+    @property
+    def buttons(self) -> dict[str, QPushButton]:
+        """The buttons under the text, by their titles."""
+        items = (self._buttons.itemAt(i) for i in range(self._buttons.count()))
+        widgets = [item.widget() for item in items if item is not None]
+        return {widget.text(): widget for widget in widgets if isinstance(widget, QPushButton)}
+
+    def say(self, words: str, buttons: Sequence[QPushButton] = ()) -> None:
+        """Show text in place of a picture, and buttons that mend what it says."""
         self._picture.hide()
         self._words.setText(words or _EMPTY)
+        self._show_buttons(buttons)
+
+    def _show_buttons(self, buttons: Sequence[QPushButton]) -> None:
+        for old in self.buttons.values():
+            self._buttons.removeWidget(old)
+            old.hide()
+            old.deleteLater()
+        for each in buttons:
+            self._buttons.addWidget(each)
 
     def show_posing(self, posing: Posing) -> None:
         """Show a posed cell."""
+        self._show_buttons(())
         self._picture.show_rgb(posing.picture)
         self._picture.show()
         cell = posing.cell

@@ -1,10 +1,12 @@
-"""The voxel size of a layer."""
+"""The voxel size of the chosen layers."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLabel, QLineEdit, QWidget
 
@@ -16,24 +18,39 @@ from napari_integrated_cell.plugin.widgets.inputs import described
 if TYPE_CHECKING:
     from napari.layers import Layer
 
+_ALIKE = 0.01  # sizes that differ by less are rounded differently
+
 
 class VoxelSizeField(QWidget):
-    """A field for the voxel size (Z, Y, X) in µm, filled from a layer if the layer states it."""
+    """A field for the voxel size (Z, Y, X) in µm. It shows what the layers state until the user types another size.
+
+    Signals: ``changed`` with every change, and ``given`` with the size when the user has typed one.
+    """
 
     changed = Signal()
+    given = Signal(object)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.edit = described(
             QLineEdit(placeholderText="Z, Y, X in µm"),
             "Voxel size, Z, Y, X, in µm",
-            "Edge lengths of a voxel, Z, Y, X, in µm: prefilled from the layer's scale and unit.\n"
-            "For example 0.29, 0.108, 0.108.",
+            "Edge lengths of a voxel, Z, Y, X, in µm: prefilled from the layers' scale and unit.\n"
+            "For example 0.29, 0.108, 0.108. Layers that state no size get the one you type.",
         )
+        self._source: Layer | None = None
+        self._typed = False
         self.edit.textChanged.connect(lambda _: self.changed.emit())
+        self.edit.textEdited.connect(self._type)
+        self.edit.editingFinished.connect(self._give)
         self._remark = QLabel(wordWrap=True)
         stack(self, self.edit, self._remark)
-        self.show_layer(None)
+        self.show_layers([])
+
+    @property
+    def remark(self) -> str:
+        """A remark on what the layers state; empty if there is none."""
+        return self._remark.text()
 
     @property
     def value(self) -> VoxelSize | None:
@@ -45,16 +62,51 @@ class VoxelSizeField(QWidget):
 
     @value.setter
     def value(self, voxel_size: VoxelSize | None) -> None:
-        self.edit.setText(", ".join(f"{length:.6g}" for length in voxel_size or ()))
+        self._typed = voxel_size is not None
+        self._write(voxel_size)
 
-    def show_layer(self, layer: Layer | None) -> None:
-        """Fill the field from a layer, with a remark on what the layer does not state."""
-        stated = voxel_size_of(layer) if layer is not None else None
-        remark = ""
-        if layer is not None and stated is None:
-            remark = f"⚠ {layer.name!r} states no voxel size: give it here."
-        elif layer is not None and micrometres_per_unit(layer) is None:
-            remark = f"{layer.name!r} states no unit: its scale is taken as µm."
+    def show_layers(self, layers: Sequence[Layer]) -> None:
+        """Fill the field from the first layer that states a size, with a remark on what they do not state.
+
+        A size that was typed stays, unless the first layer is another one.
+        """
+        source = layers[0] if layers else None
+        if source is not self._source:
+            self._source, self._typed = source, False
+        stated = [(layer, size) for layer in layers if (size := voxel_size_of(layer)) is not None]
+        with_unit = [pair for pair in stated if micrometres_per_unit(pair[0]) is not None]
+        best = next(iter(with_unit or stated), None)
+        remark = _remark_on(source, best, with_unit)
         self._remark.setText(remark)
         self._remark.setVisible(bool(remark))
-        self.value = stated
+        if not self._typed:
+            self._write(best[1] if best else None)
+
+    def _write(self, voxel_size: VoxelSize | None) -> None:
+        text = ", ".join(f"{length:.6g}" for length in voxel_size or ())
+        if text != self.edit.text():
+            self.edit.setText(text)
+
+    def _type(self, text: str) -> None:
+        self._typed = bool(text.strip())
+
+    def _give(self) -> None:
+        if self._typed and self.value is not None:
+            self.given.emit(self.value)
+
+
+def _remark_on(
+    source: Layer | None, best: tuple[Layer, VoxelSize] | None, others: Sequence[tuple[Layer, VoxelSize]]
+) -> str:
+    if source is None:
+        return ""
+    if best is None:
+        return f"⚠ {source.name!r} states no voxel size: give it here."
+    layer, size = best
+    if micrometres_per_unit(layer) is None:
+        return f"{layer.name!r} states no unit: its scale is taken as µm."
+    for other, theirs in others:
+        if not np.allclose(size, theirs, rtol=_ALIKE):
+            listed = ", ".join(f"{length:.4g}" for length in theirs)
+            return f"⚠ {other.name!r} states another size ({listed} µm) than {layer.name!r}: check which is right."
+    return ""

@@ -38,7 +38,7 @@ class ImageFrame:
 def image_frame_of(layer: Layer, voxel_size: VoxelSize) -> ImageFrame:
     """Return the frame of an image with this voxel size in µm. The scale of its layer may differ."""
     to_indices = np.diag([*(1 / np.asarray(voxel_size)), 1.0])
-    return ImageFrame(data_to_world(layer) @ to_indices, tuple(layer.units), layer.name)
+    return ImageFrame(data_to_world(layer) @ to_indices, tuple(layer.units[-3:]), layer.name)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,172 @@
+"""Actions that make layers usable: channels, a time point or labels of a layer become layers of their own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image, Labels
+from numpy.typing import NDArray
+
+from napari_integrated_cell.imaging.cropping import is_in_memory
+from napari_integrated_cell.plugin.layers.axes import channel_axis, time_axis
+from napari_integrated_cell.plugin.layers.display import channel_colormap, image_limits
+from napari_integrated_cell.plugin.layers.volumes import voxel_size_of
+from napari_integrated_cell.vocabulary import recognise_channel
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+    from napari_integrated_cell.plugin.session import Session
+    from napari_integrated_cell.plugin.tasks import Task
+
+_RGB = ("red", "green", "blue", "alpha")
+
+
+@dataclass(frozen=True)
+class _Channels:
+    """Where the channels of a layer are, their names, and the voxel size in µm that its file states."""
+
+    axis: int
+    names: tuple[str, ...]
+    voxel_size: tuple[float, float, float] | None = None
+
+
+def split_channels(viewer: ViewerModel, session: Session, layer: Layer) -> Task:
+    """Make a layer of each channel of a layer, and hide the layer.
+
+    Names and voxel size come from the layer's file if napari's own reader has left them out.
+    """
+    data, guessed = _data(layer), channel_axis(layer)
+    path, rgb = layer.source.path, bool(getattr(layer, "rgb", False))
+
+    def work(task: Task) -> _Channels:
+        stated = _channels_of_file(path, data.shape) if path and not rgb else None
+        if stated is not None:
+            return stated
+        if guessed is None:
+            raise ValueError(f"{layer.name!r} has no axis that counts channels.")
+        count = data.shape[guessed]
+        return _Channels(guessed, _RGB[:count] if rgb else tuple(f"channel {i}" for i in range(count)))
+
+    def show(channels: _Channels) -> None:
+        for index, name in enumerate(channels.names):
+            part = data[(*[slice(None)] * channels.axis, index)]
+            _add_part(viewer, layer, part, channels.axis, f"{name} · {layer.name}", name, channels.voxel_size)
+        layer.visible = False
+
+    return session.tasks.start("mend", f"Splitting {layer.name}", work, on_done=show)
+
+
+def use_time_point(viewer: ViewerModel, layer: Layer) -> None:
+    """Make layers of the shown time point, from a layer and all others with as many time points; hide those."""
+    axis = time_axis(layer)
+    if axis is None:
+        raise ValueError(f"{layer.name!r} has no axis that counts time points.")
+    count, step = _data(layer).shape[axis], time_step(viewer, layer)
+    alike = [
+        each
+        for each in viewer.layers
+        if isinstance(each, Image | Labels)
+        and each.ndim == layer.ndim
+        and time_axis(each) == axis
+        and _data(each).shape[axis] == count
+    ]
+    for each in alike:
+        part = _data(each)[(*[slice(None)] * axis, step)]
+        _add_part(viewer, each, part, axis, f"{each.name}, time point {step}", each.name)
+        each.visible = False
+
+
+def time_step(viewer: ViewerModel, layer: Layer) -> int:
+    """Return the time point of a layer that the viewer shows."""
+    axis = time_axis(layer) or 0
+    count = _data(layer).shape[axis]
+    world = viewer.dims.point[viewer.dims.ndim - layer.ndim + axis]
+    at = np.asarray(layer.data_to_world((0,) * layer.ndim), dtype=float)
+    at[axis] = world
+    return int(np.clip(np.round(layer.world_to_data(at)[axis]), 0, count - 1))
+
+
+def make_labels(viewer: ViewerModel, session: Session, layer: Layer) -> Task:
+    """Make a Labels layer with the values of an image, and hide the image."""
+    data = _data(layer)
+
+    def work(task: Task) -> Any:
+        from napari_integrated_cell.imaging.labels import checked_labels
+
+        if is_in_memory(data):
+            return checked_labels(data, repr(layer.name))
+        kind = np.dtype(data.dtype).kind
+        return data if kind in "iu" else data.astype(np.uint8 if kind == "b" else np.int64)
+
+    def show(labels: Any) -> None:
+        viewer.add_labels(labels, name=f"{layer.name} labels", **_place(layer, range(layer.ndim)))
+        layer.visible = False
+
+    return session.tasks.start("mend", f"Making labels of {layer.name}", work, on_done=show)
+
+
+def _add_part(
+    viewer: ViewerModel,
+    layer: Layer,
+    part: NDArray[Any],
+    axis: int,
+    name: str,
+    channel: str,
+    voxel_size: tuple[float, float, float] | None = None,
+) -> None:
+    """Add a layer for a part of a layer at one index of an axis."""
+    kept = [a for a in range(layer.ndim) if a != axis]
+    place = _place(layer, kept)
+    if voxel_size is not None and voxel_size_of(layer) is None:
+        before = len(kept) - 3
+        place["scale"] = (*(1.0,) * before, *voxel_size)
+        place["units"] = (*place["units"][:before], *("µm",) * 3)
+    if isinstance(layer, Labels):
+        viewer.add_labels(part, name=name, **place)
+        return
+    shown = recognise_channel(channel)
+    limits = image_limits(part) if is_in_memory(part) and part.ndim == 3 else layer.contrast_limits
+    viewer.add_image(
+        part,
+        name=name,
+        colormap=channel_colormap(shown) if shown else "gray",
+        blending="additive",
+        contrast_limits=limits,
+        **place,
+    )
+
+
+def _place(layer: Layer, kept: Any) -> dict[str, Any]:
+    """Return scale, translation, affine, units and axis labels of the kept axes of a layer."""
+    axes = [a for a in kept if a < layer.ndim]
+    return {
+        "scale": [layer.scale[a] for a in axes],
+        "translate": [layer.translate[a] for a in axes],
+        "rotate": layer.rotate[np.ix_(axes, axes)],
+        "affine": layer.affine.set_slice(axes).affine_matrix,
+        "units": [layer.units[a] for a in axes],
+        "axis_labels": [layer.axis_labels[a] for a in axes],
+    }
+
+
+def _channels_of_file(path: str, shape: tuple[int, ...]) -> _Channels | None:
+    """Return what a file states about a stack of this shape; None if it is another one or is not readable."""
+    from napari_integrated_cell.imaging.reading import read_image
+
+    try:
+        image = read_image(path, lazy=True)
+    except (ValueError, OSError):
+        return None
+    for axis, length in enumerate(shape):
+        others = (*shape[:axis], *shape[axis + 1 :])
+        if length == len(image.channel_names) > 1 and others[-3:] == image.data.shape[1:]:
+            return _Channels(axis, image.channel_names, image.voxel_size)
+    return None
+
+
+def _data(layer: Layer) -> Any:
+    return layer.data[0] if layer.multiscale else layer.data
