@@ -35,7 +35,9 @@ def test_what_the_user_is_offered():
         "*.czi",
         "*.nd2",
         "*.lif",
+        "*.zarr.zip",
     }
+    assert any(r.accepts_directories for r in offered.readers)
     assert MANIFEST.categories
 
 
@@ -44,7 +46,7 @@ def test_menus_are_ones_that_napari_shows():
 
     assert MANIFEST.contributions.menus
     for menu, items in MANIFEST.contributions.menus.items():
-        assert menu.startswith("napari/layers/")
+        assert menu.startswith(("napari/layers/", "napari/file/"))
         assert is_menu_contributable(menu), f"napari has no contributable menu {menu}"
         assert items
 
@@ -62,10 +64,12 @@ def test_preferences_are_read_back_from_napari(plugin_settings, npe2pm):
     from napari_integrated_cell.plugin import preferences
 
     npe2pm.register(MANIFEST)
-    assert (preferences.model(), preferences.device()) == ("demo", "auto")
+    assert (preferences.model(), preferences.device(), preferences.reader()) == ("demo", "auto", "auto")
     get_plugin_settings(PLUGIN).models.device = "cpu"
     get_plugin_settings(PLUGIN).models.model = "/models/mine.zip"
+    get_plugin_settings(PLUGIN).files.reader = "bioio"
     assert (preferences.model(), preferences.device()) == ("/models/mine.zip", "cpu")
+    assert preferences.reader() == "bioio"
 
 
 def test_importing_the_manifest_s_modules_imports_no_torch():

@@ -9,8 +9,11 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 
 from napari_integrated_cell.imaging.writing import write_ome_tiff
-from napari_integrated_cell.plugin.layers.volumes import guess_layers, shows, voxel_size_of
-from napari_integrated_cell.plugin.reader import get_reader, read
+from napari_integrated_cell.plugin.layers.contents import Content, look_at
+from napari_integrated_cell.plugin.layers.roles import guess_layers
+from napari_integrated_cell.plugin.layers.roles import shows as shows_as
+from napari_integrated_cell.plugin.layers.volumes import volume_of, voxel_size_of
+from napari_integrated_cell.plugin.reader import read
 from napari_integrated_cell.plugin.writer import write_layers
 
 VOXEL = (0.29, 0.108333, 0.108333)
@@ -18,6 +21,14 @@ VOXEL = (0.29, 0.108333, 0.108333)
 
 def opened(path) -> list[Layer]:
     return [Layer.create(*data) for data in read(str(path))]
+
+
+def shows(layer: Layer) -> str | None:
+    return shows_as(layer, isinstance(layer, Labels))
+
+
+def content_of(layer: Layer) -> Content:
+    return look_at(volume_of(layer), isinstance(layer, Labels))
 
 
 def stack(seed: int = 0) -> np.ndarray:
@@ -50,13 +61,6 @@ def test_segmentations_come_as_labels(tmp_path):
         np.testing.assert_array_equal(layer.data, labels)
 
 
-def test_reader_takes_stacks_and_nothing_else():
-    for name in ("a.ome.tif", "a.TIFF", "a.czi", "a.nd2", "a.lif", ["a.tif", "b.tif"]):
-        assert get_reader(name) is read
-    for name in ("a.png", "a.zarr", ["a.tif", "b.png"], []):
-        assert get_reader(name) is None
-
-
 def test_a_broken_file_is_one_sentence(tmp_path):
     path = tmp_path / "broken.ome.tif"
     path.write_bytes(b"II*\0 this is no image")
@@ -82,7 +86,7 @@ def test_a_real_crop_of_the_dataset_opens_with_names_and_voxel_size(real_data):
     assert len(layers) == 5
     assert all(isinstance(layer, Labels) for layer in layers)
     assert {voxel_size_of(layer) for layer in layers} == {(0.108333,) * 3}
-    guess = guess_layers(layers)
+    guess = guess_layers(layers, [], content_of)
     assert guess.cells.name.startswith("membrane_segmentation ·")
     assert guess.nuclei.name.startswith("dna_segmentation ·")
 
@@ -156,6 +160,6 @@ def test_samples_say_that_they_are_simulated(sample, n_cells):
     assert all("simulated" in layer.name for layer in layers)
     assert all(fields(layer)["simulated"] for layer in layers)
     assert all(voxel_size_of(layer) for layer in layers)
-    guess = guess_layers(layers)
+    guess = guess_layers(layers, [], content_of)
     assert None not in (guess.membrane, guess.dna, guess.cells, guess.nuclei)
     assert len(np.unique(guess.cells.data)) - 1 == n_cells

@@ -7,6 +7,8 @@ from pathlib import Path
 
 PLUGIN = "napari-integrated-cell"
 _KEPT = 8
+# The group of the manifest's ``configurations`` that a setting is in.
+_GROUPS = {"model": "models", "device": "models", "reader": "files"}
 
 
 def device() -> str:
@@ -19,12 +21,17 @@ def model() -> str:
     return _setting("model", "demo")
 
 
+def reader() -> str:
+    """Return the library that reads files: "auto", "bioio" or "aicsimageio"."""
+    return _setting("reader", "auto")
+
+
 def _setting(name: str, default: str) -> str:
     """Return a setting of the manifest's ``configurations``. napari before 0.9 does not have them."""
     try:
         from napari.settings import get_plugin_settings
 
-        value = getattr(get_plugin_settings(PLUGIN).models, name)
+        value = getattr(getattr(get_plugin_settings(PLUGIN), _GROUPS[name]), name)
     except (ImportError, KeyError, AttributeError):
         return default
     return str(value).strip() or default
