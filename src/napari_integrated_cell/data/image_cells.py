@@ -7,10 +7,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from napari_integrated_cell.cell import Cell
+import numpy as np
+
+from napari_integrated_cell.data.field_cells import FieldCells, FieldVolumes
 from napari_integrated_cell.imaging.choices import MissingInput, ReadingChoices
 from napari_integrated_cell.imaging.reading import Image, read_image, read_label_image
-from napari_integrated_cell.imaging.segmenting import cell_from_labels, label_values, segment_field
+from napari_integrated_cell.imaging.segmenting import segment_field
 from napari_integrated_cell.imaging.values import finite
 from napari_integrated_cell.vocabulary import REFERENCE_NAMES
 
@@ -38,8 +40,10 @@ def cells_of_image(
     nuclei_channel: str | None = None,
     choices: ReadingChoices = _AS_STATED,
     on_note: Callable[[str], None] = _silent,
-) -> tuple[list[Cell], tuple[int, int, int]]:
+) -> tuple[FieldCells, tuple[int, int, int]]:
     """Read cells from an image, from label images, or from both.
+
+    The files are read plane by plane, and each cell is cut out when it is taken.
 
     Parameters
     ----------
@@ -64,7 +68,8 @@ def cells_of_image(
 
     Returns
     -------
-    cells : list of Cell
+    cells : FieldCells
+        A sequence of cells. A cell that cannot be used raises a ValueError when it is taken.
     shape : tuple of int
         Grid (Z, Y, X) of the image.
 
@@ -84,11 +89,11 @@ def cells_of_image(
     channels: dict[str, Any] = {}
     found = ""
     if image is not None:
-        stack = read_image(image, voxel_size=voxel_size, **asdict(choices))
+        stack = read_image(image, voxel_size=voxel_size, lazy=True, **asdict(choices))
         for note in stack.notes:
             on_note(note)
         voxel_size, found = stack.voxel_size, stack.size_found
-        channels = _channels(stack, membrane, dna, structure, on_note)
+        channels = _channels(stack, membrane, dna, structure)
         if cells is None and not set(REFERENCE_NAMES) <= set(channels):
             raise MissingInput(
                 "channels",
@@ -96,8 +101,8 @@ def cells_of_image(
                 "recognised: name them.",
             )
     if cells is not None and nuclei is not None:
-        of_cells = labels_beside(image, cells, cells_channel, choices)
-        of_nuclei = labels_beside(image, nuclei, nuclei_channel, choices)
+        of_cells = labels_beside(image, cells, cells_channel, choices, lazy=True)
+        of_nuclei = labels_beside(image, nuclei, nuclei_channel, choices, lazy=True)
         cell_labels, nucleus_labels = of_cells.data[0], of_nuclei.data[0]
         for note in (*of_cells.notes, *of_nuclei.notes):
             on_note(note)
@@ -106,14 +111,14 @@ def cells_of_image(
     if voxel_size is None:
         raise MissingInput("voxel size", f"{source} {found}: give its voxel size in µm as (Z, Y, X).")
     if cells is None:
-        cell_labels, nucleus_labels = segment_field(channels["membrane"], channels["dna"], voxel_size)
-    z, y, x = cell_labels.shape
-    return [
-        cell_from_labels(
-            cell_labels, value, nucleus_labels, channels, voxel_size, name=f"cell {value}", source=source
-        )
-        for value in _chosen(label, label_values(cell_labels))
-    ], (z, y, x)
+        for name, volume in channels.items():
+            channels[name], note = finite(np.asarray(volume), f"{name} of {Path(source).name}")
+            if note:
+                on_note(note)
+        stains = (channels[name] for name in REFERENCE_NAMES)
+        cell_labels, nucleus_labels = segment_field(*stains, voxel_size)
+    volumes = FieldVolumes(cell_labels, nucleus_labels, channels, voxel_size, source)
+    return FieldCells(volumes, lambda present: _chosen(label, present), on_note), volumes.shape
 
 
 def labels_beside(
@@ -137,25 +142,22 @@ def labels_beside(
         except MissingInput as error:
             if error.what == "axes" and tried.axes is None and choices.axes is not None:
                 tried = replace(tried, axes=choices.axes.upper().replace("C", ""))
-            elif error.what in ("scene", "time") and getattr(tried, error.what) is not None:
-                tried = replace(tried, **{error.what: None})
+            elif error.what == "scene" and tried.scene is not None:
+                tried = replace(tried, scene=None)
+            elif error.what == "time" and tried.time is not None:
+                tried = replace(tried, time=None)
             else:
                 raise
     return read_label_image(labels, channel=channel, lazy=lazy, **asdict(tried))
 
 
-def _channels(
-    stack: Image, membrane: str | None, dna: str | None, structure: str | None, on_note: Callable[[str], None]
-) -> dict[str, Any]:
-    """Return the channels of an image that are recognised or chosen, with finite values."""
+def _channels(stack: Image, membrane: str | None, dna: str | None, structure: str | None) -> dict[str, Any]:
+    """Return the channels of an image that are recognised or chosen."""
     channels = {name: volume for name, volume in stack.named().items() if name in REFERENCE_NAMES}
     chosen = {"membrane": membrane, "dna": dna, "structure": structure}
-    channels |= {name: stack.channel(channel) for name, channel in chosen.items() if channel is not None}
-    for name, volume in channels.items():
-        channels[name], note = finite(volume, f"{name} of {Path(stack.path).name}")
-        if note:
-            on_note(note)
-    return channels
+    return channels | {
+        name: stack.channel(channel) for name, channel in chosen.items() if channel is not None
+    }
 
 
 def _chosen(label: str | None, present: list[int]) -> list[int]:

@@ -26,7 +26,7 @@ class MissingInput(ValueError):
 
 
 class UnsupportedImage(ValueError):
-    """The file can be read, but it holds no stack that this project can use."""
+    """The file holds no stack that can be used; the message says why in one sentence."""
 
 
 @dataclass(frozen=True)

@@ -165,9 +165,7 @@ def _refuse(scene: Scene, letters: str, name: str) -> None:
     if scene.refusal is not None and (letters == scene.axes or not isinstance(scene.refusal, MissingInput)):
         raise scene.refusal
     if scene.dtype.kind not in "biuf":
-        raise UnsupportedImage(
-            f"{name} holds {scene.dtype.name} values: save it as integers or real numbers."
-        )
+        raise UnsupportedImage(f"{name} holds {scene.dtype.name} values: save it as integers or real numbers.")
     if "S" in letters and _length(scene, letters, "S") > 1:
         raise UnsupportedImage(
             f"{name} is a colour (RGB) picture: save its channels as an OME-TIFF stack, or choose another scene."

@@ -40,28 +40,87 @@ def finite(volume: NDArray[Any], name: str) -> tuple[NDArray[Any], str]:
     if volume.dtype.kind in "fc":
         good = np.isfinite(volume)
         broken = 1 - np.count_nonzero(good) / max(good.size, 1)
-        if broken > _MOST_BROKEN:
-            raise ValueError(
-                f"The channel {name} is NaN or infinite in {broken:.0%} of its voxels: give an image with values there."
-            )
         if broken:
-            background = _most_frequent(volume[good])
+            _check_broken(broken, name)
+            values = volume[good]
+            background = _most_frequent(values[:: _step(len(values))])
             volume = np.where(good, volume, background)
-            share = f"{broken:.1%}" if broken >= 0.001 else "less than 0.1%"
-            note = (
-                f"The channel {name} is NaN or infinite in {share} of its voxels: they became {background:g}."
-            )
-    if volume.size and volume.min() == volume.max():
-        value = volume.flat[0]
-        raise ValueError(
-            f"The channel {name} is {value:g} everywhere, so it shows nothing: choose another channel or image."
-        )
+            note = _replaced(broken, background, name)
+    if volume.size:
+        _check_shows(volume.min(), volume.max(), name)
     return volume, note
+
+
+def replacement(volume: Any, name: str) -> tuple[Any, str]:
+    """Return what :func:`finite` puts in place of NaN and infinite values, and its sentence, reading plane by plane.
+
+    Parameters
+    ----------
+    volume : array-like, (Z, Y, X)
+        ``volume[z]`` returns a plane.
+    name : str
+
+    Returns
+    -------
+    value : number or None
+        None if all values are finite.
+    note : str
+
+    Raises
+    ------
+    ValueError
+        As :func:`finite`.
+    """
+    floating = np.dtype(volume.dtype).kind in "fc"
+    count, size, extremes = 0, 0, list[Any]()
+    for z in range(volume.shape[0]):
+        plane = np.asarray(volume[z]).ravel()
+        size += len(plane)
+        plane = plane[np.isfinite(plane)] if floating else plane
+        count += len(plane)
+        extremes += [plane.min(), plane.max()] if len(plane) else []
+    broken = 1 - count / max(size, 1)
+    if not broken:
+        _check_shows(min(extremes), max(extremes), name)
+        return None, ""
+    _check_broken(broken, name)
+    step, before, sample = _step(count), 0, list[NDArray[Any]]()
+    for z in range(volume.shape[0]):
+        plane = np.asarray(volume[z]).ravel()
+        plane = plane[np.isfinite(plane)]
+        sample.append(plane[-before % step :: step])
+        before += len(plane)
+    background = _most_frequent(np.concatenate(sample))
+    _check_shows(min(extremes), max(extremes), name)
+    return background, _replaced(broken, background, name)
+
+
+def _check_broken(broken: float, name: str) -> None:
+    if broken > _MOST_BROKEN:
+        raise ValueError(
+            f"The channel {name} is NaN or infinite in {broken:.0%} of its voxels: give an image with values there."
+        )
+
+
+def _check_shows(low: Any, high: Any, name: str) -> None:
+    if low == high:
+        raise ValueError(
+            f"The channel {name} is {low:g} everywhere, so it shows nothing: choose another channel or image."
+        )
+
+
+def _replaced(broken: float, background: Any, name: str) -> str:
+    share = f"{broken:.1%}" if broken >= 0.001 else "less than 0.1%"
+    return f"The channel {name} is NaN or infinite in {share} of its voxels: they became {background:g}."
+
+
+def _step(count: int) -> int:
+    """Return the distance between the values of a sample of so many."""
+    return max(1, count // _SAMPLE)
 
 
 def _most_frequent(values: NDArray[Any]) -> Any:
     """Return the middle of the most populous of the bins between the 1st and 99th percentile."""
-    values = values[:: max(1, len(values) // _SAMPLE)]
     low, high = np.percentile(values.astype(np.float64), (1, 99))
     if not low < high:
         return values.dtype.type(low)

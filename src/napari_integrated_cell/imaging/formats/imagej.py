@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from napari_integrated_cell.imaging.choices import MissingInput
+from napari_integrated_cell.imaging.choices import MissingInput, UnsupportedImage
 from napari_integrated_cell.imaging.formats.plain_tiff import unnamed_planes
 from napari_integrated_cell.imaging.formats.planes import planes_in_one_piece, planes_of_pages
 from napari_integrated_cell.imaging.formats.resolution import Resolution
 from napari_integrated_cell.imaging.formats.scene import Scene
-from napari_integrated_cell.imaging.formats.tiff_pages import Page, overlapping
+from napari_integrated_cell.imaging.formats.tiff_pages import Page
 
 _SIGNS = re.compile(
     r"^(?:ImageJ=|SCIFIO=|images=|channels=|slices=|frames=|hyperstack=|mode=|loop=|unit=|spacing=)", re.M
@@ -34,9 +35,8 @@ def imagej_scene(path: Path, pages: Sequence[Page], text: str, resolution: Resol
     wrong = next((page.wrong for page in full if page.wrong), "")
     if not wrong and len({page.kind for page in full}) > 1:
         wrong = "its planes differ in size or type"
-    if wrong or overlapping(full):
-        why = wrong or "two of its planes lie at the same place"
-        refusal = ValueError(f"{path.name} is damaged or cut short ({why}): copy or export it again.")
+    if wrong:
+        refusal = UnsupportedImage(f"{path.name} is damaged or cut short ({wrong}): copy or export it again.")
         return unnamed_planes(full[:1], size).refusing(refusal)
     try:
         lengths = _lengths(said, first, len(full))
@@ -46,7 +46,12 @@ def imagej_scene(path: Path, pages: Sequence[Page], text: str, resolution: Resol
             f"{path.name} has ImageJ metadata that do not fit its {len(full)} planes: {error}. Export it again, or "
             "give its axes, for example ZCYX.",
         )
-        return unnamed_planes(full, size).refusing(refusal, (), _whole(said, "channels"))
+        images = _whole(said, "images") or 1
+        scene = unnamed_planes(full, size)
+        if len(full) == 1 and _fit_in_one_piece(first, images):
+            planes = planes_in_one_piece(first, (images,))
+            scene = replace(scene, axes="I" + first.axes, shape=(images, *first.shape), array=planes.array)
+        return scene.refusing(refusal, (), _whole(said, "channels"))
     order = said.get("order", "czt").lower()
     axes = order[::-1].upper() if sorted(order) == sorted("czt") else "TZC"
     shape = tuple(lengths[axis] for axis in axes)
@@ -65,23 +70,15 @@ def _lengths(said: dict[str, str], page: Page, count: int) -> dict[str, int]:
     total = int(np.prod(list(lengths.values()), dtype=np.int64))
     if total == 1 and "hyperstack" not in said and not any(n for n in stated.values()):
         total = lengths["Z"] = max(images, count)
-    if count == 1 and total > 1:
-        return lengths if _fit_in_one_piece(page, total) else _raise(f"they name {total}")
-    if total != count:
-        _raise(f"they name {total}")
-    if images not in (1, total) and "images" in said:
-        _raise(f"they name {total} and {images}")
+    if images not in (1, total):
+        raise ValueError(f"they name {total} and {images}")
+    if total != count and not (count == 1 and _fit_in_one_piece(page, total)):
+        raise ValueError(f"they name {total}")
     return lengths
 
 
 def _fit_in_one_piece(page: Page, total: int) -> bool:
-    from os.path import getsize
-
-    return page.whole and page.begin + total * page.nbytes <= getsize(page.file)
-
-
-def _raise(why: str) -> dict[str, int]:
-    raise ValueError(why)
+    return page.whole and page.begin + total * page.nbytes <= Path(page.file).stat().st_size
 
 
 def _whole(said: dict[str, str], key: str) -> int | None:

@@ -100,6 +100,8 @@ def layout_of(
     if names and len(names) != sizes["C"]:
         notes.append(f"{here} names {len(names)} of {sizes['C']} channels: the names were left out.")
         names = ()
+    elif any(names) and not all(names):
+        notes.append(f"{here} gives a name to {sum(map(bool, names))} of {len(names)} channels only.")
     return Layout(axes, shape, pages, names, tuple(notes), explicit, bool(image.channels))
 
 

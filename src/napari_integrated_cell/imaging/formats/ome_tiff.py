@@ -8,7 +8,7 @@ from pathlib import Path, PureWindowsPath
 import numpy as np
 import tifffile
 
-from napari_integrated_cell.imaging.choices import MissingInput
+from napari_integrated_cell.imaging.choices import MissingInput, UnsupportedImage
 from napari_integrated_cell.imaging.formats.damage import one_sentence_about
 from napari_integrated_cell.imaging.formats.ome_layout import Layout, Unsound, layout_of
 from napari_integrated_cell.imaging.formats.ome_xml import OmeImage, OmeXml, read_ome_xml
@@ -16,7 +16,7 @@ from napari_integrated_cell.imaging.formats.plain_tiff import unnamed_planes
 from napari_integrated_cell.imaging.formats.planes import planes_of_pages
 from napari_integrated_cell.imaging.formats.scene import Scene
 from napari_integrated_cell.imaging.formats.sizes import stated_size
-from napari_integrated_cell.imaging.formats.tiff_pages import Page, overlapping, pages_of
+from napari_integrated_cell.imaging.formats.tiff_pages import Page, pages_of
 
 
 def ome_scenes(path: Path, pages: Sequence[Page], text: str) -> list[tuple[str, Scene]]:
@@ -81,13 +81,13 @@ class _Files:
 def _metadata_elsewhere(path: Path, ome: OmeXml) -> OmeXml:
     other = path.parent / _name(ome.metadata_file)
     if not other.is_file():
-        raise ValueError(
+        raise UnsupportedImage(
             f"{path.name} has no metadata of its own: they are in {other.name}, which is not beside it, so copy that "
             "file to the same folder."
         )
     if other.suffix.lower() in (".tif", ".tiff"):
         with one_sentence_about(other), tifffile.TiffFile(other) as tif:
-            text = tif.pages[0].description
+            text = pages_of(tif, other)[0].description
     else:
         text = other.read_text(encoding="utf-8", errors="replace")
     found = read_ome_xml(text)
@@ -106,8 +106,6 @@ def _scene(path: Path, ome: OmeXml, image: OmeImage, files: _Files) -> tuple[Sce
     wrong = next((page.wrong for page in pages if page.wrong), "")
     if len({page.kind for page in pages}) > 1:
         wrong = "its planes differ in size or type"
-    elif not wrong and overlapping(pages):
-        wrong = "two of its planes lie at the same place"
     size_x, size_y = (first.shape[first.axes.index(axis)] for axis in "XY")
     stated = (image.sizes.get("X", size_x), image.sizes.get("Y", size_y))
     if not wrong and stated != (size_x, size_y):
@@ -144,7 +142,7 @@ def _unsound(
     channels = len(image.channels)
     scene = unnamed_planes(pages, stated_size(image.physical))
     sentence = f"{path.name} has OME metadata{damage} that do not fit its {len(pages)} planes: {why}"
-    refusal: Exception = ValueError(f"{sentence}. It is damaged or incomplete: copy or export it again.")
+    refusal: Exception = UnsupportedImage(f"{sentence}. It is damaged or incomplete: copy or export it again.")
     if mendable and scene.axes.startswith("I"):
         refusal = MissingInput("axes", f"{sentence}. Export it again, or give its axes, for example CZYX.")
     names = tuple(name for name, _ in image.channels)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from napari_integrated_cell.imaging.choices import MissingInput
+from napari_integrated_cell.imaging.choices import MissingInput, UnsupportedImage
 from napari_integrated_cell.imaging.formats.planes import planes_in_one_piece, planes_of_pages
 from napari_integrated_cell.imaging.formats.resolution import Resolution
 from napari_integrated_cell.imaging.formats.scene import Scene
 from napari_integrated_cell.imaging.formats.sizes import StatedSize
-from napari_integrated_cell.imaging.formats.tiff_pages import Page, overlapping
+from napari_integrated_cell.imaging.formats.tiff_pages import Page
 
 # As many planes or fewer may be channels where the file does not name its axes.
 _MOST_CHANNELS = 6
@@ -38,11 +38,9 @@ def plain_scenes(path: Path, pages: Sequence[Page], resolution: Resolution) -> l
 def unnamed_planes(pages: Sequence[Page], size: StatedSize) -> Scene:
     """Return a scene of the pages of the most frequent kind, in their order, whose axis has no name."""
     full = [page for page in pages if not page.reduced and not page.wrong]
-    kinds = {
-        kind: list(run) for kind, run in groupby(sorted(full, key=lambda p: str(p.kind)), lambda p: p.kind)
-    }
-    most = sorted(max(kinds.values(), key=len, default=[]), key=lambda page: full.index(page))
-    if not most or overlapping(most):
+    kinds = Counter(page.kind for page in full)
+    most = [page for page in full if page.kind == kinds.most_common(1)[0][0]]
+    if not most:
         return Scene("YX", (1, 1), np.dtype(np.uint8), (), size, _nothing)
     planes = planes_of_pages(most, (len(most),))
     return Scene("I" + most[0].axes, (len(most), *most[0].shape), planes.dtype, (), size, planes.array)
@@ -52,10 +50,11 @@ def _scene(path: Path, pages: list[Page], resolution: Resolution) -> Scene:
     first, name = pages[0], path.name
     size = resolution.size()
     wrong = next((page.wrong for page in pages if page.wrong), "")
-    if wrong or overlapping(pages):
-        why = wrong or "two of its planes lie at the same place"
+    if wrong:
         empty = Scene("YX", (1, 1), np.dtype(np.uint8), (), size, _nothing)
-        return empty.refusing(ValueError(f"{name} is damaged or cut short ({why}): copy or export it again."))
+        return empty.refusing(
+            UnsupportedImage(f"{name} is damaged or cut short ({wrong}): copy or export it again.")
+        )
     shaped = _shaped(first.description)
     count = len(pages)
     shape: tuple[int, ...] = (count,)

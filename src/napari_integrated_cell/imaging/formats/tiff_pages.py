@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +68,18 @@ class Page:
 def pages_of(tif: tifffile.TiffFile, path: Path) -> tuple[Page, ...]:
     """Return all pages of an opened file, in order. No pixel is read."""
     size = tif.filehandle.size
-    return tuple(_page(page, str(path), size, tif.byteorder) for page in tif.pages)
+    pages: list[Page] = []
+    pixels: list[tuple[int, int, int]] = []  # begin, end, index of the page
+    tags: list[tuple[int, int, int]] = []
+    for index, page in enumerate(tif.pages):
+        try:
+            pages.append(_page(page, str(path), size, tif.byteorder))
+            ends = zip(page.dataoffsets, page.databytecounts, strict=False)
+            pixels += [(begin, begin + count, index) for begin, count in ends]
+            tags += [(begin, end, -1) for begin, end in _tags(page, tif.is_bigtiff)]
+        except (TypeError, ValueError, IndexError) as error:
+            raise ValueError(f"the tags of page {index} are damaged") from error
+    return _without_overlaps(pages, pixels, tags)
 
 
 def read_page(file: str, offset: int) -> NDArray[Any]:
@@ -91,12 +101,31 @@ def read_bytes(file: str, begin: int, shape: Sequence[int], dtype: np.dtype[Any]
         return values.reshape(shape)
 
 
-def overlapping(pages: Sequence[Page]) -> bool:
-    """Return whether the pixels of two pages lie in the same bytes of a file."""
-    ranges = sorted({(page.file, page.begin, page.end) for page in pages})
-    if len(ranges) < len(pages):
-        return True
-    return any(a[0] == b[0] and b[1] < a[2] for a, b in pairwise(ranges))
+def _tags(page: Any, big: bool) -> Iterator[tuple[int, int]]:
+    """Yield the bytes that hold a page's tags and the values that do not fit into them."""
+    entry = 20 if big else 12
+    yield page.offset, page.offset + (16 if big else 6) + entry * len(page.tags)
+    for tag in page.tags.values():
+        if not page.offset <= tag.valueoffset < page.offset + entry * (len(page.tags) + 1):
+            yield tag.valueoffset, tag.valueoffset + tag.valuebytecount
+
+
+def _without_overlaps(
+    pages: list[Page], pixels: list[tuple[int, int, int]], tags: list[tuple[int, int, int]]
+) -> tuple[Page, ...]:
+    """Return the pages, those marked as wrong whose pixels lie where tags or another page's pixels are."""
+    wrong: set[int] = set()
+    last, owner = 0, -1
+    for begin, end, index in sorted(pixels + tags):
+        if begin < last and (index, owner) != (-1, -1):
+            wrong |= {index, owner}
+        if end > last:
+            last, owner = end, index
+    said = "its pixels lie where something else is"
+    return tuple(
+        replace(page, wrong=said) if index in wrong and not page.wrong else page
+        for index, page in enumerate(pages)
+    )
 
 
 def _page(page: Any, file: str, size: int, byteorder: str) -> Page:

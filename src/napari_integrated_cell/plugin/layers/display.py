@@ -45,6 +45,9 @@ def contrast_limits(volume: Floats) -> tuple[float, float]:
 def image_limits(volume: NDArray[Any]) -> tuple[float, float]:
     """Return the limits that show a microscope's image: most of it is background, and a few voxels are hot."""
     sample = np.asarray(volume[:: max(1, len(volume) // 16), ::4, ::4], dtype=float)
+    sample = sample[np.isfinite(sample)]  # a registered stack has NaN at its border
+    if not sample.size:
+        return 0.0, 1.0
     low, high = (float(v) for v in np.percentile(sample, (1, 99.8)))
     return (low, high) if high > low else (low, low + 1)
 
