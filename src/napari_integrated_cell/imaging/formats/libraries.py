@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +98,8 @@ def tiff_through_library(opened: OpenedFile, library: str, *, always: bool) -> O
             return scene
 
         def array(lazy: bool) -> Any:
-            found = _library_array(path, index, scene, library, lazy) if always or not lazy else None
+            opener = partial(tiff_container, path, scene, library)
+            found = _library_array(path, index, scene, opener, lazy) if always or not lazy else None
             return scene.array(lazy) if found is None else found
 
         return replace(scene, array=array)
@@ -104,11 +107,27 @@ def tiff_through_library(opened: OpenedFile, library: str, *, always: bool) -> O
     return replace(opened, scene=scene_of)
 
 
-def _library_array(path: Path, index: int, scene: Scene, library: str, lazy: bool) -> Any:
+def zarr_through_library(opened: OpenedFile, library: str) -> OpenedFile:
+    """Return an OME-Zarr whose pixels a library reads, as far as it understands the file as we do."""
+    path = opened.path
+
+    def scene_of(index: int) -> Scene:
+        scene = opened.scene(index)
+
+        def array(lazy: bool) -> Any:
+            found = _library_array(path, index, scene, partial(container_of, path, "zarr", library), lazy)
+            return scene.array(lazy) if found is None else found
+
+        return replace(scene, array=array)
+
+    return replace(opened, scene=scene_of)
+
+
+def _library_array(path: Path, index: int, scene: Scene, opener: Callable[[], Any], lazy: bool) -> Any:
     """Return the pixels of a scene, or None where the library cannot read it or understands it otherwise."""
     try:
         with one_sentence_about(path):
-            container = tiff_container(path, scene, library)
+            container = opener()
             container.set_scene(index)
             read = container.get_image_dask_data if lazy else container.get_image_data
             found = read(scene.axes)
