@@ -1,6 +1,7 @@
 """Write small microscope files (LIF, ND2) that the readers accept, and OME-TIFF.
 
-They follow the published descriptions of the formats and contain only what the readers need.
+They follow the published descriptions of the formats and contain only what every file of the format has, as far as a
+reader may need it.
 """
 
 from __future__ import annotations
@@ -27,16 +28,18 @@ def write_lif(path: Path, data: NDArray[Any], names: Sequence[str], voxel_size: 
     """A Leica LIF of one series: a stack (C, Z, Y, X) with its channels' names and (Z, Y, X) in µm."""
     c, z, y, x = data.shape
     step = data.itemsize
+    # LAS AF and LAS X write all of these attributes, and liffile needs them.
     channels = "".join(
-        f'<ChannelDescription DataType="0" ChannelTag="0" Resolution="{8 * step}" LUTName="{name}" '
-        f'Min="0" Max="1" Unit="" BytesInc="{i * step * x * y}" BitInc="0"/>'
+        f'<ChannelDescription DataType="0" ChannelTag="0" Resolution="{8 * step}" NameOfMeasuredQuantity="" '
+        f'Min="0.000000e+000" Max="{2 ** (8 * step) - 1:e}" Unit="" LUTName="{name}" IsLUTInverted="0" '
+        f'BytesInc="{i * step * x * y}" BitInc="0"/>'
         for i, name in enumerate(names)
     )
     axes = zip((x, y, z), voxel_size[::-1], (step, step * x, step * x * y * c), strict=True)
     # An axis reaches from the middle of its first voxel to that of its last, in metres.
     dimensions = "".join(
-        f'<DimensionDescription DimID="{i}" NumberOfElements="{n}" Origin="0" Length="{(n - 1) * size * 1e-6}" '
-        f'Unit="m" BytesInc="{increment}" BitInc="0"/>'
+        f'<DimensionDescription DimID="{i}" NumberOfElements="{n}" Origin="0.000000e+000" '
+        f'Length="{(n - 1) * size * 1e-6}" Unit="m" BitInc="0" BytesInc="{increment}"/>'
         for i, (n, size, increment) in enumerate(axes, start=1)
     )
     image = (
