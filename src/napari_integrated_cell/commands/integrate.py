@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any, cast
 
 import typer
-from tqdm import tqdm
 
 from napari_integrated_cell.commands import options
-from napari_integrated_cell.commands.integrated_files import write_integrations
-from napari_integrated_cell.console import one_line_errors, report
+from napari_integrated_cell.commands.integrated_batch import BatchOptions, integrate_all
+from napari_integrated_cell.commands.integrated_files import integrate_field
+from napari_integrated_cell.console import one_line_errors
 
-if TYPE_CHECKING:
-    from napari_integrated_cell.integration import Integration
+WRITE = ("cell", "field", "none")
+FRAMES = ("image", "model")
+_ONE, _ALL = "One field", "All cells of a folder or a table"
 
 
 def integrate(
@@ -25,6 +25,62 @@ def integrate(
     cells: options.CellsOption = None,
     nuclei: options.NucleiOption = None,
     label: options.LabelOption = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--folder",
+            help="Integrate every cell of every field in this folder and its subfolders.",
+            rich_help_panel=_ALL,
+        ),
+    ] = None,
+    manifest: Annotated[
+        Path | None,
+        typer.Option(
+            "--manifest",
+            help="Integrate every cell of a table, one cell per row; see docs/preparing.md.",
+            rich_help_panel=_ALL,
+        ),
+    ] = None,
+    pattern: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--pattern",
+            help="What files in the folder are called, e.g. 'cells={field}_c.tif'; once for each kind: cells, nuclei, "
+            "image, membrane, dna, structure. Without it, names and contents say what belongs together.",
+            rich_help_panel=_ALL,
+        ),
+    ] = None,
+    structure_channel: Annotated[
+        str | None,
+        typer.Option(
+            "--structure-channel",
+            help="Name or number of the images' structure channel, for the classifier's opinion in the table.",
+            rich_help_panel=_ALL,
+        ),
+    ] = None,
+    write: Annotated[
+        str,
+        typer.Option(
+            "--write", help="One file for each cell or field, or none: only the table.", rich_help_panel=_ALL
+        ),
+    ] = "cell",
+    workers: Annotated[
+        int, typer.Option("--workers", min=1, help="Number of processes.", rich_help_panel=_ALL)
+    ] = 1,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            "--scheduler",
+            help="Address of a dask scheduler to use instead, e.g. tcp://node7:8786.",
+            rich_help_panel=_ALL,
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Only say what is found in the folder or table.", rich_help_panel=_ALL
+        ),
+    ] = False,
     structures: options.StructuresOption = None,
     model: options.ModelOption = "demo",
     device: options.DeviceOption = "auto",
@@ -37,45 +93,79 @@ def integrate(
     scene: options.SceneOption = None,
     time: options.TimeOption = None,
     reader: options.ReaderOption = "auto",
-    out: Annotated[Path, typer.Option("--out", "-o", help="OME-TIFF to write.")] = Path(
-        "integrated.ome.tiff"
-    ),
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="OME-TIFF to write [default: integrated.ome.tiff]; with --folder or --manifest, a folder "
+            "[default: integrated].",
+        ),
+    ] = None,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Predict where the structures lie in one cell, or in every cell of a field.
+    """Predict where the structures lie in one cell, in every cell of a field, or of a whole folder.
 
-    The file has the channels membrane and dna, and one for each structure with its name.
+    A file has the channels membrane and dna, and one for each structure with its name.
 
     \b
-    napari-ic integrate stack.ome.tif --label 3 --cells cells.tif --nuclei nuclei.tif --out cell3.ome.tiff
-    napari-ic integrate --cells cells.tif --nuclei nuclei.tif --label all --out field.ome.tiff
+    One cell of a field, or all of them in one file:
+      napari-ic integrate stack.ome.tif --label 3 --cells cells.tif --nuclei nuclei.tif --out cell3.ome.tiff
+      napari-ic integrate --cells cells.tif --nuclei nuclei.tif --label all --out field.ome.tiff
+    Every cell of a folder. Look first at what is found:
+      napari-ic integrate --folder plate1 --dry-run
+      napari-ic integrate --folder plate1 --out plate1-integrated --workers 4
+    Every cell of a table, without files of volumes:
+      napari-ic integrate --manifest cells.csv --write none --out results
+    The last two write results.csv and results.parquet, one row per cell. The same command again makes what is missing.
     """
     with one_line_errors(options.PROGRAM):
-        if frame not in ("image", "model"):
+        if frame not in FRAMES:
             raise ValueError(f"--frame is {frame!r}: choose image or model.")
+        if write not in WRITE:
+            raise ValueError(f"--write is {write!r}: choose cell, field or none.")
         choices = options.choices_of(axes, scene, time, reader)
-        found, shape = options.chosen_cells(
-            image, membrane, dna, cells, nuclei, label, voxel_size, choices=choices
-        )
-        if frame == "model" and len(found) > 1:
-            raise ValueError("--frame model holds one cell: choose it with --label.")
-        from napari_integrated_cell.integration import integrate_cell
-        from napari_integrated_cell.model.bundle import load_model
+        if folder is None and manifest is None:
+            if pattern or scheduler or dry_run or workers > 1 or structure_channel:
+                raise ValueError(
+                    "--pattern, --structure-channel, --workers, --scheduler, --dry-run need --folder or --manifest."
+                )
+            given = ((image, cells, nuclei), (membrane, dna), label, voxel_size, choices)
+            target = out or Path("integrated.ome.tiff")
+            integrate_field(*given, structures, model, device, frame, target, as_json)
+            return
+        _check_batch(folder, manifest, (image, cells, nuclei, label), (pattern, structure_channel))
+        from napari_integrated_cell.batch.cell_row import BatchSettings
+        from napari_integrated_cell.batch.folder import ChosenChannels
 
-        loaded = load_model(model, device=device)
         wanted = options.structures_of(structures)
+        settings = BatchSettings(
+            model,
+            device,
+            None if wanted is None else tuple(wanted),
+            cast("Any", write),
+            cast("Any", frame),
+            max(1, (os.cpu_count() or 1) // workers) if workers > 1 else None,
+        )
+        chosen = ChosenChannels(membrane, dna, structure_channel, options.voxel_size_of(voxel_size), choices)
+        batch = BatchOptions(folder, manifest, pattern or (), chosen, workers, scheduler, dry_run, as_json)
+        integrate_all(batch, settings, out or Path("integrated"))
 
-        def integrated() -> Iterator[Integration]:
-            for cell in tqdm(found, "integrating cells", file=sys.stderr, disable=not sys.stderr.isatty()):
-                yield integrate_cell(cell, loaded, wanted)
 
-        said = write_integrations(out, integrated(), frame, shape)
-        count = f"{len(said)} cell{'s' if len(said) != 1 else ''}"
-        summary = {
-            "out": str(out),
-            "model": loaded.name,
-            "device": str(loaded.device),
-            "frame": frame,
-            "cells": said,
-        }
-        report(summary, as_json, f"Wrote {count} with {loaded.name!r} to {out}.")
+def _check_batch(
+    folder: Path | None,
+    manifest: Path | None,
+    of_one_field: tuple[object, ...],
+    of_folders: tuple[object, ...],
+) -> None:
+    """Raise a ValueError if options do not go together."""
+    if folder is not None and manifest is not None:
+        raise ValueError("Give a --folder or a --manifest, not both.")
+    if any(given is not None for given in of_one_field):
+        raise ValueError(
+            "IMAGE, --cells, --nuclei and --label are for one field: leave them out with a folder or a table."
+        )
+    if manifest is not None and any(of_folders):
+        raise ValueError(
+            "--pattern and --structure-channel are for a --folder: a table names its files and channels."
+        )

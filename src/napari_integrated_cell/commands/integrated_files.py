@@ -1,4 +1,4 @@
-"""Files that ``integrate`` and ``demo`` write, and their summaries."""
+"""One field: integrate the cells that the options name, write one file, and say what was written."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from napari_integrated_cell.commands import options
 from napari_integrated_cell.commands.options import PROGRAM
+from napari_integrated_cell.console import report
 
 if TYPE_CHECKING:
+    from napari_integrated_cell.imaging.choices import ReadingChoices
     from napari_integrated_cell.integration import Integration
 
 
@@ -23,9 +26,76 @@ def summary_of(integration: Integration) -> dict[str, Any]:
         "angle_degrees": round(float(pose.angle), 2),
         "flips_yx": [bool(f) for f in pose.flips],
         "outside_box": round(float(pose.outside), 4),
-        "warnings": list(pose.warnings),
+        "warnings": warnings_of(integration),
         "z_ref": [round(float(z), 5) for z in integration.z_ref],
     }
+
+
+def warnings_of(integration: Integration) -> list[str]:
+    """Return the warnings about a cell and about its pose."""
+    return [*getattr(integration.cell, "warnings", ()), *integration.pose.warnings]
+
+
+def integrate_field(
+    files: tuple[Path | None, Path | None, Path | None],
+    stains: tuple[str | None, str | None],
+    label: str | None,
+    voxel_size: str | None,
+    choices: ReadingChoices,
+    structures: str | None,
+    model: str,
+    device: str,
+    frame: str,
+    out: Path,
+    as_json: bool,
+) -> None:
+    """Integrate the cells that the options name into one file. ``files`` are the image, cells and nuclei.
+
+    Of several cells, one that cannot be used is named and left out.
+    """
+    from napari_integrated_cell.batch.out_place import check_out_file
+
+    image, cells, nuclei = files
+    check_out_file(out, [options.file_and_channel(file)[0] or file for file in files if file is not None])
+    found, shape = options.chosen_cells(image, *stains, cells, nuclei, label, voxel_size, choices=choices)
+    if frame == "model" and len(found) > 1:
+        raise ValueError("--frame model holds one cell: choose it with --label.")
+    from napari_integrated_cell.integration import integrate_cell
+    from napari_integrated_cell.model.bundle import load_model
+
+    loaded = load_model(model, device=device)
+    wanted = options.structures_of(structures)
+    left_out: dict[str, str] = {}
+
+    def integrated() -> Iterator[Integration]:
+        for i in tqdm(
+            range(len(found)), "integrating cells", file=sys.stderr, disable=not sys.stderr.isatty()
+        ):
+            try:
+                cell = found[i]
+            except ValueError as error:
+                if len(found) == 1:
+                    raise
+                left_out[found.name(i)] = reason = " ".join(str(error).split())
+                tqdm.write(f"{PROGRAM}: {found.name(i)} is left out: {reason}", file=sys.stderr)
+                continue
+            yield integrate_cell(cell, loaded, wanted)
+        if len(left_out) == len(found):
+            name, reason = next(iter(left_out.items()))
+            raise ValueError(f"None of the {len(found)} cells can be used. The first, {name}: {reason}")
+
+    said = write_integrations(out, integrated(), frame, shape)
+    count = f"{len(said)} cell{'s' if len(said) != 1 else ''}"
+    summary = {
+        "out": str(out),
+        "model": loaded.name,
+        "device": str(loaded.device),
+        "frame": frame,
+        "cells": said,
+        "left_out": left_out,
+    }
+    rest = f"; {len(left_out)} left out" if left_out else ""
+    report(summary, as_json, f"Wrote {count} with {loaded.name!r} to {out}{rest}.")
 
 
 def write_integrations(
@@ -42,7 +112,7 @@ def write_integrations(
     def summarised() -> Iterator[Integration]:
         for integration in integrations:
             summaries.append(summary_of(integration))
-            for warning in integration.pose.warnings:
+            for warning in warnings_of(integration):
                 tqdm.write(f"{PROGRAM}: {integration.cell.name}: {warning}", file=sys.stderr)
             yield integration
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from napari_integrated_cell.cell import Cell
+    from napari_integrated_cell.data.field_cells import FieldCells
     from napari_integrated_cell.imaging.choices import ReadingChoices
 
 PROGRAM = "napari-ic"
@@ -122,7 +122,7 @@ def chosen_cells(
     voxel_size: str | None,
     structure: str | None = None,
     choices: ReadingChoices | None = None,
-) -> tuple[list[Cell], tuple[int, int, int]]:
+) -> tuple[FieldCells, tuple[int, int, int]]:
     """Return the cells that the options name, and the grid of their image. Errors name the option to use.
 
     Notes about the files are printed.

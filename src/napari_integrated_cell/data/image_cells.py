@@ -115,8 +115,7 @@ def cells_of_image(
             channels[name], note = finite(np.asarray(volume), f"{name} of {Path(source).name}")
             if note:
                 on_note(note)
-        stains = (channels[name] for name in REFERENCE_NAMES)
-        cell_labels, nucleus_labels = segment_field(*stains, voxel_size)
+        cell_labels, nucleus_labels = segment_field(channels["membrane"], channels["dna"], voxel_size)
     volumes = FieldVolumes(cell_labels, nucleus_labels, channels, voxel_size, source)
     return FieldCells(volumes, lambda present: _chosen(label, present), on_note), volumes.shape
 

@@ -1,0 +1,313 @@
+"""Find the fields in a folder: which files belong together, and what each of them shows."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from napari_integrated_cell.batch.field_files import FieldFiles
+from napari_integrated_cell.batch.found_fields import Faulty, FoundFields, different
+from napari_integrated_cell.batch.patterns import FilePattern
+from napari_integrated_cell.batch.seen_file import (
+    CELLS,
+    IMAGE,
+    NUCLEI,
+    SeenFile,
+    is_reference,
+    look,
+    meaning,
+    stain_of,
+    tokens_of,
+)
+from napari_integrated_cell.data.entry import STRUCTURE, FileChannel
+from napari_integrated_cell.imaging.choices import ReadingChoices
+from napari_integrated_cell.imaging.reading import CROP_SEG_CHANNELS, DATASET_VOXEL_SIZE, READABLE_EXTENSIONS
+from napari_integrated_cell.vocabulary import REFERENCE_NAMES, STRUCTURE_NAMES
+
+
+@dataclass(frozen=True)
+class ChosenChannels:
+    """What the user says about all fields of a folder.
+
+    Attributes
+    ----------
+    membrane, dna, structure : str, optional
+        Names or indices of channels.
+    voxel_size : tuple of float, optional
+        (Z, Y, X) in µm.
+    reading : ReadingChoices
+        Scene, time point, axes and reader of every file.
+    """
+
+    membrane: str | None = None
+    dna: str | None = None
+    structure: str | None = None
+    voxel_size: tuple[float, float, float] | None = None
+    reading: ReadingChoices = field(default_factory=ReadingChoices)
+
+
+_NOTHING_CHOSEN = ChosenChannels()
+
+
+@dataclass
+class _Group:
+    """Files of one field, by what they show."""
+
+    folder: Path
+    key: str
+    cells: FileChannel | None = None
+    nuclei: FileChannel | None = None
+    images: dict[str, FileChannel] = field(default_factory=dict)
+    structure: str = ""
+    voxel_size: tuple[float, float, float] | None = None
+    files: list[Path] = field(default_factory=list)
+
+
+def fields_of_folder(
+    folder: Path,
+    *,
+    chosen: ChosenChannels = _NOTHING_CHOSEN,
+    patterns: Sequence[FilePattern] = (),
+    leave_out: Path | None = None,
+    on_file: Callable[[int, int], None] = lambda done, total: None,
+) -> FoundFields:
+    """Return the fields in a folder and its subfolders.
+
+    Files of one field lie in one folder, and their names differ by the word for what they show only. What a file
+    holds decides first: labels are never taken for a stain, nor the mask of a structure.
+
+    Parameters
+    ----------
+    folder : Path
+    chosen : ChosenChannels
+    patterns : sequence of FilePattern
+        What files are called. Other files are then not used.
+    leave_out : Path, optional
+        A folder in it that is not searched: that of the results.
+    on_file : callable, optional
+        Called with the number of files seen, and of all.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder.
+    ValueError
+        If it holds no image file.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"There is no folder {folder}: check the path.")
+    paths = list(_image_files(folder, leave_out))
+    if not paths:
+        raise ValueError(f"{folder} holds no image ({', '.join(READABLE_EXTENSIONS)}): check the path.")
+    seen: dict[Path, list[SeenFile]] = defaultdict(list)
+    faulty, unused = list[Faulty](), list[Faulty]()
+    roles: dict[Path, tuple[str, str]] = {}
+    for count, path in enumerate(paths, start=1):
+        on_file(count, len(paths))
+        name = path.relative_to(folder).as_posix()
+        if patterns:
+            matched = next((found for p in patterns if (found := p.match(name))), None)
+            if matched is None:
+                unused.append(Faulty(name, str(path), "its name fits no pattern"))
+                continue
+            roles[path] = matched
+        try:
+            seen[path.parent].append(look(path, chosen.reading))
+        except (ValueError, OSError) as error:
+            faulty.append(Faulty(name, str(path), " ".join(str(error).split())))
+    fields: list[FieldFiles] = []
+    sorting = (
+        [_of_patterns(folder, [s for some in seen.values() for s in some], roles, chosen)]
+        if patterns
+        else (_of_one_folder(where, some, chosen) for where, some in seen.items())
+    )
+    for groups, left_out in sorting:
+        unused += [Faulty(p.relative_to(folder).as_posix(), str(p), reason) for p, reason in left_out]
+        for group in groups:
+            fields.append(_field(group, folder, chosen))
+    return FoundFields(str(folder), tuple(different(fields)), (), tuple(faulty), tuple(unused))
+
+
+Sorted = tuple[list[_Group], list[tuple[Path, str]]]
+
+
+def _of_one_folder(folder: Path, seen: Iterable[SeenFile], chosen: ChosenChannels) -> Sorted:
+    """Return the groups of the files that lie in one folder, and the files that are not used."""
+    groups: dict[str, _Group] = {}
+    left_out: list[tuple[Path, str]] = []
+    segmentations = [s for s in seen if s.is_segmentation]
+    images = [s for s in seen if not s.is_segmentation]
+    unnamed: list[SeenFile] = []
+    for file in segmentations:
+        if len(file.channels) == 1 and not file.shows:
+            unnamed.append(file)
+        else:
+            _take(groups.setdefault(file.key, _Group(folder, file.key)), file, chosen, left_out)
+    by_key: dict[str, list[SeenFile]] = defaultdict(list)
+    for file in unnamed:
+        by_key[file.key].append(file)
+    for key, files in by_key.items():
+        _take_unnamed(groups.setdefault(key, _Group(folder, key)), files, left_out)
+    waiting: list[SeenFile] = []
+    for file in images:
+        found = next((key for key in file.keys if key in groups and groups[key].cells), None)
+        if found is None:
+            waiting.append(file)
+        else:
+            _take(groups[found], file, chosen, left_out)
+    labelled = [group for group in groups.values() if group.cells and group.nuclei]
+    if len(labelled) == 1 and not labelled[0].images and len(waiting) == 1:
+        _take(labelled[0], waiting.pop(), chosen, left_out)  # one image and one pair: they belong together
+    for file in waiting:
+        key = file.keys[0 if len(file.channels) > 1 else -1]
+        _take(groups.setdefault(key, _Group(folder, key)), file, chosen, left_out)
+    return _complete(groups.values(), left_out)
+
+
+def _of_patterns(
+    folder: Path, seen: Iterable[SeenFile], roles: dict[Path, tuple[str, str]], chosen: ChosenChannels
+) -> Sorted:
+    """Return the groups of files whose names fit patterns."""
+    groups: dict[str, _Group] = {}
+    left_out: list[tuple[Path, str]] = []
+    for file in seen:
+        role, key = roles[file.path]
+        group = groups.setdefault(key, _Group(folder, key))
+        _take(group, file, chosen, left_out, role)
+    return _complete(groups.values(), left_out)
+
+
+def _take(
+    group: _Group, file: SeenFile, chosen: ChosenChannels, left_out: list[tuple[Path, str]], role: str = ""
+) -> None:
+    """Add a file to a group, by its content and its name."""
+    before = (group.cells, group.nuclei, dict(group.images))
+    path = str(file.path)
+    if file.is_crop_seg and not role:
+        channels = {name: i for i, name in enumerate(CROP_SEG_CHANNELS)}
+        _add(group, CELLS, FileChannel(path, (channels["membrane_segmentation"],)))
+        _add(group, NUCLEI, FileChannel(path, (channels["dna_segmentation"],)))
+        group.voxel_size = DATASET_VOXEL_SIZE
+    elif len(file.channels) == 1:
+        _add_single(group, file, role)
+    else:
+        for i, (name, labels) in enumerate(zip(file.channels, file.are_labels, strict=True)):
+            tokens = tokens_of(name)
+            shown = meaning(tokens) if labels else stain_of(tokens)
+            if labels and shown in (CELLS, NUCLEI):
+                _add(group, shown, FileChannel(path, (i,)))
+            elif not labels and shown:
+                _add_stain(group, shown, FileChannel(path, (i,)))
+        if not file.is_segmentation:
+            given = {"membrane": chosen.membrane, "dna": chosen.dna, STRUCTURE: chosen.structure}
+            group.images |= {
+                what: FileChannel(path, (name,)) for what, name in given.items() if name is not None
+            }
+    if (group.cells, group.nuclei, group.images) == before:
+        left_out.append((file.path, _why_unused(file, role)))
+    else:
+        group.files.append(file.path)
+
+
+def _add_single(group: _Group, file: SeenFile, role: str) -> None:
+    plane = FileChannel(str(file.path))
+    if file.is_segmentation:
+        shown = role or file.shows
+        if shown in (CELLS, NUCLEI):
+            _add(group, shown, plane)
+        return
+    shown = (
+        role if role not in ("", IMAGE) else stain_of(tokens_of(file.channels[0])) or stain_of(file.tokens)
+    )
+    if shown and shown not in (CELLS, NUCLEI):
+        _add_stain(group, shown, plane)
+
+
+def _take_unnamed(group: _Group, files: list[SeenFile], left_out: list[tuple[Path, str]]) -> None:
+    """Add label images whose names do not say what they show: the cells fill more of the image than their nuclei."""
+    free = [role for role in (CELLS, NUCLEI) if getattr(group, role) is None]
+    for file in sorted(files, key=lambda s: -s.filled):
+        if free:
+            _add(group, free.pop(0), FileChannel(str(file.path)))
+            group.files.append(file.path)
+        else:
+            left_out.append((file.path, "its name says neither cells nor nuclei"))
+
+
+def _add(group: _Group, role: str, plane: FileChannel) -> None:
+    if getattr(group, role) is None:
+        setattr(group, role, plane)
+
+
+def _add_stain(group: _Group, shown: str, plane: FileChannel) -> None:
+    if is_reference(shown):
+        group.images.setdefault(shown, plane)
+    elif STRUCTURE not in group.images:
+        group.images[STRUCTURE] = plane
+        group.structure = shown if shown in STRUCTURE_NAMES else ""
+
+
+def _complete(groups: Iterable[_Group], left_out: list[tuple[Path, str]]) -> Sorted:
+    """Return the groups that make a field; the files of the others are not used."""
+    complete = []
+    for group in groups:
+        if not group.files:
+            continue
+        both = group.cells is not None and group.nuclei is not None
+        neither = group.cells is None and group.nuclei is None
+        if both or (neither and set(REFERENCE_NAMES) <= set(group.images)):
+            complete.append(group)
+            continue
+        if neither:
+            reason = "membrane and DNA are not both recognised, and there are no label images"
+        else:
+            missing = "nuclei" if group.nuclei is None else "cells"
+            reason = f"there is no label image of the {missing} beside it"
+        left_out += [(path, reason) for path in group.files]
+    return complete, left_out
+
+
+def _field(group: _Group, root: Path, chosen: ChosenChannels) -> FieldFiles:
+    inside = group.folder.relative_to(root).as_posix()
+    parts = [part for part in ("" if inside == "." else inside, group.key) if part]
+    return FieldFiles(
+        "/".join(parts) or root.resolve().name or "field",
+        group.cells,
+        group.nuclei,
+        dict(group.images),
+        group.structure,
+        chosen.voxel_size or group.voxel_size,
+        reading=chosen.reading,
+    )
+
+
+def _why_unused(file: SeenFile, role: str) -> str:
+    if file.is_segmentation:
+        if file.shows in (CELLS, NUCLEI) or role:
+            return f"another file shows the {role or file.shows} of this field"
+        if len(file.channels) > 1:
+            return "it holds labels, and no channel is called cells or nuclei"
+        return "it is the mask of a structure, not a stain"
+    listed = ", ".join(file.channels)
+    return (
+        f"its channel{'s' if len(file.channels) > 1 else ''} ({listed}) show neither membrane nor DNA by name"
+    )
+
+
+def _image_files(folder: Path, leave_out: Path | None) -> Iterator[Path]:
+    """Yield all image files in a folder and its subfolders in the order of their names, without hidden ones."""
+    skipped = leave_out.resolve() if leave_out is not None else None
+    for where, folders, files in os.walk(folder):
+        here = Path(where)
+        zarrs = [name for name in folders if name.lower().endswith(".zarr")]
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".") and name not in zarrs and (here / name).resolve() != skipped
+        )
+        for name in sorted((*files, *zarrs)):
+            if not name.startswith(".") and name.lower().endswith(READABLE_EXTENSIONS):
+                yield here / name

@@ -1,0 +1,109 @@
+"""The table of results: one row for each cell, as CSV and as Parquet."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_integrated_cell.batch.cell_row import Row
+from napari_integrated_cell.imaging.atomic import atomic_write
+from napari_integrated_cell.latent.position import latent_columns
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+CSV_NAME, PARQUET_NAME = "results.csv", "results.parquet"
+
+TEXT, NUMBER, WHOLE, FLAG, TEXTS = "text", "number", "whole", "flag", "texts"
+COLUMNS: dict[str, str] = {
+    "cell_id": TEXT,
+    "source": TEXT,
+    "field": TEXT,
+    "cell": TEXT,
+    "label": WHOLE,
+    "outcome": TEXT,
+    "reason": TEXT,
+    "file": TEXT,
+    "angle_degrees": NUMBER,
+    "flip_y": FLAG,
+    "flip_x": FLAG,
+    "outside_box": NUMBER,
+    "cell_volume": NUMBER,
+    "nucleus_volume": NUMBER,
+    "height": NUMBER,
+    "length": NUMBER,
+    "width": NUMBER,
+    "elongation": NUMBER,
+    "offset_z": WHOLE,
+    "offset_y": WHOLE,
+    "offset_x": WHOLE,
+    "nearest_stage": TEXT,
+    "stage_distance": NUMBER,
+    "structure": TEXT,
+    "classified_as": TEXT,
+    "classified_probability": NUMBER,
+    "stage": TEXT,
+    "model": TEXT,
+    "weights": TEXT,
+    "warnings": TEXTS,
+}
+"""Columns of the table and the kind of their values, before z^r."""
+
+
+def write_tables(folder: Path, rows: Sequence[Row], n_ref: int) -> tuple[Path, Path]:
+    """Write the rows as CSV and as Parquet, and return both files.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be written. An existing one is then unchanged.
+    """
+    return _write_csv(folder / CSV_NAME, rows, n_ref), _write_parquet(folder / PARQUET_NAME, rows, n_ref)
+
+
+def _write_csv(path: Path, rows: Sequence[Row], n_ref: int) -> Path:
+    """Write z^r as one column for each dimension, with the names of a table of positions."""
+    latent = latent_columns(n_ref, (), 0)
+    with atomic_write(path) as aside, aside.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([*COLUMNS, *latent])
+        for row in rows:
+            z_ref = row.get("z_ref") or [""] * n_ref
+            writer.writerow([*(_in_csv(row.get(name)) for name in COLUMNS), *z_ref])
+    return path
+
+
+def _write_parquet(path: Path, rows: Sequence[Row], n_ref: int) -> Path:
+    """Write z^r as lists, as `napari-ic embed` does."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    types = {
+        TEXT: pa.string(),
+        NUMBER: pa.float64(),
+        WHOLE: pa.int64(),
+        FLAG: pa.bool_(),
+        TEXTS: pa.list_(pa.string()),
+    }
+    columns: dict[str, pa.Array] = {
+        name: pa.array([_in_parquet(row.get(name), kind) for row in rows], types[kind])
+        for name, kind in COLUMNS.items()
+    }
+    columns["z_ref"] = pa.array([row.get("z_ref") for row in rows], pa.list_(pa.float32(), n_ref))
+    with atomic_write(path) as aside:
+        pq.write_table(pa.table(columns), aside, compression="zstd")
+    return path
+
+
+def _in_csv(value: Any) -> Any:
+    if isinstance(value, list):
+        return " | ".join(map(str, value))
+    return "" if value is None else value
+
+
+def _in_parquet(value: Any, kind: str) -> Any:
+    if kind == WHOLE and value is not None and value >= 1 << 63:
+        return None  # a label beyond what Parquet's integers count to; the cell's id has it
+    return value

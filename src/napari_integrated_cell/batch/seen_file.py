@@ -1,0 +1,192 @@
+"""Look at an image file: what its name says, and which of its channels hold labels."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from napari_integrated_cell.imaging.choices import MissingInput, ReadingChoices
+from napari_integrated_cell.imaging.labels import looks_like_labels
+from napari_integrated_cell.imaging.reading import CROP_SEG_CHANNELS, READABLE_EXTENSIONS, read_image
+from napari_integrated_cell.vocabulary import REFERENCE_NAMES, recognise_channel
+
+CELLS, NUCLEI, STRUCTURE, IMAGE = "cells", "nuclei", "structure", "image"
+
+_WORDS: dict[str, frozenset[str]] = {
+    NUCLEI: frozenset({"nucleus", "nuclei", "nuclear", "nuc", "dna", "chromatin"}),
+    CELLS: frozenset({"cell", "cells", "cyto", "cytoplasm", "membrane", "memb"}),
+    STRUCTURE: frozenset({"structure", "struct", "protein", "gfp", "egfp"}),
+    "labels": frozenset(
+        {"label", "labels", "labeled", "labelled", "mask", "masks", "cp", "crop"}
+        | {"seg", "segmentation", "segmentations", "segmented"}
+    ),
+    IMAGE: frozenset({"image", "images", "img", "raw", "stack", "stain", "stains", "intensity"}),
+}
+_ROOF = "roof"
+_TOKEN = re.compile(r"([A-Za-z]+)(\d*)")
+
+
+@dataclass(frozen=True, eq=False)
+class SeenFile:
+    """An image file of a folder.
+
+    Attributes
+    ----------
+    path : Path
+    channels : tuple of str
+    are_labels : tuple of bool
+        Whether each channel holds labels, by its content.
+    filled : float
+        Share of the first channel's middle plane that is not zero.
+    """
+
+    path: Path
+    channels: tuple[str, ...]
+    are_labels: tuple[bool, ...]
+    filled: float
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """The words of the file's name, without its ending."""
+        return tokens_of(stem_of(self.path))
+
+    @property
+    def is_segmentation(self) -> bool:
+        """Whether all of its channels hold labels."""
+        return all(self.are_labels)
+
+    @property
+    def is_crop_seg(self) -> bool:
+        """Whether it has the channels of a ``crop_seg`` file of the public dataset. Such files do not name them."""
+        return self.is_segmentation and len(self.channels) == len(CROP_SEG_CHANNELS) and "seg" in self.tokens
+
+    @property
+    def shows(self) -> str:
+        """What its name says that it shows: cells, nuclei, a channel of the vocabulary, ``"structure"``, or nothing."""
+        return meaning(self.tokens)
+
+    @property
+    def key(self) -> str:
+        """The name of its field: the file's name without the words for what it shows."""
+        return _key(stem_of(self.path), role=True)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Possible names of an image's field: without the words for images, for what it shows, for a structure."""
+        stem = stem_of(self.path)
+        return _key(stem), _key(stem, role=True), _key(stem, role=True, structure=True)
+
+
+def look(path: Path, choices: ReadingChoices) -> SeenFile:
+    """Return what is seen of a file. A few planes of each channel are read.
+
+    Scenes, times and axes are chosen for the files that have them.
+
+    Raises
+    ------
+    ValueError, OSError
+        If it cannot be read.
+    """
+    try:
+        image = read_image(path, lazy=True, **asdict(choices))
+    except MissingInput:
+        image = read_image(path, lazy=True, reader=choices.reader)
+    middle = np.asarray(image.data[0][image.data.shape[1] // 2])
+    return SeenFile(
+        path,
+        image.channel_names,
+        tuple(looks_like_labels(volume) for volume in image.data),
+        float((middle != 0).mean()),
+    )
+
+
+def meaning(tokens: tuple[str, ...]) -> str:
+    """Return what labels with this name show: ``"cells"``, ``"nuclei"``, ``"structure"``, or empty if it says nothing.
+
+    The last word counts. A stain's name means what it shows: labels of the membrane are cells.
+    """
+    if any(token.lower() == _ROOF for token in tokens):
+        return STRUCTURE
+    for token in reversed(tokens):
+        word = _word(token)
+        for role in (NUCLEI, CELLS, STRUCTURE):
+            if word in _WORDS[role]:
+                return role
+    recognised = recognise_channel(" ".join(tokens))
+    return {"membrane": CELLS, "dna": NUCLEI, None: ""}.get(recognised, STRUCTURE)
+
+
+def stain_of(tokens: tuple[str, ...]) -> str:
+    """Return what a channel of intensities with this name shows: of the vocabulary, ``"structure"``, or empty."""
+    recognised = recognise_channel(" ".join(tokens))
+    if recognised:
+        return recognised
+    return STRUCTURE if any(_word(token) in _WORDS[STRUCTURE] for token in tokens) else ""
+
+
+def is_reference(shown: str) -> bool:
+    """Return whether a channel shows the membrane or the DNA."""
+    return shown in REFERENCE_NAMES
+
+
+def tokens_of(name: str) -> tuple[str, ...]:
+    """Return the words of a name, split at blanks and punctuation, and at capitals before the words of roles."""
+    return tuple(name[start:stop] for start, stop in _spans(name))
+
+
+def stem_of(path: Path) -> str:
+    """Return a file's name without its ending."""
+    for ending in READABLE_EXTENSIONS:
+        if path.name.lower().endswith(ending):
+            return path.name[: -len(ending)]
+    return path.stem
+
+
+def _word(token: str) -> str:
+    """Return a word in lower case without the number after it."""
+    match = _TOKEN.fullmatch(token)
+    return (match[1] if match else token).lower()
+
+
+def _is_role(token: str) -> bool:
+    return any(_word(token) in words for words in _WORDS.values())
+
+
+def _spans(name: str) -> list[tuple[int, int]]:
+    """Return where the words of a name begin and end."""
+    found: list[tuple[int, int]] = []
+    for chunk in re.finditer(r"[A-Za-z0-9]+", name):
+        stop, ends = chunk.end(), list[tuple[int, int]]()
+        # "fieldCells" is two words, but "CellId7" is one.
+        for capital in reversed([m.start() for m in re.finditer(r"(?<=[a-z0-9])[A-Z]", chunk[0])]):
+            start = chunk.start() + capital
+            if not _is_role(name[start:stop]):
+                break
+            ends.append((start, stop))
+            stop = start
+        found += [(chunk.start(), stop), *reversed(ends)]
+    return found
+
+
+def _key(stem: str, *, role: bool = False, structure: bool = False) -> str:
+    """Return a file's name without the words for images and labels.
+
+    With ``role``, the last word for what it shows is left out too; with ``structure``, the names of structures and
+    stains. The numbers after these words stay.
+    """
+    left_out: list[tuple[int, int]] = []
+    for start, stop in reversed(_spans(stem)):
+        token = stem[start:stop]
+        word = _word(token)
+        decides = any(word in _WORDS[r] for r in (CELLS, NUCLEI, STRUCTURE))
+        describes = word in _WORDS["labels"] or word in _WORDS[IMAGE]
+        named = structure and not decides and recognise_channel(token) is not None
+        if describes or named or (decides and role):
+            left_out.append((start, start + len(word)) if _is_role(token) else (start, stop))
+            role = role and not decides
+    for start, stop in left_out:  # from the last to the first
+        stem = stem[:start] + stem[stop:]
+    return re.sub(r"[^A-Za-z0-9()+-]+", "_", stem).strip("_-")

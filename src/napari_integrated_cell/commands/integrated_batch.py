@@ -1,0 +1,184 @@
+"""``napari-ic integrate`` for all cells of a folder or a table."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from tqdm import tqdm
+
+from napari_integrated_cell.commands.options import PROGRAM, naming_options, print_note
+from napari_integrated_cell.console import progress_bar
+from napari_integrated_cell.processes import CancelToken
+
+if TYPE_CHECKING:
+    from napari_integrated_cell.batch.cell_row import BatchSettings
+    from napari_integrated_cell.batch.folder import ChosenChannels
+    from napari_integrated_cell.batch.found_fields import FoundFields
+    from napari_integrated_cell.batch.listing import ListedField
+    from napari_integrated_cell.batch.run import BatchResult
+    from napari_integrated_cell.processes import Progress
+
+_MOST_SHOWN = 8
+"""How many files or cells are named on the terminal; the table has all cells."""
+
+
+@dataclass(frozen=True)
+class BatchOptions:
+    """The options of the folder way."""
+
+    folder: Path | None
+    manifest: Path | None
+    patterns: Sequence[str]
+    chosen: ChosenChannels
+    workers: int
+    scheduler: str | None
+    dry_run: bool
+    as_json: bool
+
+
+def integrate_all(options: BatchOptions, settings: BatchSettings, out: Path) -> None:
+    """Integrate every cell of a folder or a table into the folder ``out``.
+
+    Raises
+    ------
+    typer.Exit
+        With 1 if no cell is integrated, and with 130 after Ctrl-C.
+    ValueError, OSError, ImportError
+        If nothing can be begun.
+    """
+    from napari_integrated_cell.batch.journal import Journal
+    from napari_integrated_cell.batch.listing import list_fields
+    from napari_integrated_cell.batch.out_place import bytes_needed, check_out_folder, check_writable
+    from napari_integrated_cell.batch.run import JOURNAL, SEGMENTED, integrate_batch
+    from napari_integrated_cell.model.bundle import read_manifest
+    from napari_integrated_cell.model.inputs import structure_names
+
+    config = read_manifest(settings.model).config
+    names = structure_names(settings.structures, config)
+    with progress_bar() as move, naming_options():
+        found = _found(options, out, move)
+        if not options.dry_run:
+            searched = [options.folder] if options.folder is not None else []
+            check_out_folder(out, [*searched, *map(Path, found.paths)])
+        journal = None if options.dry_run else Journal(out / JOURNAL)
+        listed = list_fields(
+            found, out / SEGMENTED, journal, lambda done, total: move(done, total, "counting cells")
+        )
+    _print_listing(found, listed)
+    if options.dry_run or journal is None:
+        return
+    several = options.workers > 1 or options.scheduler is not None
+    check_writable(out, bytes_needed(listed, settings, len(names) + 2, len(found.entries), several=several))
+    with _stopping() as stop, progress_bar("cell") as move:
+        result = integrate_batch(
+            found,
+            listed,
+            settings,
+            out,
+            journal,
+            workers=options.workers,
+            scheduler=options.scheduler,
+            stop=stop,
+            on_row=_print_json if options.as_json else _print_trouble,
+            progress=move,
+        )
+    _print_summary(result)
+    if result.stopped:
+        raise typer.Exit(130)
+    if result.made == 0:
+        raise typer.Exit(1)
+
+
+def _found(options: BatchOptions, out: Path, move: Progress) -> FoundFields:
+    from napari_integrated_cell.batch.folder import fields_of_folder
+    from napari_integrated_cell.batch.found_fields import fields_of_table
+    from napari_integrated_cell.batch.patterns import pattern_of
+    from napari_integrated_cell.data.cell_table import open_table
+
+    if options.manifest is not None:
+        return fields_of_table(open_table(options.manifest))
+    return fields_of_folder(
+        options.folder or Path(),
+        chosen=options.chosen,
+        patterns=[pattern_of(text) for text in options.patterns],
+        leave_out=out,
+        on_file=lambda done, total: move(done, total, "looking at files"),
+    )
+
+
+def _print_listing(found: FoundFields, listed: Sequence[ListedField]) -> None:
+    """Print what was found and what is left out."""
+    cells = sum(len(f.labels or ()) for f in listed) + len(found.entries)
+    to_segment = sum(f.labels is None for f in listed)
+    fields = f"{len(listed)} field{'s' if len(listed) != 1 else ''}"
+    rows = f"{len(found.entries)} cells with files of their own" if found.entries else ""
+    print_note(
+        f"{found.source}: {cells} cells in {' and '.join(filter(None, (fields if listed else '', rows)))}."
+    )
+    if to_segment:
+        print_note(
+            f"{to_segment} fields have no label images: their cells are segmented from membrane and DNA."
+        )
+    for what, items in (("cannot be used", found.faulty), ("not used", found.unused)):
+        for reason, names in _by_reason([(item.name, item.reason) for item in items]):
+            print_note(f"{what}: {names}: {reason}.")
+    for reason, names in _by_reason([(f.files.name, f.reason) for f in listed if f.reason]):
+        print_note(f"cannot be used: {names}: {reason}")
+
+
+def _by_reason(items: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Yield each reason with the names that have it."""
+    for reason, count in Counter(reason for _, reason in items).items():
+        names = [name for name, why in items if why == reason]
+        more = f" and {count - _MOST_SHOWN} more" if count > _MOST_SHOWN else ""
+        yield reason.removesuffix("."), ", ".join(names[:_MOST_SHOWN]) + more
+
+
+def _print_json(row: dict[str, Any]) -> None:
+    """Print a row as one line of JSON."""
+    print(json.dumps({name: value for name, value in row.items() if name != "digest"}), flush=True)
+
+
+def _print_trouble(row: dict[str, Any]) -> None:
+    if row["outcome"] != "ok":
+        tqdm.write(f"{PROGRAM}: {row['cell_id']} failed: {row['reason']}", file=sys.stderr)
+
+
+def _print_summary(result: BatchResult) -> None:
+    """Print how many cells there are, how many failed, and where the table is."""
+    made, failed = result.made, len(result.failed)
+    before = f", {result.kept} of them by an earlier call" if result.kept else ""
+    table = " and ".join(str(path) for path in result.tables)
+    print_note(f"{made} cells integrated{before}; {failed} failed. The table: {table}")
+    if result.stopped:
+        print_note("stopped after the present cell: the same command goes on with the next one.")
+
+
+@contextmanager
+def _stopping() -> Iterator[CancelToken]:
+    """Yield a token that the first Ctrl-C sets. The second one interrupts at once."""
+    token = CancelToken()
+    before = signal.getsignal(signal.SIGINT)
+
+    def ask(number: int, frame: Any) -> None:
+        token.cancel()
+        signal.signal(signal.SIGINT, before)
+        tqdm.write(
+            f"{PROGRAM}: stopping after the present cell; press Ctrl-C again to stop at once.",
+            file=sys.stderr,
+        )
+
+    signal.signal(signal.SIGINT, ask)
+    try:
+        yield token
+    finally:
+        signal.signal(signal.SIGINT, before)
