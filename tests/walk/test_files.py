@@ -62,12 +62,13 @@ def test_ome_zarr_is_ngff_0_4(traversal, tmp_path) -> None:
 
 def test_ome_zarr_is_read_by_others(traversal, tmp_path) -> None:
     path = write_walk(traversal, tmp_path / "walk.ome.zarr")
-    from ome_zarr.io import parse_url
-    from ome_zarr.reader import Reader
+    from bioio_ome_zarr import Reader
 
-    (node,) = Reader(parse_url(str(path)))()
-    assert node.data[0].shape == traversal.shape
-    assert node.metadata["channel_names"] == list(traversal.channels)
+    image = Reader(str(path))
+    assert image.shape == traversal.shape
+    assert image.channel_names == list(traversal.channels)
+    sizes = [getattr(image.physical_pixel_sizes, axis) for axis in "ZYX"]
+    assert sizes == pytest.approx(traversal.voxel_size)
 
 
 def test_mp4_has_a_picture_a_frame(traversal, tmp_path) -> None:

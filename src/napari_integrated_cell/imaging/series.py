@@ -16,8 +16,9 @@ from napari_integrated_cell.imaging.writing import write_planes
 
 Frame = NDArray[np.uint16]
 
-# NGFF 0.4 is zarr format 2. Version 2 of the library writes only that format and has no such argument.
-_FORMAT = {} if zarr.__version__.startswith("2.") else {"zarr_format": 2}
+#: Arguments of zarr that choose zarr format 2, which every version of zarr reads, and which NGFF 0.4 is. Version 2 of
+#: the library writes only that format and has no such argument.
+ZARR_2: dict[str, Any] = {} if zarr.__version__.startswith("2.") else {"zarr_format": 2}
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def write_zarr_series(path: Path, series: Series, frames: Iterable[Frame]) -> Pa
     if path.is_dir() and not (path / ".zgroup").is_file():
         raise FileExistsError(f"{path} is a folder but not a zarr, and is not replaced: choose another name.")
     with atomic_write(path) as part:
-        group: Any = zarr.open_group(str(part), mode="w", **_FORMAT)
+        group: Any = zarr.open_group(str(part), mode="w", **ZARR_2)
         group.attrs.update({"multiscales": [_multiscale(series)], "omero": _omero(series)})
         array: Any = zarr.open_array(
             str(part / "0"),
@@ -92,7 +93,7 @@ def write_zarr_series(path: Path, series: Series, frames: Iterable[Frame]) -> Pa
             dtype=np.uint16,
             fill_value=0,
             dimension_separator="/",
-            **_FORMAT,
+            **ZARR_2,
         )
         for t, frame in enumerate(frames):
             array[t] = frame

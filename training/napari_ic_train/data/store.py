@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from napari_ic_train.data.store_table import REPORT, REPORT_COLUMNS, merge_parts, write_part
 from napari_integrated_cell.arrays import Floats, Indices
 from napari_integrated_cell.data.store import IMAGES, ROW, TABLE, PosedStore
+from napari_integrated_cell.imaging.series import ZARR_2
 
 if TYPE_CHECKING:
     import torch
@@ -102,7 +103,7 @@ class StoreWriter:
         self.path.mkdir(parents=True, exist_ok=True)
         shape = (n_cells, len(channels), *box)
         self._images = zarr.open_array(
-            str(self.path / IMAGES), mode="w", shape=shape, chunks=(1, *shape[1:]), dtype="u1"
+            str(self.path / IMAGES), mode="w", shape=shape, chunks=(1, *shape[1:]), dtype="u1", **ZARR_2
         )
         facts = {"channels": list(channels), "voxel_size": voxel_size, "structures": list(structures)}
         facts |= {"simulated": simulated, "source": source, "left_out": dict(left_out or {})}
