@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,11 +19,11 @@ _PLANES = (0.3, 0.4, 0.5, 0.6, 0.7)
 _WINDOW = 1024
 _GRID = 256
 _SMOOTHING = 1.0
-# Blobs at least this compact may be nuclei; nets are less compact. A disc is 1, nuclei are 0.6 to 0.9, nets 0.1 to 0.3.
-_BLOB = 0.5
+# A disc has compactness 1, nuclei 0.6 to 0.9, nets 0.1 to 0.3. Nuclei have at least some voxels of the grid as radius.
+_BLOB, _NUCLEUS = 0.5, 3.0
 _NET = 0.4
-# The least radius of a nucleus, in voxels of the grid.
-_NUCLEUS = 3.0
+# Of a channel that cannot be compared with others, more is asked: other structures are smaller blobs.
+_SURE_BLOB, _SURE_NUCLEUS = 0.6, 6.0
 
 
 @dataclass(frozen=True)
@@ -75,21 +75,28 @@ def appearance_of(planes: NDArray[Any]) -> Appearance | None:
 def guess_stains(appearances: Sequence[Appearance | None]) -> tuple[int | None, int | None]:
     """Return the indices of the channels that look like the membrane and the DNA; None for one that is not there.
 
-    DNA is in few compact blobs that fill a part of the cells. The membrane is a net or shells: thin, and it encloses
-    most of the cells.
+    DNA is in few compact blobs that fill a part of the cells. The membrane is a net or shells, which enclose more than
+    they cover. If one of two channels is DNA, the other one may also be a net that is open at the image's border.
     """
     seen = {i: a for i, a in enumerate(appearances) if a is not None}
+    dna = _dna_of(seen)
+    others = {i: a for i, a in seen.items() if i != dna and a.compactness <= _NET}
+    if dna is None or len(seen) != 2:
+        others = {i: a for i, a in others.items() if a.enclosed >= a.covered}
+    return max(others, key=lambda i: others[i].enclosed, default=None), dna
+
+
+def _dna_of(seen: Mapping[int, Appearance]) -> int | None:
+    if len(seen) == 1:
+        ((i, only),) = seen.items()
+        return i if only.compactness >= _SURE_BLOB and only.radius >= _SURE_NUCLEUS else None
     cells = max((a.covered + a.enclosed for a in seen.values()), default=0.0)
     blobs = {
         i: a.compactness**2 * a.radius * (1 - a.covered / cells)
         for i, a in seen.items()
-        if a.compactness >= _BLOB and a.radius >= _NUCLEUS and (a.covered < cells or len(seen) == 1)
+        if a.compactness >= _BLOB and a.radius >= _NUCLEUS and a.covered < cells
     }
-    if len(seen) == 1:
-        blobs = dict.fromkeys(blobs, 1.0)
-    dna = max(blobs, key=lambda i: blobs[i], default=None)
-    nets = {i: a.enclosed for i, a in seen.items() if i != dna and a.compactness <= _NET}
-    return max(nets, key=lambda i: nets[i], default=None), dna
+    return max(blobs, key=lambda i: blobs[i], default=None)
 
 
 def _appearance_of_plane(plane: NDArray[Any]) -> tuple[float, float, float, float] | None:

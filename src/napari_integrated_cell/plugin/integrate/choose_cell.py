@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,63 +11,29 @@ from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QFormLayout, QWidget
 
 from napari_integrated_cell.imaging.cropping import is_in_memory
-from napari_integrated_cell.plugin.integrate.contents import Contents
-from napari_integrated_cell.plugin.integrate.guess_mark import GuessMark
+from napari_integrated_cell.plugin.integrate.choose_layers import LayerChooser
 from napari_integrated_cell.plugin.integrate.label_box import LabelBox
 from napari_integrated_cell.plugin.integrate.layer_combo import LayerCombo
+from napari_integrated_cell.plugin.integrate.mends import write_voxel_size
 from napari_integrated_cell.plugin.integrate.picking import Picking, Press
-from napari_integrated_cell.plugin.integrate.refusals import Refusal, refusal_of
+from napari_integrated_cell.plugin.integrate.refusals import Refusal
 from napari_integrated_cell.plugin.integrate.request import CellRequest
 from napari_integrated_cell.plugin.integrate.voxel_size import VoxelSizeField
 from napari_integrated_cell.plugin.layers.marks import mark_of
 from napari_integrated_cell.plugin.layers.place import image_frame_of
-from napari_integrated_cell.plugin.layers.roles import guess_layers, holds_labels
 from napari_integrated_cell.plugin.layers.volumes import (
     VoxelSize,
     grid_shape,
-    is_volume,
     volume_of,
-    voxel_size_of,
     world_to_index,
 )
 from napari_integrated_cell.plugin.session import Session
 from napari_integrated_cell.plugin.widgets.column import row
 from napari_integrated_cell.plugin.widgets.inputs import button, described
 
-_STAINS, _SEGMENTATIONS = ("membrane", "dna"), ("cells", "nuclei")
-_ROLES: dict[str, tuple[str, str, str]] = {
-    "membrane": (
-        "Membrane",
-        "none (render from segmentation)",
-        "The stain of the cell's outline: the paper's reference channel x^r, membrane.\n"
-        "Without one it is rendered from the cell segmentation.",
-    ),
-    "dna": (
-        "DNA",
-        "none (render from segmentation)",
-        "The stain of the nucleus or chromosomes: the paper's reference channel x^r, DNA.\n"
-        "Without one it is rendered from the nucleus segmentation.",
-    ),
-    "cells": (
-        "Cells",
-        "none (find the cell at the click)",
-        "Segmentation of the cells, one label for each: a Labels layer, or an image that holds labels.\n"
-        "Without one, the cell you click is found by a seeded watershed.",
-    ),
-    "nuclei": (
-        "Nuclei",
-        "none (find in the DNA layer)",
-        "Segmentation of the nuclei, with the labels of their cells.\n"
-        "Without one, the nucleus is found by a threshold on the DNA layer inside the cell.",
-    ),
-}
-
 
 class CellChooser(QWidget):
-    """Choose layers, and a cell by its label or by a click.
-
-    Layers are guessed from selection, types, names, metadata and from what they show.
-    """
+    """Choose layers, and a cell by its label or by a click."""
 
     changed = Signal()
     clicked = Signal()
@@ -76,22 +41,10 @@ class CellChooser(QWidget):
     def __init__(self, viewer: Any, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._viewer, self._tasks = viewer, session.tasks
-        self._contents = Contents(session.tasks)
-        self._by_hand: set[str] = set()
         self._point: tuple[int, int, int] | None = None
-        self._combos: dict[str, LayerCombo] = {}
         form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
-        for role, (title, none, tip) in _ROLES.items():
-            combo = described(LayerCombo(viewer, partial(self._accepts, role), none), title, tip)
-            combo.chosen.connect(self._layers_changed)
-            combo.chosen_by_hand.connect(partial(self._take_choice, role))
-            self._combos[role] = combo
-        self.guess_marks = {pair: self._guess_mark(pair) for pair in (_STAINS, _SEGMENTATIONS)}
-        for pair, mark in self.guess_marks.items():
-            for role in pair:
-                form.addRow(_ROLES[role][0], self._combos[role])
-            form.addRow(mark)
+        self.roles = LayerChooser(viewer, session, form)
         self.label = described(LabelBox(), "Label of the cell", "The cell's label in the Cells layer.")
         self.label.valueChanged.connect(self._label_typed)
         tip = "While this is pressed, a click in the canvas chooses the cell under the cursor."
@@ -108,46 +61,18 @@ class CellChooser(QWidget):
         self.pick.clicked.connect(lambda _: setattr(self, "_waits", False))
         self._source: Any = None
         self._labelled: Any = None
-        self._contents.changed.connect(self.refresh)
-        self.guess()
+        self.roles.changed.connect(self._layers_changed)
+        self.roles.settled.connect(self._wait_for_click)
+        self.roles.guess()
 
     def combo(self, role: str) -> LayerCombo:
         """Return the list of layers for ``"membrane"``, ``"dna"``, ``"cells"`` or ``"nuclei"``."""
-        return self._combos[role]
-
-    @property
-    def source(self) -> Any:
-        """The layer on whose grid the cell lies, or None."""
-        return next(iter(self.layers), None)
+        return self.roles.combo(role)
 
     @property
     def layers(self) -> list[Any]:
         """All chosen layers: membrane, DNA, cells and nuclei, as far as there are such."""
-        return [combo.layer for combo in self._combos.values() if combo.layer is not None]
-
-    def refresh(self) -> None:
-        """Offer the viewer's present layers."""
-        for role, combo in self._combos.items():
-            before = combo.layer
-            combo.refresh()
-            if combo.layer is not before:
-                self._by_hand.discard(role)  # the layer chosen by hand is gone
-        self.guess()
-
-    def guess(self) -> None:
-        """Guess the layers that were not chosen by hand."""
-        layers = self._all_layers()
-        selected = [layer for layer in layers if layer in self._viewer.layers.selection]
-        guessed = guess_layers(layers, selected, self._contents.of)
-        free = [role for role in _ROLES if role not in self._by_hand]
-        for role in free:
-            found = getattr(guessed, role)
-            if found is not None:
-                self._combos[role].layer = found
-        for pair, mark in self.guess_marks.items():
-            if not self._by_hand & set(pair):
-                mark.mark((pair[0] in guessed.by_look, pair[1] in guessed.by_look))
-        self._wait_for_click()
+        return self.roles.layers
 
     def place_changed(self) -> None:
         """Show what the layers state now."""
@@ -167,12 +92,10 @@ class CellChooser(QWidget):
         Refusal
             If something is missing or cannot be used.
         """
-        source = self.source
-        if source is None:
-            raise self._no_layer()
-        voxel_size = self._checked(structure)
-        chosen = {role: combo.layer for role, combo in self._combos.items()}
-        channels = {role: chosen[role] for role in _STAINS} | {"structure": structure}
+        layers = self.roles.checked(structure)
+        voxel_size, source = self._voxel_size(), layers[0]
+        chosen = {role: self.combo(role).layer for role in ("membrane", "dna", "cells", "nuclei")}
+        channels = {role: chosen[role] for role in ("membrane", "dna")} | {"structure": structure}
         request = CellRequest(
             channels={name: volume_of(layer) for name, layer in channels.items() if layer is not None},
             cells=_array(chosen["cells"]),
@@ -183,12 +106,12 @@ class CellChooser(QWidget):
             image_frame=image_frame_of(source, voxel_size),
             # The segmentation identifies the cell: with or without a stain, it is the same one.
             image_id=str((chosen["cells"] or source).unique_id),
-            simulated=any(bool(mark_of(layer).get("simulated")) for layer in self.layers),
+            simulated=any(bool(mark_of(layer).get("simulated")) for layer in layers),
         )
         try:
             request.check()
         except Refusal as refusal:
-            raise self._with_mends(refusal) from None
+            raise self.roles.with_mends(refusal) from None
         return request
 
     def stains(self) -> tuple[Any, Any, VoxelSize]:
@@ -199,112 +122,57 @@ class CellChooser(QWidget):
         Refusal
             If one of them is missing or cannot be used.
         """
-        membrane, dna = (self._combos[role].layer for role in _STAINS)
+        membrane, dna = self.combo("membrane").layer, self.combo("dna").layer
         if membrane is None or dna is None:
-            raise self._with_mends(Refusal("Segmenting needs a membrane and a DNA layer: choose both."))
-        return membrane, dna, self._checked()
+            raise self.roles.with_mends(Refusal("Segmenting needs a membrane and a DNA layer: choose both."))
+        self.roles.checked()
+        return membrane, dna, self._voxel_size()
 
     def close_down(self) -> None:
         """Stop listening to the viewer."""
         self._picking.listen(False)
-        self._contents.changed.disconnect(self.refresh)
-        self._tasks.cancel("contents")
+        self.roles.close_down()
         self._tasks.cancel("click")
 
-    # ---------------------------------------------------------------- layers
-
-    def _all_layers(self) -> list[Any]:
-        return [getattr(layer, "__wrapped__", layer) for layer in self._viewer.layers]
-
-    def _accepts(self, role: str, layer: Any) -> bool:
-        if not is_volume(layer):
-            return False
-        return isinstance(layer, Image) if role in _STAINS else holds_labels(layer, self._contents.of)
-
-    def _guess_mark(self, pair: tuple[str, str]) -> GuessMark:
-        first, second = pair
-        return GuessMark(
-            (_ROLES[first][0], _ROLES[second][0]),
-            (self._combos[first], self._combos[second]),
-            lambda: self._by_hand.update(pair),
-        )
-
-    def _checked(self, structure: Any = None) -> VoxelSize:
-        """Return the voxel size of the chosen layers, which fit together.
+    def _voxel_size(self) -> VoxelSize:
+        """Return the voxel size of the chosen layers.
 
         Raises
         ------
         Refusal
-            If they do not, or the size is not known.
+            If it is not known.
         """
-        source = self.source
-        for layer in [*self.layers, structure]:
-            if layer is not None and grid_shape(layer) != grid_shape(source):
-                raise Refusal(
-                    f"{layer.name!r} has {grid_shape(layer)} voxels but {source.name!r} has "
-                    f"{grid_shape(source)}: choose layers of one image."
-                )
-        for layer in [*(self._combos[role].layer for role in _STAINS), structure]:
-            if layer is not None and holds_labels(layer, self._contents.of):
-                raise Refusal(
-                    f"{layer.name!r} holds labels and no stain: choose another layer, or make labels of it.",
-                    "make labels",
-                    layer=layer,
-                )
         self.voxel_size.show_layers(self.layers)
         voxel_size = self.voxel_size.value
         if voxel_size is None:
             raise Refusal(
-                f"The voxel size of {source.name!r} is not known: give it in µm, (Z, Y, X).",
+                f"The voxel size of {self.roles.source.name!r} is not known: give it in µm, (Z, Y, X).",
                 "set voxel size",
             )
         return voxel_size
 
-    def _no_layer(self) -> Refusal:
-        """Return why no layer is chosen: the active layer cannot be used, or another one first needs an action."""
-        refusals = [refusal_of(layer) for layer in self._unusable()]
-        active = getattr(self._viewer.layers.selection, "active", None)
-        best = sorted(refusals, key=lambda refusal: (not refusal.mends, refusal.layer is not active))
-        if best and (best[0].mends or best[0].layer is active):
-            return best[0]
-        return Refusal("No layer is chosen: open an image or a segmentation of cells, (Z, Y, X).")
-
-    def _with_mends(self, refusal: Refusal) -> Refusal:
-        """Return a refusal with the action that makes more layers usable, if it has none and there is one."""
-        for other in (refusal_of(layer) for layer in self._unusable()):
-            if other.mends and not refusal.mends:
-                return Refusal(str(refusal), *other.mends, layer=other.layer)
-        return refusal
-
-    def _unusable(self) -> list[Any]:
-        """Return the visible layers that are no volumes, the topmost first."""
-        return [
-            layer
-            for layer in self._all_layers()[::-1]
-            if not is_volume(layer) and "run" not in mark_of(layer) and layer.visible
-        ]
-
     def _layers_changed(self) -> None:
-        source = self.source
+        source = self.roles.source
         if source is not self._source:
             self._source, self._point = source, None
         self.voxel_size.show_layers(self.layers)
-        cells = self._combos["cells"].layer
+        cells = self.combo("cells").layer
         if cells is not self._labelled:
             self._labelled = cells
             self._offer_labels(cells)
-        for mark in self.guess_marks.values():
-            mark.refresh()
         self.changed.emit()
 
     def _write_voxel_size(self, voxel_size: VoxelSize) -> None:
-        """Write a size that was typed to the layers that state none."""
-        unknown = [layer for layer in self.layers if voxel_size_of(layer) is None]
-        for layer in unknown:
-            layer.units = (*layer.units[:-3], *("µm",) * 3)
-            layer.scale = (*layer.scale[:-3], *voxel_size)
-        if unknown:
-            self._viewer.reset_view()
+        """Write a size that was typed to the layers of the same image that state none."""
+        if self.roles.source is not None:
+            grid = grid_shape(self.roles.source)
+            layers = [layer for layer in self._viewer.layers if isinstance(layer, Image | Labels)]
+            dims = self._viewer.dims
+            shown = dims.current_step
+            written = [layer for layer in layers if write_voxel_size(layer, voxel_size, grid)]
+            if written:
+                dims.set_current_step(range(dims.ndim), shown)
+                self._viewer.reset_view()
 
     # ---------------------------------------------------------------- the cell
 
@@ -323,15 +191,11 @@ class CellChooser(QWidget):
                 selected = int(getattr(cells, "selected_label", 0))
                 self.label.setValue(selected if selected and (labels == selected).any() else highest)
 
-    def _take_choice(self, role: str) -> None:
-        self._by_hand.add(role)
-        self._wait_for_click()
-
     def _wait_for_click(self) -> None:
         """Listen to clicks while only a click is missing."""
-        chosen = {role for role, combo in self._combos.items() if combo.layer is not None}
-        by_label = "cells" in chosen and not self.label.value()
-        by_point = "cells" not in chosen and set(_STAINS) <= chosen and self._point is None
+        stained = self.combo("membrane").layer is not None and self.combo("dna").layer is not None
+        by_label = self.combo("cells").layer is not None and not self.label.value()
+        by_point = self.combo("cells").layer is None and stained and self._point is None
         if by_label or by_point:
             self._waits = self._waits or not self.pick.isChecked()
             self.pick.setChecked(True)
@@ -340,7 +204,7 @@ class CellChooser(QWidget):
             self.pick.setChecked(False)
 
     def _take_click(self, press: Press) -> None:
-        cells, source = self._combos["cells"].layer, self.source
+        cells, source = self.combo("cells").layer, self.roles.source
         if source is None:
             return
         layer = source if cells is None else cells
@@ -372,7 +236,7 @@ class CellChooser(QWidget):
         if label:
             self._choose(label, index)
         else:
-            show_warning(f"There is no cell of {self._combos['cells'].currentText()!r} where you clicked.")
+            show_warning(f"There is no cell of {self.combo('cells').currentText()!r} where you clicked.")
 
     def _choose(self, label: int, point: tuple[int, int, int] | None) -> None:
         with QSignalBlocker(self.label):

@@ -64,7 +64,7 @@ class IntegrateWidget(Dock):
         question.addRow(self.classification)
         asked = QGroupBox("What does a layer show?")
         asked.setLayout(question)
-        self._offered: tuple[Mend, ...] = ()
+        self._refused: ValueError | None = None
         self._column = Column(
             titled("Model", self.model),
             titled("Cell", self.cell, self.preview),
@@ -106,11 +106,18 @@ class IntegrateWidget(Dock):
         self._preview_soon()
 
     def _layers_changed(self, event: Any) -> None:
-        self.cell.refresh()
+        self.cell.roles.refresh()
         self.structure_layer.refresh()
+        self._look_again()
 
     def _selection_changed(self, event: Any) -> None:
-        self.cell.guess()
+        self.cell.roles.guess()
+        self._look_again()
+
+    def _look_again(self) -> None:
+        """Find out whether other layers mend a refusal."""
+        if self._refused is not None:
+            self._preview_soon()
 
     def _layer_event(self, event: Any) -> None:
         """Follow the place and the data of layers. The list of layers repeats the events of all its layers."""
@@ -124,7 +131,7 @@ class IntegrateWidget(Dock):
             self.cell.place_changed()
 
     def _step_changed(self, event: Any) -> None:
-        if "use time point" in self._offered:
+        if isinstance(self._refused, Refusal) and "use time point" in self._refused.mends:
             self._preview_soon()
 
     def _model_changed(self) -> None:
@@ -160,7 +167,9 @@ class IntegrateWidget(Dock):
             elif layer is not None and mend == "use time point":
                 mends.use_time_point(self._viewer, layer)
             elif layer is not None and mend == "make labels":
-                mends.make_labels(self._viewer, self._session, layer)
+                mends.make_labels(
+                    self._viewer, self._session, layer, then=partial(self.cell.roles.release, layer)
+                )
 
     def _stop(self) -> None:
         if not self._session.tasks.cancel(field.SLOT):
@@ -206,7 +215,7 @@ class IntegrateWidget(Dock):
             )
 
     def _show_posing(self, posing: Posing, image_frame: ImageFrame) -> None:
-        self._offered = ()
+        self._refused = None
         self.preview.show_posing(posing)
         self._session.integrate.image_frame, self._session.integrate.cell = image_frame, posing.cell
 
@@ -214,9 +223,10 @@ class IntegrateWidget(Dock):
         """Show an error in place of the cell's picture, with buttons that mend it."""
         if not isinstance(error, ValueError):
             return False
-        self._offered, layer = (error.mends, error.layer) if isinstance(error, Refusal) else ((), None)
+        self._refused = error
+        offered, layer = (error.mends, error.layer) if isinstance(error, Refusal) else ((), None)
         buttons = []
-        for mend in self._offered:
+        for mend in offered:
             title, tip = TITLES[mend]
             if layer is not None:
                 title = title.format(step=mends.time_step(self._viewer, layer))

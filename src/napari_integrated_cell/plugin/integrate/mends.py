@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from napari_integrated_cell.imaging.cropping import is_in_memory
 from napari_integrated_cell.plugin.layers.axes import channel_axis, time_axis
 from napari_integrated_cell.plugin.layers.display import channel_colormap, image_limits
-from napari_integrated_cell.plugin.layers.volumes import voxel_size_of
+from napari_integrated_cell.plugin.layers.volumes import VoxelSize
 from napari_integrated_cell.vocabulary import recognise_channel
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class _Channels:
 
     axis: int
     names: tuple[str, ...]
-    voxel_size: tuple[float, float, float] | None = None
+    voxel_size: VoxelSize | None = None
 
 
 def split_channels(viewer: ViewerModel, session: Session, layer: Layer) -> Task:
@@ -52,10 +53,17 @@ def split_channels(viewer: ViewerModel, session: Session, layer: Layer) -> Task:
         return _Channels(guessed, _RGB[:count] if rgb else tuple(f"channel {i}" for i in range(count)))
 
     def show(channels: _Channels) -> None:
+        depth = [axis for axis in range(layer.ndim) if axis != channels.axis][-3]
+        plane = viewer.dims.current_step[viewer.dims.ndim - layer.ndim + depth]
+        size, grid = channels.voxel_size, _without(data.shape, channels.axis)[-3:]
+        sized = size is not None and write_voxel_size(layer, size, grid)
         for index, name in enumerate(channels.names):
             part = data[(*[slice(None)] * channels.axis, index)]
-            _add_part(viewer, layer, part, channels.axis, f"{name} · {layer.name}", name, channels.voxel_size)
+            _add_part(viewer, layer, part, channels.axis, f"{name} · {layer.name}", name)
         layer.visible = False
+        viewer.dims.set_current_step(viewer.dims.ndim - 3, plane)
+        if sized:
+            viewer.reset_view()
 
     return session.tasks.start("mend", f"Splitting {layer.name}", work, on_done=show)
 
@@ -90,8 +98,10 @@ def time_step(viewer: ViewerModel, layer: Layer) -> int:
     return int(np.clip(np.round(layer.world_to_data(at)[axis]), 0, count - 1))
 
 
-def make_labels(viewer: ViewerModel, session: Session, layer: Layer) -> Task:
-    """Make a Labels layer with the values of an image, and hide the image."""
+def make_labels(
+    viewer: ViewerModel, session: Session, layer: Layer, then: Callable[[], None] = lambda: None
+) -> Task:
+    """Make a Labels layer with the values of an image, hide the image, and call ``then``."""
     data = _data(layer)
 
     def work(task: Task) -> Any:
@@ -105,8 +115,31 @@ def make_labels(viewer: ViewerModel, session: Session, layer: Layer) -> Task:
     def show(labels: Any) -> None:
         viewer.add_labels(labels, name=f"{layer.name} labels", **_place(layer, range(layer.ndim)))
         layer.visible = False
+        then()
 
     return session.tasks.start("mend", f"Making labels of {layer.name}", work, on_done=show)
+
+
+def write_voxel_size(layer: Layer, voxel_size: VoxelSize, grid: tuple[int, ...]) -> bool:
+    """Give a layer that states none its scale and units; return whether it has got them.
+
+    Only a layer that shows volumes of ``grid`` voxels (Z, Y, X) gets them, also one with several channels or time
+    points. Its last three axes all get a unit, also channels: napari ignores units if those of two layers differ.
+    """
+    shape = _data(layer).shape[: layer.ndim]
+    if tuple(shape[-2:]) != tuple(grid[-2:]) or grid[0] not in shape[:-2] or not np.allclose(layer.scale, 1):
+        return False
+    if any(unit.is_compatible_with("micrometer") for unit in layer.units):
+        return False
+    depth = len(shape) - 3 if shape[-3] == grid[0] else shape.index(grid[0])
+    axes = {depth: voxel_size[0], layer.ndim - 2: voxel_size[1], layer.ndim - 1: voxel_size[2]}
+    layer.units = ["µm" if a in axes or a >= layer.ndim - 3 else unit for a, unit in enumerate(layer.units)]
+    layer.scale = [axes.get(a, scale) for a, scale in enumerate(layer.scale)]
+    return True
+
+
+def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
+    return (*shape[:axis], *shape[axis + 1 :])
 
 
 def _add_part(
@@ -116,15 +149,9 @@ def _add_part(
     axis: int,
     name: str,
     channel: str,
-    voxel_size: tuple[float, float, float] | None = None,
 ) -> None:
     """Add a layer for a part of a layer at one index of an axis."""
-    kept = [a for a in range(layer.ndim) if a != axis]
-    place = _place(layer, kept)
-    if voxel_size is not None and voxel_size_of(layer) is None:
-        before = len(kept) - 3
-        place["scale"] = (*(1.0,) * before, *voxel_size)
-        place["units"] = (*place["units"][:before], *("µm",) * 3)
+    place = _place(layer, [a for a in range(layer.ndim) if a != axis])
     if isinstance(layer, Labels):
         viewer.add_labels(part, name=name, **place)
         return
@@ -162,8 +189,7 @@ def _channels_of_file(path: str, shape: tuple[int, ...]) -> _Channels | None:
     except (ValueError, OSError):
         return None
     for axis, length in enumerate(shape):
-        others = (*shape[:axis], *shape[axis + 1 :])
-        if length == len(image.channel_names) > 1 and others[-3:] == image.data.shape[1:]:
+        if length == len(image.channel_names) > 1 and _without(shape, axis)[-3:] == image.data.shape[1:]:
             return _Channels(axis, image.channel_names, image.voxel_size)
     return None
 

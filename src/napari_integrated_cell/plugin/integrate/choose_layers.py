@@ -1,0 +1,203 @@
+"""Choose the layers of membrane, DNA, cells and nuclei."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from napari.layers import Image
+from qtpy.QtCore import QObject, Signal
+from qtpy.QtWidgets import QFormLayout
+
+from napari_integrated_cell.plugin.integrate.contents import Contents
+from napari_integrated_cell.plugin.integrate.guess_mark import GuessMark
+from napari_integrated_cell.plugin.integrate.layer_combo import LayerCombo
+from napari_integrated_cell.plugin.integrate.refusals import Refusal, refusal_of
+from napari_integrated_cell.plugin.layers.marks import mark_of
+from napari_integrated_cell.plugin.layers.roles import guess_layers, holds_labels
+from napari_integrated_cell.plugin.layers.volumes import grid_shape, is_volume
+from napari_integrated_cell.plugin.session import Session
+from napari_integrated_cell.plugin.widgets.inputs import described
+
+_STAINS, _SEGMENTATIONS = ("membrane", "dna"), ("cells", "nuclei")
+_ROLES: dict[str, tuple[str, str, str]] = {
+    "membrane": (
+        "Membrane",
+        "none (render from segmentation)",
+        "The stain of the cell's outline: the paper's reference channel x^r, membrane.\n"
+        "Without one it is rendered from the cell segmentation.",
+    ),
+    "dna": (
+        "DNA",
+        "none (render from segmentation)",
+        "The stain of the nucleus or chromosomes: the paper's reference channel x^r, DNA.\n"
+        "Without one it is rendered from the nucleus segmentation.",
+    ),
+    "cells": (
+        "Cells",
+        "none (find the cell at the click)",
+        "Segmentation of the cells, one label for each: a Labels layer, or an image that holds labels.\n"
+        "Without one, the cell you click is found by a seeded watershed.",
+    ),
+    "nuclei": (
+        "Nuclei",
+        "none (find in the DNA layer)",
+        "Segmentation of the nuclei, with the labels of their cells.\n"
+        "Without one, the nucleus is found by a threshold on the DNA layer inside the cell.",
+    ),
+}
+
+
+class LayerChooser(QObject):
+    """The lists of the layers for each role, as rows of a form.
+
+    Layers are guessed from selection, types, names, metadata and from what they show. Signals: ``changed`` with every
+    change of a layer, ``settled`` after the user has chosen one or all were guessed.
+    """
+
+    changed = Signal()
+    settled = Signal()
+
+    def __init__(self, viewer: Any, session: Session, form: QFormLayout) -> None:
+        super().__init__(form)
+        self._viewer, self._tasks = viewer, session.tasks
+        self._contents = Contents(session.tasks)
+        self._by_hand: set[str] = set()
+        self._combos: dict[str, LayerCombo] = {}
+        for role, (title, none, tip) in _ROLES.items():
+            combo = described(LayerCombo(viewer, partial(self._accepts, role), none), title, tip)
+            combo.chosen.connect(self._take_change)
+            combo.chosen_by_hand.connect(partial(self._take_choice, role))
+            self._combos[role] = combo
+        self.guess_marks = {pair: self._guess_mark(pair) for pair in (_STAINS, _SEGMENTATIONS)}
+        for pair, mark in self.guess_marks.items():
+            for role in pair:
+                form.addRow(_ROLES[role][0], self._combos[role])
+            form.addRow(mark)
+        self._contents.changed.connect(self.refresh)
+
+    def combo(self, role: str) -> LayerCombo:
+        """Return the list of layers for ``"membrane"``, ``"dna"``, ``"cells"`` or ``"nuclei"``."""
+        return self._combos[role]
+
+    @property
+    def source(self) -> Any:
+        """The layer on whose grid the cell lies, or None."""
+        return next(iter(self.layers), None)
+
+    @property
+    def layers(self) -> list[Any]:
+        """All chosen layers: membrane, DNA, cells and nuclei, as far as there are such."""
+        return [combo.layer for combo in self._combos.values() if combo.layer is not None]
+
+    def refresh(self) -> None:
+        """Offer the viewer's present layers."""
+        for role, combo in self._combos.items():
+            before = combo.layer
+            combo.refresh()
+            if combo.layer is not before:
+                self._by_hand.discard(role)  # the layer chosen by hand is gone
+        self.guess()
+
+    def guess(self) -> None:
+        """Guess the layers that were not chosen by hand."""
+        layers = self._all_layers()
+        selected = [layer for layer in layers if layer in self._viewer.layers.selection]
+        guessed = guess_layers(layers, selected, self._contents.of)
+        free = [role for role in _ROLES if role not in self._by_hand]
+        for role in free:
+            found = getattr(guessed, role)
+            if found is not None:
+                self._combos[role].layer = found
+        for pair, mark in self.guess_marks.items():
+            if not self._by_hand & set(pair):
+                mark.mark((pair[0] in guessed.by_look, pair[1] in guessed.by_look))
+        self.settled.emit()
+
+    def release(self, layer: Any) -> None:
+        """Choose no stain where a layer is chosen that is none."""
+        for role in _STAINS:
+            if self._combos[role].layer is layer:
+                self._by_hand.discard(role)
+                self._combos[role].layer = None
+        self.guess()
+
+    def checked(self, structure: Any = None) -> list[Any]:
+        """Return the chosen layers, which fit together and to a layer of a structure.
+
+        Raises
+        ------
+        Refusal
+            If no layer is chosen, their sizes differ, or a stain holds labels.
+        """
+        source = self.source
+        if source is None:
+            raise self._no_layer()
+        for layer in [*self.layers, structure]:
+            if layer is not None and grid_shape(layer) != grid_shape(source):
+                raise Refusal(
+                    f"{layer.name!r} has {grid_shape(layer)} voxels but {source.name!r} has "
+                    f"{grid_shape(source)}: choose layers of one image."
+                )
+        for layer in [*(self._combos[role].layer for role in _STAINS), structure]:
+            if layer is not None and holds_labels(layer, self._contents.of):
+                raise Refusal(
+                    f"{layer.name!r} holds labels and no stain: choose another layer, or make labels of it.",
+                    "make labels",
+                    layer=layer,
+                )
+        return self.layers
+
+    def with_mends(self, refusal: Refusal) -> Refusal:
+        """Return a refusal with the action that makes more layers usable, if it has none and there is one."""
+        for other in (refusal_of(layer) for layer in self._unusable()):
+            if other.mends and not refusal.mends:
+                return Refusal(str(refusal), *other.mends, layer=other.layer)
+        return refusal
+
+    def close_down(self) -> None:
+        """Stop looking at layers."""
+        self._contents.changed.disconnect(self.refresh)
+        self._tasks.cancel("contents")
+
+    def _take_change(self) -> None:
+        for mark in self.guess_marks.values():
+            mark.refresh()
+        self.changed.emit()
+
+    def _take_choice(self, role: str) -> None:
+        self._by_hand.add(role)
+        self.settled.emit()
+
+    def _all_layers(self) -> list[Any]:
+        return [getattr(layer, "__wrapped__", layer) for layer in self._viewer.layers]
+
+    def _accepts(self, role: str, layer: Any) -> bool:
+        if not is_volume(layer):
+            return False
+        return isinstance(layer, Image) if role in _STAINS else holds_labels(layer, self._contents.of)
+
+    def _guess_mark(self, pair: tuple[str, str]) -> GuessMark:
+        first, second = pair
+        return GuessMark(
+            (_ROLES[first][0], _ROLES[second][0]),
+            (self._combos[first], self._combos[second]),
+            lambda: self._by_hand.update(pair),
+        )
+
+    def _no_layer(self) -> Refusal:
+        """Return why no layer is chosen: the active layer cannot be used, or another one first needs an action."""
+        refusals = [refusal_of(layer) for layer in self._unusable()]
+        active = getattr(self._viewer.layers.selection, "active", None)
+        best = sorted(refusals, key=lambda refusal: (not refusal.mends, refusal.layer is not active))
+        if best and (best[0].mends or best[0].layer is active):
+            return best[0]
+        return Refusal("No layer is chosen: open an image or a segmentation of cells, (Z, Y, X).")
+
+    def _unusable(self) -> list[Any]:
+        """Return the visible layers that are no volumes, the topmost first."""
+        return [
+            layer
+            for layer in self._all_layers()[::-1]
+            if not is_volume(layer) and "run" not in mark_of(layer) and layer.visible
+        ]
