@@ -270,3 +270,22 @@ def test_the_preferred_reader_is_used(tmp_path, monkeypatch):
     )
     with pytest.raises(NotOpened, match="no reader 'none such'"):
         read(str(path))
+
+
+@pytest.mark.parametrize("chosen_by", ["the only reader", "preferences", "the user"])
+def test_a_refusal_is_shown_once_also_where_napari_replaces_it(tmp_path, monkeypatch, notified, chosen_by):
+    """napari shows a sentence of its own for a reader that it has chosen itself."""
+    from napari.plugins import utils
+    from npe2 import PluginManager
+
+    name = "a.czi" if chosen_by == "the only reader" else "a.tif"
+    (tmp_path / name).write_bytes(b"II*\0 this is no image")
+    able = [type("Reader", (), {"plugin_name": "napari-integrated-cell"})]
+    if name == "a.tif":
+        able.append(type("Reader", (), {"plugin_name": "napari"}))
+    preferred = "napari-integrated-cell" if chosen_by == "preferences" else None
+    monkeypatch.setattr(PluginManager, "iter_compatible_readers", lambda self, paths: able)
+    monkeypatch.setattr(utils, "get_preferred_reader", lambda path: preferred)
+    with pytest.raises(NotOpened) as refused:
+        read(str(tmp_path / name))
+    assert notified == ([] if chosen_by == "the user" else [("error", str(refused.value))])

@@ -29,7 +29,7 @@ def read(path: str | Sequence[str]) -> list[LayerData]:
     from napari_integrated_cell.imaging.choices import ReadingChoices
     from napari_integrated_cell.plugin import preferences
     from napari_integrated_cell.plugin.opening.layers import layers_of_file
-    from napari_integrated_cell.plugin.opening.notices import NotOpened, tell
+    from napari_integrated_cell.plugin.opening.notices import refused, tell
 
     paths = [path] if isinstance(path, str) else list(path)
     layers: list[LayerData] = []
@@ -37,7 +37,7 @@ def read(path: str | Sequence[str]) -> list[LayerData]:
         try:
             found, notes = layers_of_file(each, ReadingChoices(reader=preferences.reader()))
         except (ValueError, OSError) as error:
-            raise NotOpened(str(error), each) from error
+            raise refused(error, each) from error
         tell(notes, each)
         layers += found
     return layers
