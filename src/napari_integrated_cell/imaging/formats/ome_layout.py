@@ -39,6 +39,8 @@ class Layout:
     notes : tuple of str
     explicit : bool
         Whether the metadata give a page for every single plane.
+    complete : bool
+        Whether every plane is there.
     strict : bool
         Whether the metadata were used as they are.
     """
@@ -49,6 +51,7 @@ class Layout:
     names: tuple[str, ...]
     notes: tuple[str, ...]
     explicit: bool
+    complete: bool
     strict: bool
 
 
@@ -58,6 +61,7 @@ def layout_of(
     pages_in: Callable[[str], Sequence[Page] | None],
     here: str,
     alone: bool,
+    sound: bool,
 ) -> Layout:
     """Return the pages of an image's planes.
 
@@ -72,6 +76,8 @@ def layout_of(
         The file that was opened.
     alone : bool
         Whether the file holds no other image.
+    sound : bool
+        Whether the metadata are whole. If not, a plane that is missing may be one whose entry is damaged.
 
     Raises
     ------
@@ -91,7 +97,10 @@ def layout_of(
         raise Unsound(f"they name {count} planes")
     explicit = len(image.planes) > 1 and all(block.count in (None, 1) for block in image.planes)
     table = _table(image, axes, shape, name_of, pages_in, here)
-    if any(page is None for page in table):
+    complete = all(page is not None for page in table)
+    if not complete and not sound:
+        raise Unsound(f"they name {sum(page is not None for page in table)} of {count} planes")
+    if not complete:
         table, shape = _without_missing(image, table, axes, shape, explicit, here, notes, samples)
     pages = [page for page in table if page is not None]
     if len({(page.file, page.offset) for page in pages}) < len(pages):
@@ -102,7 +111,7 @@ def layout_of(
         names = ()
     elif any(names) and not all(names):
         notes.append(f"{here} gives a name to {sum(map(bool, names))} of {len(names)} channels only.")
-    return Layout(axes, shape, pages, names, tuple(notes), explicit, bool(image.channels))
+    return Layout(axes, shape, pages, names, tuple(notes), explicit, complete, bool(image.channels))
 
 
 def _samples(image: OmeImage, opened: Sequence[Page]) -> int:
@@ -215,8 +224,8 @@ def _without_missing(
         if not there[tuple(index)].all():
             continue
         notes.append(
-            f"{here} is incomplete: it should have {promised} planes and holds {found}. {_WORDS[axis]} {kept} to "
-            f"{shape[where] - 1} of {shape[where]} are missing and were left out (counted from 0)."
+            f"{here} is incomplete: it should have {promised} planes and holds {found}. Of {shape[where]} "
+            f"{_WORDS[axis]} the last {shape[where] - kept} are missing, and were left out."
         )
         chosen = np.arange(promised).reshape(shape)[tuple(index)]
         return [table[i] for i in chosen.ravel()], chosen.shape

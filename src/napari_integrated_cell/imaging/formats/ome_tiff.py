@@ -98,7 +98,9 @@ def _metadata_elsewhere(path: Path, ome: OmeXml) -> OmeXml:
 def _scene(path: Path, ome: OmeXml, image: OmeImage, files: _Files) -> tuple[Scene, Layout | None]:
     here = files.pages(files.here) or ()
     try:
-        layout = layout_of(image, files.name_of, files.pages, files.here, len(ome.images) == 1)
+        layout = layout_of(
+            image, files.name_of, files.pages, files.here, len(ome.images) == 1, not ome.damage
+        )
     except Unsound as error:
         return _unsound(path, here, image, str(error), ome, mendable=error.mendable), None
     first = layout.pages[0]
@@ -142,7 +144,9 @@ def _unsound(
     channels = len(image.channels)
     scene = unnamed_planes(pages, stated_size(image.physical))
     sentence = f"{path.name} has OME metadata{damage} that do not fit its {len(pages)} planes: {why}"
-    refusal: Exception = UnsupportedImage(f"{sentence}. It is damaged or incomplete: copy or export it again.")
+    refusal: Exception = UnsupportedImage(
+        f"{sentence}. It is damaged or incomplete: copy or export it again."
+    )
     if mendable and scene.axes.startswith("I"):
         refusal = MissingInput("axes", f"{sentence}. Export it again, or give its axes, for example CZYX.")
     names = tuple(name for name, _ in image.channels)
@@ -160,7 +164,7 @@ def _checked_leftovers(
         if layout is not None:
             kind = layout.pages[0].kind
             over = sum(p.kind == kind and p.offset not in used and not p.reduced for p in here)
-            if over and layout.explicit:
+            if over and layout.explicit and layout.complete:
                 note = f"{path.name} holds {over} planes that its metadata do not name: they are left out."
                 scene = scene.noting(note)
             elif over:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from xml.etree import ElementTree
@@ -109,10 +110,10 @@ def _elements(root: ElementTree.Element) -> Iterator[tuple[str, dict[str, str], 
 
 def _found(text: str) -> Iterator[tuple[str, dict[str, str], str]]:
     for match in _TAG.finditer(text):
-        attributes = {
-            found.group(1): html.unescape(found.group(2) if found.group(2) is not None else found.group(3))
-            for found in _ATTRIBUTE.finditer(match.group(2))
-        }
+        given = [(m.group(1), m.group(2) or m.group(3) or "") for m in _ATTRIBUTE.finditer(match.group(2))]
+        times = Counter(name for name, _ in given)
+        # One of two attributes with one name has a damaged name.
+        attributes = {name: html.unescape(value) for name, value in given if times[name] == 1}
         yield match.group(1), attributes, html.unescape(match.group(3)).strip()
 
 

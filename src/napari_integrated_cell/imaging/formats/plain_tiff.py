@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,6 +32,15 @@ def plain_scenes(path: Path, pages: Sequence[Page], resolution: Resolution) -> l
             runs[-1].append(page)
         else:
             runs.append([page])
+    kinds = [run[0].kind for run in runs]
+    split = any(kind in kinds[:i] and not _shaped(runs[i][0].description) for i, kind in enumerate(kinds))
+    if split or (len(runs) > 1 and any(_differs(run) for run in runs)):
+        sentence = (
+            f"{path.name} has pages of another size or type among its planes: it is damaged, so copy or export it "
+            "again."
+        )
+        scene = unnamed_planes(pages, resolution.size())
+        return [("Image:0", scene.refusing(UnsupportedImage(sentence)))]
     scenes = [_scene(path, run, resolution) for run in runs]
     return [(f"Image:{i}", scene) for i, scene in enumerate(scenes)]
 
@@ -97,6 +107,14 @@ def _shaped(description: str) -> dict[str, Any] | None:
             found = {"shape": None} if '"shape"' in description else None
         return found if isinstance(found, dict) and "shape" in found else None
     return None
+
+
+def _differs(run: list[Page]) -> bool:
+    """Return whether the description that tifffile writes gives another number of values than a run of pages has."""
+    shape = (_shaped(run[0].description) or {}).get("shape")
+    if not isinstance(shape, list) or not all(isinstance(n, int) and n > 0 for n in shape):
+        return False
+    return math.prod(shape) != sum(math.prod(page.shape) for page in run)
 
 
 def _leading(shaped: dict[str, Any], page: Page, count: int) -> tuple[tuple[int, ...], str, str]:
