@@ -170,6 +170,25 @@ def test_a_series_of_labels_and_one_in_another_order(tmp_path, axes):
     np.testing.assert_array_equal(layer.data[2], labels())
 
 
+@pytest.mark.parametrize(("number", "unit", "seconds"), [(30, "s", 30), (2.5, "min", 150), (500, "ms", 0.5)])
+def test_the_time_between_time_points_is_the_scale_of_time(tmp_path, number, unit, seconds):
+    data = np.stack([intensities()] * 3)
+    ome = {"TimeIncrement": number, "TimeIncrementUnit": unit}
+    (layer, _) = opened(write_ome(tmp_path / "a.ome.tif", data, "TCZYX", **ome))
+    np.testing.assert_allclose(layer.scale, (seconds, *VOXEL))
+    assert [str(u) for u in layer.units] == ["second", *["micrometer"] * 3]
+    stack = {"axes": "TZCYX", "finterval": number, "tunit": unit}
+    tifffile.imwrite(tmp_path / "b.tif", data.swapaxes(1, 2), imagej=True, metadata=stack)
+    (layer, _) = opened(tmp_path / "b.tif")
+    np.testing.assert_allclose(layer.scale, (seconds, 1, 1, 1))
+    assert [str(u) for u in layer.units] == ["second", *["pixel"] * 3]
+
+
+def test_a_series_without_times_is_in_pixels_along_time(tmp_path):
+    (layer, _) = opened(write_ome(tmp_path / "a.ome.tif", np.stack([intensities()] * 3), "TCZYX"))
+    assert [str(u) for u in layer.units] == ["pixel", *["micrometer"] * 3]
+
+
 def test_a_zarr_series_opens_with_a_time_axis(tmp_path):
     sizes = dict(zip("zyx", VOXEL, strict=True))
     data = np.stack([intensities()] * 3)

@@ -66,6 +66,8 @@ class Image:
         (Z, Y, X) in µm as the file states it, each None if it does not.
     size_found : str
         What the file states about its voxels, to follow its name: ``"states 0.4 µm in Y and X but nothing in Z"``.
+    interval : float or None
+        Seconds from one time point to the next; None if the file does not give them.
     """
 
     data: Any
@@ -75,6 +77,7 @@ class Image:
     notes: tuple[str, ...] = ()
     stated_size: tuple[float | None, float | None, float | None] = (None, None, None)
     size_found: str = "states no voxel size"
+    interval: float | None = None
 
     def channel(self, name_or_index: str | int) -> NDArray[Any]:
         """Return one channel, (Z, Y, X).
@@ -209,6 +212,7 @@ def read_image(
         tuple(notes),
         size.values,
         size.found,
+        stack.scene.interval,
     )
 
 

@@ -14,6 +14,7 @@ from napari_integrated_cell.imaging.formats.plain_tiff import unnamed_planes
 from napari_integrated_cell.imaging.formats.planes import planes_in_one_piece, planes_of_pages
 from napari_integrated_cell.imaging.formats.resolution import Resolution
 from napari_integrated_cell.imaging.formats.scene import Scene
+from napari_integrated_cell.imaging.formats.sizes import seconds
 from napari_integrated_cell.imaging.formats.tiff_pages import Page
 
 _SIGNS = re.compile(
@@ -57,7 +58,16 @@ def imagej_scene(path: Path, pages: Sequence[Page], text: str, resolution: Resol
     shape = tuple(lengths[axis] for axis in axes)
     in_one_piece = len(full) == 1 and int(np.prod(shape)) > 1
     planes = planes_in_one_piece(first, shape) if in_one_piece else planes_of_pages(full, shape)
-    return Scene(axes + first.axes, (*shape, *first.shape), planes.dtype, (), size, planes.array, strict=True)
+    return Scene(
+        axes + first.axes,
+        (*shape, *first.shape),
+        planes.dtype,
+        (),
+        size,
+        planes.array,
+        strict=True,
+        interval=seconds(said.get("finterval"), said.get("tunit")),
+    )
 
 
 def _lengths(said: dict[str, str], page: Page, count: int) -> dict[str, int]:

@@ -15,7 +15,7 @@ from napari_integrated_cell.imaging.formats.ome_xml import OmeImage, OmeXml, rea
 from napari_integrated_cell.imaging.formats.plain_tiff import unnamed_planes
 from napari_integrated_cell.imaging.formats.planes import planes_of_pages
 from napari_integrated_cell.imaging.formats.scene import Scene
-from napari_integrated_cell.imaging.formats.sizes import stated_size
+from napari_integrated_cell.imaging.formats.sizes import seconds, stated_size
 from napari_integrated_cell.imaging.formats.tiff_pages import Page, pages_of
 
 
@@ -132,6 +132,7 @@ def _scene(path: Path, ome: OmeXml, image: OmeImage, files: _Files) -> tuple[Sce
         tuple(notes),
         strict=not notes and layout.strict and not ome.damage,
         ome=True,
+        interval=seconds(*image.interval),
     )
     return scene, layout
 

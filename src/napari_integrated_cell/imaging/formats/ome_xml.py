@@ -44,6 +44,8 @@ class OmeImage:
         Only the sound ones of X, Y, Z, C, T.
     physical : dict of str to (text, unit)
         What is stated about the voxel's edges along Z, Y, X.
+    interval : (text, unit)
+        What is stated about the time between time points.
     channels : list of (name, samples)
     planes : list of PlaneBlock
     """
@@ -52,6 +54,7 @@ class OmeImage:
     order: str = ""
     sizes: dict[str, int] = field(default_factory=dict)
     physical: dict[str, tuple[object, str | None]] = field(default_factory=dict)
+    interval: tuple[object, str | None] = (None, None)
     channels: list[tuple[str, int]] = field(default_factory=list)
     planes: list[PlaneBlock] = field(default_factory=list)
 
@@ -157,6 +160,7 @@ def _take_pixels(image: OmeImage, given: Mapping[str, str]) -> None:
         if f"PhysicalSize{axis}" in given:
             unit = given.get(f"PhysicalSize{axis}Unit")
             image.physical[axis] = (given[f"PhysicalSize{axis}"], unit)
+    image.interval = (given.get("TimeIncrement"), given.get("TimeIncrementUnit"))
 
 
 def _whole(text: str | None) -> int | None:

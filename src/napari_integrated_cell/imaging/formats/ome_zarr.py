@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_integrated_cell.imaging.choices import UnsupportedImage
 from napari_integrated_cell.imaging.formats.scene import OpenedFile, Scene
-from napari_integrated_cell.imaging.formats.sizes import StatedSize, stated_size
+from napari_integrated_cell.imaging.formats.sizes import StatedSize, seconds, stated_size
 from napari_integrated_cell.imaging.formats.zarr_tree import ArrayLayout, ZarrPixels, ZarrTree
 
 _TYPES = {"time": "T", "channel": "C"}
@@ -109,9 +109,10 @@ def _scene(tree: ZarrTree, node: str, image: Mapping[str, Any]) -> Scene:
         layout.shape,
         dtype,
         _channel_names(_ome(tree, node)),
-        _size(image, dataset, axes),
+        _size(_stated_scale(image, dataset, axes)),
         ZarrPixels(tree, path, layout, dtype).array,
         (note,) if note else (),
+        interval=_interval(_stated_scale(image, dataset, axes)),
     )
 
 
@@ -133,8 +134,10 @@ def _channel_names(ome: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(str(channel.get("label") or "") for channel in channels)
 
 
-def _size(image: Mapping[str, Any], dataset: Mapping[str, Any], axes: str) -> StatedSize:
-    """Return the scale of a level, times that of the whole image, with the units of the axes."""
+def _stated_scale(
+    image: Mapping[str, Any], dataset: Mapping[str, Any], axes: str
+) -> Mapping[str, tuple[float, str | None]]:
+    """Return the scale of a level, times that of the whole image, and the unit of each axis; empty if not stated."""
     scale = np.ones(len(axes))
     stated = False
     for transformations in (dataset, image):
@@ -144,11 +147,20 @@ def _size(image: Mapping[str, Any], dataset: Mapping[str, Any], axes: str) -> St
                 stated = True
     units = [axis.get("unit") if isinstance(axis, Mapping) else None for axis in image.get("axes") or axes]
     if not stated or len(units) != len(axes):
-        return StatedSize()
-    given = {axis: (float(value), unit) for axis, value, unit in zip(axes, scale, units, strict=True)}
+        return {}
+    return {axis: (float(value), unit) for axis, value, unit in zip(axes, scale, units, strict=True)}
+
+
+def _interval(given: Mapping[str, tuple[float, str | None]]) -> float | None:
+    """Return the seconds between time points. Without a unit the scale along T is a writer's default."""
+    value, unit = given.get("T", (0.0, None))
+    return seconds(value, unit) if unit else None
+
+
+def _size(given: Mapping[str, tuple[float, str | None]]) -> StatedSize:
     # Without a unit a scale of 1 is a writer's default. No cell is imaged at that size.
     spatial = [given[axis] for axis in "YX" if axis in given]
-    if all(pair == (1.0, None) for pair in spatial):
+    if not given or all(pair == (1.0, None) for pair in spatial):
         return StatedSize()
     return stated_size({axis: pair for axis, pair in given.items() if axis in "ZYX"})
 

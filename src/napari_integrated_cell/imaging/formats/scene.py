@@ -45,6 +45,8 @@ class Scene:
         Whether the file's metadata are sound, so that every reader understands them.
     ome : bool
         Whether they are OME-XML.
+    interval : float or None
+        Seconds from one time point to the next, as the file states them.
     """
 
     axes: str
@@ -58,6 +60,7 @@ class Scene:
     channels: int | None = None
     strict: bool = False
     ome: bool = False
+    interval: float | None = None
 
     def refusing(
         self, refusal: Exception, channel_names: tuple[str, ...] = (), channels: int | None = None

@@ -21,6 +21,11 @@ _NAMES = {
 _PREFIXES = {
     "": 1e6, "deci": 1e5, "centi": 1e4, "milli": 1e3, "micro": 1.0, "nano": 1e-3, "pico": 1e-6, "kilo": 1e9,
 }  # fmt: skip
+_SECONDS = {
+    "s": 1.0, "sec": 1.0, "second": 1.0, "ms": 1e-3, "msec": 1e-3, "millisecond": 1e-3, "μs": 1e-6, "us": 1e-6,
+    "microsecond": 1e-6, "min": 60.0, "minute": 60.0, "h": 3600.0, "hr": 3600.0, "hour": 3600.0, "d": 86400.0,
+    "day": 86400.0,
+}  # fmt: skip
 _METRES = ("meter", "metre", "mètre")
 
 # A light microscope's voxel has edges between these, in µm, and is not this much higher or flatter than wide.
@@ -45,6 +50,17 @@ def micrometres(unit: str) -> float | None:
             if singular.endswith(metre) and singular.removesuffix(metre) in _PREFIXES:
                 return _PREFIXES[singular.removesuffix(metre)]
     return None
+
+
+def seconds(number: object, unit: str | None) -> float | None:
+    """Return a duration in seconds; None if it is not above 0, or its unit is not known. A unit of None is s."""
+    name = unicodedata.normalize("NFKC", (unit or "s").strip().strip("\0")).casefold().rstrip(".")
+    factor = _SECONDS.get(name) or _SECONDS.get(name.removesuffix("s"))
+    try:
+        value = float(str(number).replace(",", "."))
+    except ValueError:
+        return None
+    return value * factor if factor and math.isfinite(value) and value > 0 else None
 
 
 @dataclass(frozen=True)

@@ -138,10 +138,12 @@ def _layer(image: Image, path: Path, name: str, index: int) -> LayerData:
         "axis_labels": ("t", "z", "y", "x")[-data.ndim :],
         "metadata": {MARK: mark},
     }
-    if image.voxel_size is not None:
-        before = data.ndim - 3
-        meta["scale"] = (*(1.0,) * before, *image.voxel_size)
-        meta["units"] = (*("pixel",) * before, *("µm",) * 3)
+    series = data.ndim == 4
+    if image.voxel_size is not None or (series and image.interval is not None):
+        time = (image.interval or 1.0,) if series else ()
+        in_time = ("s" if image.interval is not None else "pixel",) if series else ()
+        meta["scale"] = (*time, *(image.voxel_size or (1.0,) * 3))
+        meta["units"] = (*in_time, *("µm" if image.voxel_size is not None else "pixel",) * 3)
     labels = _labels(data) if looks_like_labels(data) else None
     if labels is not None:
         # Roofs and structures would hide the outlines of the cells.
