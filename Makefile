@@ -1,19 +1,20 @@
 # Every target works alone, in a fresh clone, and can be repeated. PYTHON=python3.12 chooses the interpreter for .venv.
 # ARGS="..." is passed on to the command of a target.
 BIN := .venv/bin
-SET_UP_FROM := pyproject.toml constraints.txt scripts/set-up
+SET_UP_FROM := pyproject.toml constraints.txt scripts/set-up scripts/install-torch
 # If there is more than one core, two processes share the test files. Each has its own virtual screen.
 WORKERS ?= $(shell [ "$$(nproc 2>/dev/null || echo 1)" -gt 1 ] && echo 2 || echo 1)
+TESTS_OF_READING := $(sort $(foreach word,reading opening ome tiff zarr formats,$(wildcard tests/imaging/*$(word)*)))
 ON_A_SCREEN := scripts/with-screen $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format demo-model bench pins resolve clean
+.PHONY: help demo test test-aicsimageio lint format demo-model bench pins resolve clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; \
-		do printf '  make %-11s %s\n' "$$name" "$$what"; done
+		do printf '  make %-16s %s\n' "$$name" "$$what"; done
 
 demo: .venv/.set-up ## Install, then integrate a simulated cell: in napari, or into demo-out/ if there is no display
 	@if scripts/system-libraries; then windowless=; else windowless=--headless; echo 'Continuing without a window.'; fi; \
@@ -27,6 +28,10 @@ else
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder \
 		--tx '$(WORKERS)*popen//execmodel=main_thread_only//python=$(ON_A_SCREEN)' $(ARGS)
 endif
+
+test-aicsimageio: .venv-aicsimageio/.set-up ## Install aicsimageio beside .venv, then run the tests of reading and the demo with it
+	IMAGE_READER=aicsimageio OMP_NUM_THREADS=1 .venv-aicsimageio/bin/python -m pytest $(TESTS_OF_READING) $(ARGS)
+	.venv-aicsimageio/bin/napari-ic demo --headless --out build/demo-aicsimageio
 
 lint: .venv/.set-up-for-tests ## Check format, style, types, direction of imports, and the napari manifest
 	@scripts/system-libraries
@@ -46,9 +51,12 @@ demo-model: .venv/.set-up-for-training ## Train the demo model again, on simulat
 bench: .venv/.set-up-for-tests ## Run all benchmarks, one after the other
 	@set -e; for benchmark in benchmarks/*.py; do (set -x; $(BIN)/python "$$benchmark" $(ARGS)); done
 
-pins: build/uv/bin/uv ## Resolve constraints.txt again for Python 3.11 and later; keep every version that still fits
+pins: build/uv/bin/uv ## Resolve both files of constraints again for Python 3.11 and later; keep every version that still fits
 	build/uv/bin/uv pip compile pyproject.toml --universal --python-version 3.11 \
 		--extra qt --extra czi --extra lif --extra nd2 --extra train --extra umap --group test --group lint --no-annotate --quiet --custom-compile-command 'make pins' --output-file constraints.txt
+	grep '^torch==' constraints.txt > build/torch.txt
+	build/uv/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --constraint build/torch.txt \
+		--extra qt --extra aicsimageio --group test-aicsimageio --no-annotate --quiet --custom-compile-command 'make pins' --output-file constraints-aicsimageio.txt
 
 resolve: build/uv/bin/uv ## Check that the plugin takes no other napari plugin down to an older version
 	rm -rf build/resolve
@@ -56,7 +64,7 @@ resolve: build/uv/bin/uv ## Check that the plugin takes no other napari plugin d
 	build/uv/bin/python scripts/resolve_beside.py build/resolve
 
 clean: ## Remove .venv and everything else that was built here, except runs/
-	rm -rf .venv build dist demo-out .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-aicsimageio build dist demo-out .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find src training tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 build/uv/bin/uv:
@@ -66,6 +74,10 @@ build/uv/bin/uv:
 # These stamp files are in .venv, so they disappear when it is removed.
 .venv/.set-up: $(SET_UP_FROM)
 	scripts/set-up
+	@touch $@
+
+.venv-aicsimageio/.set-up: pyproject.toml constraints-aicsimageio.txt scripts/set-up-aicsimageio build/uv/bin/uv
+	scripts/set-up-aicsimageio build/uv/bin
 	@touch $@
 
 .venv/.set-up-for-training: $(SET_UP_FROM)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 from npe2 import PluginManifest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[1]
 NAME = "napari-integrated-cell"
@@ -113,6 +115,25 @@ def test_constraints_allow_every_dependency() -> None:
             (pin,) = pinned[canonicalize_name(requirement.name)].specifier
             assert pin.operator == "=="
             assert requirement.specifier.contains(pin.version), f"{requirement} is pinned at {pin}"
+
+
+def test_a_version_has_an_upper_limit_only_where_a_test_shows_what_breaks() -> None:
+    lines = [
+        *PROJECT["dependencies"],
+        *(s for extra in PROJECT["optional-dependencies"].values() for s in extra),
+    ]
+    limited = {
+        requirement.name
+        for requirement in map(Requirement, lines)
+        if any(limit.operator not in (">=", "!=") for limit in requirement.specifier)
+    }
+    assert limited == {"numcodecs"}
+
+
+def test_numcodecs_lacks_what_the_zarr_of_aicsimageio_imports() -> None:
+    """If this fails where numcodecs is new, the limit of the extra aicsimageio can go."""
+    has_it = hasattr(importlib.import_module("numcodecs.blosc"), "cbuffer_sizes")
+    assert has_it == (Version(distribution("numcodecs").version) < Version("0.16"))
 
 
 def test_version_is_the_same_everywhere() -> None:

@@ -60,7 +60,7 @@ def test_a_missing_reader_is_named_with_its_extra(tmp_path, monkeypatch, extensi
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in readers else found(name))
     (tmp_path / f"a.{extension}").write_text("")
     with pytest.raises(ValueError, match=rf'pip install "napari-integrated-cell\[{extension}\]"'):
-        read_image(tmp_path / f"a.{extension}")
+        opening.open_file(tmp_path / f"a.{extension}")
     assert f".{extension}" in READABLE_EXTENSIONS
 
 

@@ -136,11 +136,11 @@ class ZarrTree:
             start = _joined(node, "")
             return {name.removeprefix(start) for name in self._files if name.startswith(start)}
         top = str(self.path / node)
-        return {
-            os.path.relpath(os.path.join(folder, name), top).replace(os.sep, "/")
-            for folder, _, names in os.walk(top)
-            for name in names
-        }
+        keys: set[str] = set()
+        for folder, _, names in os.walk(top):
+            inside = "" if folder == top else os.path.relpath(folder, top).replace(os.sep, "/") + "/"
+            keys.update(inside + name for name in names)
+        return keys
 
     def _json(self, node: str, name: str) -> dict[str, Any] | None:
         key = _joined(node, name)
