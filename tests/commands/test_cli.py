@@ -161,6 +161,20 @@ def test_classify_gives_every_structure_a_probability(field):
     assert sum(opinion.values()) == pytest.approx(1, abs=1e-5)
 
 
+def test_classify_and_integrate_say_that_membrane_and_dna_look_exchanged(field, tmp_path):
+    exchanged = (
+        field / "stack.ome.tif", "--membrane", "dna", "--dna", "membrane", "--cells", field / "cells.ome.tif",
+        "--nuclei", field / "nuclei.ome.tif", "--label", 3, "--model", field / "tiny.zip", "--json",
+    )  # fmt: skip
+    for command in (["classify", "--structure", "EGFP"], ["integrate", "--out", tmp_path / "out.ome.tif"]):
+        result = call(*command, *exchanged)
+        assert result.exit_code == 0, result.output
+        said = json.loads(result.stdout)
+        warnings = said["warnings"]["cell 3"] if command[0] == "classify" else said["cells"][0]["warnings"]
+        assert any("look exchanged" in warning for warning in warnings)
+        assert "napari-ic: cell 3: Membrane and DNA look exchanged" in result.stderr
+
+
 def test_demo_headless_writes_the_picture_and_the_tiff(field, tmp_path):
     result = call(
         "demo",

@@ -190,7 +190,7 @@ def shape_row(cell: Cell, pose: Pose) -> Row:
         "outside_box": round(float(pose.outside), 5),
         **{name: round(float(value), 4) for name, value in shape_of(cell, pose).items()},
         **{f"offset_{axis}": int(o) for axis, o in zip("zyx", cell.offset, strict=True)},
-        "warnings": [*getattr(cell, "warnings", ()), *pose.warnings],
+        "warnings": [*cell.warnings, *pose.warnings],
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -37,13 +38,19 @@ def classify(
         found, _ = options.chosen_cells(
             image, membrane, dna, cells, nuclei, label, voxel_size, structure, choices
         )
-        from napari_integrated_cell.integration import classify_cell
+        from napari_integrated_cell.imaging.pose import pose_of
+        from napari_integrated_cell.integration import classify_cell, model_box
         from napari_integrated_cell.model.bundle import load_model
 
         loaded = load_model(model, device=device)
-        opinions = {cell.name: classify_cell(cell, "structure", loaded) for cell in found}
+        opinions, warnings = {}, {}
+        for cell in found:
+            opinions[cell.name] = classify_cell(cell, "structure", loaded)
+            warnings[cell.name] = [*cell.warnings, *pose_of(cell, model_box(loaded.config)).warnings]
+            for warning in warnings[cell.name]:
+                print(f"{options.PROGRAM}: {cell.name}: {warning}", file=sys.stderr)
         lines = [
             f"{name}: " + ", ".join(f"{s} {p:.0%}" for s, p in list(opinion.items())[:3])
             for name, opinion in opinions.items()
         ]
-        report({"model": loaded.name, "cells": opinions}, as_json, "\n".join(lines))
+        report({"model": loaded.name, "cells": opinions, "warnings": warnings}, as_json, "\n".join(lines))

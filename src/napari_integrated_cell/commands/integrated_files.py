@@ -33,7 +33,7 @@ def summary_of(integration: Integration) -> dict[str, Any]:
 
 def warnings_of(integration: Integration) -> list[str]:
     """Return the warnings about a cell and about its pose."""
-    return [*getattr(integration.cell, "warnings", ()), *integration.pose.warnings]
+    return [*integration.cell.warnings, *integration.pose.warnings]
 
 
 def integrate_field(
