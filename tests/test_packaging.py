@@ -105,12 +105,16 @@ def test_every_import_is_a_declared_dependency(folder: str, extra: tuple[str, ..
     assert undeclared == set()
 
 
-def test_constraints_allow_every_dependency() -> None:
+@pytest.mark.parametrize(
+    ("file", "extras"), [("constraints.txt", ("qt",)), ("constraints-aicsimageio.txt", ("qt", "aicsimageio"))]
+)
+def test_constraints_allow_every_dependency(file: str, extras: tuple[str, ...]) -> None:
     """Each requirement that holds here has a pin that holds here, and the pin fits it."""
-    lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+    lines = (ROOT / file).read_text("utf-8").splitlines()
     pins = [Requirement(line) for line in lines if line and not line.startswith("#")]
     pinned = {canonicalize_name(p.name): p for p in pins if p.marker is None or p.marker.evaluate()}
-    for requirement in map(Requirement, PROJECT["dependencies"]):
+    wanted = [*PROJECT["dependencies"], *(s for e in extras for s in PROJECT["optional-dependencies"][e])]
+    for requirement in map(Requirement, wanted):
         if requirement.marker is None or requirement.marker.evaluate():
             (pin,) = pinned[canonicalize_name(requirement.name)].specifier
             assert pin.operator == "=="
