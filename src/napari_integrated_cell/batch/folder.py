@@ -20,7 +20,7 @@ from napari_integrated_cell.batch.seen_file import (
     look,
     meaning,
     stain_of,
-    tokens_of,
+    stem_of,
 )
 from napari_integrated_cell.data.entry import STRUCTURE, FileChannel
 from napari_integrated_cell.imaging.choices import ReadingChoices
@@ -195,8 +195,7 @@ def _take(
         _add_single(group, file, role)
     else:
         for i, (name, labels) in enumerate(zip(file.channels, file.are_labels, strict=True)):
-            tokens = tokens_of(name)
-            shown = meaning(tokens) if labels else stain_of(tokens)
+            shown = meaning(name) if labels else stain_of(name)
             if labels and shown in (CELLS, NUCLEI):
                 _add(group, shown, FileChannel(path, (i,)))
             elif not labels and shown:
@@ -219,9 +218,7 @@ def _add_single(group: _Group, file: SeenFile, role: str) -> None:
         if shown in (CELLS, NUCLEI):
             _add(group, shown, plane)
         return
-    shown = (
-        role if role not in ("", IMAGE) else stain_of(tokens_of(file.channels[0])) or stain_of(file.tokens)
-    )
+    shown = role if role not in ("", IMAGE) else stain_of(file.channels[0]) or stain_of(stem_of(file.path))
     if shown and shown not in (CELLS, NUCLEI):
         _add_stain(group, shown, plane)
 

@@ -12,7 +12,6 @@ from napari_integrated_cell.batch.seen_file import (
     STRUCTURE,
     meaning,
     stain_of,
-    tokens_of,
 )
 
 ROLES = (CELLS, NUCLEI, IMAGE, "membrane", "dna", STRUCTURE)
@@ -61,8 +60,8 @@ def pattern_of(text: str) -> FilePattern:
     if _FIELD not in pattern:
         raise ValueError(f"The pattern {text!r} has no {{field}}: write, for example, {{field}}_cells.tif.")
     if not role:
-        words = tokens_of(pattern.rsplit("/", 1)[-1].split(".")[0].replace(_FIELD, " "))
-        role = next((r for r in (meaning(words), stain_of(words)) if r in ROLES), "")
+        name = pattern.rsplit("/", 1)[-1].split(".")[0].replace(_FIELD, " ")
+        role = next((r for r in (meaning(name), stain_of(name)) if r in ROLES), "")
     if role not in ROLES:
         raise ValueError(
             f"The pattern {text!r} does not say what its files show: begin it with one of "

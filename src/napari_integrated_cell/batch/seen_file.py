@@ -66,7 +66,7 @@ class SeenFile:
     @property
     def shows(self) -> str:
         """What its name says that it shows: cells, nuclei, a channel of the vocabulary, ``"structure"``, or nothing."""
-        return meaning(self.tokens)
+        return meaning(stem_of(self.path))
 
     @property
     def key(self) -> str:
@@ -103,11 +103,12 @@ def look(path: Path, choices: ReadingChoices) -> SeenFile:
     )
 
 
-def meaning(tokens: tuple[str, ...]) -> str:
+def meaning(name: str) -> str:
     """Return what labels with this name show: ``"cells"``, ``"nuclei"``, ``"structure"``, or empty if it says nothing.
 
     The last word counts. A stain's name means what it shows: labels of the membrane are cells.
     """
+    tokens = tokens_of(name)
     if any(token.lower() == _ROOF for token in tokens):
         return STRUCTURE
     for token in reversed(tokens):
@@ -115,16 +116,16 @@ def meaning(tokens: tuple[str, ...]) -> str:
         for role in (NUCLEI, CELLS, STRUCTURE):
             if word in _WORDS[role]:
                 return role
-    recognised = recognise_channel(" ".join(tokens))
+    recognised = recognise_channel(name)
     return {"membrane": CELLS, "dna": NUCLEI, None: ""}.get(recognised, STRUCTURE)
 
 
-def stain_of(tokens: tuple[str, ...]) -> str:
+def stain_of(name: str) -> str:
     """Return what a channel of intensities with this name shows: of the vocabulary, ``"structure"``, or empty."""
-    recognised = recognise_channel(" ".join(tokens))
+    recognised = recognise_channel(name)
     if recognised:
         return recognised
-    return STRUCTURE if any(_word(token) in _WORDS[STRUCTURE] for token in tokens) else ""
+    return STRUCTURE if any(_word(token) in _WORDS[STRUCTURE] for token in tokens_of(name)) else ""
 
 
 def is_reference(shown: str) -> bool:

@@ -1,0 +1,150 @@
+"""Which files of a folder belong together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_fields import VOXEL, side_by_side, write_image, write_labels
+
+from napari_integrated_cell.batch.folder import ChosenChannels, fields_of_folder
+from napari_integrated_cell.batch.patterns import pattern_of
+from napari_integrated_cell.imaging.writing import write_ome_tiff
+
+
+def names_of(planes):
+    return {what: Path(plane.path).name for what, plane in planes.items()}
+
+
+@pytest.mark.parametrize(
+    ("cells", "nuclei", "name"),
+    [
+        ("X_cell.ome.tif", "X_nucleus.ome.tif", "X"),
+        ("cell_labels.ome.tif", "nucleus_labels.ome.tif", "folder"),
+        ("cells.tif", "nuclei.tif", "folder"),
+        ("Nuc_01_cell.ome.tif", "Nuc_01_nucleus.ome.tif", "Nuc_01"),
+        ("fieldCells.tif", "fieldNuclei.tif", "field"),
+        ("cells_7.tif", "nuclei_7.tif", "7"),
+        ("TfR-3 membrane segmentation.tif", "TfR-3 dna segmentation.tif", "TfR-3"),
+        ("tubulin_cells.tif", "tubulin_nuclei.tif", "tubulin"),
+        ("X_labels.tif", "X_mask.tif", "X"),  # the names say nothing: the larger labels are the cells
+    ],
+)
+def test_a_pair_of_label_images_is_a_field(tmp_path, cells, nuclei, name):
+    write_labels(tmp_path / "folder", cells, nuclei)
+    found = fields_of_folder(tmp_path / "folder")
+    (field,) = found.fields
+    assert (field.name, dict(field.images)) == (name, {})
+    assert (Path(field.cells.path).name, Path(field.nuclei.path).name) == (cells, nuclei)
+    assert not found.unused
+    assert not found.faulty
+
+
+@pytest.mark.parametrize(
+    "image", ["f1.ome.tif", "f1_stack.ome.tif", "f1_raw.ome.tif", "something else.ome.tif"]
+)
+def test_an_image_joins_its_labels(tmp_path, image):
+    write_labels(tmp_path, "f1_cells.ome.tif", "f1_nuclei.ome.tif")
+    write_image(tmp_path / image)
+    (field,) = fields_of_folder(tmp_path).fields
+    assert {what: plane.names for what, plane in field.images.items()} == {
+        "membrane": (0,), "dna": (1,), "structure": (2,),
+    }  # fmt: skip
+    assert names_of(field.images)["dna"] == image
+
+
+def test_stains_in_files_of_their_own_join_their_labels(tmp_path):
+    write_labels(tmp_path, "f1_cells.ome.tif", "f1_nuclei.ome.tif")
+    for word, what in (("CellMask", "membrane"), ("hoechst", "dna"), ("TOM20", "structure")):
+        write_ome_tiff(tmp_path / f"f1_{word}.ome.tif", {"c": side_by_side(what)}, VOXEL)
+    (field,) = fields_of_folder(tmp_path).fields
+    assert set(field.images) == {"membrane", "dna", "structure"}
+    assert field.structure == "TOM20"
+
+
+def test_a_mask_of_a_structure_is_no_stain_and_is_named(tmp_path):
+    write_labels(tmp_path, "cell_labels.ome.tif", "nucleus_labels.ome.tif")
+    for name in ("tomm20_mask.ome.tif", "lamp1_mask.ome.tif"):
+        mask = (side_by_side("structure") > 250).astype(np.uint8) * np.uint8(255)
+        write_ome_tiff(tmp_path / name, {"mask": mask}, VOXEL)
+    found = fields_of_folder(tmp_path)
+    assert [dict(field.images) for field in found.fields] == [{}]
+    assert {item.name for item in found.unused} == {"tomm20_mask.ome.tif", "lamp1_mask.ome.tif"}
+
+
+def test_what_makes_no_field_is_named_with_the_reason(tmp_path):
+    write_labels(tmp_path / "a", "cells.tif", "gone.tif")
+    (tmp_path / "a" / "gone.tif").unlink()
+    write_image(tmp_path / "b" / "odd.ome.tif", ("far red", "blue"))
+    (tmp_path / "broken.tif").write_bytes(b"II*\0 not a TIFF")
+    found = fields_of_folder(tmp_path)
+    assert not found.fields
+    reasons = {item.name: item.reason for item in found.unused}
+    assert "nuclei" in reasons["a/cells.tif"]
+    assert "far red, blue" in reasons["b/odd.ome.tif"]
+    assert [item.name for item in found.faulty] == ["broken.tif"]
+
+
+def test_channels_may_be_named_for_all_fields(tmp_path):
+    write_image(tmp_path / "odd.ome.tif", ("far red", "blue", "green"))
+    chosen = ChosenChannels(membrane="far red", dna="1", structure="green", voxel_size=(2.0, 1.0, 1.0))
+    (field,) = fields_of_folder(tmp_path, chosen=chosen).fields
+    assert {what: plane.names for what, plane in field.images.items()} == {
+        "membrane": ("far red",), "dna": ("1",), "structure": ("green",),
+    }  # fmt: skip
+    assert (field.cells, field.voxel_size) == (None, (2.0, 1.0, 1.0))
+
+
+def test_patterns_say_what_names_do_not(tmp_path):
+    write_labels(tmp_path / "s1", "w_a.tif", "w_b.tif")
+    write_labels(tmp_path / "s2", "w_a.tif", "w_b.tif")
+    write_image(tmp_path / "s1" / "i_c.ome.tif")
+    patterns = [
+        pattern_of(t) for t in ("cells={field}/*_a.tif", "nuclei={field}/*_b.tif", "image={field}/i_*.tif")
+    ]
+    found = fields_of_folder(tmp_path, patterns=patterns)
+    assert [(f.name, bool(f.images)) for f in found.fields] == [("s1", True), ("s2", False)]
+    only = fields_of_folder(tmp_path, patterns=patterns[:2])
+    assert [item.reason for item in only.unused] == ["its name fits no pattern"]
+
+
+@pytest.mark.parametrize(
+    ("text", "role"),
+    [
+        ("{field}_cells.tif", "cells"),
+        ("nuc_{field}.tif", "nuclei"),
+        ("structure={field}.tif", "structure"),
+        ("{field}_Hoechst.tif", "nuclei"),
+    ],
+)
+def test_a_pattern_says_its_role_or_its_words_do(text, role):
+    assert pattern_of(text).role == role
+
+
+@pytest.mark.parametrize(
+    ("text", "says"), [("cells.tif", "field"), ("{field}_a.tif", "cells="), ("x={field}", "cells=")]
+)
+def test_a_pattern_that_says_too_little_is_refused(text, says):
+    with pytest.raises(ValueError, match=says):
+        pattern_of(text)
+
+
+def test_results_inside_the_folder_are_not_searched(plate):
+    write_labels(plate / "out", "cells.tif", "nuclei.tif")
+    found = fields_of_folder(plate, leave_out=plate / "out")
+    assert [field.name for field in found.fields] == ["f1", "day 2"]
+
+
+def test_two_fields_of_one_name_get_different_names(tmp_path):
+    write_labels(tmp_path / "A", "cells.tif", "nuclei.tif")
+    write_labels(tmp_path / "a", "cells.tif", "nuclei.tif")
+    names = [field.name for field in fields_of_folder(tmp_path).fields]
+    assert names == ["A", "a (2)"]
+
+
+def test_a_folder_without_images_and_a_missing_folder_are_said(tmp_path):
+    with pytest.raises(ValueError, match="holds no image"):
+        fields_of_folder(tmp_path)
+    with pytest.raises(FileNotFoundError, match="gone"):
+        fields_of_folder(tmp_path / "gone")
