@@ -54,24 +54,28 @@ def _can_use(path: Path) -> bool:
         if file.read(4) not in _TIFF_SIGNS:
             # No other reader can show it either, and ours says what is wrong with a file that is called OME-TIFF.
             return name.endswith(_OME_TIFF)
-    return _states_z(path) or _holds_stack(path)
+    return _begins_as_stack(path) or _holds_stack(path)
 
 
-def _states_z(path: Path) -> bool:
-    """Return whether the first page of a TIFF states a Z stack without colours; faster than a full look."""
+def _begins_as_stack(path: Path) -> bool:
+    """Return whether the first pages of a TIFF are a stack without colours: faster than a look at all."""
     import tifffile
 
     from napari_integrated_cell.imaging.formats.damage import one_sentence_about
+    from napari_integrated_cell.imaging.formats.imagej import looks_like_imagej
     from napari_integrated_cell.imaging.formats.ome_xml import looks_like_ome, read_ome_xml
 
     with one_sentence_about(path), tifffile.TiffFile(path) as tif:
         first: Any = tif.pages[0]
-        text, colours = first.description, "S" in first.axes
-    if colours:
-        return False
-    if looks_like_ome(text):
-        return any(image.sizes.get("Z", 1) > 1 for image in read_ome_xml(text).images)
-    return text.startswith("ImageJ=") and _IMAGEJ_SLICES.search(text) is not None
+        text = first.description
+        if "S" in first.axes:
+            return False
+        if looks_like_ome(text):
+            return any(image.sizes.get("Z", 1) > 1 for image in read_ome_xml(text).images)
+        if looks_like_imagej(text):
+            return _IMAGEJ_SLICES.search(text) is not None
+        # A description that begins so names the axes.
+        return not text.startswith("{") and len(tif.pages) > 1 and tif.pages[1].shape == first.shape
 
 
 def _holds_stack(path: Path) -> bool:
