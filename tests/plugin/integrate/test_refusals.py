@@ -1,0 +1,170 @@
+"""Each refusal of the dock has a button that mends it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from integrate_window import add_cell, needs_display, opened_dock, press
+from qtpy.QtCore import Qt
+
+from napari_integrated_cell.plugin.session import session_of
+
+pytestmark = [pytest.mark.gui, needs_display]
+UM = ("µm",) * 3
+
+
+def says(qtbot, dock, words):
+    qtbot.waitUntil(lambda: words in dock.preview.words, timeout=60_000)
+
+
+def mend(qtbot, dock, title):
+    qtbot.waitUntil(lambda: title in dock.preview.buttons, timeout=60_000)
+    press(qtbot, dock.preview.buttons[title])
+
+
+def chosen(dock):
+    return {
+        role: getattr(dock.cell.combo(role).layer, "name", None)
+        for role in ("membrane", "dna", "cells", "nuclei")
+    }
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_channels_are_split(viewer, qtbot, simulated, axis):
+    images = [simulated.channels["membrane"], simulated.channels["dna"]]
+    stack = viewer.add_image(np.stack(images, axis=axis), name="stack")
+    viewer.dims.set_current_step(1 - axis, 9)
+    dock = opened_dock(viewer)
+    says(qtbot, dock, "'stack' has 4 axes")
+    mend(qtbot, dock, "Split channels")
+    qtbot.waitUntil(lambda: len(viewer.layers) == 3, timeout=60_000)
+    assert not stack.visible
+    for layer, image in zip(list(viewer.layers)[1:], images, strict=True):
+        np.testing.assert_array_equal(layer.data, image)
+    assert chosen(dock)["membrane"] == "channel 0 · stack"
+    assert chosen(dock)["dna"] == "channel 1 · stack"
+    assert viewer.dims.current_step[-3] == 9  # the plane that was shown
+    says(qtbot, dock, "voxel size of 'channel 0 · stack' is not known")
+
+
+def test_channels_of_an_rgb_stack_are_split(viewer, qtbot, simulated):
+    membrane, dna = (simulated.channels[name] for name in ("membrane", "dna"))
+    rgb = np.stack([membrane, dna, np.zeros_like(dna)], axis=-1)
+    viewer.add_image(
+        (rgb / rgb.max() * 255).astype(np.uint8), name="overview", rgb=True, scale=simulated.voxel_size
+    )
+    dock = opened_dock(viewer)
+    says(qtbot, dock, "RGB")
+    mend(qtbot, dock, "Split channels")
+    qtbot.waitUntil(lambda: len(viewer.layers) == 4, timeout=60_000)
+    assert chosen(dock)["membrane"] == "red · overview"
+    assert chosen(dock)["dna"] == "green · overview"
+
+
+def test_a_time_point_is_used(viewer, qtbot, simulated):
+    place = {"scale": (60, *simulated.voxel_size), "units": ("s", *UM), "axis_labels": tuple("tzyx")}
+    series = {name: np.stack([image * 0, image, image * 0]) for name, image in simulated.channels.items()}
+    for name in ("membrane", "dna"):
+        viewer.add_image(series[name], name=name, **place)
+    viewer.add_labels(np.stack([simulated.cell_mask] * 3).astype(np.uint8), name="cells", **place)
+    viewer.dims.set_current_step(0, 2)
+    dock = opened_dock(viewer)
+    says(qtbot, dock, "use one of its time points")
+    assert list(dock.preview.buttons) == ["Use time point 2"]
+    viewer.dims.set_current_step(0, 1)
+    mend(qtbot, dock, "Use time point 1")
+    assert [layer.visible for layer in viewer.layers] == [False] * 3 + [True] * 3
+    names = {"membrane": "membrane, time point 1", "dna": "dna, time point 1", "cells": "cells, time point 1"}
+    assert chosen(dock) == names | {"nuclei": None}
+    np.testing.assert_allclose(dock.cell.voxel_size.value, simulated.voxel_size)
+    says(qtbot, dock, "µm³")
+
+
+def test_labels_are_made_of_an_image_in_the_place_of_a_stain(viewer, qtbot, simulated):
+    place = {"scale": simulated.voxel_size, "units": UM}
+    image = viewer.add_image(simulated.cell_mask.astype(np.float32) * 3, name="tubulin_cells", **place)
+    viewer.add_image(simulated.nucleus_mask.astype(np.int32) * 3, name="nuclei", **place)
+    dock = opened_dock(viewer)
+    assert chosen(dock) == {"membrane": None, "dna": None, "cells": "tubulin_cells", "nuclei": "nuclei"}
+    assert dock.cell.label.value() == 3
+    says(qtbot, dock, "µm³")
+    combo = dock.cell.combo("membrane")
+    combo.layer = image
+    combo.activated.emit(combo.currentIndex())
+    says(qtbot, dock, "'tubulin_cells' holds labels and no stain")
+    mend(qtbot, dock, "Make labels of this layer")
+    says(qtbot, dock, "µm³")
+    made = viewer.layers["tubulin_cells labels"]
+    assert made.data.dtype == np.int32
+    assert not image.visible
+    assert chosen(dock)["membrane"] is None
+    assert chosen(dock)["cells"] == made.name
+
+
+def test_the_voxel_size_is_written_to_the_layers(viewer, qtbot, simulated):
+    other = viewer.add_image(np.zeros((4, 5, 6)), name="another image")
+    layers = add_cell(viewer, simulated, scale=(1, 1, 1), units=("pixel",) * 3)
+    viewer.dims.set_current_step(0, 9)
+    dock = opened_dock(viewer)
+    says(qtbot, dock, "voxel size of 'membrane' is not known")
+    mend(qtbot, dock, "Set voxel size")
+    qtbot.keyClicks(dock.cell.voxel_size.edit, ", ".join(map(str, simulated.voxel_size)))
+    qtbot.keyClick(dock.cell.voxel_size.edit, Qt.Key.Key_Return)
+    for layer in layers.values():
+        np.testing.assert_allclose(layer.scale, simulated.voxel_size)
+        assert [str(unit) for unit in layer.units] == ["micrometer"] * 3
+    np.testing.assert_allclose(other.scale, 1)
+    assert viewer.dims.current_step[0] == 9
+    says(qtbot, dock, "µm³")
+
+
+@pytest.mark.slow
+def test_the_field_is_segmented_with_the_layers_chosen_in_the_dock(viewer, qtbot, simulated):
+    place = {"scale": (1, *simulated.voxel_size), "units": ("pixel", *UM)}
+    for name, title in (("dna", "A"), ("membrane", "B")):
+        viewer.add_image(simulated.channels[name][None], name=title, **place)
+    dock = opened_dock(viewer)
+    dock.cell.voxel_size.value = (0.6, 0.3, 0.3)
+    mend(qtbot, dock, "Segment this field")
+    task = session_of(viewer).tasks.running("segment")
+    assert task.what == "Segmenting B"
+    assert dock.cancel.isEnabled()
+    press(qtbot, dock.cancel)
+    assert task.token.cancelled
+    assert session_of(viewer).tasks.running("segment") is None
+    qtbot.waitUntil(lambda: task.ended, timeout=60_000)
+    assert len(viewer.layers) == 2
+    mend(qtbot, dock, "Segment this field")
+    qtbot.waitUntil(lambda: len(viewer.layers) == 4, timeout=60_000)
+    assert viewer.layers["cells of B"].data.shape == (1, *simulated.shape)
+    assert chosen(dock) == {"membrane": "B", "dna": "A", "cells": "cells of B", "nuclei": "nuclei of B"}
+    says(qtbot, dock, "µm³")
+
+
+def test_a_field_larger_than_the_memory_is_not_segmented(viewer, qtbot, simulated, notified, monkeypatch):
+    import psutil
+
+    for name in ("membrane", "dna"):
+        viewer.add_image(simulated.channels[name], name=name, scale=simulated.voxel_size, units=UM)
+    dock = opened_dock(viewer)
+    little = psutil.virtual_memory()._replace(available=1_000_000)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: little)
+    mend(qtbot, dock, "Segment this field")
+    assert "more memory than is free" in notified[-1][1]
+    assert session_of(viewer).tasks.running("segment") is None
+
+
+def test_a_layer_that_comes_later_replaces_the_refusal(viewer, qtbot, simulated):
+    dock = opened_dock(viewer)
+    says(qtbot, dock, "No layer is chosen")
+    stack = viewer.add_image(np.stack(list(simulated.channels.values())[:2]), name="later")
+    says(qtbot, dock, "'later' has 4 axes")
+    viewer.layers.remove(stack)
+    says(qtbot, dock, "No layer is chosen")
+    assert dock.preview.buttons == {}
+    labels = viewer.add_labels(simulated.cell_mask.astype(np.uint8), name="cells", scale=simulated.voxel_size)
+    says(qtbot, dock, "nucleus is missing")
+    viewer.add_image(np.stack(list(simulated.channels.values())[:2]), name="stack")
+    says(qtbot, dock, "nucleus is missing")
+    qtbot.waitUntil(lambda: "Split channels" in dock.preview.buttons, timeout=60_000)
+    assert labels.visible
