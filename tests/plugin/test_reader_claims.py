@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tifffile
-from ome_zarr_files import write_group, write_ome_zarr
+from ome_zarr_files import write_group, write_ome_zarr, zipped
 from stack_files import (
     intensities,
     labels,
@@ -73,10 +73,12 @@ def test_several_files_are_taken_if_all_are_stacks(tmp_path):
     assert get_reader([]) is None
 
 
-def test_folders_are_taken_if_they_are_ome_zarr_images(tmp_path):
+def test_folders_and_zip_files_are_taken_if_they_are_ome_zarr_images(tmp_path):
     assert get_reader(str(write_ome_zarr(tmp_path / "a.ome.zarr", intensities()))) is read
     assert get_reader(str(write_ome_zarr(tmp_path / "flat.zarr", intensities()[:, 0], "cyx"))) is None
     assert get_reader(str(write_group(tmp_path / "other.zarr", {"anything": 1}))) is None
+    for ending in (".zarr.zip", ".ozx"):
+        assert get_reader(str(zipped(tmp_path / "a.ome.zarr", tmp_path / f"a{ending}"))) is read
     (tmp_path / "folder.zarr").mkdir()
     assert get_reader(str(tmp_path / "folder.zarr")) is None
     assert get_reader(str(tmp_path)) is None

@@ -24,7 +24,7 @@ from napari_integrated_cell.imaging.formats.planes import Planes
 from napari_integrated_cell.plugin.layers.volumes import voxel_size_of
 from napari_integrated_cell.plugin.opening import command, dialog
 from napari_integrated_cell.plugin.opening.dialog import OpenDialog
-from napari_integrated_cell.plugin.opening.notices import BUTTON
+from napari_integrated_cell.plugin.opening.notices import BUTTON, NotOpened
 
 pytestmark = [needs_display, pytest.mark.gui]
 
@@ -211,21 +211,43 @@ def test_the_dialog_reads_only_the_planes_of_its_picture(show, tmp_path, monkeyp
     assert len(set(seen)) <= 3
 
 
-def test_a_notification_opens_the_dialog_of_its_file(viewer, tmp_path, monkeypatch):
+@pytest.mark.parametrize("opens", [True, False])
+def test_a_notification_opens_the_dialog_of_its_file(viewer, tmp_path, monkeypatch, opens):
     """The button in the notification of napari's own reading leads to the dialog with the file."""
-    from napari.utils.notifications import notification_manager
+    from napari.utils.notifications import Notification, notification_manager
 
     shown = []
-    monkeypatch.setattr(OpenDialog, "exec", lambda self: shown.append(self._path))
-    told = []
+    monkeypatch.setattr(
+        OpenDialog, "exec", lambda self: shown.append((self._path, self.open_button.isEnabled()))
+    )
+    told: list[Notification] = []
     notification_manager.notification_ready.connect(told.append)
-    path = write_two_scenes(tmp_path / "a.ome.tif")
-    viewer.open(str(path), plugin=PLUGIN)
+    path = tmp_path / "a.ome.tif"
+    if opens:
+        write_two_scenes(path)
+        viewer.open(str(path), plugin=PLUGIN)
+    else:
+        write_imagej(path, labels(), "TYX", 0.4, 0.6, "um")
+        with pytest.raises(NotOpened) as refused:
+            viewer.open(str(path), plugin=PLUGIN)
+        # As napari's hook for errors does in the window.
+        notification_manager.receive_error(type(refused.value), refused.value)
     notification_manager.notification_ready.disconnect(told.append)
-    ((text, press),) = told[0].actions
+    ((text, press),) = told[-1].actions
     assert text == BUTTON
     press(None)
-    assert shown == [path]
+    assert shown == [(path, True)]
+
+
+def test_the_command_is_in_the_menu_and_the_palette(viewer):
+    from napari._app_model import get_app_model
+
+    name = f"{PLUGIN}.open_with_choices"
+    app = get_app_model()
+    assert name in app.commands
+    menu = app.menus.get_menu("napari/file/io_utilities")
+    assert name in [item.command.id for item in menu if hasattr(item, "command")]
+    assert name in [item.command.id for item in app.menus.get_menu(app.menus.COMMAND_PALETTE_ID)]
 
 
 def test_the_command_asks_for_a_file(viewer, tmp_path, monkeypatch):
