@@ -113,6 +113,30 @@ def test_what_goes_wrong_is_said_in_one_line_and_nothing_is_written(field, tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_stray_label_is_named_and_the_other_cells_are_written(field, tmp_path):
+    labels = read_image(field / "cells.ome.tif").data[0].copy()
+    labels[0, 0, :4] = 9
+    write_ome_tiff(tmp_path / "cells.ome.tif", {"labels": labels}, VOXEL)
+    result = call(
+        *("integrate", "--cells", tmp_path / "cells.ome.tif", "--nuclei", field / "nuclei.ome.tif"),
+        *("--label", "all", "--model", field / "tiny.zip", "--out", tmp_path / "new" / "field.ome.tiff"),
+    )
+    assert result.exit_code == 0, result.output
+    assert "cell 9 is left out: " in result.stderr
+    assert "Wrote 2 cells" in result.stdout
+    assert (tmp_path / "new" / "field.ome.tiff").is_file(), "the folder was made"
+
+
+@pytest.mark.parametrize(
+    ("out", "says"), [("nuclei.ome.tif", "is an input"), (".", "TIFF"), ("cells.ome.tif/x.ome.tiff", "cannot be made")]
+)
+def test_where_the_file_goes_is_checked_first(field, monkeypatch, out, says):
+    monkeypatch.setattr("napari_integrated_cell.data.image_cells.read_image", None)
+    result = on(field, "--label", "3", "--out", field / out)
+    assert result.exit_code == 1
+    assert says in result.stderr
+
+
 def test_missing_files_and_missing_arguments_are_said(field, tmp_path):
     for arguments, says in (
         (["integrate"], "--cells and --nuclei"),

@@ -67,7 +67,14 @@ def fields_of_table(table: CellTable) -> FoundFields:
             entries.append(entry)
         else:
             files = (entry.cell, entry.nucleus, tuple(sorted(entry.images.items())), entry.voxel_size)
-            labelled.setdefault(files, {}).setdefault(entry.label, entry)
+            rows = labelled.setdefault(files, {})
+            if entry.label in rows:
+                reason = (
+                    f"The row {rows[entry.label].name!r} names the cell {entry.label} of these files too."
+                )
+                faulty.append(Faulty(entry.name, entry.path, reason))
+            else:
+                rows[entry.label] = entry
     fields = [_field(rows, i) for i, rows in enumerate(labelled.values(), start=1)]
     return FoundFields(str(table.path), tuple(different(fields)), tuple(entries), tuple(faulty))
 

@@ -8,10 +8,13 @@ import shutil
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from napari_integrated_cell.batch.cell_row import BatchSettings
-from napari_integrated_cell.batch.listing import ListedField
 from napari_integrated_cell.imaging.writing import check_tiff_path
+
+if TYPE_CHECKING:
+    from napari_integrated_cell.batch.cell_row import BatchSettings
+    from napari_integrated_cell.batch.listing import ListedField
 
 _LEAST = 16 << 20  # bytes, for the tables and the journal
 # Compressed bytes of one channel per voxel of a cell; measured on 149 real cells (docs/notes/by-the-folder.md).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -118,7 +119,6 @@ def integrate_batch(
     run.on_row, run.progress = on_row, progress
     work = partial(rows_of, settings=settings)
     try:
-        run.tell()
         batches = ([task] for task in run.tasks())
         for batch, trouble in spread(
             batches=batches, work=work, workers=workers, scheduler=scheduler, on_result=run.take
@@ -170,13 +170,12 @@ class _Run:
             self._order[f"file {faulty.name}"] = failed_row(row, faulty.reason)
         for entry in self._found.entries:
             self._note(entry.name, self._digest(entry_digest(entry)), self._file_of_entry(entry))
-        for n, listed in enumerate(self._listed):
+        for listed in self._listed:
             if listed.reason:
                 self._order[f"file {listed.files.name}"] = failed_row(_of_field(listed), listed.reason)
             elif listed.labels is None:
                 self._order[f"file {listed.files.name}"] = None
             else:
-                self._listed[n] = listed
                 self._expect_field(listed)
 
     def _expect_field(self, listed: ListedField) -> None:
@@ -211,7 +210,9 @@ class _Run:
 
     def tasks(self) -> Iterator[CellTask]:
         """Yield the cells to integrate. A field is opened when its first cell is asked for."""
-        for task in (*self._entry_tasks(),):
+        self._done += len(self._found.faulty)
+        self.tell()
+        for task in self._entry_tasks():
             if self._stopped:
                 return
             yield task
@@ -266,8 +267,10 @@ class _Run:
         try:
             survey, near = volumes.surveyed(kept, in_memory=0 if self._several else IN_MEMORY)
         except OSError as error:
-            if str(self._out) in str(error) or error.errno is not None:
-                raise OutputError(str(error)) from error
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+                raise OutputError(
+                    f"The planes of {name} cannot be kept in {kept} ({error.strerror})."
+                ) from error
             raise
         self._waiting[name] = len(missing)
         for label in missing:

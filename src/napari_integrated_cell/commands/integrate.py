@@ -167,5 +167,5 @@ def _check_batch(
         )
     if manifest is not None and any(of_folders):
         raise ValueError(
-            "--pattern and --structure-channel are for a --folder: a table names its files and channels."
+            "--pattern and --structure-channel are for --folder: a table names its files and channels."
         )

@@ -1,0 +1,123 @@
+"""``napari-ic integrate --folder`` and ``--manifest``, as a shell runs them."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+from tiny_cells import write_tiny
+from tiny_fields import write_image, write_labels, write_model
+from typer.testing import CliRunner
+
+from napari_integrated_cell.cli import app
+
+
+@pytest.fixture(scope="module")
+def plate(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("batch")
+    write_model(folder / "tiny.zip")
+    write_labels(folder / "plate", "f1_cells.ome.tif", "f1_nuclei.ome.tif")
+    write_image(folder / "plate" / "f1.ome.tif")
+    write_image(folder / "plate" / "odd.ome.tif", ("far red", "blue"))
+    return folder
+
+
+def integrate(plate, *arguments):
+    command = [
+        "integrate",
+        "--model",
+        plate / "tiny.zip",
+        "--device",
+        "cpu",
+        "--structures",
+        "TOM20",
+        *arguments,
+    ]
+    return CliRunner().invoke(app, [str(a) for a in command])
+
+
+def test_a_folder_gives_a_table_and_a_summary(plate, tmp_path):
+    result = integrate(plate, "--folder", plate / "plate", "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert "2 cells in 1 field" in result.stderr
+    assert "not used: odd.ome.tif" in result.stderr
+    assert "2 cells integrated; 0 failed" in result.stderr
+    assert "results.csv" in result.stderr
+    with (tmp_path / "out" / "results.csv").open(encoding="utf-8") as file:
+        assert [row["outcome"] for row in csv.DictReader(file)] == ["ok", "ok"]
+    again = integrate(plate, "--folder", plate / "plate", "--out", tmp_path / "out")
+    assert "2 of them by an earlier call" in again.stderr
+
+
+def test_json_is_one_line_for_each_cell(plate, tmp_path):
+    result = integrate(
+        plate, "--folder", plate / "plate", "--out", tmp_path / "out", "--write", "none", "--json"
+    )
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [row["cell_id"] for row in rows] == ["f1/2", "f1/3"]
+    assert len(rows[0]["z_ref"]) > 0
+
+
+def test_a_dry_run_says_what_is_found_and_writes_nothing(plate, tmp_path):
+    result = integrate(plate, "--folder", plate / "plate", "--out", tmp_path / "out", "--dry-run")
+    assert result.exit_code == 0
+    assert "2 cells in 1 field" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_channels_of_all_images_may_be_named(plate, tmp_path):
+    write_image(tmp_path / "plate" / "odd.ome.tif", ("far red", "blue"))
+    result = integrate(
+        *(plate, "--folder", tmp_path / "plate", "--membrane", "far red", "--dna", "blue"),
+        *("--out", tmp_path / "out", "--write", "none"),
+    )
+    assert result.exit_code == 0, result.output
+    assert "segmented from membrane and DNA" in result.stderr
+
+
+def test_a_table_with_one_bad_row_is_a_success(plate, tmp_path):
+    table = write_tiny(tmp_path / "table", 3, {1: {"crop_seg": "gone.ome.tif"}})
+    result = integrate(plate, "--manifest", table, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert "2 cells integrated; 1 failed" in result.stderr
+    assert "1001 failed: " in result.stderr
+
+
+def test_no_good_cell_is_a_failure(plate, tmp_path):
+    table = write_tiny(tmp_path / "table", 1, {0: {"crop_seg": "gone.ome.tif"}})
+    result = integrate(plate, "--manifest", table, "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "0 cells integrated; 1 failed" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--folder", "plate", "--manifest", "x.csv"), "not both"),
+        (("--folder", "plate", "--label", "3"), "--label are for one field"),
+        (("--folder", "plate", "--write", "all"), "cell, field or none"),
+        (("--folder", "plate", "--out", "plate"), "folder of their own"),
+        (("--folder", "plate", "--out", "tiny.zip"), "is a file"),
+        (("--folder", "plate", "--pattern", "cells.tif"), "{field}"),
+        (("--folder", "plate", "--structures", "mitochondriom"), "TOM20"),
+        (("--folder", "gone"), "gone"),
+        (("--manifest", "gone.csv"), "gone.csv"),
+        (("--pattern", "{field}_cells.tif"), "need --folder"),
+        (("--manifest", "x.csv", "--pattern", "{field}_cells.tif"), "are for --folder"),
+    ],
+)
+def test_what_goes_wrong_is_said_before_anything_is_computed(plate, monkeypatch, tmp_path, arguments, says):
+    monkeypatch.chdir(plate)
+    before = sorted(plate.rglob("*"))
+    out = () if "--out" in arguments else ("--out", tmp_path / "out")
+    result = integrate(plate, *arguments, *out)
+    assert result.exit_code == 1
+    assert says in result.stderr.splitlines()[-1]
+    assert sorted(plate.rglob("*")) == before
+
+
+def test_the_help_has_an_example_of_each_way():
+    text = CliRunner().invoke(app, ["integrate", "--help"], env={"COLUMNS": "120"}).stdout
+    for part in ("--label all", "--folder plate1", "--manifest cells.csv", "--dry-run"):
+        assert part in text
