@@ -171,20 +171,49 @@ def cylinder(long: float, short: float, **changes: Any) -> Cell:
     return Cell({}, mask, nucleus, (voxel,) * 3)
 
 
+def uncertain(cell: Cell) -> list[str]:
+    return [w for w in pose_of(cell, BOX).warnings if "uncertain" in w]
+
+
+def lopsided(long: float, short: float) -> Cell:
+    """An elliptic cylinder, higher at one corner: skewed along both axes."""
+    plain = cylinder(long, short)
+    place = np.indices(plain.shape)[1:]
+    z = np.arange(plain.shape[0])[:, None, None]
+    corner = sum((n > size // 2).astype(int) for n, size in zip(place, plain.shape[1:], strict=True))
+    return Cell({}, plain.cell_mask & (z < 11 + 2 * corner), plain.nucleus_mask & (z < 11), plain.voxel_size)
+
+
 def test_near_round_cells_are_reported():
-    said = pose_of(cylinder(12, 11), BOX)
-    assert said.elongation == pytest.approx(12 / 11, rel=0.03)
-    assert any("near-round" in w for w in said.warnings)
-    said = pose_of(cylinder(12, 9), BOX)
-    assert said.elongation == pytest.approx(12 / 9, rel=0.03)
-    assert said.elongation > NEAR_ROUND
-    assert not any("near-round" in w for w in said.warnings)
+    round_cell, long_cell = lopsided(12, 11.8), lopsided(12, 10)
+    assert 1 < pose_of(round_cell, BOX).elongation < NEAR_ROUND < pose_of(long_cell, BOX).elongation
+    (said,) = uncertain(round_cell)
+    assert said.startswith("The rotation (axis ratio 1.0")
+    assert said.endswith(
+        ") is uncertain: at least one in ten such cells is posed otherwise after a small change."
+    )
+    assert uncertain(long_cell) == []
+
+
+def test_one_sentence_reports_all_uncertain_parts():
+    (said,) = uncertain(cylinder(14, 8))
+    assert said.startswith(
+        "The flip along Y (skewness 0.000) and the flip along X (skewness 0.000) are uncertain"
+    )
+    (said,) = uncertain(cylinder(14, 14))
+    assert said.startswith(
+        "The rotation (axis ratio 1.000), the flip along Y (skewness 0.000) and the flip along X"
+    )
+    assert len(said) < 300
 
 
 def test_near_symmetric_cells_are_reported_for_each_axis():
-    said = [w for w in pose_of(cylinder(14, 8), BOX).warnings if "near-symmetric" in w]
-    assert ["along Y" in w for w in said] == [True, False]
-    assert ["along X" in w for w in said] == [False, True]
+    cell = lopsided(14, 8)
+    mirrored = cell.cell_mask | cell.cell_mask[:, ::-1]
+    (said,) = uncertain(Cell({}, mirrored, cell.nucleus_mask, cell.voxel_size))
+    assert said.startswith("The flip along Y (skewness 0.0")
+    assert "along X" not in said
+    assert "is uncertain" in said
 
 
 def test_a_cell_longer_than_the_box_is_reported_with_figures():
@@ -280,9 +309,17 @@ def test_real_cells_come_back_over_themselves(field):
 
 
 @pytest.mark.real_data
-def test_the_real_crop_is_near_round(real_data):
+def test_the_real_crop_has_a_certain_pose(real_data):
+    """Its axis ratio of 1.24 gave a warning once. Turned and resampled, it keeps its pose (docs/notes)."""
     cell = read_crop(real_data / "wtc11_single_cell" / "crop_seg_CellId416089.ome.tiff")
     pose = pose_of(cell)
     assert pose.elongation == pytest.approx(1.24, abs=0.01)
-    assert any("near-round" in w for w in pose.warnings)
+    assert pose.warnings == ()
     assert pose.outside == 0
+
+
+@pytest.mark.real_data
+def test_most_real_cells_have_a_certain_pose(field):
+    cells, nuclei, voxel_size = field
+    poses = [pose_of(cell_from_labels(cells, label, nuclei, {}, voxel_size)) for label in range(1, 14)]
+    assert sum(any("uncertain" in w for w in pose.warnings) for pose in poses) <= 4

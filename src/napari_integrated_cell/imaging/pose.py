@@ -66,8 +66,8 @@ def pose_of(cell: Cell, box: Box = PAPER_BOX) -> Pose:
     Returns
     -------
     Pose
-        :attr:`Pose.warnings` reports uncertain poses (a cell longer than the box, near-round or near-symmetric, a
-        nucleus in two places). None of these raises an error.
+        :attr:`Pose.warnings` reports a cell longer than the box, an uncertain rotation or flip, and a nucleus in two
+        places. None of these raises an error.
     """
     footprint = footprint_of(cell)
     angle, footprint_ratio = major_axis(footprint.points, None, cell.voxel_size[1:])
