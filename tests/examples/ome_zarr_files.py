@@ -29,9 +29,14 @@ def write_ome_zarr(
     levels: int = 1,
     chunks: tuple[int, ...] | None = None,
     labels: NDArray[Any] | None = None,
+    separator: str = "/",
     **options: Any,
 ) -> Path:
-    """Write an image with ``levels`` levels, each half as wide as the one before; ``options`` go to zarr."""
+    """Write an image with ``levels`` levels, each half as wide as the one before.
+
+    ``separator`` is in the names of the chunks; ``options`` go to zarr.
+    """
+    options["separator"] = separator
     multiscales = _write_levels(path, data, axes, version, voxel_size, unit, levels, chunks, options)
     attributes: dict[str, Any] = {"multiscales": [multiscales]}
     if names:
@@ -100,26 +105,12 @@ def _write_array(
     path: Path, data: NDArray[Any], version: str, chunks: tuple[int, ...] | None, options: Mapping[str, Any]
 ) -> None:
     chunks = chunks or (*(1,) * (data.ndim - 2), *data.shape[-2:])
+    given = {"shape": data.shape, "chunks": chunks, "dtype": data.dtype} | dict(options)
+    separator = given.pop("separator", "/")
     if ZARR_2_ONLY:
-        made: Any = zarr.open_array(
-            str(path),
-            mode="w",
-            shape=data.shape,
-            chunks=chunks,
-            dtype=data.dtype,
-            dimension_separator="/",
-            **options,
-        )
+        made: Any = zarr.open_array(str(path), mode="w", dimension_separator=separator, **given)
     else:
         form = 2 if version == "0.4" else 3
-        keys = {"name": "v2", "separator": "/"} if form == 2 else None
-        made = zarr.create_array(
-            str(path),
-            shape=data.shape,
-            chunks=chunks,
-            dtype=data.dtype,
-            zarr_format=form,
-            chunk_key_encoding=keys,
-            **options,
-        )
+        keys = {"name": "v2" if form == 2 else "default", "separator": separator}
+        made = zarr.create_array(str(path), zarr_format=form, chunk_key_encoding=keys, **given)
     made[...] = data

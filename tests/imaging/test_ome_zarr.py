@@ -74,19 +74,23 @@ def test_the_chosen_reader_gives_the_same(tmp_path, version, reader):
     dtype=st.sampled_from(["u1", ">u2", "<i4", "f4", ">f8", "u8"]),
     chunks=st.lists(st.integers(1, 7), min_size=5, max_size=5),
     version=st.sampled_from(VERSIONS),
+    separator=st.sampled_from("./"),
     in_zip=st.booleans(),
     lazy=st.booleans(),
     data=st.data(),
 )
 @settings(deadline=None, max_examples=30)
 def test_axes_types_and_chunks_of_any_kind(
-    tmp_path_factory, order, sizes, dtype, chunks, version, in_zip, lazy, data
+    tmp_path_factory, order, sizes, dtype, chunks, version, separator, in_zip, lazy, data
 ):
     axes = "".join(order) + "yx"
     dtype = np.dtype(dtype) if version == "0.4" else np.dtype(dtype).newbyteorder("=")
     written = stack((*[sizes[a] for a in order], 7, 5)).astype(dtype)
     folder = tmp_path_factory.mktemp("z")
-    path = write_ome_zarr(folder / "a.zarr", written, axes, version=version, chunks=tuple(chunks))
+    written[:] += written.dtype.type(1)  # chunks of zeros are not written
+    path = write_ome_zarr(
+        folder / "a.zarr", written, axes, version=version, chunks=tuple(chunks), separator=separator
+    )
     if in_zip:
         path = zipped(path, folder / "a.zarr.zip")
     time = data.draw(st.integers(0, sizes["t"] - 1))
@@ -94,6 +98,7 @@ def test_axes_types_and_chunks_of_any_kind(
     expected = np.transpose(written, [axes.index(a) for a in "tczyx"])[time]
     np.testing.assert_array_equal(image.data, expected)
     assert image.data.dtype == dtype.newbyteorder("=")
+    assert not any("lacks" in note for note in image.notes)
 
 
 @pytest.mark.skipif(ZARR_2_ONLY, reason="shards need zarr 3")
@@ -127,6 +132,27 @@ def test_what_bioio_writes(tmp_path, form):
     )
     writer.write_full_volume(data)
     is_well_read(read_image(tmp_path / "a.zarr"), data[0])
+
+
+@pytest.mark.skipif(not ZARR_2_ONLY, reason="ome-zarr comes with aicsimageio's environment")
+def test_what_ome_zarr_writes(tmp_path):
+    writer = pytest.importorskip("ome_zarr.writer")
+    import zarr
+
+    data = stack((2, 4, 24, 20))
+    group = zarr.open_group(str(tmp_path / "a.zarr"), mode="w")
+    scales = [[{"type": "scale", "scale": [1, 0.29, 0.11 * f, 0.1 * f]}] for f in (1, 2, 4, 8, 16)]
+    axes = [{"name": "c", "type": "channel"}]
+    axes += [{"name": a, "type": "space", "unit": "micrometer"} for a in "zyx"]
+    writer.write_image(data, group, axes=axes, coordinate_transformations=scales)
+    group.attrs["omero"] = {"channels": [{"label": name} for name in NAMES]}
+    is_well_read(read_image(tmp_path / "a.zarr"), data)
+
+
+def test_complex_numbers_are_refused_by_name(tmp_path, version):
+    path = write_ome_zarr(tmp_path / "a.zarr", stack().astype(np.complex64), version=version)
+    with pytest.raises(ValueError, match="holds complex64 values"):
+        read_image(path)
 
 
 def test_a_lazy_image_reads_only_what_is_asked(tmp_path, version):
