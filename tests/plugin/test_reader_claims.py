@@ -37,6 +37,12 @@ USABLE = {
 LEFT = {
     "rgb.tif": write_rgb,
     "rgb_stack.ome.tif": lambda p: write_rgb(p, (5, 40, 50)),
+    "rgb_pages.tif": lambda p: tifffile.imwrite(
+        p, np.zeros((5, 40, 50, 3), np.uint8), photometric="rgb", metadata=None
+    ),
+    "rgb_z.ome.tif": lambda p: tifffile.imwrite(
+        p, np.zeros((5, 40, 50, 3), np.uint8), photometric="rgb", metadata={"axes": "ZYXS"}, ome=True
+    ),
     "flat.tif": lambda p: plain(p, intensities()[0, 0]),
     "flat.ome.tif": lambda p: write_ome(p, intensities()[:, 0], "CYX"),
     "complex.tif": lambda p: plain(p, intensities()[0].astype(np.complex64)),
