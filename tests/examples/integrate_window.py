@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, Qt
 
 from napari_integrated_cell.model.config import preset
 from napari_integrated_cell.model.runtime import CancelToken
@@ -135,6 +135,16 @@ def opened_dock(viewer):
 
 def press(qtbot, button):
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def click_at(viewer, qtbot, layer, index):
+    """Click with the mouse where a voxel of a layer is on the canvas. The plane of the voxel must be shown."""
+    world = layer.data_to_world(index)
+    canvas = viewer.window._qt_viewer.canvas
+    column, row = (canvas.view.transform * canvas.view.scene.transform).map([world[-1], world[-2]])[:2]
+    ratio = canvas.native.devicePixelRatio()
+    at = QPoint(round(column / ratio), round(row / ratio))
+    qtbot.mouseClick(canvas.native, Qt.MouseButton.LeftButton, pos=at)
 
 
 def finished(qtbot, viewer):
