@@ -322,4 +322,4 @@ def test_the_real_crop_has_a_certain_pose(real_data):
 def test_most_real_cells_have_a_certain_pose(field):
     cells, nuclei, voxel_size = field
     poses = [pose_of(cell_from_labels(cells, label, nuclei, {}, voxel_size)) for label in range(1, 14)]
-    assert sum(any("uncertain" in w for w in pose.warnings) for pose in poses) <= 4
+    assert sum(any("uncertain" in w for w in pose.warnings) for pose in poses) <= 3

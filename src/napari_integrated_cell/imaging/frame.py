@@ -8,10 +8,10 @@ import numpy as np
 
 from napari_integrated_cell.arrays import Doubles
 
-#: Below this ratio of the axes one in ten cells gets another rotation after a small change: docs/notes/pose-warnings.md.
+#: Below this ratio of the axes one in ten cells gets another rotation after a small change (notes/pose-warnings.md).
 NEAR_ROUND = 1.08
 #: Below this skewness (in magnitude) along an axis one in ten cells gets another flip after a small change.
-NEAR_SYMMETRIC = 0.03
+NEAR_SYMMETRIC = 0.02
 # If the two largest pieces of a nucleus lie further apart than this (µm), the pose warns.
 _FAR_APART = 5.0
 
