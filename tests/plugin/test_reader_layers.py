@@ -245,6 +245,19 @@ def test_the_stack_of_a_file_with_an_overview_is_opened_and_told(tmp_path, notif
     assert buttons == [[BUTTON]]
 
 
+def test_a_damaged_plane_is_one_sentence(tmp_path):
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(path, intensities(), ome=True, compression="zlib", metadata={"axes": "CZYX"})
+    with tifffile.TiffFile(path) as tif:
+        begin = tif.pages[7].dataoffsets[0]
+    damaged = bytearray(path.read_bytes())
+    damaged[begin : begin + 200] = bytes(200)
+    path.write_bytes(damaged)
+    with pytest.raises(NotOpened) as refused:
+        read(str(path))
+    assert str(refused.value).count("could not be read") == 1
+
+
 def test_missing_planes_are_told(tmp_path, notified):
     path = tmp_path / "stopped.ome.tif"
     write_ome(path, intensities(1)[0], "ZYX")
@@ -255,7 +268,7 @@ def test_missing_planes_are_told(tmp_path, notified):
     )
     (layer,) = opened(path)
     assert layer.data.shape == SHAPE
-    assert any("12 to 19 of 20 are missing" in said for _, said in notified)
+    assert any("should have 20 planes and holds 12" in said for _, said in notified)
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,8 @@ def one_sentence_about(path: Path) -> Iterator[None]:
         except MemoryError:
             raise ValueError(f"{path.name} does not fit into memory: crop it, or read it lazily.") from None
         except Exception as error:  # format libraries raise errors of any class
+            if str(error).startswith(f"{path.name} could not be read ("):
+                raise  # a plane's own sentence
             said = " ".join(str(error).split())[:120] or type(error).__name__
             raise ValueError(
                 f"{path.name} could not be read ({said}): it is damaged, cut short or not of the kind its name says, "

@@ -55,6 +55,7 @@ class OpenDialog(QDialog):
         self.setStyleSheet(get_current_stylesheet())
         self._viewer, self._path = viewer, path
         self._opened: OpenedFile | None = None
+        self._scene: Scene | None = None
         self._problem = ""
         self.layers: list[Layer] = []
 
@@ -105,7 +106,7 @@ class OpenDialog(QDialog):
     @property
     def choices(self) -> ReadingChoices:
         """How the file is to be read."""
-        scene = self._scene()
+        scene = self._scene
         several = self._opened is not None and len(self._opened.scene_names) > 1
         return ReadingChoices(
             scene=self.scene.currentData() if several else None,
@@ -130,20 +131,16 @@ class OpenDialog(QDialog):
         tell(tuple(note for note in notes if not note.endswith(" was read.")), self._path)
         self.accept()
 
-    def _scene(self) -> Scene | None:
-        index = self.scene.currentData()
-        return self._opened.scene(index) if self._opened is not None and index is not None else None
-
     def _meanings(self) -> list[str]:
         return [box.currentData() for box in self.axes]
 
     def _times(self) -> int:
-        scene = self._scene()
-        return choosing.length_of(scene, self._meanings(), "T") if scene is not None else 1
+        return choosing.length_of(self._scene, self._meanings(), "T") if self._scene is not None else 1
 
     # ---------------------------------------------------------------- what is shown
 
     def _open_file(self) -> None:
+        from napari_integrated_cell.imaging.formats.damage import one_sentence_about
         from napari_integrated_cell.imaging.opening import open_file
 
         self.file.setText(self._path.name)
@@ -152,8 +149,9 @@ class OpenDialog(QDialog):
         items: dict[int, str] = {}
         try:
             opened = open_file(self._path, self.reader.currentData())
-            names = opened.scene_names[:_MOST_SCENES]
-            items = {i: choosing.scene_label(i, name, opened.scene(i)) for i, name in enumerate(names)}
+            with one_sentence_about(self._path):
+                names = opened.scene_names[:_MOST_SCENES]
+                items = {i: choosing.scene_label(i, name, opened.scene(i)) for i, name in enumerate(names)}
             self._opened = opened
         except (ValueError, OSError) as error:
             self._problem = str(error)
@@ -174,7 +172,9 @@ class OpenDialog(QDialog):
         return 0
 
     def _show_scene(self) -> None:
-        scene = self._scene()
+        index = self.scene.currentData()
+        scene = self._opened.scene(index) if self._opened is not None and index is not None else None
+        self._scene = scene
         for box in self.axes:
             self._axes_row.removeWidget(box)
             box.deleteLater()
@@ -197,7 +197,7 @@ class OpenDialog(QDialog):
         return box
 
     def _show_channels(self) -> None:
-        scene = self._scene()
+        scene = self._scene
         count = choosing.length_of(scene, self._meanings(), "C") if scene is not None else 0
         if scene is None or "S" in scene.axes:  # a colour picture has no channels to name
             count = 0
@@ -222,7 +222,7 @@ class OpenDialog(QDialog):
         """Show why the choice makes no stack. *Open* is enabled if it does."""
         from napari_integrated_cell.imaging.stacks import why_no_stack
 
-        scene, problem = self._scene(), self._problem
+        scene, problem = self._scene, self._problem
         if scene is not None:
             reason = why_no_stack(scene, self.choices.axes, self._path.name)
             problem = str(reason) if reason is not None else self.voxel_size.problem
