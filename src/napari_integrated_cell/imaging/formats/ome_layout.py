@@ -223,9 +223,10 @@ def _without_missing(
         index[where] = slice(kept)
         if not there[tuple(index)].all():
             continue
+        last = "one is" if shape[where] - kept == 1 else f"{shape[where] - kept} are"
         notes.append(
             f"{here} is incomplete: it should have {promised} planes and holds {found}. Of {shape[where]} "
-            f"{_WORDS[axis]} the last {shape[where] - kept} are missing, and were left out."
+            f"{_WORDS[axis]} the last {last} missing, and left out."
         )
         chosen = np.arange(promised).reshape(shape)[tuple(index)]
         return [table[i] for i in chosen.ravel()], chosen.shape

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path, PureWindowsPath
 
-import numpy as np
 import tifffile
 
 from napari_integrated_cell.imaging.choices import MissingInput, UnsupportedImage
@@ -169,7 +168,8 @@ def _checked_leftovers(
                 note = f"{path.name} holds {over} planes that its metadata do not name: they are left out."
                 scene = scene.noting(note)
             elif over:
-                why = f"they name {int(np.prod(layout.shape))} planes"
+                named = f"they name {len(layout.pages)} planes"
+                why = named if layout.complete else "they leave out planes that are there"
                 scene, layout = _unsound(path, here, image, why, ome), None
         checked.append((scene, layout))
     return checked

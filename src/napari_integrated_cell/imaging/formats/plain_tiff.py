@@ -20,6 +20,8 @@ from napari_integrated_cell.imaging.formats.tiff_pages import Page
 
 # As many planes or fewer may be channels where the file does not name its axes.
 _MOST_CHANNELS = 6
+#: Text in the description that tifffile writes.
+SHAPED_SIGNS = ('"shape": [', '"axes": "')
 
 
 def plain_scenes(path: Path, pages: Sequence[Page], resolution: Resolution) -> list[tuple[str, Scene]]:
@@ -104,9 +106,10 @@ def _shaped(description: str) -> dict[str, Any] | None:
         try:
             found = json.loads(description)
         except ValueError:
-            found = {"shape": None} if '"shape"' in description else None
-        return found if isinstance(found, dict) and "shape" in found else None
-    return None
+            found = None
+        if isinstance(found, dict) and "shape" in found:
+            return found
+    return {"shape": None} if any(sign in description for sign in SHAPED_SIGNS) else None
 
 
 def _differs(run: list[Page]) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +65,7 @@ class Planes:
             chunks=chunks,
             dtype=self.dtype,
             meta=np.empty((0,) * len(chunks), self.dtype),
-            name=f"planes-{id(self)}-{Path(self.files[0]).name}",
+            name=f"planes-{uuid4().hex}",
             planes=self,
         )
 

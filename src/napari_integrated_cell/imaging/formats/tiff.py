@@ -11,14 +11,14 @@ from napari_integrated_cell.imaging.choices import MissingInput
 from napari_integrated_cell.imaging.formats.imagej import imagej_scene, looks_like_imagej
 from napari_integrated_cell.imaging.formats.ome_tiff import ome_scenes
 from napari_integrated_cell.imaging.formats.ome_xml import looks_like_ome
-from napari_integrated_cell.imaging.formats.plain_tiff import plain_scenes
+from napari_integrated_cell.imaging.formats.plain_tiff import SHAPED_SIGNS, plain_scenes
 from napari_integrated_cell.imaging.formats.resolution import resolution_of
 from napari_integrated_cell.imaging.formats.scene import OpenedFile, Scene
 from napari_integrated_cell.imaging.formats.tiff_pages import pages_of
 
 # A damaged tag hides a file's metadata; their text is still in the file, near the beginning or the end.
 _SEARCHED = 1 << 20
-_TRACES = (b"openmicroscopy.org", b"</OME>", b"ImageJ=")
+_TRACES = (b"openmicroscopy.org", b"</OME>", b"ImageJ=", *(sign.encode() for sign in SHAPED_SIGNS))
 
 
 def open_tiff(path: Path) -> OpenedFile:
@@ -36,7 +36,8 @@ def open_tiff(path: Path) -> OpenedFile:
         found = [("Image:0", imagej_scene(path, pages, imagej, resolution))]
     else:
         found = plain_scenes(path, pages, resolution)
-        if _has_hidden_metadata(path):
+        described = any(sign in pages[0].description for sign in SHAPED_SIGNS)
+        if not described and _has_hidden_metadata(path):
             refusal = MissingInput(
                 "axes",
                 f"{path.name} has metadata, but the tag that leads to them is damaged: export it again, or give its "

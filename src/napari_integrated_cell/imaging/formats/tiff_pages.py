@@ -71,7 +71,11 @@ def pages_of(tif: tifffile.TiffFile, path: Path) -> tuple[Page, ...]:
     pages: list[Page] = []
     pixels: list[tuple[int, int, int]] = []  # begin, end, index of the page
     tags: list[tuple[int, int, int]] = []
+    known: set[int] = set()
     for index, page in enumerate(tif.pages):
+        if page.offset in known:  # tifffile would go on for ever
+            raise ValueError("its pages follow one another in a circle")
+        known.add(page.offset)
         try:
             pages.append(_page(page, str(path), size, tif.byteorder))
             ends = zip(page.dataoffsets, page.databytecounts, strict=False)
