@@ -51,11 +51,12 @@ def library_for(path: Path, kind: str, reader: str) -> str:
     if reader != "bioio" and has("aicsimageio") and has(extra):
         return "aicsimageio"
     if reader == "aicsimageio":
-        needed = "aicsimageio" if not has("aicsimageio") else extra
+        needed = "aicsimageio" if not has("aicsimageio") else extra.replace("_", "-")
+        package = '"napari-integrated-cell[aicsimageio]"' if needed == "aicsimageio" else needed
         raise MissingInput(
             "reader",
             f"{path.name} cannot be read with aicsimageio, because {needed} is not installed: choose the reader bioio, "
-            'or pip install "napari-integrated-cell[aicsimageio]".',
+            f"or pip install {package}.",
         )
     raise ValueError(
         f'{path.name} needs a reader that is not installed: pip install "napari-integrated-cell[{kind}]"'
