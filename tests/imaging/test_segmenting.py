@@ -22,6 +22,7 @@ from napari_integrated_cell.imaging.segmenting import (
     segment_field,
     touches_edge,
 )
+from napari_integrated_cell.processes import Cancelled, CancelToken
 from napari_integrated_cell.simulation import simulate_cell
 from napari_integrated_cell.vocabulary import STAGE_NAMES
 
@@ -288,3 +289,14 @@ def test_real_shapes_are_recovered_from_their_stains(real_data):
     cell, _ = segment_at(membrane, dna, tuple(point), voxel_size)
     assert time.process_time() - start < 10
     assert overlap(cell, cells == 7) >= 0.7
+
+
+def test_segmenting_a_field_tells_its_progress_and_can_be_cancelled(field):
+    *_, membrane, dna = field
+    told, cancel = [], CancelToken()
+    cells, _ = segment_field(membrane, dna, VOXEL, progress=lambda *step: told.append(step))
+    count = len(label_values(cells))
+    steps = [(0, 4, "smoothing"), (1, 4, "finding nuclei"), (2, 4, "finding cells"), (3, 4, "joining cells")]
+    assert told == [*steps, *((i + 1, count, "cells") for i in range(count))]
+    with pytest.raises(Cancelled):
+        segment_field(membrane, dna, VOXEL, progress=lambda *_: cancel.cancel(), cancel=cancel)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from integrate_window import EchoModel, needs_display, opened_dock, press
+from integrate_window import EchoModel, needs_display, opened_dock, press, run
 
 from napari_integrated_cell.imaging.pose import pose_of
 from napari_integrated_cell.plugin.session import session_of
@@ -40,6 +40,23 @@ def test_the_preview_shows_the_posed_cell(dock, viewer, qtbot):
     assert cell.metadata["label"] == 1
     for warning in pose_of(cell).warnings:
         assert warning in dock.preview.words
+
+
+def test_what_is_doubtful_about_the_cell_is_shown(viewer, qtbot, simulated, notified):
+    labels = simulated.cell_mask.astype(np.uint8)
+    labels[0, 0, 0] = 1  # a speck
+    place = {"scale": simulated.voxel_size, "units": ("µm",) * 3}
+    viewer.add_labels(labels, name="cells", **place)
+    viewer.add_labels(simulated.nucleus_mask.astype(np.uint8), name="nuclei", **place)
+    for name, channel in (("membrane", "dna"), ("DNA", "membrane")):
+        viewer.add_image(simulated.channels[channel], name=name, **place)
+    dock = opened_dock(viewer)
+    dock.structures.tick(["TOM20"])
+    qtbot.waitUntil(lambda: "µm³" in dock.preview.words, timeout=60_000)
+    run(qtbot, viewer, dock)
+    for words in (dock.preview.words, notified[-1][1]):
+        assert "1 stray piece of the cell is left out" in words
+        assert "Membrane and DNA look exchanged" in words
 
 
 def test_a_choice_made_by_hand_stays_when_layers_come(dock, viewer, simulated):

@@ -111,8 +111,8 @@ def integrate(
         session.integrate.integration = integration
         session.scene.place = place_over(integration.pose, request.image_frame)
         session.scene.set_out(Position(integration.z_ref, name=request.name))
-        if integration.pose.warnings:
-            show_warning(f"{request.name.capitalize()}: {' '.join(integration.pose.warnings)}")
+        if warnings := (*integration.cell.warnings, *integration.pose.warnings):
+            show_warning(f"{request.name.capitalize()}: {' '.join(warnings)}")
         missing = [name for name in structures if name not in integration.volumes]
         if missing:
             show_warning(f"The model {integration.model_name!r} does not know {', '.join(missing)}.")
@@ -150,6 +150,7 @@ def _about(request: CellRequest, posed: Posed, model_source: str) -> dict[str, A
         "point": list(request.point) if request.cells is None and request.point else None,
         "source": request.image_frame.source,
         "simulated": request.simulated,
+        "cell_warnings": list(posed.cell.warnings),
         "pose_warnings": list(posed.pose.warnings),
         "angle": float(posed.pose.angle),
         "flips": [bool(f) for f in posed.pose.flips],

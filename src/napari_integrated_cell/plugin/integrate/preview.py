@@ -98,7 +98,7 @@ class _Picture(QLabel):
 
 
 class PosePreview(QWidget):
-    """Projections of the posed cell, with its size and the warnings about its pose."""
+    """Projections of the posed cell, with its size and the warnings about the cell and its pose."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -149,9 +149,6 @@ class PosePreview(QWidget):
             f"{cell.volume:,.0f} µm³, nucleus {cell.nucleus_volume:,.0f} µm³, "
             f"rotated by {posing.pose.angle:.0f}°."
         )
-        warnings = list(posing.pose.warnings)
-        if edges := cell.metadata.get("touches_edge"):
-            warnings.append(
-                f"The cell reaches the image's edge along {' and '.join(edges)}: part may be cut off."
-            )
-        self._words.setText("\n".join([facts, *(f"⚠ {warning}" for warning in warnings)]))
+        self._words.setText(
+            "\n".join([facts, *(f"⚠ {warning}" for warning in (*cell.warnings, *posing.pose.warnings))])
+        )
