@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from npe2 import PluginManifest
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
@@ -23,6 +24,12 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 CI = (ROOT / ".github" / "workflows" / "ci.yml").read_text("utf-8")
 SOURCES = sorted(p for folder in ("src", "training") for p in (ROOT / folder).rglob("*.py"))
 LARGEST_FILE = 2 * 2**20
+# For each reader that the extra aicsimageio limits: what it needs, and the newest version of this that goes with the extra.
+LIMITED_READERS = {
+    "bioio-ome-tiff": ("tifffile", "2023.2.28"),
+    "bioio-ome-zarr": ("zarr", "2.15"),
+    "bioio-tifffile": ("tifffile", "2023.2.28"),
+}
 
 
 def test_scripts_and_manifest_are_declared_and_resolve() -> None:
@@ -121,17 +128,38 @@ def test_constraints_allow_every_dependency(file: str, extras: tuple[str, ...]) 
             assert requirement.specifier.contains(pin.version), f"{requirement} is pinned at {pin}"
 
 
-def test_a_version_has_an_upper_limit_only_where_a_test_shows_what_breaks() -> None:
-    lines = [
-        *PROJECT["dependencies"],
-        *(s for extra in PROJECT["optional-dependencies"].values() for s in extra),
-    ]
-    limited = {
-        requirement.name
+def limits() -> dict[str, SpecifierSet]:
+    """Return the upper limits of all requirements, by name."""
+    extras = PROJECT["optional-dependencies"].values()
+    lines = [*PROJECT["dependencies"], *(line for extra in extras for line in extra)]
+    return {
+        requirement.name: requirement.specifier
         for requirement in map(Requirement, lines)
         if any(limit.operator not in (">=", "!=") for limit in requirement.specifier)
     }
-    assert limited == {"numcodecs"}
+
+
+def test_a_version_has_an_upper_limit_only_where_a_test_shows_what_breaks() -> None:
+    shown = {"numcodecs", *LIMITED_READERS}
+    assert set(limits()) == shown
+    assert shown <= {Requirement(line).name for line in PROJECT["optional-dependencies"]["aicsimageio"]}
+
+
+@pytest.mark.parametrize(
+    ("reader", "needed", "allowed"),
+    [(name, *pair) for name, pair in LIMITED_READERS.items()],
+)
+def test_newer_readers_of_bioio_do_not_go_with_aicsimageio(reader: str, needed: str, allowed: str) -> None:
+    """If this fails where the reader is new, its limit in the extra aicsimageio can go."""
+    found = distribution(reader)
+    if limits()[reader].contains(found.version):
+        pytest.skip(f"{reader} {found.version} is below the limit")
+    (requirement,) = (
+        r
+        for r in map(Requirement, found.requires or [])
+        if r.name == needed and (r.marker is None or r.marker.evaluate({"extra": ""}))
+    )
+    assert not requirement.specifier.contains(allowed)
 
 
 def test_numcodecs_lacks_what_the_zarr_of_aicsimageio_imports() -> None:
