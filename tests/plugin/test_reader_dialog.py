@@ -76,7 +76,7 @@ def test_z_that_was_stored_as_time_is_offered_as_z(show, tmp_path, viewer, notif
     assert [box.currentData() for box in asked.axes] == ["Z"]
     assert asked.choices == ReadingChoices(axes="ZYX")
     asked.voxel_size.edits[0].setText("0.6")
-    asked.open()
+    asked.add_layers()
     (layer,) = viewer.layers
     assert isinstance(layer, Labels)
     np.testing.assert_array_equal(layer.data, labels())
@@ -106,7 +106,7 @@ def test_a_time_point_or_the_whole_series_opens(show, tmp_path, viewer, notified
     assert asked.time.text() == "all"
     assert asked.time.maximum() == 3
     asked.time.setValue(time)
-    asked.open()
+    asked.add_layers()
     expected = data[:, 1] if time < 0 else data[time, 1]
     np.testing.assert_array_equal(viewer.layers[1].data, expected)
     assert notified == []
@@ -130,7 +130,7 @@ def test_names_and_voxel_size_can_be_given(show, tmp_path, viewer):
     assert not asked.open_button.isEnabled()
     assert asked.status.text()
     asked.voxel_size.edits[2].setText("0.4")
-    asked.open()
+    asked.add_layers()
     assert [fields(layer)["shows"] for layer in viewer.layers] == ["membrane", "dna"]
     assert [voxel_size_of(layer) for layer in viewer.layers] == [VOXEL] * 2
 
@@ -152,7 +152,7 @@ def test_planes_that_fit_no_metadata_can_be_divided_into_channels(show, tmp_path
     (planes,) = asked.axes
     assert "3 channels of 12 Z planes each" in [planes.itemText(i) for i in range(planes.count())]
     assert planes.currentData() == "CZ"
-    asked.open()
+    asked.add_layers()
     assert [fields(layer)["channel"] for layer in viewer.layers] == ["CellMask", "Hoechst", "GFP"]
     np.testing.assert_array_equal(viewer.layers[2].data, data[2])
 
@@ -187,7 +187,7 @@ def test_another_file_and_a_zarr_folder_can_be_chosen(show, tmp_path, viewer, mo
     monkeypatch.setattr(dialog.QFileDialog, "getOpenFileName", lambda *_: ("", ""))
     asked._other_file()  # cancelled
     assert asked.file.text() == "b.ome.zarr"
-    asked.open()
+    asked.add_layers()
     assert [fields(layer)["channel"] for layer in viewer.layers] == ["membrane", "dna"]
 
 

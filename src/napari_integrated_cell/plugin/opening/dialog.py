@@ -66,7 +66,9 @@ class OpenDialog(QDialog):
         self.time.setSpecialValueText("all")
         self.time.setRange(-1, -1)
         self.axes: list[QComboBox] = []
-        self._axes_row = row()
+        self._axes_boxes = row()
+        self._axes_row = QWidget()
+        stack(self._axes_row, self._axes_boxes)
         self.names = ChannelNames()
         self.voxel_size = VoxelEdges()
         self.picture = QLabel(alignment=Qt.AlignmentFlag.AlignCenter)
@@ -97,7 +99,7 @@ class OpenDialog(QDialog):
         self.scene.currentIndexChanged.connect(lambda _: self._show_scene())
         self.time.valueChanged.connect(lambda _: self._show_picture())
         self.voxel_size.changed.connect(self._check)
-        self.buttons.accepted.connect(self.open)
+        self.buttons.accepted.connect(self.add_layers)
         self.buttons.rejected.connect(self.reject)
         self._open_file()
 
@@ -115,7 +117,7 @@ class OpenDialog(QDialog):
             reader=self.reader.currentData(),
         )
 
-    def open(self) -> None:
+    def add_layers(self) -> None:
         """Add the file's layers to the viewer and close the dialog; or show why it cannot be read."""
         try:
             layers, notes = layers_of_file(
@@ -159,7 +161,7 @@ class OpenDialog(QDialog):
         offer(self.scene, items, self._first_stack())
         self.scene.blockSignals(False)
         self.time.setValue(-1)
-        self._form.setRowVisible(self.scene, len(items) > 1)
+        self._show_row(self.scene, len(items) > 1)
         self._show_scene()
 
     def _first_stack(self) -> int:
@@ -176,12 +178,12 @@ class OpenDialog(QDialog):
         scene = self._opened.scene(index) if self._opened is not None and index is not None else None
         self._scene = scene
         for box in self.axes:
-            self._axes_row.removeWidget(box)
+            self._axes_boxes.removeWidget(box)
             box.deleteLater()
         self.axes = [] if scene is None else [self._axis(scene, i) for i in choosing.open_axes(scene)]
         for box in self.axes:
-            self._axes_row.addWidget(box)
-        self._form.setRowVisible(self._axes_row, bool(self.axes))
+            self._axes_boxes.addWidget(box)
+        self._show_row(self._axes_row, bool(self.axes))
         self.voxel_size.show_stated(scene.size if scene is not None else None)
         self._show_channels()
 
@@ -203,9 +205,9 @@ class OpenDialog(QDialog):
             count = 0
         given = scene.channel_names if scene is not None and len(scene.channel_names) == count else ()
         self.names.show_names(names_of_channels(given, count))
-        self._form.setRowVisible(self.names, bool(self.names.edits))
+        self._show_row(self.names, bool(self.names.edits))
         self.time.setRange(-1, self._times() - 1)
-        self._form.setRowVisible(self.time, self._times() > 1)
+        self._show_row(self.time, self._times() > 1)
         self._show_picture()
 
     def _show_picture(self) -> None:
@@ -217,6 +219,10 @@ class OpenDialog(QDialog):
         if picture is not None:
             self.picture.setPixmap(picture)
         self.adjustSize()
+
+    def _show_row(self, field: QWidget, visible: bool) -> None:
+        for part in (field, self._form.labelForField(field)):
+            part.setVisible(visible)
 
     def _check(self) -> None:
         """Show why the choice makes no stack. *Open* is enabled if it does."""
