@@ -99,7 +99,8 @@ def doubts_about_stains(
         if share < _LEAST_INSIDE:
             return [
                 f"Image and segmentation do not lie on each other: {100 * share:.0f} % of the cell's DNA light is in "
-                "its nucleus. Check that both come from the same image, and that none is shifted or mirrored."
+                "its nucleus. Check that they are of the same image, that none is shifted or mirrored, and that no "
+                "nucleus is missing."
             ]
     return []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -160,12 +161,15 @@ def test_no_structure_leaves_the_reference_channels_and_none_named_means_all(mod
 
 
 def test_a_walk_from_a_cell_starts_where_integration_puts_it(model) -> None:
-    cell = simulate_cell(3, voxel_size=0.8).cell
+    cell = replace(simulate_cell(3, voxel_size=0.8).cell, metadata={"touches_edge": ("Y",)})
     stop = stop_at_cell(model, cell)
     integration = integrate_cell(cell, model, CHOSEN)
     np.testing.assert_allclose(stop.z_ref, integration.z_ref, atol=1e-6)
     assert stop.name == cell.name
-    assert len(stop.warnings) == len(integration.pose.warnings)
+    assert len(stop.warnings) == len(integration.pose.warnings) + 1
+    assert (
+        stop.warnings[0] == f"{cell.name}: The cell touches the edge of the image along Y: it may be cut off."
+    )
 
 
 def test_progress_is_told_and_cancelling_stops(traversal) -> None:

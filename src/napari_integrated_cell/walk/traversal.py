@@ -78,7 +78,8 @@ def stop_at_cell(model: IntegratedCell, cell: Cell) -> Stop:
     """Pose and encode a cell, z^r = Enc^r(x^r) (equation 1), and return it as a stop."""
     pose = pose_of(cell, model_box(model.config))
     z_ref = model.encode(posed_references(cell, pose)[None])[0]
-    return Stop(cell.name, cell.name, z_ref, tuple(f"{cell.name}: {warning}" for warning in pose.warnings))
+    warnings = tuple(f"{cell.name}: {warning}" for warning in (*cell.warnings, *pose.warnings))
+    return Stop(cell.name, cell.name, z_ref, warnings)
 
 
 def stages_between(model: IntegratedCell, start: str, end: str) -> list[str]:
