@@ -24,7 +24,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 CI = (ROOT / ".github" / "workflows" / "ci.yml").read_text("utf-8")
 SOURCES = sorted(p for folder in ("src", "training") for p in (ROOT / folder).rglob("*.py"))
 LARGEST_FILE = 2 * 2**20
-# For each reader that the extra aicsimageio limits: what it needs, and the newest version of this that goes with the extra.
+# For each reader that the extra aicsimageio limits: what it needs, and a version of this that goes with the extra.
 LIMITED_READERS = {
     "bioio-ome-tiff": ("tifffile", "2023.2.28"),
     "bioio-ome-zarr": ("zarr", "2.15"),
