@@ -131,6 +131,8 @@ def test_one_time_point_is_read(tmp_path):
 @pytest.mark.parametrize("compression", [None, "zlib"])
 def test_every_real_type_in_either_byte_order(tmp_path, dtype, byteorder, compression):
     data = stack((5, 6, 7)).astype(dtype)
+    if dtype == "?" and compression:
+        pytest.importorskip("tifffile", minversion="2023.3.15")  # older ones do not write it
     tifffile.imwrite(
         tmp_path / "a.tif", data, byteorder=byteorder, compression=compression, photometric="minisblack"
     )
@@ -187,7 +189,7 @@ def test_a_reader_that_is_not_there_is_named(tmp_path):
 
 
 def test_a_file_that_is_cut_short_later_is_refused_when_it_is_computed(tmp_path):
-    path = write_ome_stains(tmp_path / "a.ome.tif")
+    path = write_ome_stains(tmp_path / "a.ome.tif", byteorder=">")
     image = read_image(path, lazy=True)
     path.write_bytes(path.read_bytes()[:1500])
     with pytest.raises(ValueError, match=r"a.ome.tif could not be read .*copy or export it again"):

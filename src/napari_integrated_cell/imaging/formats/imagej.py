@@ -42,7 +42,7 @@ def imagej_scene(path: Path, pages: Sequence[Page], text: str, resolution: Resol
     try:
         lengths = _lengths(said, first, len(full))
     except ValueError as error:
-        refusal = MissingInput(
+        asked = MissingInput(
             "axes",
             f"{path.name} has ImageJ metadata that do not fit its {len(full)} planes: {error}. Export it again, or "
             "give its axes, for example ZCYX.",
@@ -52,7 +52,7 @@ def imagej_scene(path: Path, pages: Sequence[Page], text: str, resolution: Resol
         if len(full) == 1 and _fit_in_one_piece(first, images):
             planes = planes_in_one_piece(first, (images,))
             scene = replace(scene, axes="I" + first.axes, shape=(images, *first.shape), array=planes.array)
-        return scene.refusing(refusal, (), _whole(said, "channels"))
+        return scene.refusing(asked, (), _whole(said, "channels"))
     order = said.get("order", "czt").lower()
     axes = order[::-1].upper() if sorted(order) == sorted("czt") else "TZC"
     shape = tuple(lengths[axis] for axis in axes)

@@ -126,6 +126,8 @@ def zarr_through_library(opened: OpenedFile, library: str) -> OpenedFile:
 
 def _library_array(path: Path, index: int, scene: Scene, opener: Callable[[], Any], lazy: bool) -> Any:
     """Return the pixels of a scene, or None where the library cannot read it or understands it otherwise."""
+    if lazy and not scene.dtype.isnative:
+        return None  # aicsimageio's tifffile fails on it with numpy 2, and a lazy array would fail too late
     try:
         with one_sentence_about(path):
             container = opener()
