@@ -17,7 +17,7 @@ from napari_integrated_cell.plugin.layers.roles import shows
 from napari_integrated_cell.plugin.layers.volumes import micrometres_per_unit, voxel_size_of
 from napari_integrated_cell.plugin.opening import layers as opening
 from napari_integrated_cell.plugin.opening.notices import BUTTON, NotOpened
-from napari_integrated_cell.plugin.reader import read
+from napari_integrated_cell.plugin.reader import get_reader, read
 
 
 def opened(path) -> list[Layer]:
@@ -321,3 +321,25 @@ def test_a_refusal_is_shown_once_also_where_napari_replaces_it(tmp_path, monkeyp
     with pytest.raises(NotOpened) as refused:
         read(str(tmp_path / name))
     assert notified == ([] if chosen_by == "the user" else [("error", str(refused.value))])
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(
+    ("file", "kind", "role"),
+    [
+        ("hipsc_tomm20_field/cell_labels.ome.tif", Labels, "cells"),
+        ("hipsc_tomm20_field/nucleus_labels.ome.tif", Labels, "nuclei"),
+        ("hipsc_tomm20_field/tomm20_mask.ome.tif", Labels, None),
+        ("hela3d/LAM_01_cell.ome.tif", Labels, "cells"),
+        ("hela3d/LAM_01_nucleus.ome.tif", Labels, "nuclei"),
+        ("hela3d/LAM_01_protein.ome.tif", Image, None),
+    ],
+)
+def test_real_files_open_as_what_they_hold(real_data, notified, file, kind, role):
+    path = real_data / file
+    assert get_reader(str(path)) is read
+    (layer,) = opened(path)
+    assert type(layer) is kind
+    assert shows(layer, kind is Labels) == role
+    assert voxel_size_of(layer) is not None
+    assert notified == []
