@@ -6,6 +6,7 @@ and a random, smooth 0.7 voxels from place to place. Another pose is one whose l
 another flip.
 
     python benchmarks/pose_stability.py --simulated 300 --draws 12 --real ../shared/data --out draws.csv
+    python benchmarks/pose_stability.py --tables draws.csv
 """
 
 from __future__ import annotations

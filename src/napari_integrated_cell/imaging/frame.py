@@ -9,7 +9,7 @@ import numpy as np
 from napari_integrated_cell.arrays import Doubles
 
 #: Below this ratio of the axes one in ten cells gets another rotation after a small change (notes/pose-warnings.md).
-NEAR_ROUND = 1.08
+NEAR_ROUND = 1.06
 #: Below this skewness (in magnitude) along an axis one in ten cells gets another flip after a small change.
 NEAR_SYMMETRIC = 0.02
 # If the two largest pieces of a nucleus lie further apart than this (µm), the pose warns.
