@@ -96,6 +96,22 @@ def test_wrong_sizes_are_refused_and_given_axes_mend_them(tmp_path, old, new):
     assert image.voxel_size == pytest.approx((0.6, 0.4, 0.4))
 
 
+def test_exchanged_numbers_of_planes_and_channels_are_refused(tmp_path):
+    path = edit_xml(
+        write_ome_stains(tmp_path / "a.ome.tif"), ('SizeC="2"', 'SizeC="7"'), ('SizeZ="7"', 'SizeZ="2"')
+    )
+    with pytest.raises(MissingInput, match="name 2 channels but count 7"):
+        read_image(path)
+    np.testing.assert_array_equal(read_image(path, axes="CZYX").data, stains())
+
+
+def test_a_wrong_width_in_the_metadata_is_said(tmp_path):
+    path = edit_xml(write_ome_stains(tmp_path / "a.ome.tif"), ('SizeX="11"', 'SizeX="100000"'))
+    image = read_image(path)
+    np.testing.assert_array_equal(image.data, stains())
+    assert any("have 11 x 9 pixels but should have 100000 x 9" in note for note in image.notes)
+
+
 def test_time_points_that_are_not_there_are_left_out_and_named(tmp_path):
     path = edit_xml(write_ome_stains(tmp_path / "a.ome.tif"), ('SizeT="1"', 'SizeT="3"'))
     image = read_image(path)

@@ -6,10 +6,8 @@ from pathlib import Path
 
 from napari_integrated_cell.imaging.formats import libraries
 from napari_integrated_cell.imaging.formats.damage import one_sentence_about
-from napari_integrated_cell.imaging.formats.ome_zarr import open_ome_zarr
 from napari_integrated_cell.imaging.formats.scene import OpenedFile
 from napari_integrated_cell.imaging.formats.tiff import open_tiff
-from napari_integrated_cell.imaging.formats.zarr_tree import is_zarr_node
 
 #: Extensions of readable files and folders. CZI, ND2 and LIF need an extra.
 READABLE_EXTENSIONS = (
@@ -49,6 +47,8 @@ def open_file(path: Path, reader: str = "auto") -> OpenedFile:
     library = libraries.library_for(path, kind, reader)
     with one_sentence_about(path):
         if kind == "zarr":
+            from napari_integrated_cell.imaging.formats.ome_zarr import open_ome_zarr  # imports zarr
+
             zarr = open_ome_zarr(path)
             return zarr if reader == "auto" else libraries.zarr_through_library(zarr, library)
         if kind == "tiff":
@@ -59,8 +59,11 @@ def open_file(path: Path, reader: str = "auto") -> OpenedFile:
 def _kind(path: Path) -> str:
     if not path.exists():
         raise FileNotFoundError(f"There is no file {path}: check the path.")
-    if path.is_dir() and is_zarr_node(path):
-        return "zarr"
+    if path.is_dir():
+        from napari_integrated_cell.imaging.formats.zarr_tree import is_zarr_node  # imports zarr
+
+        if is_zarr_node(path):
+            return "zarr"
     name = path.name.lower()
     ending = next((e for e in READABLE_EXTENSIONS if name.endswith(e)), None)
     kind = next((k for e, k in _KINDS.items() if ending and ending.endswith(e)), (ending or "").lstrip("."))

@@ -141,6 +141,9 @@ def _sizes(
     elif image.channels:
         sizes["C"] = len(image.channels)
         notes.append(f"{here} does not say how many channels it has: {sizes['C']} are named.")
+    named = len(image.channels)
+    if named > 1 and named != sizes.get("C", named) and named in (sizes.get("Z"), sizes.get("T")):
+        raise Unsound(f"they name {named} channels but count {sizes['C']}")
     unknown = [axis for axis in "TCZ" if axis not in sizes]
     if len(unknown) == 1 and alone:
         known = int(np.prod(list(sizes.values()), dtype=np.int64))

@@ -66,14 +66,13 @@ class _Files:
         return self.here if self._is_here(uuid, name) or _name(name) == self.renamed else _name(name)
 
     def pages(self, name: str) -> tuple[Page, ...] | None:
-        """Return the pages of a file of the set, or None if it is missing or no TIFF."""
+        """Return the pages of a file of the set, or None if it is missing."""
         if name not in self._pages:
             path = self._folder / name
-            try:
+            self._pages[name] = None
+            if path.is_file():
                 with one_sentence_about(path), tifffile.TiffFile(path) as tif:
                     self._pages[name] = pages_of(tif, path)
-            except (ValueError, OSError):
-                self._pages[name] = None
         return self._pages[name]
 
 
@@ -109,11 +108,15 @@ def _scene(path: Path, ome: OmeXml, image: OmeImage, files: _Files) -> tuple[Sce
         wrong = "its planes differ in size or type"
     size_x, size_y = (first.shape[first.axes.index(axis)] for axis in "XY")
     stated = (image.sizes.get("X", size_x), image.sizes.get("Y", size_y))
-    if not wrong and stated != (size_x, size_y):
-        wrong = f"its planes have {size_x} x {size_y} pixels but should have {stated[0]} x {stated[1]}"
+    differs = f"{size_x} x {size_y} pixels but should have {stated[0]} x {stated[1]}"
+    # Planes that agree with one another are right.
+    if not wrong and stated != (size_x, size_y) and len(pages) == 1:
+        wrong = f"its plane has {differs}"
     if wrong:
         return _unsound(path, here, image, wrong, ome, mendable=False), None
     notes = list(layout.notes)
+    if stated != (size_x, size_y):
+        notes.append(f"The planes of {path.name} have {differs} (X x Y) by its metadata.")
     if ome.damage:
         notes.insert(
             0, f"{path.name} has damaged OME metadata ({ome.damage}): what is sound in them was used."
