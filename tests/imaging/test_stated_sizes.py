@@ -159,3 +159,13 @@ def test_plain_tiffs_state_y_and_x_in_their_tags(tmp_path, unit, length):
     assert image.size_found == "states 0.4 µm in Y and X but nothing in Z"
     assert image.stated_size[0] is None
     assert math.isclose(image.stated_size[1] or 0, 0.4, rel_tol=1e-3)
+
+
+def test_micro_manager_states_the_resolution_in_cm_and_the_unit_of_imagej(tmp_path):
+    path = write_imagej(
+        tmp_path / "a.tif",
+        resolution=(1e4 / 0.4, 1e4 / 0.4),
+        resolutionunit="CENTIMETER",
+        metadata={"unit": "um"},
+    )
+    assert read_image(path).voxel_size == pytest.approx((0.6, 0.4, 0.4), rel=1e-3)

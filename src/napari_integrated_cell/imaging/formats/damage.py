@@ -7,7 +7,7 @@ import re
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from napari_integrated_cell.imaging.choices import MissingInput, UnsupportedImage
@@ -80,8 +80,11 @@ def _damage_reports() -> Iterator[list[str]]:
     for logger in loggers:
         logger.addFilter(log_filter)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        # Python's warnings filters are those of the process: another thread must not change them.
+        main = threading.current_thread() is threading.main_thread()
+        with warnings.catch_warnings() if main else nullcontext():
+            if main:
+                warnings.simplefilter("ignore")
             yield damage
     finally:
         for logger in loggers:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from napari_integrated_cell.imaging.formats.sizes import StatedSize, stated_size
+from napari_integrated_cell.imaging.formats.sizes import SMALLEST, StatedSize, micrometres, stated_size
 
 # The values of the tag ResolutionUnit.
 _UNITS = {2: "inch", 3: "cm"}
@@ -27,9 +27,13 @@ class Resolution:
         given: dict[str, tuple[object, str | None]] = {}
         if z is not None:
             given["Z"] = (z, named if z_unit is None else z_unit)
+        y, x = self.y, self.x
+        if self.unit == "cm" and micrometres(named) == 1.0 and y is not None and y < SMALLEST:
+            # Micro-Manager writes "um" for ImageJ, and a resolution in cm.
+            y, x = y * 1e4, None if x is None else x * 1e4
         # 1 pixel per unit is what programs write that know nothing. No cell is imaged at that size.
-        if self.y is not None and self.x is not None and (self.y, self.x) != (1.0, 1.0):
-            given |= {"Y": (self.y, named), "X": (self.x, named)}
+        if y is not None and x is not None and (y, x) != (1.0, 1.0):
+            given |= {"Y": (y, named), "X": (x, named)}
         return stated_size(given)
 
 
