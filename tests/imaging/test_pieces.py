@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_integrated_cell.imaging.pieces import LeftOut, largest_pieces
+from napari_integrated_cell.imaging.pose import pose_of
+from napari_integrated_cell.imaging.reading import read_labels
+from napari_integrated_cell.imaging.segmenting import cell_from_labels
 
 
 def literal(mask: NDArray[np.bool_], at_least: float) -> tuple[NDArray[np.bool_], int, float]:
@@ -93,3 +96,16 @@ def test_specks_all_over_a_large_field_cost_little():
     assert 500 < left_out.pieces <= 1000
     assert (kept[body]).all()
     assert kept.sum() - body.sum() < 100
+
+
+@pytest.mark.real_data
+def test_a_real_nucleus_in_two_pieces_stays_two_and_specks_go(real_data):
+    folder = real_data / "hipsc_30_cells"
+    (cells, voxel_size), (nuclei, _) = (
+        read_labels(folder / f"{w}_labels.ome.tif") for w in ("cell", "nucleus")
+    )
+    for label, gap, specks in ((21, 11.6, 2), (22, 0.0, 19)):
+        cell = cell_from_labels(cells, label, nuclei, {}, voxel_size)
+        assert pose_of(cell).nucleus_gap == pytest.approx(gap, abs=0.1)
+        assert cell.metadata["left_out"]["nucleus"].pieces == specks
+        assert "cell" not in cell.metadata["left_out"]

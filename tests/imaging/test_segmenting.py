@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from typing import Any
 
@@ -148,8 +149,8 @@ def test_specks_and_stray_labels_are_no_cells(field):
 
 def test_one_mask_of_all_nuclei_gives_each_cell_its_own(field):
     cells, nuclei, *_ = field
-    for label in (1, 2, 3):
-        cell = cell_from_labels(cells, label, (nuclei > 0) * np.uint8(255), {}, VOXEL)
+    for label, value in itertools.product((1, 2, 3), (1, 255)):
+        cell = cell_from_labels(cells, label, (nuclei > 0) * np.uint8(value), {}, VOXEL)
         assert cell.nucleus_mask.sum() == (nuclei == label).sum()
         assert "left_out" not in cell.metadata
 

@@ -105,7 +105,7 @@ def cell_from_labels(
     voxels = int(in_cell.sum())
     if voxels < _FEWEST:
         raise ValueError(f"Label {label} has {voxels} connected voxels: it is a stray label and no cell.")
-    in_nucleus, of_nucleus = _nucleus_in(in_cell, nuclei, label)
+    in_nucleus, of_nucleus = _nucleus_in(in_cell, nuclei, int(label))
 
     around = _around(in_cell | in_nucleus, margin, voxel_size)
     edges = touches_edge(in_cell)
@@ -125,20 +125,33 @@ def cell_from_labels(
     )
 
 
+def nucleus_label(shared: Mapping[int, int], label: int) -> int:
+    """Return the label of a cell's nucleus: the cell's, unless it is a speck, or else the most frequent one.
+
+    ``shared`` has the number of the cell's voxels with each label of the nuclei, without 0. The result is 0 if it is
+    empty.
+    """
+    most = max(shared, key=lambda n: (shared[n], -n), default=0)
+    return label if shared.get(label, 0) >= _SPECK * shared.get(most, 1) else most
+
+
 def _nucleus_in(in_cell: Mask, nuclei: NDArray[Any], label: int) -> tuple[Mask, LeftOut]:
     """Return the nucleus of a cell."""
     labels, counts = np.unique(nuclei[in_cell], return_counts=True)
     shared = {int(n): int(count) for n, count in zip(labels, counts, strict=True) if n != 0}
-    most = max(shared, key=lambda n: shared[n], default=0)
-    if shared.get(int(label), 0) >= _SPECK * shared.get(most, 1):
-        nucleus, left_out = largest_pieces(nuclei == label)
-    elif most:  # nuclei with numbers of their own, or one mask of all nuclei
-        nucleus, left_out = largest_pieces(nuclei == most, inside=in_cell)
-    if not shared or (nucleus & in_cell).sum() < _LEAST_NUCLEUS * in_cell.sum():
-        raise ValueError(
-            f"No nucleus lies in cell {label}: check that both segmentations come from the same image."
-        )
-    return nucleus, left_out
+    chosen = nucleus_label(shared, label)
+    if chosen:
+        nucleus, left_out = largest_pieces(nuclei == chosen)
+        if 2 * (nucleus & in_cell).sum() < nucleus.sum():
+            # Nuclei with numbers of their own, or one mask for all: pieces in other cells do not count.
+            inside = largest_pieces(nuclei == chosen, inside=in_cell)
+            if chosen != label or inside[0].any():
+                nucleus, left_out = inside
+        if (nucleus & in_cell).sum() >= _LEAST_NUCLEUS * in_cell.sum():
+            return nucleus, left_out
+    raise ValueError(
+        f"No nucleus lies in cell {label}: check that both segmentations come from the same image."
+    )
 
 
 def segment_field(
