@@ -139,7 +139,7 @@ class LayerChooser(QObject):
                     f"{layer.name!r} has {grid_shape(layer)} voxels but {source.name!r} has "
                     f"{grid_shape(source)}: choose layers of one image."
                 )
-        for layer in [*(self._combos[role].layer for role in _STAINS), structure]:
+        for layer in (self._combos[role].layer for role in _STAINS):
             if layer is not None and holds_labels(layer, self._contents.of):
                 raise Refusal(
                     f"{layer.name!r} holds labels and no stain: choose another layer, or make labels of it.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+import numpy as np
 from napari.layers import Labels
 from psygnal import Signal
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
     from napari_integrated_cell.plugin.tasks import Task, Tasks
+
+_NOTHING = Content(np.zeros((1, 1, 1)), labels=False)
 
 
 class Contents:
@@ -62,7 +65,18 @@ class Contents:
             self._seen[each] = data, content
             self._wanted.pop(each, None)
 
+        def give_up(error: Exception) -> bool:
+            for each, data, _ in wanted:
+                if self._wanted.pop(each, None) is not None:
+                    self._seen[each] = data, _NOTHING
+            return False
+
         # A later layer starts the task again for all that are not known yet.
         self._tasks.start(
-            "contents", "Looking at layers", work, on_given=take, on_done=lambda _: self.changed.emit()
+            "contents",
+            "Looking at layers",
+            work,
+            on_given=take,
+            on_done=lambda _: self.changed.emit(),
+            on_error=give_up,
         )

@@ -64,7 +64,9 @@ class IntegrateWidget(Dock):
         question.addRow(self.classification)
         asked = QGroupBox("What does a layer show?")
         asked.setLayout(question)
-        self._refused: ValueError | None = None
+        self._offered: tuple[Mend, ...] | None = (
+            None  # the actions beside a refusal; None while there is none
+        )
         self._column = Column(
             titled("Model", self.model),
             titled("Cell", self.cell, self.preview),
@@ -116,7 +118,7 @@ class IntegrateWidget(Dock):
 
     def _look_again(self) -> None:
         """Find out whether other layers mend a refusal."""
-        if self._refused is not None:
+        if self._offered is not None:
             self._preview_soon()
 
     def _layer_event(self, event: Any) -> None:
@@ -131,7 +133,7 @@ class IntegrateWidget(Dock):
             self.cell.place_changed()
 
     def _step_changed(self, event: Any) -> None:
-        if isinstance(self._refused, Refusal) and "use time point" in self._refused.mends:
+        if "use time point" in (self._offered or ()):
             self._preview_soon()
 
     def _model_changed(self) -> None:
@@ -215,7 +217,7 @@ class IntegrateWidget(Dock):
             )
 
     def _show_posing(self, posing: Posing, image_frame: ImageFrame) -> None:
-        self._refused = None
+        self._offered = None
         self.preview.show_posing(posing)
         self._session.integrate.image_frame, self._session.integrate.cell = image_frame, posing.cell
 
@@ -223,10 +225,9 @@ class IntegrateWidget(Dock):
         """Show an error in place of the cell's picture, with buttons that mend it."""
         if not isinstance(error, ValueError):
             return False
-        self._refused = error
-        offered, layer = (error.mends, error.layer) if isinstance(error, Refusal) else ((), None)
+        self._offered, layer = (error.mends, error.layer) if isinstance(error, Refusal) else ((), None)
         buttons = []
-        for mend in offered:
+        for mend in self._offered:
             title, tip = TITLES[mend]
             if layer is not None:
                 title = title.format(step=mends.time_step(self._viewer, layer))

@@ -53,8 +53,9 @@ class GuessMark(QWidget):
     def refresh(self) -> None:
         """Hide the remark if other layers were chosen."""
         present = [combo.layer for combo in self._combos]
-        same = all(any(one is other for other in self._guessed) for one in present)
-        self.setVisible(bool(self._guessed) and same)
+        if not all(any(one is other for other in self._guessed) for one in present):
+            self._guessed = []
+        self.setVisible(bool(self._guessed))
 
     def _exchange(self) -> None:
         self._on_swap()

@@ -46,8 +46,16 @@ class LabelBox(QAbstractSpinBox):
 
     def validate(self, text: str, position: int) -> tuple[QValidator.State, str, int]:
         """Accept whole numbers."""
-        good = not text or (text.isascii() and text.isdecimal() and int(text) <= _LARGEST)
+        good = _label_in(text) is not None
         return (QValidator.State.Acceptable if good else QValidator.State.Invalid), text, position
 
     def _take_text(self) -> None:
-        self.setValue(int(self.lineEdit().text() or 0))
+        label = _label_in(self.lineEdit().text())
+        self.setValue(self._value if label is None else label)
+
+
+def _label_in(text: str) -> int | None:
+    """Return the label that a text states, 0 for an empty text; None if it is no label."""
+    if not text:
+        return 0
+    return int(text) if text.isascii() and text.isdecimal() and int(text) <= _LARGEST else None
