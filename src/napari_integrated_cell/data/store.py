@@ -55,7 +55,7 @@ class PosedStore:
             if table.empty:
                 raise ValueError(f"The store {self.path} has no cells in its {split!r} split.")
         self.table = table
-        attributes = dict(self._images.attrs)
+        attributes: dict[str, Any] = dict(self._images.attrs)
         self.channels: tuple[str, ...] = tuple(attributes["channels"])
         self.structures: tuple[str, ...] = tuple(attributes["structures"])
         self.voxel_size = float(attributes["voxel_size"])

@@ -105,7 +105,11 @@ class StoreWriter:
         self._images = zarr.open_array(
             str(self.path / IMAGES), mode="w", shape=shape, chunks=(1, *shape[1:]), dtype="u1", **ZARR_2
         )
-        facts = {"channels": list(channels), "voxel_size": voxel_size, "structures": list(structures)}
+        facts: dict[str, Any] = {
+            "channels": list(channels),
+            "voxel_size": voxel_size,
+            "structures": list(structures),
+        }
         facts |= {"simulated": simulated, "source": source, "left_out": dict(left_out or {})}
         self._images.attrs.update(facts)
         self._rows: list[dict[str, Any]] = []
