@@ -14,6 +14,7 @@ Item = TypeVar("Item")
 Work = Callable[[Sequence[Item]], Any]
 
 INSTALL = "install it with pip install 'napari-integrated-cell[train]'"
+_NO_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
 PATIENCE = 60.0
 """Seconds to wait for the scheduler, and then for its first worker."""
 AHEAD = 2
@@ -149,6 +150,8 @@ def _client(workers: int, threads: int, scheduler: str | None) -> Iterator[Any]:
                 # This replaces dask's setting MALLOC_TRIM_THRESHOLD_, which returns the memory of every large array to
                 # the system at once. Getting it back page by page takes a fifth of the time for a cell.
                 "distributed.nanny.pre-spawn-environ": dict.fromkeys(THREADS, 1),
+                # Ctrl-C in a terminal reaches the workers too. This process decides what stops.
+                "distributed.worker.preload": [_NO_CTRL_C] if workers > 1 else [],
             }
         ),
         LocalCluster(

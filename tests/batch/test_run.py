@@ -9,10 +9,10 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
+import distributed
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -198,9 +198,17 @@ def test_the_journal_forgets_only_a_line_that_was_being_written(tmp_path):
 
 
 @pytest.mark.slow
-def test_two_processes_make_the_same_rows(plate, tmp_path, settings):
+@pytest.mark.parametrize("where", ["two processes", "a cluster"])
+def test_several_processes_make_the_same_rows(plate, tmp_path, settings, where):
     one, _ = run(fields_of_folder(plate), tmp_path / "a", settings)
-    two, _ = run(fields_of_folder(plate), tmp_path / "b", replace(settings, threads=1), workers=2)
+    if where == "a cluster":
+        with distributed.LocalCluster(n_workers=1, dashboard_address=None, silence_logs=50) as cluster:
+            two, _ = run(
+                fields_of_folder(plate), tmp_path / "b", settings, scheduler=cluster.scheduler_address
+            )
+    else:
+        two, _ = run(fields_of_folder(plate), tmp_path / "b", replace(settings, threads=1), workers=2)
+    assert two.made == 4
     for a, b in zip(one.rows, two.rows, strict=True):
         np.testing.assert_allclose(a.pop("z_ref"), b.pop("z_ref"), atol=1e-5)
         same = ("cell_id", "outcome", "angle_degrees", "cell_volume", "offset_x", "nearest_stage")
@@ -228,17 +236,23 @@ def test_a_killed_batch_goes_on_where_it_was(plate, tmp_path, model):
 
 
 @pytest.mark.slow
-def test_ctrl_c_stops_after_the_present_cell_and_says_how_to_go_on(plate, tmp_path, model):
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="this system has no process groups")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_ctrl_c_stops_after_the_present_cell_and_says_how_to_go_on(plate, tmp_path, model, workers):
+    for n in range(8):
+        write_labels(plate / f"more{n}", "cells.tif", "nuclei.tif", first=8 + 2 * n)
     command = [
         *(sys.executable, "-m", "napari_integrated_cell.cli", "integrate", "--folder", str(plate)),
-        *("--model", str(model), "--out", str(tmp_path / "out"), "--json"),
+        *("--model", str(model), "--out", str(tmp_path / "out"), "--json", "--workers", str(workers)),
     ]
-    started = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    started = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     assert started.stdout is not None
     started.stdout.readline()
-    started.send_signal(signal.SIGINT)
-    time.sleep(0)
-    _, said = started.communicate(timeout=120)
+    os.killpg(started.pid, signal.SIGINT)  # as a terminal does: the workers get it too
+    _, said = started.communicate(timeout=240)
     assert started.returncode == 130
     assert "goes on" in said
-    assert (tmp_path / "out" / "results.csv").is_file()
+    with (tmp_path / "out" / "results.csv").open(encoding="utf-8") as file:
+        assert 1 <= len(list(csv.DictReader(file))) < 20

@@ -120,9 +120,10 @@ def _print_listing(found: FoundFields, listed: Sequence[ListedField]) -> None:
     cells = sum(len(f.labels or ()) for f in listed) + len(found.entries)
     to_segment = sum(f.labels is None for f in listed)
     fields = f"{len(listed)} field{'s' if len(listed) != 1 else ''}"
-    rows = f"{len(found.entries)} cells with files of their own" if found.entries else ""
+    rows = "files of their own" if found.entries else ""
+    noun = "cell" if cells == 1 else "cells"
     print_note(
-        f"{found.source}: {cells} cells in {' and '.join(filter(None, (fields if listed else '', rows)))}."
+        f"{found.source}: {cells} {noun} in {' and '.join(filter(None, (fields if listed else '', rows)))}."
     )
     if to_segment:
         print_note(
@@ -156,9 +157,10 @@ def _print_trouble(row: dict[str, Any]) -> None:
 def _print_summary(result: BatchResult) -> None:
     """Print how many cells there are, how many failed, and where the table is."""
     made, failed = result.made, len(result.failed)
+    cells = "cell" if made == 1 else "cells"
     before = f", {result.kept} of them by an earlier call" if result.kept else ""
     table = " and ".join(str(path) for path in result.tables)
-    print_note(f"{made} cells integrated{before}; {failed} failed. The table: {table}")
+    print_note(f"{made} {cells} integrated{before}; {failed} failed. The table: {table}")
     if result.stopped:
         print_note("stopped after the present cell: the same command goes on with the next one.")
 
