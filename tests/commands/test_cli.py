@@ -128,7 +128,8 @@ def test_a_stray_label_is_named_and_the_other_cells_are_written(field, tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("out", "says"), [("nuclei.ome.tif", "is an input"), (".", "TIFF"), ("cells.ome.tif/x.ome.tiff", "cannot be made")]
+    ("out", "says"),
+    [("nuclei.ome.tif", "is an input"), (".", "TIFF"), ("cells.ome.tif/x.ome.tiff", "cannot be made")],
 )
 def test_where_the_file_goes_is_checked_first(field, monkeypatch, out, says):
     monkeypatch.setattr("napari_integrated_cell.data.image_cells.read_image", None)

@@ -207,8 +207,7 @@ def test_a_z_s_that_repeats_z_r_has_a_higher_r_squared():
     z_ref, z_struct = rng.normal(size=(125, 4)), rng.normal(size=(125, 3))
     z_struct[labels == 1] += 3 * z_ref[labels == 1, :1]
     found = [
-        Codes(part, part, own)
-        for part, own in ((z_ref[:70], z_struct[:70]), (z_ref[70:], z_struct[70:]))
+        Codes(part, part, own) for part, own in ((z_ref[:70], z_struct[:70]), (z_ref[70:], z_struct[70:]))
     ]
     config = SimpleNamespace(structures=("free", "repeating", "rare"))
     context = SimpleNamespace(
