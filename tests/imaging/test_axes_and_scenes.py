@@ -69,6 +69,15 @@ def test_two_axes_without_a_name_are_guessed_or_asked_for(tmp_path):
     assert read_image(tmp_path / "b.tif", axes="ZCYX").data.shape == (5, 4, 6, 7)
 
 
+def test_the_colours_of_a_stack_are_channels_when_asked(tmp_path):
+    data = stack((5, 6, 7, 3), np.uint8)
+    tifffile.imwrite(tmp_path / "a.ome.tif", data, photometric="rgb", metadata={"axes": "ZYXS"})
+    with pytest.raises(ValueError, match="colour"):
+        read_image(tmp_path / "a.ome.tif")
+    image = read_image(tmp_path / "a.ome.tif", axes="ZYXC")
+    np.testing.assert_array_equal(image.data, np.moveaxis(data, -1, 0))
+
+
 # --- Scenes and times ---------------------------------------------------------------------------------
 
 

@@ -165,7 +165,9 @@ def _refuse(scene: Scene, letters: str, name: str) -> None:
     if scene.refusal is not None and (letters == scene.axes or not isinstance(scene.refusal, MissingInput)):
         raise scene.refusal
     if scene.dtype.kind not in "biuf":
-        raise UnsupportedImage(f"{name} holds {scene.dtype.name} values: save it as integers or real numbers.")
+        raise UnsupportedImage(
+            f"{name} holds {scene.dtype.name} values: save it as integers or real numbers."
+        )
     if "S" in letters and _length(scene, letters, "S") > 1:
         raise UnsupportedImage(
             f"{name} is a colour (RGB) picture: save its channels as an OME-TIFF stack, or choose another scene."
@@ -183,7 +185,8 @@ def _refuse(scene: Scene, letters: str, name: str) -> None:
         return
     others = [(axis, _length(scene, letters, axis)) for axis in "TC"]
     for axis, count in others:
-        if count > 3:
+        # Up to three channels of one plane are an ordinary flat picture.
+        if count > (3 if axis == "C" else 1):
             asked = "".join("Z" if letter == axis else letter for letter in letters if letter not in "Z_S")
             raise MissingInput(
                 "axes",

@@ -77,9 +77,12 @@ def pages_of(tif: tifffile.TiffFile, path: Path) -> tuple[Page, ...]:
             raise ValueError("its pages follow one another in a circle")
         known.add(page.offset)
         try:
-            pages.append(_page(page, str(path), size, tif.byteorder))
-            ends = zip(page.dataoffsets, page.databytecounts, strict=False)
-            pixels += [(begin, begin + count, index) for begin, count in ends]
+            found = _page(page, str(path), size, tif.byteorder)
+            pages.append(found)
+            pieces = zip(page.dataoffsets, page.databytecounts, strict=False)
+            if found.whole:
+                pieces = zip((found.begin,), (found.nbytes,), strict=True)
+            pixels += [(begin, begin + count, index) for begin, count in pieces]
             tags += [(begin, end, -1) for begin, end in _tags(page, tif.is_bigtiff)]
         except (TypeError, ValueError, IndexError) as error:
             raise ValueError(f"the tags of page {index} are damaged") from error
