@@ -141,12 +141,10 @@ def _nucleus_in(in_cell: Mask, nuclei: NDArray[Any], label: int) -> tuple[Mask, 
     shared = {int(n): int(count) for n, count in zip(labels, counts, strict=True) if n != 0}
     chosen = nucleus_label(shared, label)
     if chosen:
-        nucleus, left_out = largest_pieces(nuclei == chosen)
-        if 2 * (nucleus & in_cell).sum() < nucleus.sum():
-            # Nuclei with numbers of their own, or one mask for all: pieces in other cells do not count.
-            inside = largest_pieces(nuclei == chosen, inside=in_cell)
-            if chosen != label or inside[0].any():
-                nucleus, left_out = inside
+        nucleus, left_out = largest_pieces(nuclei == chosen, inside=None if chosen == label else in_cell)
+        # One mask of all nuclei may have the cell's number.
+        own, _ = largest_pieces(nucleus, inside=in_cell)
+        nucleus = own if own.any() else nucleus
         if (nucleus & in_cell).sum() >= _LEAST_NUCLEUS * in_cell.sum():
             return nucleus, left_out
     raise ValueError(
