@@ -78,6 +78,19 @@ def test_the_colours_of_a_stack_are_channels_when_asked(tmp_path):
     np.testing.assert_array_equal(image.data, np.moveaxis(data, -1, 0))
 
 
+@pytest.mark.parametrize("described", [True, False])
+def test_planes_that_were_written_one_by_one_are_a_stack(tmp_path, described):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tif:
+        for plane in stains()[0]:
+            tif.write(plane, photometric="minisblack", metadata={} if described else None)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif").data, stains()[:1])
+
+
+def test_a_stack_with_tags_for_its_first_plane_only(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", stains()[0], photometric="minisblack", truncate=True)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif").data, stains()[:1])
+
+
 # --- Scenes and times ---------------------------------------------------------------------------------
 
 

@@ -29,7 +29,7 @@ def plain_scenes(path: Path, pages: Sequence[Page], resolution: Resolution) -> l
     full = [page for page in pages if not page.reduced]
     runs: list[list[Page]] = []
     for page in full:
-        starts = bool(_shaped(page.description))
+        starts = _shaped(page.description) is not None and not _describes_itself(page)
         if runs and page.kind == runs[-1][0].kind and not starts:
             runs[-1].append(page)
         else:
@@ -67,7 +67,7 @@ def _scene(path: Path, pages: list[Page], resolution: Resolution) -> Scene:
         return empty.refusing(
             UnsupportedImage(f"{name} is damaged or cut short ({wrong}): copy or export it again.")
         )
-    shaped = _shaped(first.description)
+    shaped = None if all(map(_describes_itself, pages)) else _shaped(first.description)
     count = len(pages)
     shape: tuple[int, ...] = (count,)
     axes = "I"
@@ -112,9 +112,16 @@ def _shaped(description: str) -> dict[str, Any] | None:
     return {"shape": None} if any(sign in description for sign in SHAPED_SIGNS) else None
 
 
+def _describes_itself(page: Page) -> bool:
+    """Return whether tifffile describes this page alone, as in a stack that was written plane by plane."""
+    return (_shaped(page.description) or {}).get("shape") == list(page.shape)
+
+
 def _differs(run: list[Page]) -> bool:
     """Return whether the description that tifffile writes gives another number of values than a run of pages has."""
     shape = (_shaped(run[0].description) or {}).get("shape")
+    if all(map(_describes_itself, run)):
+        return False
     if not isinstance(shape, list) or not all(isinstance(n, int) and n > 0 for n in shape):
         return False
     return math.prod(shape) != sum(math.prod(page.shape) for page in run)
@@ -132,7 +139,7 @@ def _leading(shaped: dict[str, Any], page: Page, count: int) -> tuple[tuple[int,
         return (), "", f"its description says {' x '.join(map(str, given))}"
     leading = shape[: -len(page.shape)]
     promised = int(np.prod(leading, dtype=np.int64))
-    whole = page.whole and page.end - page.begin >= promised * page.nbytes
+    whole = page.whole and page.begin + promised * page.nbytes <= Path(page.file).stat().st_size
     if promised != count and not (count == 1 and whole):
         return (), "", f"its description says {promised}"
     letters = str(shaped.get("axes", "")).upper()
