@@ -20,9 +20,6 @@ class Lazy:
         self.data, self.shape, self.dtype, self.chunks = data, data.shape, data.dtype, chunks
         self.read = 0
 
-    def __len__(self):
-        return len(self.data)
-
     def __getitem__(self, index):
         part = self.data[index]
         self.read += part.size

@@ -68,7 +68,8 @@ def extent_of(
         As in :func:`read_part`.
     """
     found: Window | None = None
-    for part in slices(len(labels), _planes_at_once(labels), f"looking for label {label}", progress, cancel):
+    depth, at_once = labels.shape[0], _planes_at_once(labels)
+    for part in slices(depth, at_once, f"looking for label {label}", progress, cancel):
         box = _extent(np.asarray(labels[part]) == label)
         if box is not None:
             found = union(found, moved(box, (part.start, 0, 0)))

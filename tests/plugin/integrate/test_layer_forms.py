@@ -141,5 +141,34 @@ def test_guessed_stains_are_marked_and_swapped_by_one_click(viewer, qtbot, simul
     assert mark.isHidden()
 
 
+def test_labels_that_come_later_are_chosen(viewer, qtbot, simulated, expected):
+    segmentations(viewer, simulated, label=0, units=UM)
+    dock = opened_dock(viewer)
+    assert dock.cell.label.value() == 0
+    assert dock.cell.pick.isChecked()
+    viewer.layers["nuclei"].data = simulated.nucleus_mask.astype(np.uint8) * 4
+    viewer.layers["cells"].data = simulated.cell_mask.astype(np.uint8) * 4
+    assert dock.cell.label.value() == 4
+    assert not dock.cell.pick.isChecked()
+    same(dock.cell.request().cut(), expected)
+
+
+def test_zarr_arrays_are_read_plane_by_plane(viewer, simulated, expected):
+    import zarr
+
+    def lazily(mask):
+        array = zarr.create_array(store={}, shape=mask.shape, chunks=(4, 50, 50), dtype="int32")
+        array[:] = mask * 5
+        return array
+
+    place = {"scale": simulated.voxel_size, "units": UM}
+    viewer.add_labels(lazily(simulated.cell_mask), name="cells", **place)
+    viewer.add_labels(lazily(simulated.nucleus_mask), name="nuclei", **place)
+    dock = opened_dock(viewer)
+    assert dock.cell.label.value() == 0
+    dock.cell.label.setValue(5)
+    same(dock.cell.request().cut(), expected)
+
+
 def test_named_stains_are_not_marked(dock):
     assert all(mark.isHidden() for mark in dock.cell.roles.guess_marks.values())

@@ -79,6 +79,14 @@ class CellChooser(QWidget):
         self.voxel_size.show_layers(self.layers)
         self.changed.emit()
 
+    def data_changed(self) -> None:
+        """Offer the layers that now can be used, and a label if there was none."""
+        self.roles.refresh()
+        if not self.label.value():
+            self._offer_labels(self.combo("cells").layer)
+            self._wait_for_click()
+        self.changed.emit()
+
     def request(self, structure: Any = None) -> CellRequest:
         """Return the cell that is chosen.
 

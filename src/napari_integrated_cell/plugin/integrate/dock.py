@@ -127,8 +127,7 @@ class IntegrateWidget(Dock):
             return
         layer = self._viewer.layers[event.index]
         if event.type == "data" and is_volume(layer):
-            self._layers_changed(event)
-            self._preview_soon()
+            self.cell.data_changed()
         elif layer in self.cell.layers:
             self.cell.place_changed()
 
