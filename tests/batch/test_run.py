@@ -159,8 +159,13 @@ def test_a_field_without_labels_is_segmented_once(tmp_path, settings):
     found = fields_of_folder(tmp_path / "plate")
     result, _ = run(found, tmp_path / "out", replace(settings, write="none"))
     assert result.made > 0
-    assert (tmp_path / "out" / SEGMENTED / "f1_cells.ome.tiff").is_file()
+    segmented = tmp_path / "out" / SEGMENTED / "f1_cells.ome.tiff"
+    before = segmented.read_bytes()
     assert run(found, tmp_path / "out", replace(settings, write="none"))[1] == []
+    write_image(tmp_path / "plate" / "f1.ome.tif", first=6)
+    _, new = run(fields_of_folder(tmp_path / "plate"), tmp_path / "out", replace(settings, write="none"))
+    assert new
+    assert segmented.read_bytes() != before, "another image is segmented again"
 
 
 def test_a_table_of_cells_with_files_of_their_own_and_of_fields(plate, tmp_path, settings):

@@ -112,9 +112,10 @@ class FieldFiles:
 
     def is_segmented(self, place: Path) -> bool:
         """Return whether the segmentations of a field without label images were written before."""
-        return all(file.is_file() for file in self._segmentations(place).values())
+        return all(file.is_file() for file in self.segmentations(place).values())
 
-    def _segmentations(self, place: Path) -> dict[str, Path]:
+    def segmentations(self, place: Path) -> dict[str, Path]:
+        """Return the files for the segmentations of a field without label images, of cells and nuclei."""
         return {what: place / f"{self.name}_{what}.ome.tiff" for what in ("cells", "nuclei")}
 
     def _segmented(
@@ -124,7 +125,7 @@ class FieldFiles:
         missing = [name for name in REFERENCE_NAMES if name not in channels]
         if missing:
             raise MissingInput("channels", f"{self.source} has no channel that shows {' or '.join(missing)}.")
-        files = self._segmentations(place)
+        files = self.segmentations(place)
         if not self.is_segmented(place):
             if voxel_size is None:
                 raise MissingInput(

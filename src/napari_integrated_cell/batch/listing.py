@@ -73,26 +73,33 @@ def list_fields(
 
 
 def _listed(files: FieldFiles, segmented: Path, journal: Journal | None) -> ListedField:
-    digest = digest_of(
-        stamps(files.paths), [repr(p) for p in files.planes], files.voxel_size, files.structure
-    )
+    planes = [repr(plane) for plane in files.planes]
+    inputs = digest_of(stamps(files.paths), planes, files.voxel_size, files.structure, repr(files.reading))
     known = journal.get(FIELD, files.name) if journal is not None else None
+    digest = inputs
+    if files.cells is None:
+        ours = files.segmentations(segmented).values()
+        if known is not None and known["inputs"] != inputs:
+            for file in ours:  # of an image that has changed
+                file.unlink(missing_ok=True)
+        if not files.is_segmented(segmented):
+            return ListedField(files, inputs, None)
+        digest = digest_of(inputs, stamps(map(str, ours)))
     if known is not None and known["digest"] == digest:
-        return ListedField(files, digest, tuple(known["labels"]), known["voxels"], known["nbytes"])
-    if files.cells is None and not files.is_segmented(segmented):
-        return ListedField(files, digest, None)
+        labels = tuple(files.entries) or tuple(known["labels"])
+        return ListedField(files, digest, labels, known["voxels"], known["nbytes"])
     try:
         volumes = files.volumes(segmented)
         counts = label_counts(volumes.cells)
     except Exception as error:  # image readers raise errors of all types
         return ListedField(files, digest, reason=" ".join((str(error) or type(error).__name__).split()))
     wanted = tuple(files.entries) or tuple(sorted(counts))
-    field = ListedField(files, digest, wanted, sum(counts.get(n, 0) for n in wanted), volumes.nbytes)
     if not wanted:
         return ListedField(files, digest, reason="There is no cell in the segmentation: it is 0 everywhere.")
+    field = ListedField(files, digest, wanted, sum(counts.get(n, 0) for n in wanted), volumes.nbytes)
     if journal is not None:
-        record = {"digest": digest, "labels": wanted, "voxels": field.voxels, "nbytes": field.nbytes}
-        journal.add(FIELD, files.name, record)
+        record = {"inputs": inputs, "digest": digest, "labels": wanted}
+        journal.add(FIELD, files.name, {**record, "voxels": field.voxels, "nbytes": field.nbytes})
     return field
 
 

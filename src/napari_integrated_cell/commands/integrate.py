@@ -15,7 +15,7 @@ from napari_integrated_cell.console import one_line_errors
 
 WRITE = ("cell", "field", "none")
 FRAMES = ("image", "model")
-_ONE, _ALL = "One field", "All cells of a folder or a table"
+_ALL = "All cells of a folder or a table"
 
 
 def integrate(
@@ -98,8 +98,8 @@ def integrate(
         typer.Option(
             "--out",
             "-o",
-            help="OME-TIFF to write [default: integrated.ome.tiff]; with --folder or --manifest, a folder "
-            "[default: integrated].",
+            help="OME-TIFF to write, by default integrated.ome.tiff; with --folder or --manifest a folder, by default "
+            "integrated.",
         ),
     ] = None,
     as_json: options.JsonOption = False,

@@ -53,18 +53,22 @@ def integrate_field(
 
     Of several cells, one that cannot be used is named and left out.
     """
-    from napari_integrated_cell.batch.out_place import check_out_file
+    from napari_integrated_cell.batch.out_place import bytes_joined, check_out_file, check_writable
 
     image, cells, nuclei = files
     check_out_file(out, [options.file_and_channel(file)[0] or file for file in files if file is not None])
+    if out.exists():
+        options.print_note(f"{out} exists and is replaced.")
     found, shape = options.chosen_cells(image, *stains, cells, nuclei, label, voxel_size, choices=choices)
     if frame == "model" and len(found) > 1:
         raise ValueError("--frame model holds one cell: choose it with --label.")
     from napari_integrated_cell.integration import integrate_cell
-    from napari_integrated_cell.model.bundle import load_model
+    from napari_integrated_cell.model.bundle import load_model, read_manifest
+    from napari_integrated_cell.model.inputs import structure_names
 
+    wanted = structure_names(options.structures_of(structures), read_manifest(model).config)
+    check_writable(out.parent, bytes_joined(found.places, len(wanted) + 2))
     loaded = load_model(model, device=device)
-    wanted = options.structures_of(structures)
     left_out: dict[str, str] = {}
 
     def integrated() -> Iterator[Integration]:
@@ -72,14 +76,14 @@ def integrate_field(
             range(len(found)), "integrating cells", file=sys.stderr, disable=not sys.stderr.isatty()
         ):
             try:
-                cell = found[i]
+                integration = integrate_cell(found[i], loaded, wanted)
             except ValueError as error:
                 if len(found) == 1:
                     raise
                 left_out[found.name(i)] = reason = " ".join(str(error).split())
                 tqdm.write(f"{PROGRAM}: {found.name(i)} is left out: {reason}", file=sys.stderr)
                 continue
-            yield integrate_cell(cell, loaded, wanted)
+            yield integration
         if len(left_out) == len(found):
             name, reason = next(iter(left_out.items()))
             raise ValueError(f"None of the {len(found)} cells can be used. The first, {name}: {reason}")
