@@ -101,8 +101,8 @@ def cells_of_image(
                 "recognised: name them.",
             )
     if cells is not None and nuclei is not None:
-        of_cells = labels_beside(image, cells, cells_channel, choices, lazy=True)
-        of_nuclei = labels_beside(image, nuclei, nuclei_channel, choices, lazy=True)
+        of_cells = labels_beside(image, cells, cells_channel, choices, lazy=True, voxel_size=voxel_size)
+        of_nuclei = labels_beside(image, nuclei, nuclei_channel, choices, lazy=True, voxel_size=voxel_size)
         cell_labels, nucleus_labels = of_cells.data[0], of_nuclei.data[0]
         for note in (*of_cells.notes, *of_nuclei.notes):
             on_note(note)
@@ -121,23 +121,30 @@ def cells_of_image(
 
 
 def labels_beside(
-    image: Path | None, labels: Path, channel: str | None, choices: ReadingChoices, *, lazy: bool = False
+    image: Path | None,
+    labels: Path,
+    channel: str | None,
+    choices: ReadingChoices,
+    *,
+    lazy: bool = False,
+    voxel_size: tuple[float, float, float] | None = None,
 ) -> Image:
     """Read a label image with the choices for its image, as far as it has several scenes or times too.
 
-    Its axes may be those of the image without channels.
+    Its axes may be those of the image without channels. With a voxel size its own is not needed.
 
     Raises
     ------
     MissingInput, FileNotFoundError, ValueError
         As :func:`~napari_integrated_cell.imaging.reading.read_label_image`.
     """
+    given: dict[str, Any] = {"channel": channel, "lazy": lazy, "voxel_size": voxel_size}
     if image is None:
-        return read_label_image(labels, channel=channel, lazy=lazy, **asdict(choices))
+        return read_label_image(labels, **given, **asdict(choices))
     tried = replace(choices, axes=None)
     for _ in range(4):
         try:
-            return read_label_image(labels, channel=channel, lazy=lazy, **asdict(tried))
+            return read_label_image(labels, **given, **asdict(tried))
         except MissingInput as error:
             if error.what == "axes" and tried.axes is None and choices.axes is not None:
                 tried = replace(tried, axes=choices.axes.upper().replace("C", ""))
@@ -147,7 +154,7 @@ def labels_beside(
                 tried = replace(tried, time=None)
             else:
                 raise
-    return read_label_image(labels, channel=channel, lazy=lazy, **asdict(tried))
+    return read_label_image(labels, **given, **asdict(tried))
 
 
 def _channels(stack: Image, membrane: str | None, dna: str | None, structure: str | None) -> dict[str, Any]:
