@@ -79,9 +79,11 @@ def _listed(files: FieldFiles, segmented: Path, journal: Journal | None) -> List
     digest = inputs
     if files.cells is None:
         ours = files.segmentations(segmented).values()
-        if known is not None and known["inputs"] != inputs:
+        if known is not None and journal is not None and known["inputs"] != inputs:
             for file in ours:  # of an image that has changed
                 file.unlink(missing_ok=True)
+            known = None
+            journal.add(FIELD, files.name, {"inputs": inputs, "digest": ""})
         if not files.is_segmented(segmented):
             return ListedField(files, inputs, None)
         digest = digest_of(inputs, stamps(map(str, ours)))
