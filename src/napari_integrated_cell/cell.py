@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_integrated_cell import doubts
 from napari_integrated_cell.arrays import Mask
 
 
@@ -35,7 +33,7 @@ class Cell:
     offset : tuple of int
         Index (Z, Y, X) of this crop's first voxel in the source image.
     metadata : mapping
-        Any other facts (stage, label, ground truth, ...). ``"left_out"`` and ``"touches_edge"`` give :attr:`warnings`.
+        Any other facts (stage, label, ground truth, specks that were left out, ...).
 
     Raises
     ------
@@ -107,26 +105,6 @@ class Cell:
     def nucleus_volume(self) -> float:
         """Volume of the nucleus mask in µm³."""
         return float(self.nucleus_mask.sum() * np.prod(self.voxel_size))
-
-    @cached_property
-    def warnings(self) -> tuple[str, ...]:
-        """What is doubtful about this cell, each one sentence.
-
-        Specks that were left out, an implausible volume, stains that are blank or exchanged or do not lie on the masks,
-        and a cell that the image's edge cuts off. They are found when they are first asked for, in a few milliseconds.
-        """
-        return (
-            *doubts.doubts_about_pieces(self.metadata.get("left_out", {})),
-            *doubts.doubts_about_volume(self.volume, self.voxel_size),
-            *doubts.doubts_about_stains(
-                self.channels.get("membrane"),
-                self.channels.get("dna"),
-                self.cell_mask,
-                self.nucleus_mask,
-                self.voxel_size,
-            ),
-            *doubts.doubts_about_edges(self.metadata.get("touches_edge", ())),
-        )
 
 
 def checked_voxel_size(voxel_size: Any) -> tuple[float, float, float]:

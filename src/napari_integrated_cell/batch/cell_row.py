@@ -15,6 +15,7 @@ from napari_integrated_cell.data.entry import STRUCTURE, Entry
 from napari_integrated_cell.data.entry_cell import pose_in_box
 from napari_integrated_cell.data.field_cells import FieldVolumes
 from napari_integrated_cell.data.field_survey import CellPlace
+from napari_integrated_cell.imaging.doubts import warnings_of
 from napari_integrated_cell.imaging.frame import Pose
 from napari_integrated_cell.imaging.pose import posed_references, posed_structure
 from napari_integrated_cell.imaging.writing import write_ome_tiff
@@ -190,7 +191,7 @@ def shape_row(cell: Cell, pose: Pose) -> Row:
         "outside_box": round(float(pose.outside), 5),
         **{name: round(float(value), 4) for name, value in shape_of(cell, pose).items()},
         **{f"offset_{axis}": int(o) for axis, o in zip("zyx", cell.offset, strict=True)},
-        "warnings": [*cell.warnings, *pose.warnings],
+        "warnings": list(warnings_of(cell, pose)),
     }
 
 

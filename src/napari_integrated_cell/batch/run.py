@@ -27,9 +27,9 @@ from napari_integrated_cell.batch.listing import ListedField, digest_of, entry_d
 from napari_integrated_cell.batch.results_table import write_tables
 from napari_integrated_cell.data.entry import Entry
 from napari_integrated_cell.data.field_cells import IN_MEMORY
+from napari_integrated_cell.data.spreading import spread
 from napari_integrated_cell.model.fingerprint import fingerprint
 from napari_integrated_cell.processes import CancelToken, Progress
-from napari_integrated_cell.spreading import spread
 
 JOURNAL, WORKING, SEGMENTED = "journal.jsonl", ".working", "segmented"
 CELL = "cell"

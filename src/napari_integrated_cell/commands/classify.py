@@ -38,6 +38,7 @@ def classify(
         found, _ = options.chosen_cells(
             image, membrane, dna, cells, nuclei, label, voxel_size, structure, choices
         )
+        from napari_integrated_cell.imaging.doubts import warnings_of
         from napari_integrated_cell.imaging.pose import pose_of
         from napari_integrated_cell.integration import classify_cell, model_box
         from napari_integrated_cell.model.bundle import load_model
@@ -46,7 +47,7 @@ def classify(
         opinions, warnings = {}, {}
         for cell in found:
             opinions[cell.name] = classify_cell(cell, "structure", loaded)
-            warnings[cell.name] = [*cell.warnings, *pose_of(cell, model_box(loaded.config)).warnings]
+            warnings[cell.name] = warnings_of(cell, pose_of(cell, model_box(loaded.config)))
             for warning in warnings[cell.name]:
                 print(f"{options.PROGRAM}: {cell.name}: {warning}", file=sys.stderr)
         lines = [

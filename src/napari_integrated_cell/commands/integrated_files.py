@@ -20,20 +20,17 @@ if TYPE_CHECKING:
 
 def summary_of(integration: Integration) -> dict[str, Any]:
     """Return what ``--json`` reports of one integrated cell."""
+    from napari_integrated_cell.imaging.doubts import warnings_of
+
     pose = integration.pose
     return {
         "cell": integration.cell.name,
         "angle_degrees": round(float(pose.angle), 2),
         "flips_yx": [bool(f) for f in pose.flips],
         "outside_box": round(float(pose.outside), 4),
-        "warnings": warnings_of(integration),
+        "warnings": list(warnings_of(integration.cell, integration.pose)),
         "z_ref": [round(float(z), 5) for z in integration.z_ref],
     }
-
-
-def warnings_of(integration: Integration) -> list[str]:
-    """Return the warnings about a cell and about its pose."""
-    return [*integration.cell.warnings, *integration.pose.warnings]
 
 
 def integrate_field(
@@ -116,7 +113,7 @@ def write_integrations(
     def summarised() -> Iterator[Integration]:
         for integration in integrations:
             summaries.append(summary_of(integration))
-            for warning in warnings_of(integration):
+            for warning in summaries[-1]["warnings"]:
                 tqdm.write(f"{PROGRAM}: {integration.cell.name}: {warning}", file=sys.stderr)
             yield integration
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_integrated_cell.arrays import Doubles, Floats
+from napari_integrated_cell.imaging.doubts import warnings_of
 from napari_integrated_cell.imaging.pose import pose_of, posed_references
 from napari_integrated_cell.integration import model_box
 from napari_integrated_cell.vocabulary import STAGE_NAMES, stage
@@ -78,7 +79,7 @@ def stop_at_cell(model: IntegratedCell, cell: Cell) -> Stop:
     """Pose and encode a cell, z^r = Enc^r(x^r) (equation 1), and return it as a stop."""
     pose = pose_of(cell, model_box(model.config))
     z_ref = model.encode(posed_references(cell, pose)[None])[0]
-    warnings = tuple(f"{cell.name}: {warning}" for warning in (*cell.warnings, *pose.warnings))
+    warnings = tuple(f"{cell.name}: {warning}" for warning in warnings_of(cell, pose))
     return Stop(cell.name, cell.name, z_ref, warnings)
 
 

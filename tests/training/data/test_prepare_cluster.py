@@ -17,8 +17,8 @@ from tiny_cells import assert_equal, prepared, write_tiny
 
 from napari_ic_train.data import prepare as preparing
 from napari_ic_train.data.store import CellStore
-from napari_integrated_cell import spreading
-from napari_integrated_cell.spreading import spread
+from napari_integrated_cell.data import spreading
+from napari_integrated_cell.data.spreading import spread
 
 pytestmark = pytest.mark.slow
 N_CELLS = 40

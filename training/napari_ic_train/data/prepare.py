@@ -26,7 +26,7 @@ from napari_integrated_cell.data.cell_table import CellTable, open_table
 from napari_integrated_cell.data.entry import Entry, FaultyRow
 from napari_integrated_cell.imaging.pose import Box
 from napari_integrated_cell.processes import Progress
-from napari_integrated_cell.spreading import spread
+from napari_integrated_cell.data.spreading import spread
 from napari_integrated_cell.vocabulary import STRUCTURE_NAMES
 
 __all__ = ["REFERENCE_SOURCES", "ReferenceSource", "fraction_of", "prepare"]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_warning
 
+from napari_integrated_cell.imaging.doubts import warnings_of
 from napari_integrated_cell.latent.position import Position
 from napari_integrated_cell.plugin.integrate.layers import note, show_structure
 from napari_integrated_cell.plugin.layers.place import place_over
@@ -111,7 +112,7 @@ def integrate(
         session.integrate.integration = integration
         session.scene.place = place_over(integration.pose, request.image_frame)
         session.scene.set_out(Position(integration.z_ref, name=request.name))
-        if warnings := (*integration.cell.warnings, *integration.pose.warnings):
+        if warnings := warnings_of(integration.cell, integration.pose):
             show_warning(f"{request.name.capitalize()}: {' '.join(warnings)}")
         missing = [name for name in structures if name not in integration.volumes]
         if missing:
@@ -150,7 +151,7 @@ def _about(request: CellRequest, posed: Posed, model_source: str) -> dict[str, A
         "point": list(request.point) if request.cells is None and request.point else None,
         "source": request.image_frame.source,
         "simulated": request.simulated,
-        "cell_warnings": list(posed.cell.warnings),
+        "cell_warnings": list(warnings_of(posed.cell)),
         "pose_warnings": list(posed.pose.warnings),
         "angle": float(posed.pose.angle),
         "flips": [bool(f) for f in posed.pose.flips],

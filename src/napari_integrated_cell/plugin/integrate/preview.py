@@ -13,6 +13,7 @@ from qtpy.QtGui import QImage, QPixmap, QResizeEvent
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QWidget
 
 from napari_integrated_cell.arrays import Floats
+from napari_integrated_cell.imaging.doubts import warnings_of
 from napari_integrated_cell.picture import projection
 from napari_integrated_cell.plugin.widgets.column import stack
 from napari_integrated_cell.plugin.widgets.inputs import described, text_label
@@ -150,5 +151,5 @@ class PosePreview(QWidget):
             f"rotated by {posing.pose.angle:.0f}°."
         )
         self._words.setText(
-            "\n".join([facts, *(f"⚠ {warning}" for warning in (*cell.warnings, *posing.pose.warnings))])
+            "\n".join([facts, *(f"⚠ {warning}" for warning in warnings_of(cell, posing.pose))])
         )

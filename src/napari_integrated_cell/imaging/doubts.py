@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_integrated_cell.arrays import Mask
+from napari_integrated_cell.cell import Cell
+from napari_integrated_cell.imaging.frame import Pose
 
 #: A human cell in culture has a volume between these, in µm³. hiPSCs have 600 to 5,000.
 PLAUSIBLE_VOLUME = (250.0, 50_000.0)
@@ -18,6 +20,28 @@ PLAUSIBLE_VOLUME = (250.0, 50_000.0)
 _GRID = 0.5
 # If less than this share of the cell's DNA light is in its nucleus, image and segmentation are apart.
 _LEAST_INSIDE = 0.85
+
+
+def warnings_of(cell: Cell, pose: Pose | None = None) -> tuple[str, ...]:
+    """Return what is doubtful about a cell, and about its pose if one is given, each in one sentence.
+
+    Specks that were left out, an implausible volume, stains that are blank or exchanged or do not lie on the masks, a
+    cell that the image's edge cuts off, then :attr:`~napari_integrated_cell.imaging.frame.Pose.warnings`. This takes a
+    few milliseconds.
+    """
+    return (
+        *doubts_about_pieces(cell.metadata.get("left_out", {})),
+        *doubts_about_volume(cell.volume, cell.voxel_size),
+        *doubts_about_stains(
+            cell.channels.get("membrane"),
+            cell.channels.get("dna"),
+            cell.cell_mask,
+            cell.nucleus_mask,
+            cell.voxel_size,
+        ),
+        *doubts_about_edges(cell.metadata.get("touches_edge", ())),
+        *(pose.warnings if pose is not None else ()),
+    )
 
 
 def doubts_about_volume(volume: float, voxel_size: tuple[float, float, float]) -> list[str]:
