@@ -65,7 +65,8 @@ AxesOption = Annotated[
     str | None,
     typer.Option(
         "--axes",
-        help="What the file's axes really are, in its order, e.g. ZYX if its time points are planes.",
+        help="What the file's axes really are, in its order, e.g. ZYX if its time points are planes, or ZC2YX if its "
+        "planes are those of 2 channels by turns.",
     ),
 ]
 SceneOption = Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -147,7 +148,7 @@ def labels_beside(
             return read_label_image(labels, **given, **asdict(tried))
         except MissingInput as error:
             if error.what == "axes" and tried.axes is None and choices.axes is not None:
-                tried = replace(tried, axes=choices.axes.upper().replace("C", ""))
+                tried = replace(tried, axes=re.sub("C[0-9]*", "", choices.axes.upper()))
             elif error.what == "scene" and tried.scene is not None:
                 tried = replace(tried, scene=None)
             elif error.what == "time" and tried.time is not None:

@@ -101,6 +101,13 @@ class Image:
         index = self._index(wanted)
         if index is None:
             listed = ", ".join(f"{i} {name!r}" for i, name in enumerate(self.channel_names))
+            if wanted.isdecimal() and len(self.channel_names) == 1:
+                raise MissingInput(
+                    "axes",
+                    f"{Path(self.path).name} has one channel of {self.data.shape[-3]} Z planes and no channel {wanted}: if "
+                    "its planes are those of several channels, give its axes with their number, for example ZC2YX for "
+                    "2 channels that alternate.",
+                )
             raise MissingInput(
                 "channel",
                 f"{Path(self.path).name} has no channel {wanted!r}, or several; its channels are {listed}: choose one "
@@ -159,7 +166,8 @@ def read_image(
         Index of the time point, in a time series. By default the first.
     axes : str, optional
         What the file's axes really are, in the file's order, for example ``"ZYX"`` if its time points are planes.
-        Axes of length 1 may be left out.
+        Axes of length 1 may be left out. A number after a letter is the length of this axis: ``"ZC2YX"`` divides
+        planes that the file does not name into two channels that alternate.
     reader : {"auto", "bioio", "aicsimageio"}
         The library that reads. "auto" takes aicsimageio only for what bioio has no reader for.
     lazy : bool

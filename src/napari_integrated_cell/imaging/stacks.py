@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -9,9 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_integrated_cell.imaging.choices import MissingInput, UnsupportedImage
+from napari_integrated_cell.imaging.formats.planes import counted
 from napari_integrated_cell.imaging.formats.scene import OpenedFile, Scene
 
 _MEANING = {"T": "time points", "C": "channels", "Z": "Z planes", "I": "planes", "S": "colours"}
+_LENGTH = re.compile(r"[0-9]+")
+_LETTER_AND_LENGTH = re.compile(r"([A-Z])([0-9]{0,9})")
 
 
 class Stack(NamedTuple):
@@ -40,7 +45,8 @@ def stack_of(
     time : int or None
         None: the first time point.
     axes : str or None
-        One letter for each of the file's axes, in the file's order, instead of the file's own.
+        One letter for each of the file's axes, in the file's order, instead of the file's own. A number after a letter
+        is the length of this axis: ``"ZC2YX"`` divides the file's planes, of which none is named.
     lazy : bool
         Whether to return a dask array, of which nothing is read.
     series : bool
@@ -49,15 +55,21 @@ def stack_of(
     Raises
     ------
     MissingInput
-        If there is no such scene or time point, or the axes do not fit, or must be given.
+        If there is no such scene or time point, the scene that was chosen is no stack, or the axes do not fit, or must
+        be given.
     UnsupportedImage
         If the scene is no stack of real numbers.
     """
     chosen, notes = _scene(opened, scene, axes)
     name = opened.path.name
-    chosen = _unfolded(chosen, axes)
+    chosen = _unfolded(chosen, axes, name)
     letters = _letters(chosen, axes, name)
-    _refuse(chosen, letters, name)
+    try:
+        _refuse(chosen, letters, name)
+    except UnsupportedImage as error:
+        if scene is None or len(opened.scene_names) < 2:
+            raise
+        raise MissingInput("scene", f"{str(error).removesuffix('.')}, or choose another scene.") from error
     notes += list(chosen.notes)
     times = _length(chosen, letters, "T")
     if not 0 <= (time or 0) < times:
@@ -75,7 +87,7 @@ def stack_of(
 def why_no_stack(scene: Scene, axes: str | None, name: str) -> ValueError | None:
     """Return why a scene of the file ``name`` is no Z stack with these axes; None if it is one. Nothing is read."""
     try:
-        scene = _unfolded(scene, axes)
+        scene = _unfolded(scene, axes, name)
         _refuse(scene, _letters(scene, axes, name), name)
     except ValueError as error:
         return error
@@ -95,7 +107,7 @@ def _scene(opened: OpenedFile, wanted: int | str | None, axes: str | None) -> tu
         return opened.scene(index), note
     reasons: list[Exception] = []
     for index in range(len(names)):
-        scene = _unfolded(opened.scene(index), axes)
+        scene = opened.scene(index)
         if (reason := why_no_stack(scene, axes, name)) is not None:
             reasons.append(reason)
             continue
@@ -118,19 +130,53 @@ def _index(names: tuple[str, ...], wanted: int | str) -> int | None:
     return alike[0] if len(alike) == 1 else None
 
 
-def _unfolded(scene: Scene, axes: str | None) -> Scene:
-    """Return a scene of unnamed planes with an axis for its channels, if the given axes name one more than it has."""
-    if axes is None or not scene.axes.startswith("I") or not scene.channels or "C" not in axes.upper():
+def _unfolded(scene: Scene, axes: str | None, name: str) -> Scene:
+    """Return a scene with an axis for each of the given ones, if these divide its planes."""
+    if axes is None:
+        return scene
+    if any(character.isdigit() for character in axes):
+        return _divided(scene, axes, name)
+    if not scene.axes.startswith("I") or not scene.channels or "C" not in axes.upper():
         return scene
     given = axes.strip().upper()
     planes, channels = scene.shape[0], scene.channels
     if len(given) != len(scene.axes) + 1 or planes % channels or given.find("C") > 1:
         return scene
     leading = (channels, planes // channels) if given[0] == "C" else (planes // channels, channels)
-    array = scene.array
-    shape = (*leading, *scene.shape[1:])
+    return _with_leading(scene, leading)
+
+
+def _divided(scene: Scene, axes: str, name: str) -> Scene:
+    """Return a scene whose planes are divided as axes with lengths say. One axis may have none."""
+    given = [(letter, int(length or 0)) for letter, length in _LETTER_AND_LENGTH.findall(axes.upper())]
+    plane = 3 if "S" in scene.axes else 2
+    count = math.prod(scene.shape[:-plane])
+    lengths = [length for _, length in given]
+    known = math.prod(length for length in lengths[:-plane] if length)
+    open_axes = lengths[:-plane].count(0)
+    asked = f"{name} has {counted(count)}"
+    if len(given) <= plane or open_axes > 1:
+        raise MissingInput(
+            "axes", f"{asked}: give the length of all axes before the plane but one, as in ZC2YX."
+        )
+    if count % known or (not open_axes and count != known):
+        raise MissingInput("axes", f"{asked}, which {axes} does not divide: give other lengths.")
+    whole = (*(length or count // known for length in lengths[:-plane]), *scene.shape[-plane:])
+    wrong = [(letter, n) for (letter, length), n in zip(given, whole, strict=True) if length not in (0, n)]
+    if wrong:
+        raise MissingInput("axes", f"{name} has the length {wrong[0][1]} where {axes} has {wrong[0][0]}.")
+    return _with_leading(scene, whole[:-plane])
+
+
+def _with_leading(scene: Scene, leading: tuple[int, ...]) -> Scene:
+    """Return a scene with other axes, of no name, before the plane."""
+    plane = 3 if "S" in scene.axes else 2
+    array, shape = scene.array, (*leading, *scene.shape[-plane:])
     return replace(
-        scene, axes="II" + scene.axes[1:], shape=shape, array=lambda lazy: array(lazy).reshape(shape)
+        scene,
+        axes="I" * len(leading) + scene.axes[-plane:],
+        shape=shape,
+        array=lambda lazy: array(lazy).reshape(shape),
     )
 
 
@@ -138,11 +184,12 @@ def _letters(scene: Scene, axes: str | None, name: str) -> str:
     """Return one letter for each dimension of the scene's array; "_" for one of length 1 that is left out."""
     if axes is None:
         return scene.axes
-    given = axes.strip().upper()
+    given = _LENGTH.sub("", axes.strip().upper())
     if not set(given) <= set("TCZYX") or len(set(given)) < len(given) or not {"Y", "X"} <= set(given):
         raise MissingInput(
             "axes",
-            f"The axes {axes!r} are not some of the letters T, C, Z, Y and X, each once and with Y and X.",
+            f"The axes {axes!r} are not some of the letters T, C, Z, Y and X, each once and with Y and X; a number after "
+            "a letter is its length, as in ZC2YX.",
         )
     if len(given) == len(scene.shape):
         return given
@@ -169,9 +216,7 @@ def _refuse(scene: Scene, letters: str, name: str) -> None:
             f"{name} holds {scene.dtype.name} values: save it as integers or real numbers."
         )
     if "S" in letters and _length(scene, letters, "S") > 1:
-        raise UnsupportedImage(
-            f"{name} is a colour (RGB) picture: save its channels as an OME-TIFF stack, or choose another scene."
-        )
+        raise UnsupportedImage(f"{name} is a colour (RGB) picture: save its channels as an OME-TIFF stack.")
     unnamed = [
         (axis, n) for axis, n in zip(letters, scene.shape, strict=True) if axis not in "TCZYX" and n > 1
     ]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from napari_integrated_cell.imaging.choices import MissingInput, UnsupportedImage
-from napari_integrated_cell.imaging.formats.planes import planes_in_one_piece, planes_of_pages
+from napari_integrated_cell.imaging.formats.planes import counted, planes_in_one_piece, planes_of_pages
 from napari_integrated_cell.imaging.formats.resolution import Resolution
 from napari_integrated_cell.imaging.formats.scene import Scene
 from napari_integrated_cell.imaging.formats.sizes import StatedSize
@@ -67,36 +67,32 @@ def _scene(path: Path, pages: list[Page], resolution: Resolution) -> Scene:
         return empty.refusing(
             UnsupportedImage(f"{name} is damaged or cut short ({wrong}): copy or export it again.")
         )
-    shaped = None if all(map(_describes_itself, pages)) else _shaped(first.description)
+    shaped = _shaped(first.description)
     count = len(pages)
     shape: tuple[int, ...] = (count,)
-    axes = "I"
-    notes: list[str] = []
+    axes = "I" + first.axes
     refusal: Exception | None = None
     if shaped is not None:
-        shape, axes, problem = _leading(shaped, first, count)
+        one_by_one = all(map(_describes_itself, pages))
+        shape, axes, problem = _repeated(pages) if one_by_one else _lengths_and_letters(shaped, first, count)
         if problem:
             refusal = MissingInput(
-                "axes", f"{name} holds {count} planes, but {problem}: give its axes, for example CZYX."
+                "axes", f"{name} holds {counted(count)}, but {problem}: give its axes, for example CZYX."
             )
-            shape, axes = (count,), "I"
+            shape, axes = (count,), "I" + first.axes
     planes = (
         planes_in_one_piece(first, shape)
         if count == 1 and int(np.prod(shape)) > 1
         else planes_of_pages(pages, shape)
     )
-    axes, more = _guessed(axes, shape, name)
-    notes += more
+    whole = (*shape, *first.shape)
+    axes, notes = _guessed(axes, whole, name)
+    usual = axes.endswith(first.axes)
+    # The tags give lengths along the plane's rows and columns.
+    if not usual and resolution.y != resolution.x:
+        size = StatedSize()
     return Scene(
-        axes + first.axes,
-        (*shape, *first.shape),
-        planes.dtype,
-        (),
-        size,
-        planes.array,
-        tuple(notes),
-        refusal,
-        strict=refusal is None,
+        axes, whole, planes.dtype, (), size, planes.array, notes, refusal, strict=usual and refusal is None
     )
 
 
@@ -127,8 +123,8 @@ def _differs(run: list[Page]) -> bool:
     return math.prod(shape) != sum(math.prod(page.shape) for page in run)
 
 
-def _leading(shaped: dict[str, Any], page: Page, count: int) -> tuple[tuple[int, ...], str, str]:
-    """Return lengths and letters of the axes before the plane, and what is wrong with them, or ""."""
+def _lengths_and_letters(shaped: dict[str, Any], page: Page, count: int) -> tuple[tuple[int, ...], str, str]:
+    """Return the lengths of the axes before the plane, the letters of all axes, and what is wrong with them, or ""."""
     given = shaped["shape"]
     if not (isinstance(given, list) and given and all(isinstance(n, int) and n > 0 for n in given)):
         return (), "", "its own description is damaged"
@@ -138,19 +134,37 @@ def _leading(shaped: dict[str, Any], page: Page, count: int) -> tuple[tuple[int,
     if shape[-len(page.shape) :] != page.shape and shape != page.shape:
         return (), "", f"its description says {' x '.join(map(str, given))}"
     leading = shape[: -len(page.shape)]
-    promised = int(np.prod(leading, dtype=np.int64))
+    promised = math.prod(leading)
     whole = page.whole and page.begin + promised * page.nbytes <= Path(page.file).stat().st_size
     if promised != count and not (count == 1 and whole):
         return (), "", f"its description says {promised}"
-    letters = str(shaped.get("axes", "")).upper()
-    if len(letters) == len(given) and len(set(letters)) == len(letters):
-        return leading, letters[: len(leading)].replace("Q", "I"), ""
-    return leading, "I" * len(leading), ""
+    letters, problem = _letters(shaped, len(given), "I" * len(leading) + page.axes)
+    return leading, letters[: len(shape)], problem
+
+
+def _repeated(pages: Sequence[Page]) -> tuple[tuple[int, ...], str, str]:
+    """Return the same as :func:`_lengths_and_letters` for pages of which each describes itself."""
+    usual = pages[0].axes
+    found = {_letters(_shaped(page.description) or {}, len(page.shape), usual) for page in pages}
+    letters, problem = found.pop()
+    problem = "their descriptions give different axes" if found else problem
+    return (len(pages),), "I" + letters, problem
+
+
+def _letters(shaped: dict[str, Any], count: int, usual: str) -> tuple[str, str]:
+    """Return the letters that a description gives to ``count`` axes, and what is wrong with them, or ""."""
+    given = str(shaped.get("axes") or "").upper().replace("Q", "I")
+    named = given.replace("I", "")
+    if len(given) != count or len(set(named)) < len(named):
+        return usual, ""
+    if not {"Y", "X"} <= set(named):
+        return usual, f"its description names the axes {given.replace('I', '?')}"
+    return given, ""
 
 
 def _guessed(axes: str, shape: tuple[int, ...], name: str) -> tuple[str, tuple[str, ...]]:
     """Return letters for axes without a name: one is Z; of two the short one is C and the long one Z."""
-    unnamed = [i for i, axis in enumerate(axes) if axis not in "TCZ" and shape[i] > 1]
+    unnamed = [i for i, axis in enumerate(axes) if axis not in "TCZYXS" and shape[i] > 1]
     letters = list(axes)
     if len(unnamed) == 1 and "Z" not in axes:
         letters[unnamed[0]] = "Z"
