@@ -67,9 +67,9 @@ def write_imagej(path: Path, data: np.ndarray | None = None, axes: str = "ZCYX",
     return path
 
 
-def write_imagej_in_one_piece(path: Path) -> Path:
+def write_imagej_in_one_piece(path: Path, data: np.ndarray | None = None) -> Path:
     """A stack of ImageJ with tags for the first plane only; the others lie behind it."""
-    write_imagej(path)
+    write_imagej(path, data)
     content = bytearray(path.read_bytes())
     with tifffile.TiffFile(path) as tif:
         at = tif.pages[0].offset

@@ -123,8 +123,9 @@ def test_a_scene_that_is_not_there_is_refused_with_those_that_are(with_overview)
     with pytest.raises(MissingInput, match=r"no scene 'nuclei'.*0 'overview', 1 'cells'") as caught:
         read_image(with_overview, scene="nuclei")
     assert caught.value.what == "scene"
-    with pytest.raises(ValueError, match="colour"):
+    with pytest.raises(MissingInput, match=r"colour .*, or choose another scene\.$") as caught:
         read_image(with_overview, scene=0)
+    assert caught.value.what == "scene"
 
 
 def test_levels_of_a_pyramid_are_no_scenes(tmp_path):
@@ -242,56 +243,6 @@ def test_metadata_that_are_not_valid_keep_what_is_sound(tmp_path, change):
     assert image.voxel_size == pytest.approx((0.6, 0.4, 0.4))
     if "Channel" not in change[0]:
         assert image.channel_names == ("CellMask", "Hoechst")
-
-
-def write_set(folder, *, metadata: str) -> list:
-    """One image in two files, with the metadata in both, in the first, or in a companion."""
-    paths = [folder / f"{i}.ome.tif" for i in range(2)]
-    for i, path in enumerate(paths):
-        write_ome(path, stains()[i], "ZYX")
-    blocks = "".join(
-        f'<TiffData FirstC="{i}" IFD="0" PlaneCount="7"><UUID FileName="{i}.ome.tif">urn:uuid:{i}</UUID></TiffData>'
-        for i in range(2)
-    )
-    channels = '<Channel ID="Channel:0:0" Name="CellMask"/><Channel ID="Channel:0:1" Name="Hoechst"/>'
-    xml = (
-        '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:%s">'
-        '<Image ID="Image:0"><Pixels DimensionOrder="XYZCT" SizeX="11" SizeY="9" SizeZ="7" SizeC="2" SizeT="1" '
-        'Type="uint16" PhysicalSizeX="0.4" PhysicalSizeY="0.4" PhysicalSizeZ="0.6">'
-        f"{channels}{blocks}</Pixels></Image></OME>"
-    )
-    elsewhere = "0.ome.tif" if metadata == "first" else "set.companion.ome"
-    only = f'<OME UUID="urn:uuid:%s"><BinaryOnly MetadataFile="{elsewhere}" UUID="urn:uuid:0"/></OME>'
-    for i, path in enumerate(paths):
-        own = metadata == "both" or (metadata == "first" and i == 0)
-        tifffile.tiffcomment(path, ((xml if own else only) % i).encode())
-    if metadata == "companion":
-        (folder / elsewhere).write_text(xml % "c")
-    return paths
-
-
-@pytest.mark.parametrize("metadata", ["both", "first", "companion"])
-def test_a_set_of_files_is_read_from_each_of_them(tmp_path, metadata):
-    for path in write_set(tmp_path, metadata=metadata):
-        image = read_image(path)
-        np.testing.assert_array_equal(image.data, stains())
-        assert image.channel_names == ("CellMask", "Hoechst")
-        assert image.voxel_size == pytest.approx((0.6, 0.4, 0.4))
-
-
-@pytest.mark.parametrize("metadata", ["both", "companion"])
-def test_a_missing_file_of_a_set_is_named(tmp_path, metadata):
-    first, second = write_set(tmp_path, metadata=metadata)
-    second.unlink()
-    with pytest.raises(ValueError, match=r"1\.ome\.tif, .* is not in the same folder"):
-        read_image(first)
-
-
-def test_missing_metadata_of_a_set_are_named(tmp_path):
-    first, _ = write_set(tmp_path, metadata="companion")
-    (tmp_path / "set.companion.ome").unlink()
-    with pytest.raises(ValueError, match=r"set\.companion\.ome, which is not beside it"):
-        read_image(first)
 
 
 def test_a_renamed_file_finds_its_planes(tmp_path):

@@ -10,7 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from tiff_files import KINDS, NAMES, SIZES, edit_xml, stains, write_imagej, write_ome_stains
+from tiff_files import (
+    KINDS,
+    NAMES,
+    SIZES,
+    edit_xml,
+    stains,
+    write_imagej,
+    write_imagej_in_one_piece,
+    write_ome_stains,
+)
 
 from napari_integrated_cell.imaging.choices import MissingInput
 from napari_integrated_cell.imaging.reading import Image, read_image
@@ -82,6 +91,34 @@ def test_a_size_that_no_file_has_is_refused_at_once(tmp_path, attribute):
         read_image(path)
     assert caught.value.what == "axes"
     assert time.perf_counter() - began < 5
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [('SizeZ="7"', f'SizeZ="1{"0" * 30}"')],
+        [('SizeZ="7"', f'SizeZ="1{"0" * 5000}"')],
+        [('SizeZ="7"', f'SizeZ="{2**32}"'), ('SizeC="2"', f'SizeC="{2**32}"')],
+        [('SizeT="1"', f'SizeT="{2**62}"'), ('SizeC="2"', 'SizeC="4"')],
+    ],
+)
+def test_numbers_that_a_computer_cannot_count_are_refused_in_words(tmp_path, changes):
+    path = edit_xml(write_ome_stains(tmp_path / "a.ome.tif"), *changes)
+    with pytest.raises(MissingInput, match="name more than a million planes"):
+        read_image(path)
+    np.testing.assert_array_equal(read_image(path, axes="C2ZYX").data, stains())
+
+
+def test_names_of_channels_against_the_sizes_are_said_with_what_was_read(tmp_path):
+    path = edit_xml(
+        write_ome_stains(tmp_path / "a.ome.tif"), ('SizeC="2"', 'SizeC="1"'), ('SizeZ="7"', 'SizeZ="14"')
+    )
+    image = read_image(path)
+    assert image.data.shape == (1, 14, 9, 11)
+    assert image.notes == (
+        "a.ome.tif names 2 channels, but counts 1 channel of 14 planes: the names were left out.",
+    )
+    assert read_image(path, axes="C2ZYX").data.shape == (2, 7, 9, 11)
 
 
 @pytest.mark.parametrize(("old", "new"), [("SizeC", 3), ("SizeZ", 6), ("SizeZ", 9), ("SizeC", 1)])
@@ -175,6 +212,24 @@ def test_imagej_metadata_that_do_not_fit_ask_for_axes(tmp_path):
         read_image(path)
     assert caught.value.what == "axes"
     np.testing.assert_array_equal(read_image(path, axes="ZCYX").data, stains())
+
+
+def test_imagej_planes_that_its_metadata_do_not_name_are_said(tmp_path):
+    data = np.random.default_rng(0).integers(0, 4000, (7, 2, 40, 50)).astype(">u2")
+    path = write_imagej_in_one_piece(tmp_path / "a.tif", data)
+    path.write_bytes(path.read_bytes().replace(b"images=14", b"images=12").replace(b"slices=7", b"slices=6"))
+    image = read_image(path)
+    np.testing.assert_array_equal(image.data, data[:6].transpose(1, 0, 2, 3))
+    assert any("name 12 planes, and room for 14: the last 2 were left out" in note for note in image.notes)
+
+
+@pytest.mark.parametrize("slices", ["9", "9" * 30])
+def test_imagej_planes_that_are_not_there_are_counted_in_words(tmp_path, slices):
+    path = KINDS["one piece.tif"](tmp_path / "a.tif")
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"slices=7", b"slices=" + slices.encode())[: len(content)])
+    with pytest.raises(MissingInput, match=r"fit its 1 plane: "):
+        read_image(path)
 
 
 def test_a_page_of_another_size_among_the_planes_is_refused(tmp_path):

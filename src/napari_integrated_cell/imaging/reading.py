@@ -102,11 +102,12 @@ class Image:
         if index is None:
             listed = ", ".join(f"{i} {name!r}" for i, name in enumerate(self.channel_names))
             if wanted.isdecimal() and len(self.channel_names) == 1:
+                planes = self.data.shape[-3]
                 raise MissingInput(
                     "axes",
-                    f"{Path(self.path).name} has one channel of {self.data.shape[-3]} Z planes and no channel {wanted}: if "
-                    "its planes are those of several channels, give its axes with their number, for example ZC2YX for "
-                    "2 channels that alternate.",
+                    f"{Path(self.path).name} has one channel of {planes} Z planes and no channel {wanted}: if its "
+                    "planes are those of several channels, give its axes with their number, for example ZC2YX for 2 "
+                    "channels that alternate.",
                 )
             raise MissingInput(
                 "channel",

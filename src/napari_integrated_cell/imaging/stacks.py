@@ -188,8 +188,8 @@ def _letters(scene: Scene, axes: str | None, name: str) -> str:
     if not set(given) <= set("TCZYX") or len(set(given)) < len(given) or not {"Y", "X"} <= set(given):
         raise MissingInput(
             "axes",
-            f"The axes {axes!r} are not some of the letters T, C, Z, Y and X, each once and with Y and X; a number after "
-            "a letter is its length, as in ZC2YX.",
+            f"The axes {axes!r} are not some of the letters T, C, Z, Y and X, each once and with Y and X; a number "
+            "after a letter is its length, as in ZC2YX.",
         )
     if len(given) == len(scene.shape):
         return given
@@ -198,7 +198,7 @@ def _letters(scene: Scene, axes: str | None, name: str) -> str:
         raise MissingInput(
             "axes",
             f"{name} has the axes {_listed(scene.axes, scene.shape)}, but {given} names {len(given)}: give one letter "
-            "for each of them, in this order.",
+            "for each of them, in this order, or lengths that divide the planes, as in ZC2YX.",
         )
     letters = ["_"] * len(scene.shape)
     for i, letter in zip(kept, given, strict=True):

@@ -30,45 +30,61 @@ _LOGGERS = (
 )
 
 
+class _OpenReports(threading.local):
+    """What was logged in each :func:`one_sentence_about` that this thread is in, the innermost last."""
+
+    def __init__(self) -> None:
+        self.lists: list[list[str]] = []
+
+
+_reports = _OpenReports()
+
+
+class DamagedFile(ValueError):
+    """A file that cannot be read. The message names it, so it passes through the sentence about another file."""
+
+
 @contextmanager
 def one_sentence_about(path: Path) -> Iterator[None]:
     """Hide the readers' log and warnings; raise what they raise or log about a damaged file as one sentence.
 
     Raises
     ------
-    ValueError
+    DamagedFile
         If anything goes wrong inside, except for :class:`MissingInput`, :class:`UnsupportedImage` and
-        FileNotFoundError, which pass.
+        FileNotFoundError, which pass, as does the sentence about another file.
     """
     with _damage_reports() as damage:
         try:
             yield
-        except (MissingInput, UnsupportedImage, FileNotFoundError):
+        except (MissingInput, UnsupportedImage, FileNotFoundError, DamagedFile):
             raise
         except PermissionError:
-            raise ValueError(f"{path.name} may not be read: change its permissions or copy it.") from None
+            raise DamagedFile(f"{path.name} may not be read: change its permissions or copy it.") from None
         except MemoryError:
-            raise ValueError(f"{path.name} does not fit into memory: crop it, or read it lazily.") from None
+            raise DamagedFile(f"{path.name} does not fit into memory: crop it, or read it lazily.") from None
         except Exception as error:  # format libraries raise errors of any class
-            if str(error).startswith(f"{path.name} could not be read ("):
-                raise  # a plane's own sentence
             said = " ".join(str(error).split())[:120] or type(error).__name__
-            raise ValueError(
+            raise DamagedFile(
                 f"{path.name} could not be read ({said}): it is damaged, cut short or not of the kind its name says, "
                 "so copy or export it again."
             ) from error
     if damage:
-        raise ValueError(f"{path.name} is damaged or cut short ({damage[0][:120]}): copy or export it again.")
+        raise DamagedFile(
+            f"{path.name} is damaged or cut short ({damage[0][:120]}): copy or export it again."
+        )
 
 
 @contextmanager
 def _damage_reports() -> Iterator[list[str]]:
     damage: list[str] = []
     this_thread = threading.get_ident()
+    lists = _reports.lists
+    lists.append(damage)
 
     class LogFilter(logging.Filter):
         def filter(self, record: logging.LogRecord) -> bool:
-            if record.thread != this_thread:
+            if record.thread != this_thread or lists[-1] is not damage:
                 return True
             message = record.getMessage()
             if _DAMAGED.search(message):
@@ -87,5 +103,6 @@ def _damage_reports() -> Iterator[list[str]]:
                 warnings.simplefilter("ignore")
             yield damage
     finally:
+        lists.pop()
         for logger in loggers:
             logger.removeFilter(log_filter)

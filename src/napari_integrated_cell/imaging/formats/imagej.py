@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from napari_integrated_cell.imaging.choices import MissingInput, UnsupportedImage
 from napari_integrated_cell.imaging.formats.plain_tiff import unnamed_planes
-from napari_integrated_cell.imaging.formats.planes import planes_in_one_piece, planes_of_pages
+from napari_integrated_cell.imaging.formats.planes import counted, planes_in_one_piece, planes_of_pages
 from napari_integrated_cell.imaging.formats.resolution import Resolution
 from napari_integrated_cell.imaging.formats.scene import Scene
 from napari_integrated_cell.imaging.formats.sizes import seconds
@@ -30,7 +29,7 @@ def looks_like_imagej(text: str) -> bool:
 def imagej_scene(path: Path, pages: Sequence[Page], text: str, resolution: Resolution) -> Scene:
     """Return the scene of a stack: T, Z, C, Y, X, all planes with tags of their own or in one piece."""
     said = dict(line.split("=", 1) for line in text.strip("\0").splitlines() if "=" in line)
-    size = resolution.size(said.get("unit"), said.get("spacing"), said.get("zunit"))
+    size = resolution.size(said.get("unit"), said.get("spacing"), said.get("zunit"), said.get("yunit"))
     full = [page for page in pages if not page.reduced]
     first = full[0]
     wrong = next((page.wrong for page in full if page.wrong), "")
@@ -44,7 +43,7 @@ def imagej_scene(path: Path, pages: Sequence[Page], text: str, resolution: Resol
     except ValueError as error:
         asked = MissingInput(
             "axes",
-            f"{path.name} has ImageJ metadata that do not fit its {len(full)} planes: {error}. Export it again, or "
+            f"{path.name} has ImageJ metadata that do not fit its {counted(len(full))}: {error}. Export it again, or "
             "give its axes, for example ZCYX.",
         )
         images = _whole(said, "images") or 1
@@ -56,7 +55,16 @@ def imagej_scene(path: Path, pages: Sequence[Page], text: str, resolution: Resol
     order = said.get("order", "czt").lower()
     axes = order[::-1].upper() if sorted(order) == sorted("czt") else "TZC"
     shape = tuple(lengths[axis] for axis in axes)
-    in_one_piece = len(full) == 1 and int(np.prod(shape)) > 1
+    total = math.prod(shape)
+    in_one_piece = len(full) == 1 and total > 1
+    room = (path.stat().st_size - first.begin) // max(first.nbytes, 1)
+    notes: tuple[str, ...] = ()
+    # Tags behind the pixels take room too.
+    if in_one_piece and first.offset < first.begin and room > total:
+        notes = (
+            f"{path.name} has ImageJ metadata that name {total} planes, and room for {room}: the last {room - total} "
+            "were left out.",
+        )
     planes = planes_in_one_piece(first, shape) if in_one_piece else planes_of_pages(full, shape)
     return Scene(
         axes + first.axes,
@@ -65,7 +73,8 @@ def imagej_scene(path: Path, pages: Sequence[Page], text: str, resolution: Resol
         (),
         size,
         planes.array,
-        strict=True,
+        notes,
+        strict=not notes,
         interval=seconds(said.get("finterval"), said.get("tunit")),
     )
 
@@ -77,7 +86,7 @@ def _lengths(said: dict[str, str], page: Page, count: int) -> dict[str, int]:
     images = _whole(said, "images") or 1
     if "S" in page.axes and lengths["C"] == page.shape[page.axes.index("S")]:
         lengths["C"] = 1
-    total = int(np.prod(list(lengths.values()), dtype=np.int64))
+    total = math.prod(lengths.values())
     if total == 1 and "hyperstack" not in said and not any(n for n in stated.values()):
         total = lengths["Z"] = max(images, count)
     if images not in (1, total):
@@ -93,4 +102,5 @@ def _fit_in_one_piece(page: Page, total: int) -> bool:
 
 def _whole(said: dict[str, str], key: str) -> int | None:
     text = said.get(key, "").strip()
-    return int(text) if text.isascii() and text.isdigit() and int(text) > 0 else None
+    # No stack has more planes than nine digits can count.
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 and int(text) > 0 else None

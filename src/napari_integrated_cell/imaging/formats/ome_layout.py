@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from napari_integrated_cell.imaging.formats.ome_xml import OmeImage
+from napari_integrated_cell.imaging.formats.planes import counted
 from napari_integrated_cell.imaging.formats.tiff_pages import Page
 
 _WORDS = {"T": "time points", "C": "channels", "Z": "Z planes"}
@@ -92,14 +94,16 @@ def layout_of(
     sizes = _sizes(image, [page for page in opened if not page.reduced], samples, alone, here, notes)
     axes = image.order[::-1]
     shape = tuple(sizes[axis] for axis in axes)
-    count = int(np.prod(shape, dtype=np.int64))
+    count = math.prod(shape)
     if count > _MOST * max(len(opened), 1):
-        raise Unsound(f"they name {count} planes")
+        raise Unsound(
+            "they name more than a million planes" if count > 10**6 else f"they name {counted(count)}"
+        )
     explicit = len(image.planes) > 1 and all(block.count in (None, 1) for block in image.planes)
     table = _table(image, axes, shape, name_of, pages_in, here)
     complete = all(page is not None for page in table)
     if not complete and not sound:
-        raise Unsound(f"they name {sum(page is not None for page in table)} of {count} planes")
+        raise Unsound(f"they name {sum(page is not None for page in table)} of {counted(count)}")
     if not complete:
         table, shape = _without_missing(image, table, axes, shape, explicit, here, notes, samples)
     pages = [page for page in table if page is not None]
@@ -107,7 +111,10 @@ def layout_of(
         raise Unsound("two planes are on one page")
     names = tuple(name for name, _ in image.channels)
     if names and len(names) != sizes["C"]:
-        notes.append(f"{here} names {len(names)} of {sizes['C']} channels: the names were left out.")
+        notes.append(
+            f"{here} names {counted(len(names), 'channel')}, but counts {counted(sizes['C'], 'channel')} of "
+            f"{counted(sizes['Z'])}: the names were left out."
+        )
         names = ()
     elif any(names) and not all(names):
         notes.append(f"{here} gives a name to {sum(map(bool, names))} of {len(names)} channels only.")
@@ -146,7 +153,7 @@ def _sizes(
         raise Unsound(f"they name {named} channels but count {sizes['C']}")
     unknown = [axis for axis in "TCZ" if axis not in sizes]
     if len(unknown) == 1 and alone:
-        known = int(np.prod(list(sizes.values()), dtype=np.int64))
+        known = math.prod(sizes.values())
         if len(pages) % known == 0 and len(pages) >= known:
             axis = unknown[0]
             sizes[axis] = len(pages) // known
@@ -168,7 +175,7 @@ def _table(
     here: str,
 ) -> list[Page | None]:
     """Return the page of every plane, None where there is none."""
-    count = int(np.prod(shape, dtype=np.int64))
+    count = math.prod(shape)
     table: list[Page | None] = [None] * count
     filled = [False] * count
     if not image.planes:
@@ -228,9 +235,9 @@ def _without_missing(
             continue
         last = "one is" if shape[where] - kept == 1 else f"{shape[where] - kept} are"
         notes.append(
-            f"{here} is incomplete: it should have {promised} planes and holds {found}. Of {shape[where]} "
+            f"{here} is incomplete: it should have {counted(promised)} and holds {found}. Of {shape[where]} "
             f"{_WORDS[axis]} the last {last} missing, and left out."
         )
         chosen = np.arange(promised).reshape(shape)[tuple(index)]
         return [table[i] for i in chosen.ravel()], chosen.shape
-    raise Unsound(f"they name {promised} planes, of which {found} are there", mendable=not explicit)
+    raise Unsound(f"they name {counted(promised)}, of which {found} are there", mendable=not explicit)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path, PureWindowsPath
 
 import tifffile
@@ -10,9 +11,9 @@ import tifffile
 from napari_integrated_cell.imaging.choices import MissingInput, UnsupportedImage
 from napari_integrated_cell.imaging.formats.damage import one_sentence_about
 from napari_integrated_cell.imaging.formats.ome_layout import Layout, Unsound, layout_of
-from napari_integrated_cell.imaging.formats.ome_xml import OmeImage, OmeXml, read_ome_xml
+from napari_integrated_cell.imaging.formats.ome_xml import OmeImage, OmeXml, bare_uuid, read_ome_xml, uuid_in
 from napari_integrated_cell.imaging.formats.plain_tiff import unnamed_planes
-from napari_integrated_cell.imaging.formats.planes import planes_of_pages
+from napari_integrated_cell.imaging.formats.planes import counted, planes_of_pages
 from napari_integrated_cell.imaging.formats.scene import Scene
 from napari_integrated_cell.imaging.formats.sizes import seconds, stated_size
 from napari_integrated_cell.imaging.formats.tiff_pages import Page, pages_of
@@ -33,7 +34,7 @@ def ome_scenes(path: Path, pages: Sequence[Page], text: str) -> list[tuple[str, 
         ome = _metadata_elsewhere(path, ome)
     files = _Files(path, ome, pages)
     if not ome.images:
-        return [("Image:0", _unsound(path, pages, OmeImage(), "name no image", ome))]
+        return [("Image:0", _unsound(path, pages, OmeImage(), "they name no image", ome))]
     found = [_scene(path, ome, image, files) for image in ome.images]
     found = _checked_leftovers(path, ome, found, files)
     names = [image.name for image in ome.images]
@@ -48,6 +49,10 @@ class _Files:
     def __init__(self, path: Path, ome: OmeXml, pages: Sequence[Page]) -> None:
         self._folder = path.parent
         self._pages: dict[str, tuple[Page, ...] | None] = {path.name: tuple(pages)}
+        self._named: dict[str, set[str]] = {}
+        for image in ome.images:
+            for block in image.planes:
+                self._named.setdefault(_name(block.file), set()).add(block.uuid)
         self.here, self.renamed = path.name, ""
         self._uuid = ome.uuid
         named = {_name(block.file) for image in ome.images for block in image.planes} - {""}
@@ -66,14 +71,31 @@ class _Files:
         return self.here if self._is_here(uuid, name) or _name(name) == self.renamed else _name(name)
 
     def pages(self, name: str) -> tuple[Page, ...] | None:
-        """Return the pages of a file of the set, or None if it is missing."""
+        """Return the pages of a file of the set, or None if it is missing.
+
+        Raises
+        ------
+        Unsound
+            If a file of this name is there, but not the one that the metadata mean.
+        """
         if name not in self._pages:
             path = self._folder / name
             self._pages[name] = None
             if path.is_file():
                 with one_sentence_about(path), tifffile.TiffFile(path) as tif:
                     self._pages[name] = pages_of(tif, path)
+            self._check_uuid(name)
         return self._pages[name]
+
+    def _check_uuid(self, name: str) -> None:
+        pages = self._pages[name]
+        found = uuid_in(pages[0].description) if pages else ""
+        named = self._named.get(name, set()) - {""}
+        if found and named and found not in map(bare_uuid, named):
+            del self._pages[name]
+            raise Unsound(
+                f"{name} beside it is another file than they mean (its UUID is not theirs)", mendable=False
+            )
 
 
 def _metadata_elsewhere(path: Path, ome: OmeXml) -> OmeXml:
@@ -89,8 +111,12 @@ def _metadata_elsewhere(path: Path, ome: OmeXml) -> OmeXml:
     else:
         text = other.read_text(encoding="utf-8", errors="replace")
     found = read_ome_xml(text)
-    found.uuid = ome.uuid
-    return found
+    if not found.images:
+        raise UnsupportedImage(
+            f"{path.name} has its metadata in {other.name}, which names no image: it is empty or damaged, so copy or "
+            "export it again."
+        )
+    return replace(found, uuid=ome.uuid, metadata_file=other.name)
 
 
 def _scene(path: Path, ome: OmeXml, image: OmeImage, files: _Files) -> tuple[Scene, Layout | None]:
@@ -117,9 +143,10 @@ def _scene(path: Path, ome: OmeXml, image: OmeImage, files: _Files) -> tuple[Sce
     notes = list(layout.notes)
     if stated != (size_x, size_y):
         notes.append(f"The planes of {path.name} have {differs} (X x Y) by its metadata.")
+    where = f" in {ome.metadata_file}" if ome.metadata_file else ""
     if ome.damage:
         notes.insert(
-            0, f"{path.name} has damaged OME metadata ({ome.damage}): what is sound in them was used."
+            0, f"{path.name} has damaged OME metadata{where} ({ome.damage}): what is sound in them was used."
         )
     if files.renamed:
         notes.append(f"{path.name} is called {files.renamed} in its metadata: it was renamed.")
@@ -143,10 +170,14 @@ def _unsound(
     path: Path, pages: Sequence[Page], image: OmeImage, why: str, ome: OmeXml, *, mendable: bool = True
 ) -> Scene:
     """Return a scene that refuses, but can be read with given axes if ``mendable``."""
+    kind = "damaged OME" if ome.damage else "OME"
     damage = f" ({ome.damage})" if ome.damage else ""
     channels = len(image.channels)
     scene = unnamed_planes(pages, stated_size(image.physical))
-    sentence = f"{path.name} has OME metadata{damage} that do not fit its {len(pages)} planes: {why}"
+    where = f" in {ome.metadata_file}" if ome.metadata_file else ""
+    sentence = (
+        f"{path.name} has {kind} metadata{where}{damage} that do not fit its {counted(len(pages))}: {why}"
+    )
     refusal: Exception = UnsupportedImage(
         f"{sentence}. It is damaged or incomplete: copy or export it again."
     )
@@ -168,10 +199,10 @@ def _checked_leftovers(
             kind = layout.pages[0].kind
             over = sum(p.kind == kind and p.offset not in used and not p.reduced for p in here)
             if over and layout.explicit and layout.complete:
-                note = f"{path.name} holds {over} planes that its metadata do not name: they are left out."
+                note = f"{path.name} holds {counted(over)} that its metadata do not name: they are left out."
                 scene = scene.noting(note)
             elif over:
-                named = f"they name {len(layout.pages)} planes"
+                named = f"they name {counted(len(layout.pages))}"
                 why = named if layout.complete else "they leave out planes that are there"
                 scene, layout = _unsound(path, here, image, why, ome), None
         checked.append((scene, layout))

@@ -11,12 +11,15 @@ from xml.etree import ElementTree
 
 _ELEMENTS = ("OME", "BinaryOnly", "Image", "Pixels", "Channel", "TiffData", "UUID")
 _TAG = re.compile(r"<(?:\w+:)?(" + "|".join(_ELEMENTS) + r")\b([^<>]*)>([^<]*)")
+_UUID = re.compile(r"<(?:\w+:)?OME\b[^<>]*?\sUUID\s*=\s*[\"']([^\"'<>]*)")
 _ATTRIBUTE = re.compile(r"(?:\w+:)?(\w+)\s*=\s*(?:\"([^\"<>]*)\"|'([^'<>]*)')")
 # Any two of these tell OME-XML, also if one is damaged.
 _SIGNS = re.compile(
     r"<\?xml|<(?:\w+:)?OME\b|</(?:\w+:)?OME>|openmicroscopy\.org|<(?:\w+:)?Pixels\b|</(?:\w+:)?Pixels>"
     r"|<(?:\w+:)?Image\b|</(?:\w+:)?Image>|\bDimensionOrder=|\bSize[CTZYX]="
 )
+#: Every larger number is read as this one.
+LARGEST = 10**12
 _ORDERS = ("XYZCT", "XYZTC", "XYCTZ", "XYCZT", "XYTCZ", "XYTZC")
 
 
@@ -69,7 +72,7 @@ class OmeXml:
         Of the file that holds them.
     images : list of OmeImage
     metadata_file : str
-        The file that has the metadata, if this one has none.
+        The file that has the metadata, if it is not the image itself.
     damage : str
         Why the text is no XML, or "".
     """
@@ -83,6 +86,17 @@ class OmeXml:
 def looks_like_ome(text: str) -> bool:
     """Return whether a text is OME-XML, also if some of it is damaged."""
     return len({match.group() for match in _SIGNS.finditer(text[:5000] + text[-200:])}) >= 2
+
+
+def uuid_in(text: str) -> str:
+    """Return the UUID that OME-XML gives to its own file, or "". The rest of the text is not read."""
+    found = _UUID.search(text[:5000])
+    return bare_uuid(found.group(1)) if found else ""
+
+
+def bare_uuid(text: str) -> str:
+    """Return a UUID in the form in which two can be compared."""
+    return text.strip().casefold().removeprefix("urn:uuid:")
 
 
 def read_ome_xml(text: str) -> OmeXml:
@@ -164,4 +178,8 @@ def _take_pixels(image: OmeImage, given: Mapping[str, str]) -> None:
 
 
 def _whole(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isascii() and text.strip().isdigit() else None
+    if text is None or not text.isascii() or not text.strip().isdigit():
+        return None
+    digits = text.strip().lstrip("0")
+    # Python refuses to convert very long numbers.
+    return int(digits or "0") if len(digits) < len(str(LARGEST)) else LARGEST

@@ -85,9 +85,9 @@ def planes_in_one_piece(page: Page, leading: Sequence[int]) -> Planes:
     return Planes((page.file,), where.reshape(*leading, 2), True, page.shape, _dtype(page))
 
 
-def counted(planes: int) -> str:
-    """Return a number of planes in words: "1 plane", "48 planes"."""
-    return f"{planes} plane" + ("" if planes == 1 else "s")
+def counted(number: int, word: str = "plane") -> str:
+    """Return a number and a word: "1 plane", "48 planes"."""
+    return f"{number} {word}" + ("" if number == 1 else "s")
 
 
 def _dtype(page: Page) -> np.dtype[Any]:

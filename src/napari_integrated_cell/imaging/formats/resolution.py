@@ -19,8 +19,10 @@ class Resolution:
     x: float | None = None
     unit: str | None = None
 
-    def size(self, unit: str | None = None, z: object = None, z_unit: str | None = None) -> StatedSize:
-        """Return the voxel size, with the unit and Z of another source if there is one."""
+    def size(
+        self, unit: str | None = None, z: object = None, z_unit: str | None = None, y_unit: str | None = None
+    ) -> StatedSize:
+        """Return the voxel size, with the units and Z of another source if there is one."""
         named = unit if unit is not None else self.unit or ""
         if named.strip().casefold() in ("pixel", "pixels", "px"):
             return StatedSize()
@@ -33,7 +35,7 @@ class Resolution:
             y, x = y * 1e4, None if x is None else x * 1e4
         # 1 pixel per unit is what programs write that know nothing. No cell is imaged at that size.
         if y is not None and x is not None and (y, x) != (1.0, 1.0):
-            given |= {"Y": (y, named), "X": (x, named)}
+            given |= {"Y": (y, named if y_unit is None else y_unit), "X": (x, named)}
         return stated_size(given)
 
 
