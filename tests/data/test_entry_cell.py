@@ -116,6 +116,21 @@ def test_a_segmentation_that_is_none_is_refused(tmp_path, value, reason):
         entry.read()
 
 
+def test_nan_of_a_stain_becomes_its_background(tmp_path):
+    entry = entry_of(tmp_path)
+    membrane = SEEN["membrane"].astype(np.float32)
+    stains = {"CellMask": membrane, "Hoechst": SEEN["dna"].astype(np.float32)}
+    membrane[:, :2] = np.nan
+    write_ome_tiff(tmp_path / "image.ome.tif", stains, (1.0, 0.9, 0.8))
+    read = entry.read().channels["membrane"]
+    assert np.isfinite(read).all()
+    np.testing.assert_array_equal(read[:, 2:], membrane[:, 2:])
+    membrane[:] = np.nan
+    write_ome_tiff(tmp_path / "image.ome.tif", stains, (1.0, 0.9, 0.8))
+    with pytest.raises(ValueError, match="membrane is NaN or infinite in 100%"):
+        entry.read()
+
+
 def test_only_posed_images_keep_their_place(tmp_path):
     public = open_table(write_table(tmp_path / "a.csv", [public_row(1, *write_files(tmp_path, 1))])).at(0)
     cell = public.read()

@@ -176,7 +176,10 @@ def test_a_lazy_image_reads_only_what_is_asked(tmp_path, version):
 def test_units(tmp_path, version, unit, factor):
     sizes = {axis: size * factor for axis, size in SIZE.items()}
     path = write_ome_zarr(tmp_path / "a.zarr", stack(), version=version, voxel_size=sizes, unit=unit)
-    assert read_image(path).voxel_size == pytest.approx((0.29, 0.11, 0.1))
+    image = read_image(path)
+    assert image.voxel_size == pytest.approx((0.29, 0.11, 0.1))
+    assert any("without a unit: µm were assumed" in note for note in image.notes) == (unit is None)
+    assert read_image(path, voxel_size=(0.3, 0.1, 0.1)).notes == ()
 
 
 def test_the_scale_of_the_image_is_a_factor_of_that_of_the_level(tmp_path):

@@ -70,6 +70,7 @@ def test_units_of_imagej(tmp_path, unit, length, byteorder):
         ({"spacing": -0.6}, "states -0.6 in Z, 0.4 µm in Y and X"),
         ({"unit": "furlong"}, "states 0.6 in the unit 'furlong' in Z, 0.4 in the unit 'furlong' in Y and X"),
         ({"unit": "pixel"}, "states no voxel size"),
+        ({"yunit": "furlong"}, "states 0.6 µm in Z, 0.4 in the unit 'furlong' in Y, 0.4 µm in X"),
     ],
 )
 def test_what_imagej_states_and_cannot_be_used_is_said(tmp_path, metadata, found):

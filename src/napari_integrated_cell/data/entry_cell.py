@@ -18,6 +18,7 @@ from napari_integrated_cell.imaging.pieces import largest_pieces, left_out_metad
 from napari_integrated_cell.imaging.pose import pose_of
 from napari_integrated_cell.imaging.reading import Image, read_image
 from napari_integrated_cell.imaging.segmenting import cell_from_labels, label_values
+from napari_integrated_cell.imaging.values import finite
 
 POSED = "posed"
 """Key in a cell's metadata: its images lie in the model's box already."""
@@ -41,13 +42,13 @@ def read_entry(
     Returns
     -------
     Cell
-        The structure's channel is called ``"structure"``. Specks of the masks are left out, unless the images were
-        posed before.
+        The structure's channel is called ``"structure"``. NaN and infinite voxels of an image became its background.
+        Specks of the masks are left out, unless the images were posed before.
 
     Raises
     ------
     FileNotFoundError, ValueError
-        If a file is missing or damaged, a channel is missing, or the masks make no cell.
+        If a file is missing or damaged, a channel is missing or mostly NaN, or the masks make no cell.
     """
     wanted = {name: plane for name, plane in entry.images.items() if channels is None or name in channels}
     if structure_needed:
@@ -58,7 +59,7 @@ def read_entry(
     planes = (*wanted.values(), entry.cell, entry.nucleus)
     files = {path: read_image(path) for path in dict.fromkeys(plane.path for plane in planes)}
     found = {name: _volume(files[plane.path], name, plane) for name, plane in wanted.items()}
-    images = {name: volume for name, volume in found.items() if volume is not None}
+    images = {name: _finite(volume, name) for name, volume in found.items() if volume is not None}
     cells, nuclei = (_labels(files[plane.path], plane, entry.posed) for plane in (entry.cell, entry.nucleus))
     # The segmentation's own voxel size is used if neither the entry nor the image gives one.
     sizes = (entry.voxel_size, *(file.voxel_size for file in files.values()))
@@ -124,6 +125,11 @@ def _volume(image: Image, name: str, plane: FileChannel) -> NDArray[Any] | None:
     if not plane.optional:
         raise missing
     return image.named().get(name)  # the first of several channels that are recognised
+
+
+def _finite(volume: NDArray[Any], name: str) -> NDArray[Any]:
+    """Return an image in which NaN and infinite voxels became the background."""
+    return volume if np.isfinite(volume).all() else finite(volume, name)[0]
 
 
 def _labels(image: Image, plane: FileChannel, posed: bool) -> NDArray[Any]:

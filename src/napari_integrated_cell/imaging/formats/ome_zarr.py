@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -159,10 +160,15 @@ def _interval(given: Mapping[str, tuple[float, str | None]]) -> float | None:
 
 def _size(given: Mapping[str, tuple[float, str | None]]) -> StatedSize:
     # Without a unit a scale of 1 is a writer's default. No cell is imaged at that size.
-    spatial = [given[axis] for axis in "YX" if axis in given]
-    if not given or all(pair == (1.0, None) for pair in spatial):
+    if not given or all(given[axis] == (1.0, None) for axis in "YX" if axis in given):
         return StatedSize()
-    return stated_size({axis: pair for axis, pair in given.items() if axis in "ZYX"})
+    spatial = {axis: pair for axis, pair in given.items() if axis in "ZYX"}
+    size = stated_size(spatial)
+    without = [axis for axis, (_, unit) in spatial.items() if unit is None]
+    if not without:
+        return size
+    where = "" if len(without) == len(spatial) else f" in {' and '.join(without)}"
+    return replace(size, found=f"{size.found} (without a unit{where}: µm were assumed)", unit_assumed=True)
 
 
 def _missing_note(name: str, axes: str, layout: ArrayLayout, missing: NDArray[np.bool_]) -> str:

@@ -73,10 +73,13 @@ class StatedSize:
         (Z, Y, X) in µm; None where the file states nothing that can be used.
     found : str
         What follows the file's name in a sentence: "states 0.4 µm in Y and X but nothing in Z".
+    unit_assumed : bool
+        Whether a unit is missing that the format asks for.
     """
 
     values: tuple[float | None, float | None, float | None] = (None, None, None)
     found: str = "states no voxel size"
+    unit_assumed: bool = False
 
     @property
     def voxel_size(self) -> tuple[float, float, float] | None:
@@ -92,7 +95,7 @@ class StatedSize:
         z, y, x = self.values
         if z is None or y is None or x is None:
             return self.found != StatedSize.found
-        return bool(absurd((z, y, x)))
+        return self.unit_assumed or bool(absurd((z, y, x)))
 
 
 def stated_size(given: Mapping[str, tuple[object, str | None]]) -> StatedSize:
