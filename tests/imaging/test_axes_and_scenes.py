@@ -137,6 +137,15 @@ def test_levels_of_a_pyramid_are_no_scenes(tmp_path):
     assert image.notes == ()
 
 
+def test_a_smaller_copy_that_is_not_marked_as_one_is_another_scene(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tif:
+        tif.write(stains(), photometric="minisblack", metadata={"axes": "CZYX"})
+        tif.write(stains()[:, :, ::2, ::2], photometric="minisblack", metadata=None)
+    image = read_image(tmp_path / "a.tif")
+    np.testing.assert_array_equal(image.data, stains())
+    assert image.notes == ("a.tif has 2 scenes: scene 0 was read.",)
+
+
 def test_one_time_point_is_read(tmp_path):
     data = stack((3, 2, 4, 6, 5))
     path = write_ome(tmp_path / "a.ome.tif", data, "TCZYX")

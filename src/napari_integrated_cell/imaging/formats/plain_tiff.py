@@ -38,8 +38,8 @@ def plain_scenes(path: Path, pages: Sequence[Page], resolution: Resolution) -> l
     split = any(kind in kinds[:i] and not _shaped(runs[i][0].description) for i, kind in enumerate(kinds))
     if split or (len(runs) > 1 and any(_differs(run) for run in runs)):
         sentence = (
-            f"{path.name} has pages of another size or type among its planes: it is damaged, so copy or export it "
-            "again."
+            f"{path.name} has pages of another size or type among its planes: it is damaged, or holds smaller copies "
+            "of them, so export it again as OME-TIFF."
         )
         scene = unnamed_planes(pages, resolution.size())
         return [("Image:0", scene.refusing(UnsupportedImage(sentence)))]
