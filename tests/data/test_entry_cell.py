@@ -147,3 +147,17 @@ def test_only_posed_images_keep_their_place(tmp_path):
     middle = (np.array(cell.shape) - 1) / 2 * 0.317
     np.testing.assert_allclose(pose.to_box[:3, 3], BOX.centre - middle)
     assert (pose.angle, pose.flips) == (0.0, (False, False))
+
+
+def test_a_table_does_not_take_labels_for_a_stain(tmp_path, monkeypatch):
+    monkeypatch.setitem(SEEN, "membrane", 255 * SEEN["cell_mask"].astype(np.uint8))
+    cell = entry_of(tmp_path).read()
+    assert set(cell.channels) == {"dna"}
+    assert cell.metadata["not_stains"] == ("membrane",)
+
+
+def test_a_cell_of_a_table_that_is_nan_is_refused(tmp_path, monkeypatch):
+    broken = np.where(SEEN["cell_mask"], np.nan, SEEN["dna"]).astype(np.float32)
+    monkeypatch.setitem(SEEN, "dna", broken)
+    with pytest.raises(ValueError, match="channel dna is NaN or infinite in"):
+        entry_of(tmp_path).read()

@@ -163,3 +163,28 @@ def test_volumes_of_different_shapes_are_refused():
     cells, nuclei, channels = made_up(6)
     with pytest.raises(ValueError, match="nucleus labels"):
         FieldVolumes(cells, nuclei[:5], channels, VOXEL)
+
+
+@pytest.mark.parametrize("in_memory", [0, field_cells.IN_MEMORY])
+def test_a_channel_of_labels_is_no_stain(in_memory):
+    cells, nuclei, channels = made_up(0)
+    said: list[str] = []
+    volumes = lazily(cells, nuclei, {**channels, "dna": 255 * (nuclei > 0).astype(np.uint8)})
+    survey, near = volumes.surveyed(on_note=said.append, in_memory=in_memory)
+    cell = near.cell_at(survey.place(3, VOXEL))
+    assert set(cell.channels) == {"membrane"}
+    assert cell.metadata["not_stains"] == ("dna",)
+    assert any("dna of field.tif holds labels" in note for note in said)
+
+
+@pytest.mark.parametrize("in_memory", [0, field_cells.IN_MEMORY])
+def test_a_cell_of_nan_is_refused_and_a_smaller_share_is_said(in_memory):
+    cells, nuclei, channels = made_up(0)
+    broken = channels["dna"].copy()
+    broken[cells == 3] = np.nan
+    broken[(cells == 9) & (np.arange(SHAPE[0]) == 6)[:, None, None]] = np.nan
+    survey, near = lazily(cells, nuclei, {**channels, "dna": broken}).surveyed(in_memory=in_memory)
+    with pytest.raises(ValueError, match="channel dna is NaN or infinite in 100% of the voxels of cell 3"):
+        near.cell_at(survey.place(3, VOXEL))
+    assert 0.05 < near.cell_at(survey.place(9, VOXEL)).metadata["broken"]["dna"] < 0.3
+    assert "broken" not in near.cell_at(survey.place(40000, VOXEL)).metadata

@@ -76,3 +76,12 @@ def test_a_missing_voxel_size_is_named_with_what_was_found(folder):
     ) as caught:
         read(folder, image=None, cells="flat.ome.tif", label="2")
     assert caught.value.what == "voxel size"
+
+
+def test_a_channel_of_labels_is_not_segmented(folder, tmp_path):
+    seen = tiny_cells.volumes(0)
+    masks = {"CellMask": 255 * seen["cell_mask"].astype(np.uint8), "Hoechst": seen["dna"]}
+    write_ome_tiff(tmp_path / "masks.ome.tif", masks, (1.0,) * 3)
+    with pytest.raises(MissingInput, match="channel membrane of") as caught:
+        cells_of_image(tmp_path / "masks.ome.tif", None, None)
+    assert caught.value.what == "files"

@@ -128,3 +128,17 @@ def test_warnings_are_short(cells):
     cell = replace(cell, voxel_size=(9.0, 9.0, 9.0), metadata={"touches_edge": ("Z", "Y", "X")})
     assert len(warnings_of(cell)) >= 2
     assert all(len(w) <= 300 and w.endswith(".") and "\n" not in w for w in warnings_of(cell))
+
+
+def test_a_stain_that_is_constant_within_the_cell_is_found(cells):
+    cell = cells[0]
+    for name in ("membrane", "dna"):
+        flat = np.where(cell.cell_mask, 7, cell.channels[name])
+        (said,) = warnings_of(replace(cell, channels={**cell.channels, name: flat}))
+        assert "holds one value only" in said
+
+
+def test_a_nucleus_as_large_as_its_cell_is_doubtful(cells):
+    cell = replace(cells[0], channels={}, nucleus_mask=cells[0].cell_mask)
+    (said,) = warnings_of(cell)
+    assert "are not exchanged" in said

@@ -301,3 +301,12 @@ def test_segmenting_a_field_tells_its_progress_and_can_be_cancelled(field):
     assert told == [*steps, *((i + 1, count, "cells") for i in range(count))]
     with pytest.raises(Cancelled):
         segment_field(membrane, dna, VOXEL, progress=lambda *_: cancel.cancel(), cancel=cancel)
+
+
+def test_exchanged_segmentations_are_refused():
+    cells, nuclei = np.zeros((2, 12, 20, 20), int)
+    cells[2:10, 2:18, 2:18], nuclei[4:8, 6:14, 6:14] = 1, 1
+    assert cell_from_labels(cells, 1, nuclei, {}, (1, 1, 1)).cell_mask.any()
+    for own in (1, 5):
+        with pytest.raises(ValueError, match="are the label images of cells and nuclei exchanged"):
+            cell_from_labels(nuclei, 1, cells * own, {}, (1, 1, 1))

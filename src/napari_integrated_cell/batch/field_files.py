@@ -12,6 +12,7 @@ import numpy as np
 from napari_integrated_cell.data.entry import Entry, FileChannel
 from napari_integrated_cell.data.field_cells import FieldVolumes
 from napari_integrated_cell.data.image_cells import labels_beside
+from napari_integrated_cell.data.stain_checks import refuse_labels
 from napari_integrated_cell.imaging.choices import MissingInput, ReadingChoices
 from napari_integrated_cell.imaging.reading import Image, read_image
 from napari_integrated_cell.imaging.segmenting import segment_field
@@ -131,6 +132,7 @@ class FieldFiles:
                 raise MissingInput(
                     "voxel size", f"{self.source} does not give its voxel size: give it in µm as (Z, Y, X)."
                 )
+            refuse_labels(channels, self.source)
             membrane, dna = (
                 finite(np.asarray(channels[name]), f"{name} of {Path(self.source).name}")[0]
                 for name in REFERENCE_NAMES

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from napari_integrated_cell.cell import Cell
 from napari_integrated_cell.data.entry import STRUCTURE, Entry, FileChannel
+from napari_integrated_cell.data.stain_checks import channels_of_labels, with_broken_shares
 from napari_integrated_cell.imaging.footprint import fit_in_box, footprint_of
 from napari_integrated_cell.imaging.frame import Box, Pose
 from napari_integrated_cell.imaging.labels import checked_labels
@@ -59,7 +60,11 @@ def read_entry(
     planes = (*wanted.values(), entry.cell, entry.nucleus)
     files = {path: read_image(path) for path in dict.fromkeys(plane.path for plane in planes)}
     found = {name: _volume(files[plane.path], name, plane) for name, plane in wanted.items()}
-    images = {name: _finite(volume, name) for name, volume in found.items() if volume is not None}
+    raw = {name: volume for name, volume in found.items() if volume is not None}
+    not_stains = () if entry.posed else channels_of_labels(raw)
+    raw = {name: volume for name, volume in raw.items() if name not in not_stains}
+    images = {name: _finite(volume, name) for name, volume in raw.items()}
+    broken = {name: volume for name, volume in raw.items() if images[name] is not volume}
     cells, nuclei = (_labels(files[plane.path], plane, entry.posed) for plane in (entry.cell, entry.nucleus))
     # The segmentation's own voxel size is used if neither the entry nor the image gives one.
     sizes = (entry.voxel_size, *(file.voxel_size for file in files.values()))
@@ -81,9 +86,10 @@ def read_entry(
                 largest_pieces(nuclei > 0),
             )
             left_out = left_out_metadata(of_cell, of_nucleus)
-            return Cell(images, cell_mask, nucleus_mask, voxel_size, metadata=left_out, **facts)
+            cell = Cell(images, cell_mask, nucleus_mask, voxel_size, metadata=left_out, **facts)
+            return _checked(cell, not_stains, broken)
         label = present[0]
-    return cell_from_labels(cells, label, nuclei, images, voxel_size, **facts)
+    return _checked(cell_from_labels(cells, label, nuclei, images, voxel_size, **facts), not_stains, broken)
 
 
 def pose_in_box(cell: Cell, box: Box) -> Pose:
@@ -130,6 +136,14 @@ def _volume(image: Image, name: str, plane: FileChannel) -> NDArray[Any] | None:
 def _finite(volume: NDArray[Any], name: str) -> NDArray[Any]:
     """Return an image in which NaN and infinite voxels became the background."""
     return volume if np.isfinite(volume).all() else finite(volume, name)[0]
+
+
+def _checked(cell: Cell, not_stains: tuple[str, ...], broken: dict[str, NDArray[Any]]) -> Cell:
+    """Return a cell that knows which of its field's channels are no stains, and which hold NaN or infinite values."""
+    if not_stains:
+        cell = replace(cell, metadata={**cell.metadata, "not_stains": not_stains})
+    here = tuple(slice(o, o + n) for o, n in zip(cell.offset, cell.shape, strict=True))
+    return with_broken_shares(cell, {name: raw[here] for name, raw in broken.items()})
 
 
 def _labels(image: Image, plane: FileChannel, posed: bool) -> NDArray[Any]:

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, overload
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from napari_integrated_cell.cell import Cell
 from napari_integrated_cell.data.field_survey import MARGIN, CellPlace, FieldSurvey
+from napari_integrated_cell.data.stain_checks import channels_of_labels, with_broken_shares
 from napari_integrated_cell.imaging.cropping import read_part
 from napari_integrated_cell.imaging.segmenting import cell_from_labels
 from napari_integrated_cell.imaging.values import finite, replacement
@@ -38,6 +39,10 @@ class FieldVolumes:
         (Z, Y, X) in µm.
     source : str
         The file that the cells come from.
+    not_stains : tuple of str
+        Channels that are left out because they hold labels.
+    broken : mapping of str to array
+        The channels with NaN or infinite values, as they were before these were replaced.
     """
 
     cells: Any
@@ -45,6 +50,8 @@ class FieldVolumes:
     channels: Mapping[str, Any]
     voxel_size: tuple[float, float, float]
     source: str = ""
+    not_stains: tuple[str, ...] = ()
+    broken: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len(self.cells.shape) != 3:
@@ -102,17 +109,27 @@ class FieldVolumes:
         ValueError
             If a file is damaged, or a channel shows nothing.
         """
+        if labels := channels_of_labels(self.channels):
+            stains = {name: volume for name, volume in self.channels.items() if name not in labels}
+            for name in labels:
+                on_note(f"The channel {self._called(name)} holds labels, not a stain: it is not used.")
+            return replace(self, channels=stains, not_stains=labels).surveyed(
+                keep_in, on_note, in_memory=in_memory
+            )
         survey = FieldSurvey(self.shape)
         volumes = self._all
+        broken: dict[str, Any] = {}
         if self.nbytes <= in_memory:
             volumes = {name: np.asarray(volume) for name, volume in volumes.items()}
             for name in self.channels:
                 sound, note = finite(volumes[_channel(name)], self._called(name))
+                if note:
+                    broken[name] = volumes[_channel(name)]
                 volumes[_channel(name)] = sound
                 on_note(note)
             for z in range(self.shape[0]):
                 survey.add(z, volumes[CELLS][z], volumes[NUCLEI][z])
-            return survey, self._with(volumes)
+            return survey, self._with(volumes, broken)
         folder = Path(keep_in or tempfile.mkdtemp(prefix="napari-ic-"))
         folder.mkdir(parents=True, exist_ok=True)
         kept = {name: PlaneFile.beside(folder, i, volume) for i, (name, volume) in enumerate(volumes.items())}
@@ -123,9 +140,11 @@ class FieldVolumes:
                 kept[name].append(plane)
         for name in self.channels:
             value, note = replacement(kept[_channel(name)], self._called(name))
+            if note:
+                broken[name] = kept[_channel(name)]
             kept[_channel(name)] = replace(kept[_channel(name)], in_place_of_nan=value)
             on_note(note)
-        found = self._with(kept)
+        found = self._with(kept, broken)
         if keep_in is None:
             weakref.finalize(found, shutil.rmtree, folder, ignore_errors=True)
         return survey, found
@@ -155,11 +174,17 @@ class FieldVolumes:
             source=self.source,
         )
         z, y, x = (o + w.start for o, w in zip(cell.offset, place.window, strict=True))
-        return replace(cell, offset=(z, y, x))
+        cell = replace(cell, offset=(z, y, x))
+        if self.not_stains:
+            cell = replace(cell, metadata={**cell.metadata, "not_stains": self.not_stains})
+        a, b, c = (slice(o, o + n) for o, n in zip(cell.offset, cell.shape, strict=True))
+        return with_broken_shares(
+            cell, {name: read_part(raw, (a, b, c)) for name, raw in self.broken.items()}
+        )
 
-    def _with(self, volumes: Mapping[str, Any]) -> FieldVolumes:
+    def _with(self, volumes: Mapping[str, Any], broken: Mapping[str, Any]) -> FieldVolumes:
         channels = {name: volumes[_channel(name)] for name in self.channels}
-        return replace(self, cells=volumes[CELLS], nuclei=volumes[NUCLEI], channels=channels)
+        return replace(self, cells=volumes[CELLS], nuclei=volumes[NUCLEI], channels=channels, broken=broken)
 
     def _called(self, channel: str) -> str:
         return f"{channel} of {Path(self.source).name}"

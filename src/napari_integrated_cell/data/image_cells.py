@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from napari_integrated_cell.data.field_cells import FieldCells, FieldVolumes
+from napari_integrated_cell.data.stain_checks import refuse_labels
 from napari_integrated_cell.imaging.choices import MissingInput, ReadingChoices
 from napari_integrated_cell.imaging.reading import Image, read_image, read_label_image
 from napari_integrated_cell.imaging.segmenting import segment_field
@@ -101,6 +102,8 @@ def cells_of_image(
                 f"{image} has the channels {', '.join(stack.channel_names)}, of which membrane and DNA were not both "
                 "recognised: name them.",
             )
+        if cells is None:
+            refuse_labels(channels, str(image))
     if cells is not None and nuclei is not None:
         of_cells = labels_beside(image, cells, cells_channel, choices, lazy=True, voxel_size=voxel_size)
         of_nuclei = labels_beside(image, nuclei, nuclei_channel, choices, lazy=True, voxel_size=voxel_size)

@@ -31,6 +31,8 @@ def warnings_of(cell: Cell, pose: Pose | None = None) -> tuple[str, ...]:
     """
     return (
         *doubts_about_pieces(cell.metadata.get("left_out", {})),
+        *doubts_about_nucleus(cell.cell_mask, cell.nucleus_mask),
+        *doubts_about_values(cell.metadata),
         *doubts_about_volume(cell.volume, cell.voxel_size),
         *doubts_about_stains(
             cell.channels.get("membrane"),
@@ -71,6 +73,36 @@ def doubts_about_pieces(left_out: Mapping[str, tuple[int, float]]) -> list[str]:
     ]
 
 
+def doubts_about_nucleus(cell: Mask, nucleus: Mask) -> list[str]:
+    """Return a sentence if a nucleus is not smaller than its cell."""
+    if np.count_nonzero(nucleus) < np.count_nonzero(cell):
+        return []
+    return [
+        "The nucleus is as large as the cell or larger: check that the masks of cells and nuclei are not exchanged."
+    ]
+
+
+def doubts_about_values(metadata: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each channel that is not used as a stain, or that was NaN or infinite within the cell.
+
+    Parameters
+    ----------
+    metadata : mapping
+        A cell's, with ``"not_stains"`` (names of channels) and ``"broken"`` (share of the cell's voxels by channel).
+    """
+    return [
+        *(
+            f"The {name} channel holds labels, not a stain: it is not used."
+            for name in metadata.get("not_stains", ())
+        ),
+        *(
+            f"The {name} channel was NaN or infinite in {max(share, 0.001):.1%} of the cell's voxels: they became "
+            "background."
+            for name, share in metadata.get("broken", {}).items()
+        ),
+    ]
+
+
 def doubts_about_edges(axes: tuple[str, ...]) -> list[str]:
     """Return a sentence if the cell touches the image's edge along some axes."""
     if not axes:
@@ -102,7 +134,9 @@ def doubts_about_stains(
     part = tuple(slice(None, None, max(1, round(_GRID / v))) for v in voxel_size)
     cell, nucleus = cell[part], nucleus[part] & cell[part]
     seen = {name: stain[part].astype(np.float32) for name, stain in stains.items()}
-    blank = [name for name, stain in seen.items() if stain.min() == stain.max()]
+    if not cell.any():
+        return []
+    blank = [name for name, stain in seen.items() if stain[cell].min() == stain[cell].max()]
     if blank:
         return [
             f"The {' and the '.join(blank)} channel of the cell hold{'s' if len(blank) == 1 else ''} one value only: "

@@ -27,6 +27,11 @@ _FEWEST = 30
 _SPECK = 0.1
 # A smaller part of a cell is no nucleus. Condensed chromatin is a tenth of a cell.
 _LEAST_NUCLEUS = 0.003
+# A larger label that covers this share of a cell is no nucleus of it.
+_COVERS = 0.95
+_EXCHANGED = (
+    "The nucleus of cell {} is larger than the cell: are the label images of cells and nuclei exchanged?"
+)
 
 
 def label_values(labels: NDArray[Any]) -> list[int]:
@@ -84,8 +89,8 @@ def cell_from_labels(
     Raises
     ------
     ValueError
-        If shapes differ, there is no such label, its voxels are too few for a cell, no nucleus lies in the cell, or
-        the voxel size is missing.
+        If shapes differ, there is no such label, its voxels are too few for a cell, no nucleus lies in the cell, the
+        nucleus is larger than the cell, or the voxel size is missing.
     """
     voxel_size = checked_voxel_size(voxel_size)
     cells, nuclei = np.asarray(cell_labels), np.asarray(nucleus_labels)
@@ -106,6 +111,8 @@ def cell_from_labels(
     if voxels < _FEWEST:
         raise ValueError(f"Label {label} has {voxels} connected voxels: it is a stray label and no cell.")
     in_nucleus, of_nucleus = _nucleus_in(in_cell, nuclei, int(label))
+    if in_nucleus.sum() > voxels:
+        raise ValueError(_EXCHANGED.format(label))
 
     around = _around(in_cell | in_nucleus, margin, voxel_size)
     edges = touches_edge(in_cell)
@@ -147,6 +154,8 @@ def _nucleus_in(in_cell: Mask, nuclei: NDArray[Any], label: int) -> tuple[Mask, 
         nucleus = own if own.any() else nucleus
         if (nucleus & in_cell).sum() >= _LEAST_NUCLEUS * in_cell.sum():
             return nucleus, left_out
+        if shared[chosen] >= _COVERS * in_cell.sum():
+            raise ValueError(_EXCHANGED.format(label))
     raise ValueError(
         f"No nucleus lies in cell {label}: check that both segmentations come from the same image."
     )
