@@ -74,6 +74,20 @@ def test_a_big_endian_stack_of_fiji_with_labels_of_fiji(model, folder):
     assert json.loads(result.stdout)["cells"][0]["cell"] == "cell 3"
 
 
+def test_bare_planes_by_turns_are_divided_by_the_number_of_channels(model, folder):
+    planes = STAINS.transpose(1, 0, 2, 3).reshape(-1, *SHAPE[1:])
+    tifffile.imwrite(folder / "field.tif", planes, photometric="minisblack", metadata=None)
+    write_imagej(folder / "nuclei.tif", NUCLEI, "TYX")  # its axes are those of the image without channels
+    labels = ("cells.ome.tif", "nuclei.tif")
+    chosen = ("--membrane", 0, "--dna", 1, "--voxel-size", "0.6,0.4,0.4")
+    refused = integrate(model, folder, "field.tif", *chosen, labels=labels)
+    assert refused.exit_code == 1
+    assert "no channel 1: if its planes are" in refused.output
+    assert "(--axes)" in refused.output
+    result = integrate(model, folder, "field.tif", *chosen, "--axes", "ZC2YX", labels=labels)
+    assert result.exit_code == 0, result.output
+
+
 def test_a_size_of_zero_keeps_the_names_and_can_be_given(model, folder):
     path = write_ome(folder / "field.ome.tif", STAINS)
     edit_xml(path, ('PhysicalSizeZ="0.6"', 'PhysicalSizeZ="0"'))
