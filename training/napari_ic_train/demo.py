@@ -151,9 +151,12 @@ def _is_scored(bundle: Path, run: Path, n_cells: int, real: Path | None) -> bool
 
     Scoring is the last step, and it writes the bundle again.
     """
-    fitted = checkpoints(run / "conditional")
-    if not (bundle / MANIFEST).is_file() or not fitted:
+    if not (bundle / MANIFEST).is_file() or not checkpoints(run / "conditional"):
         return False
     metrics: dict[str, Any] = read_manifest(bundle).card.metrics
     scored = metrics.get("simulated", {}).get("n_cells") == n_cells and (real is None or "real" in metrics)
-    return scored and fitted[-1].stat().st_mtime <= (bundle / MANIFEST).stat().st_mtime
+    return scored and _last_fitted(run) <= (bundle / MANIFEST).stat().st_mtime
+
+
+def _last_fitted(run: Path) -> float:
+    return checkpoints(run / "conditional")[-1].stat().st_mtime
