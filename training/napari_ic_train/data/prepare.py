@@ -24,9 +24,9 @@ from napari_ic_train.data.store import CellStore, StoreWriter
 from napari_ic_train.data.training_entries import training_entries
 from napari_integrated_cell.data.cell_table import CellTable, open_table
 from napari_integrated_cell.data.entry import Entry, FaultyRow
+from napari_integrated_cell.data.spreading import spread
 from napari_integrated_cell.imaging.pose import Box
 from napari_integrated_cell.processes import Progress
-from napari_integrated_cell.data.spreading import spread
 from napari_integrated_cell.vocabulary import STRUCTURE_NAMES
 
 __all__ = ["REFERENCE_SOURCES", "ReferenceSource", "fraction_of", "prepare"]
