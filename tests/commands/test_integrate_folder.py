@@ -66,6 +66,13 @@ def test_a_dry_run_says_what_is_found_and_writes_nothing(plate, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_without_a_cell_is_said_also_by_a_dry_run(plate, tmp_path):
+    pattern = ("--pattern", "cells={field}_c.tif")
+    said = integrate(plate, "--folder", plate / "plate", *pattern, "--dry-run")
+    assert said.exit_code == 1
+    assert "There is no cell to integrate" in said.stderr
+
+
 def test_channels_of_all_images_may_be_named(plate, tmp_path):
     write_image(tmp_path / "plate" / "odd.ome.tif", ("far red", "blue"))
     result = integrate(

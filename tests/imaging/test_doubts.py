@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from napari_integrated_cell.cell import Cell
-from napari_integrated_cell.imaging.doubts import warnings_of
+from napari_integrated_cell.imaging.doubts import doubts_about_edges, warnings_of
 from napari_integrated_cell.imaging.segmenting import cell_from_labels, label_values, segment_field
 from napari_integrated_cell.simulation import SimulatedField, simulate_cell, simulate_field
 from napari_integrated_cell.vocabulary import STAGE_NAMES
@@ -118,6 +118,8 @@ def test_specks_and_the_images_edge_are_said():
     strays, edge = warnings_of(cell)
     assert strays.startswith("1 stray piece of the cell is left out (0.00")
     assert edge == "The cell touches the edge of the image along Y: it may be cut off."
+    (said,) = doubts_about_edges(("Z", "Y", "X"))
+    assert "along Z, Y and X:" in said
     of_cell, of_nucleus = warnings_of(cell_from_labels(cells, 1, nuclei, {}, simulated.voxel_size))
     assert of_cell.startswith("2 stray pieces of the cell are left out")
     assert of_nucleus.startswith("1 stray piece of the nucleus is left out")

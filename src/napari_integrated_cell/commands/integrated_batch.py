@@ -73,7 +73,12 @@ def integrate_all(options: BatchOptions, settings: BatchSettings, out: Path) -> 
         listed = list_fields(
             found, out / SEGMENTED, journal, lambda done, total: move(done, total, "counting cells")
         )
-    _print_listing(found, listed)
+    cells = _print_listing(found, listed)
+    if cells == 0 and not found.faulty:
+        raise ValueError(
+            f"There is no cell to integrate in {found.source}: give label images of cells and nuclei, or images with "
+            "membrane and DNA; if their files have other names, name them with --pattern 'cells={field}_c.tif'."
+        )
     if options.dry_run or journal is None:
         return
     several = options.workers > 1 or options.scheduler is not None
@@ -115,16 +120,14 @@ def _found(options: BatchOptions, out: Path, move: Progress) -> FoundFields:
     )
 
 
-def _print_listing(found: FoundFields, listed: Sequence[ListedField]) -> None:
-    """Print what was found and what is left out."""
+def _print_listing(found: FoundFields, listed: Sequence[ListedField]) -> int:
+    """Print what was found and what is left out. Return the number of cells and of fields to segment."""
     cells = sum(len(f.labels or ()) for f in listed) + len(found.entries)
     to_segment = sum(f.labels is None for f in listed)
-    fields = f"{len(listed)} field{'s' if len(listed) != 1 else ''}"
+    fields = f"{len(listed)} field{'s' if len(listed) != 1 else ''}" if listed or not found.entries else ""
     rows = "files of their own" if found.entries else ""
     noun = "cell" if cells == 1 else "cells"
-    print_note(
-        f"{found.source}: {cells} {noun} in {' and '.join(filter(None, (fields if listed else '', rows)))}."
-    )
+    print_note(f"{found.source}: {cells} {noun} in {' and '.join(filter(None, (fields, rows)))}.")
     if to_segment:
         print_note(
             f"{to_segment} fields have no label images: their cells are segmented from membrane and DNA."
@@ -134,6 +137,7 @@ def _print_listing(found: FoundFields, listed: Sequence[ListedField]) -> None:
             print_note(f"{what}: {names}: {reason}.")
     for reason, names in _by_reason([(f.files.name, f.reason) for f in listed if f.reason]):
         print_note(f"cannot be used: {names}: {reason}")
+    return cells + to_segment
 
 
 def _by_reason(items: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:

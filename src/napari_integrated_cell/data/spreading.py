@@ -13,7 +13,7 @@ from napari_integrated_cell.processes import THREADS
 Item = TypeVar("Item")
 Work = Callable[[Sequence[Item]], Any]
 
-INSTALL = "install it with pip install 'napari-integrated-cell[train]'"
+INSTALL = "install it with pip install distributed"
 _NO_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
 PATIENCE = 60.0
 """Seconds to wait for the scheduler, and then for its first worker."""

@@ -107,7 +107,8 @@ def doubts_about_edges(axes: tuple[str, ...]) -> list[str]:
     """Return a sentence if the cell touches the image's edge along some axes."""
     if not axes:
         return []
-    return [f"The cell touches the edge of the image along {' and '.join(axes)}: it may be cut off."]
+    along = " and ".join(filter(None, (", ".join(axes[:-1]), axes[-1])))
+    return [f"The cell touches the edge of the image along {along}: it may be cut off."]
 
 
 def doubts_about_stains(

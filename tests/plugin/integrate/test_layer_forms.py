@@ -133,10 +133,12 @@ def test_guessed_stains_are_marked_and_swapped_by_one_click(viewer, qtbot, simul
     assert mark.remark.text() == "Membrane and DNA are guessed from what the layers show."
     press(qtbot, mark.swap)
     assert chosen() == names[::-1]
+    assert "look exchanged" in mark.remark.text(), "what is chosen by hand is no guess"
     viewer.add_image(np.zeros((4, 5, 6)), name="later")
     assert chosen() == names[::-1]
     press(qtbot, mark.swap)
     assert chosen() == names
+    assert "guessed" in mark.remark.text()
     dock.cell.combo("dna").layer = None
     assert mark.isHidden()
 

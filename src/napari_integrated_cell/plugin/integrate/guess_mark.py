@@ -35,6 +35,7 @@ class GuessMark(QWidget):
         super().__init__()
         self._titles, self._combos, self._on_swap = titles, combos, on_swap
         self._guessed: list[Layer | None] = []
+        self._by_look = (False, False)
         self.remark = QLabel(wordWrap=True)
         self.swap = button("Swap", f"Exchange {titles[0]} and {titles[1]}.", self._exchange)
         layout = row((self.remark, 1), self.swap)
@@ -45,16 +46,22 @@ class GuessMark(QWidget):
     def mark(self, guessed: tuple[bool, bool]) -> None:
         """Remember which of the present layers were guessed from what they show."""
         self._guessed = [combo.layer for combo in self._combos] if any(guessed) else []
-        titles = [title for title, one in zip(self._titles, guessed, strict=True) if one]
-        verb = "are" if len(titles) > 1 else "is"
-        self.remark.setText(f"{' and '.join(titles)} {verb} guessed from what the layers show.")
+        self._by_look = guessed
         self.refresh()
 
     def refresh(self) -> None:
-        """Hide the remark if other layers were chosen."""
+        """Say whether the layers are the guessed ones. Hide the remark if other layers were chosen."""
         present = [combo.layer for combo in self._combos]
         if not all(any(one is other for other in self._guessed) for one in present):
             self._guessed = []
+        exchanged = any(one is not other for one, other in zip(present, self._guessed, strict=False))
+        if exchanged:
+            text = f"⚠ {' and '.join(self._titles)} look exchanged: the layers show it the other way round."
+        else:
+            titles = [title for title, one in zip(self._titles, self._by_look, strict=True) if one]
+            verb = "are" if len(titles) > 1 or titles == ["Nuclei"] or titles == ["Cells"] else "is"
+            text = f"{' and '.join(titles)} {verb} guessed from what the layers show."
+        self.remark.setText(text)
         self.setVisible(bool(self._guessed))
 
     def _exchange(self) -> None:
