@@ -36,8 +36,15 @@ def field(tmp_path_factory):
         nuclei[ball((6, 15, x + 1), (2.5, 4, 5))] = label
     write_ome_tiff(folder / "cells.ome.tif", {"labels": cells}, VOXEL)
     write_ome_tiff(folder / "nuclei.ome.tif", {"labels": nuclei}, VOXEL)
-    stains = {"CMDRP": (cells > 0) * 900.0, "H3342": (nuclei > 0) * 700.0, "EGFP": (nuclei > 0) * 500.0}
-    write_ome_tiff(folder / "stack.ome.tif", {k: v.astype(np.float32) for k, v in stains.items()}, VOXEL)
+    stains = {
+        "CMDRP": ((cells > 0) & (nuclei == 0)) * 900.0,
+        "H3342": (nuclei > 0) * 700.0,
+        "EGFP": (nuclei > 0) * 500.0,
+    }
+    noise = np.random.default_rng(0).normal(100, 5, SHAPE)  # without it, they would be masks and no stains
+    write_ome_tiff(
+        folder / "stack.ome.tif", {k: (v + noise).astype(np.float32) for k, v in stains.items()}, VOXEL
+    )
     model = IntegratedCell.untrained(preset("tiny"))
     save_bundle(model, folder / "tiny.zip", card={"simulated": True}, model_card_markdown="# tiny\n")
     return folder

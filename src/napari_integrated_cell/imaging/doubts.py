@@ -15,6 +15,8 @@ from napari_integrated_cell.imaging.frame import Pose
 #: A human cell in culture has a volume between these, in µm³. hiPSCs have 600 to 5,000.
 PLAUSIBLE_VOLUME = (250.0, 50_000.0)
 
+_LABELS = {"dna": "DNA"}
+
 # The stains are looked at on a grid of about this many µm. A membrane stain is bright within one such voxel of the
 # cell's surface, and the blur of DNA reaches two such voxels beyond the nucleus.
 _GRID = 0.5
@@ -92,12 +94,12 @@ def doubts_about_values(metadata: Mapping[str, Any]) -> list[str]:
     """
     return [
         *(
-            f"The {name} channel holds labels, not a stain: it is not used."
+            f"The {_LABELS.get(name, name)} channel holds labels, not a stain: it is not used."
             for name in metadata.get("not_stains", ())
         ),
         *(
-            f"The {name} channel was NaN or infinite in {max(share, 0.001):.1%} of the cell's voxels: they became "
-            "background."
+            f"The {_LABELS.get(name, name)} channel was NaN or infinite in {max(share, 0.001):.1%} of the cell's "
+            "voxels: they became background."
             for name, share in metadata.get("broken", {}).items()
         ),
     ]
