@@ -4,7 +4,7 @@ BIN := .venv/bin
 SET_UP_FROM := pyproject.toml constraints.txt scripts/set-up scripts/install-torch
 # If there is more than one core, two processes share the test files. Each has its own virtual screen.
 WORKERS ?= $(shell [ "$$(nproc 2>/dev/null || echo 1)" -gt 1 ] && echo 2 || echo 1)
-TESTS_OF_READING := $(sort $(foreach word,reading opening ome tiff zarr formats,$(wildcard tests/imaging/*$(word)*)))
+TESTS_OF_READING := $(sort $(foreach word,reading opening ome tiff zarr formats axes sizes sets,$(wildcard tests/imaging/*$(word)*)))
 ON_A_SCREEN := scripts/with-screen $(BIN)/python
 
 .DEFAULT_GOAL := help
