@@ -63,7 +63,8 @@ def test_channels_and_times_are_counted_as_chosen():
 def test_a_flat_scene_stays_flat():
     flat = scene("TC", 2, 3)
     assert [default_meaning(flat, i) for i in open_axes(flat)] == ["T", "C"]
-    assert "flat picture" in str(why_no_stack(flat, None, "a.tif"))
+    assert "if T is really Z" in str(why_no_stack(flat, None, "a.tif"))
+    assert "flat picture" in str(why_no_stack(scene("C", 3), None, "a.tif"))
 
 
 def test_a_scene_is_labelled_with_what_it_holds():
