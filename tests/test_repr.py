@@ -33,12 +33,12 @@ MODEL = IntegratedCell.untrained(preset("tiny"))
         (CELL, "<Cell 'field 3, cell 7': dna; 6 × 0.29 µm; 8 × 0.1083 µm; 20 × 0.1083 µm (Z; Y; X); 1 µm³>"),
         (
             pose_of(CELL, Box((16, 24, 32), 0.5)),
-            "<Pose: turned by 0.0°, nothing mirrored, 0 % outside, warnings: 2, "
+            "<Pose: turned by 0.0°, nothing mirrored, 0 % outside, warnings: 1, "
             "Box(shape=(16, 24, 32), voxel_size=0.5)>",
         ),
         (
             replace(pose_of(CELL), flips=(True, True), outside=0.0213),
-            "<Pose: turned by 0.0°, Y and X mirrored, 2.1 % outside, warnings: 2, "
+            "<Pose: turned by 0.0°, Y and X mirrored, 2.1 % outside, warnings: 1, "
             "Box(shape=(64, 96, 128), voxel_size=0.317)>",
         ),
         (
