@@ -74,7 +74,7 @@ def integrate_all(options: BatchOptions, settings: BatchSettings, out: Path) -> 
             found, out / SEGMENTED, journal, lambda done, total: move(done, total, "counting cells")
         )
     cells = _print_listing(found, listed)
-    if cells == 0 and not found.faulty:
+    if cells == 0 and not found.faulty and not any(field.reason for field in listed):
         raise ValueError(
             f"There is no cell to integrate in {found.source}: give label images of cells and nuclei, or images with "
             "membrane and DNA; if their files have other names, name them with --pattern 'cells={field}_c.tif'."
