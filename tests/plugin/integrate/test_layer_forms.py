@@ -139,6 +139,8 @@ def test_guessed_stains_are_marked_and_swapped_by_one_click(viewer, qtbot, simul
     press(qtbot, mark.swap)
     assert chosen() == names
     assert "guessed" in mark.remark.text()
+    dock.cell.combo("dna").layer = dock.cell.combo("membrane").layer
+    assert "exchanged" not in mark.remark.text(), "one layer for both is no exchange"
     dock.cell.combo("dna").layer = None
     assert mark.isHidden()
 

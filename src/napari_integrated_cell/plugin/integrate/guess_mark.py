@@ -54,8 +54,8 @@ class GuessMark(QWidget):
         present = [combo.layer for combo in self._combos]
         if not all(any(one is other for other in self._guessed) for one in present):
             self._guessed = []
-        exchanged = any(one is not other for one, other in zip(present, self._guessed, strict=False))
-        if exchanged:
+        first, second = self._guessed or (None, None)
+        if first is not second and None not in self._guessed and present[0] is second and present[1] is first:
             text = f"⚠ {' and '.join(self._titles)} look exchanged: the layers show it the other way round."
         else:
             titles = [title for title, one in zip(self._titles, self._by_look, strict=True) if one]
