@@ -70,7 +70,11 @@ def test_a_mask_of_a_structure_is_no_stain_and_is_named(tmp_path):
         write_ome_tiff(tmp_path / name, {"mask": mask}, VOXEL)
     found = fields_of_folder(tmp_path)
     assert [dict(field.images) for field in found.fields] == [{}]
-    assert {item.name for item in found.unused} == {"tomm20_mask.ome.tif", "lamp1_mask.ome.tif"}
+    reasons = {item.name: item.reason for item in found.unused}
+    assert reasons == {
+        "tomm20_mask.ome.tif": "it is the mask of a structure, not a stain",
+        "lamp1_mask.ome.tif": "it holds labels, and its name says neither cells nor nuclei",
+    }
 
 
 def test_what_makes_no_field_is_named_with_the_reason(tmp_path):

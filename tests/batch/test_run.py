@@ -20,7 +20,7 @@ from tiny_bundle import CONFIG
 from tiny_cells import write_tiny
 from tiny_fields import VOXEL, side_by_side, write_image, write_labels
 
-from napari_integrated_cell.batch.cell_row import BatchSettings
+from napari_integrated_cell.batch.cell_row import BatchSettings, reason_of
 from napari_integrated_cell.batch.folder import fields_of_folder
 from napari_integrated_cell.batch.found_fields import fields_of_table
 from napari_integrated_cell.batch.journal import Journal
@@ -118,7 +118,43 @@ def test_bad_cells_fields_and_files_cost_one_row_each(plate, tmp_path, settings)
     assert "shape" in failed["bad"]
     assert result.made == 4
     _, new = run(fields_of_folder(plate), tmp_path / "out", settings)
-    assert {row["cell_id"] for row in new} == {"f1/9", "bad"}, "failed cells are tried again"
+    assert {row["cell_id"] for row in new} == {"f1/9", "bad", "broken.tif"}, "what failed is tried again"
+
+
+def test_rows_of_a_table_keep_their_ids_and_each_is_reported(plate, tmp_path, settings):
+    shown = {"cell_segmentation": "f1_cells.ome.tif", "nucleus_segmentation": "f1_nuclei.ome.tif"}
+    rows = [
+        {
+            "cell_id": "a",
+            "cell_segmentation": "gone.tif",
+            "nucleus_segmentation": "gone.tif",
+            "cell_label": 1,
+        },
+        {
+            "cell_id": "b",
+            "cell_segmentation": "gone.tif",
+            "nucleus_segmentation": "gone.tif",
+            "cell_label": 2,
+        },
+        {"cell_id": "c", **shown, "cell_label": 2},
+        {"cell_id": "c", **shown, "cell_label": 3},
+        {"cell_id": "c", **shown, "cell_label": "x"},
+    ]
+    with (plate / "cells.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["cell_id", "image", "structure", *rows[0]][:3] + list(rows[0])[1:])
+        writer.writeheader()
+        writer.writerows(rows)
+    result, new = run(fields_of_table(open_table(plate / "cells.csv")), tmp_path / "out", settings)
+    ids = {row["cell_id"]: row["outcome"] for row in result.rows}
+    assert ids == {"a": "failed", "b": "failed", "c": "ok", "c (row 4)": "failed", "c (row 5)": "failed"}
+    assert {row["cell_id"] for row in new} == set(ids), "each row of the table is reported"
+    assert len(result.rows) == 5
+    assert "gone.tif" in next(row["reason"] for row in result.rows if row["cell_id"] == "b")
+
+
+def test_an_error_of_the_program_is_named_as_one():
+    assert reason_of(ValueError("It is 0\neverywhere.")) == "It is 0 everywhere."
+    assert "please report it" in reason_of(NameError("name 'x' is not defined"))
 
 
 def test_fields_are_joined_and_a_later_cell_is_added(plate, tmp_path, settings, model):

@@ -71,6 +71,11 @@ def test_a_folder_without_a_cell_is_said_also_by_a_dry_run(plate, tmp_path):
     said = integrate(plate, "--folder", plate / "plate", *pattern, "--dry-run")
     assert said.exit_code == 1
     assert "There is no cell to integrate" in said.stderr
+    (tmp_path / "only").mkdir()
+    (tmp_path / "only" / "broken.tif").write_bytes(b"II*\0")
+    said = integrate(plate, "--folder", tmp_path / "only", "--dry-run")
+    assert said.exit_code == 1
+    assert "cannot be used: broken.tif" in said.stderr
 
 
 def test_channels_of_all_images_may_be_named(plate, tmp_path):

@@ -175,10 +175,17 @@ def row_of(task: CellTask, model: IntegratedCell, settings: BatchSettings) -> Ro
         return failed_row(task.known, error)
 
 
-def failed_row(known: Row, error: BaseException | str) -> Row:
+def failed_row(known: Row, error: Exception | str) -> Row:
     """Return the row of a cell, a field or a file that cannot be used."""
-    reason = error if isinstance(error, str) else (str(error) or type(error).__name__)
-    return {**known, "outcome": FAILED, "reason": " ".join(reason.split())}
+    return {**known, "outcome": FAILED, "reason": error if isinstance(error, str) else reason_of(error)}
+
+
+def reason_of(error: Exception) -> str:
+    """Return an error in one line. An error that no reader of ours raises is named as one of the program."""
+    said = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, ValueError | OSError | MemoryError):
+        return said
+    return f"{said} ({type(error).__name__}, an error of the program or of a reader: please report it)"
 
 
 def shape_row(cell: Cell, pose: Pose) -> Row:

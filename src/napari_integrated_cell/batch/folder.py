@@ -258,7 +258,9 @@ def _complete(groups: Iterable[_Group], left_out: list[tuple[Path, str]]) -> Sor
         if both or (neither and set(REFERENCE_NAMES) <= set(group.images)):
             complete.append(group)
             continue
-        if neither:
+        if len(group.files) == 1 and not neither and not meaning(stem_of(group.files[0])):
+            reason = "it holds labels, and its name says neither cells nor nuclei"
+        elif neither:
             reason = "membrane and DNA are not both recognised, and there are no label images"
         else:
             missing = "nuclei" if group.nuclei is None else "cells"

@@ -55,14 +55,16 @@ def fields_of_table(table: CellTable) -> FoundFields:
     labelled: dict[object, dict[int, Entry]] = {}
     entries, faulty = list[Entry](), list[Faulty]()
     names = set[str]()
-    for entry in table.entries():
+    for number, entry in enumerate(table.entries(), start=1):
+        repeated = entry.name in names
+        name = f"{entry.name} (row {number})" if repeated else entry.name
+        names.add(name)
         if isinstance(entry, FaultyRow):
-            faulty.append(Faulty(entry.name, entry.path, entry.reason))
+            faulty.append(Faulty(name, entry.path, entry.reason))
             continue
-        if entry.name in names:
-            faulty.append(Faulty(entry.name, entry.path, f"Another row has the id {entry.name!r} too."))
+        if repeated:
+            faulty.append(Faulty(name, entry.path, f"Another row has the id {entry.name!r} too."))
             continue
-        names.add(entry.name)
         if entry.label is None or entry.posed:
             entries.append(entry)
         else:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_integrated_cell.batch.cell_row import reason_of
 from napari_integrated_cell.batch.field_files import FieldFiles
 from napari_integrated_cell.batch.found_fields import FoundFields
 from napari_integrated_cell.batch.journal import Journal
@@ -94,7 +95,7 @@ def _listed(files: FieldFiles, segmented: Path, journal: Journal | None) -> List
         volumes = files.volumes(segmented)
         counts = label_counts(volumes.cells)
     except Exception as error:  # image readers raise errors of all types
-        return ListedField(files, digest, reason=" ".join((str(error) or type(error).__name__).split()))
+        return ListedField(files, digest, reason=reason_of(error))
     wanted = tuple(files.entries) or tuple(sorted(counts))
     if not wanted:
         return ListedField(files, digest, reason="There is no cell in the segmentation: it is 0 everywhere.")

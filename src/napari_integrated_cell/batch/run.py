@@ -172,7 +172,7 @@ class _Run:
             self._note(entry.name, self._digest(entry_digest(entry)), self._file_of_entry(entry))
         for listed in self._listed:
             if listed.reason:
-                self._order[f"file {listed.files.name}"] = failed_row(_of_field(listed), listed.reason)
+                self._order |= dict(_failed(listed, listed.reason))
             elif listed.labels is None:
                 self._order[f"file {listed.files.name}"] = None
             else:
@@ -203,6 +203,14 @@ class _Run:
         output = FieldOutput(self._out, self._out / WORKING, "", self._settings)
         return output.file_of_entry(entry.name)
 
+    def _tell_of(self, key: str) -> None:
+        """Report a row that is there without any work."""
+        row = self._order[key]
+        if row is not None:
+            self._done += 1
+            self.on_row(row)
+            self.tell()
+
     def tell(self) -> None:
         """Tell the progress."""
         if self.progress is not None:
@@ -210,8 +218,8 @@ class _Run:
 
     def tasks(self) -> Iterator[CellTask]:
         """Yield the cells to integrate. A field is opened when its first cell is asked for."""
-        self._done += len(self._found.faulty)
-        self.tell()
+        for faulty in self._found.faulty:
+            self._tell_of(f"file {faulty.name}")
         for task in self._entry_tasks():
             if self._stopped:
                 return
@@ -220,8 +228,8 @@ class _Run:
             if self._stopped:
                 return
             if listed.reason:
-                self._done += 1
-                self.on_row(self._order[f"file {listed.files.name}"] or {})
+                for key, _ in _failed(listed, listed.reason):
+                    self._tell_of(key)
                 continue
             try:
                 yield from self._field_tasks(listed)
@@ -310,15 +318,15 @@ class _Run:
         return found
 
     def _fail(self, listed: ListedField, error: Exception) -> None:
-        """Give a field that cannot be read one row, in place of those of its cells."""
-        for label in listed.labels or ():
-            if self._order.get(_cell_id(listed, label)) is None:
-                self._order.pop(_cell_id(listed, label), None)
-        row = failed_row(_of_field(listed), error)
-        self._order[f"file {listed.files.name}"] = row
-        self._done += 1
-        self.on_row(row)
-        self.tell()
+        """Give a field that cannot be read one row, or one for each row of a table, in place of those of its cells."""
+        if not listed.files.entries:
+            for cell_id in (_cell_id(listed, label) for label in listed.labels or ()):
+                if self._order.get(cell_id) is None:
+                    self._order.pop(cell_id, None)
+        for key, row in _failed(listed, error):
+            if self._order.get(key) is None:
+                self._order[key] = row
+                self._tell_of(key)
 
     def take(self, rows: Sequence[Row]) -> None:
         """Write finished rows into the journal."""
@@ -363,5 +371,12 @@ def _cell_id(listed: ListedField, label: int) -> str:
     return entry.name if entry is not None else f"{listed.files.name}/{label}"
 
 
-def _of_field(listed: ListedField) -> Row:
-    return {"cell_id": listed.files.name, "source": listed.files.source, "field": listed.files.name}
+def _failed(listed: ListedField, error: Exception | str) -> Iterator[tuple[str, Row]]:
+    """Yield the rows of a field that cannot be read, with their keys: one, or one for each row of a table."""
+    of_field = {"source": listed.files.source, "field": listed.files.name}
+    for label, entry in listed.files.entries.items():
+        known = {"structure": entry.structure or None, "stage": entry.stage or None}
+        yield entry.name, failed_row({"cell_id": entry.name, **of_field, "label": label, **known}, error)
+    if not listed.files.entries:
+        name = listed.files.name
+        yield f"file {name}", failed_row({"cell_id": name, **of_field}, error)

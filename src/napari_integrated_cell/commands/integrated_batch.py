@@ -6,7 +6,7 @@ import json
 import signal
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,9 +80,14 @@ def integrate_all(options: BatchOptions, settings: BatchSettings, out: Path) -> 
             "membrane and DNA; if their files have other names, name them with --pattern 'cells={field}_c.tif'."
         )
     if options.dry_run or journal is None:
+        if cells == 0:
+            raise typer.Exit(1)
         return
     several = options.workers > 1 or options.scheduler is not None
     check_writable(out, bytes_needed(listed, settings, len(names) + 2, len(found.entries), several=several))
+    faulty = [field.files for field in listed if field.reason]
+    printed = {item.name for item in found.faulty} | {files.name for files in faulty}
+    printed |= {entry.name for files in faulty for entry in files.entries.values()}
     with _stopping() as stop, progress_bar("cell") as move:
         result = integrate_batch(
             found,
@@ -93,7 +98,7 @@ def integrate_all(options: BatchOptions, settings: BatchSettings, out: Path) -> 
             workers=options.workers,
             scheduler=options.scheduler,
             stop=stop,
-            on_row=_print_json if options.as_json else _print_trouble,
+            on_row=_print_json if options.as_json else _print_trouble_but(printed),
             progress=move,
         )
     _print_summary(result)
@@ -153,9 +158,14 @@ def _print_json(row: dict[str, Any]) -> None:
     print(json.dumps({name: value for name, value in row.items() if name != "digest"}), flush=True)
 
 
-def _print_trouble(row: dict[str, Any]) -> None:
-    if row["outcome"] != "ok":
-        tqdm.write(f"{PROGRAM}: {row['cell_id']} failed: {row['reason']}", file=sys.stderr)
+def _print_trouble_but(printed: Collection[str]) -> Callable[[dict[str, Any]], None]:
+    """Return a function that prints a row that failed, unless its id was printed before."""
+
+    def print_trouble(row: dict[str, Any]) -> None:
+        if row["outcome"] != "ok" and row["cell_id"] not in printed:
+            tqdm.write(f"{PROGRAM}: {row['cell_id']} failed: {row['reason']}", file=sys.stderr)
+
+    return print_trouble
 
 
 def _print_summary(result: BatchResult) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -13,7 +14,6 @@ from napari_integrated_cell.processes import THREADS
 Item = TypeVar("Item")
 Work = Callable[[Sequence[Item]], Any]
 
-INSTALL = "install it with pip install distributed"
 _NO_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
 PATIENCE = 60.0
 """Seconds to wait for the scheduler, and then for its first worker."""
@@ -122,7 +122,8 @@ def _client(workers: int, threads: int, scheduler: str | None) -> Iterator[Any]:
         from distributed import Client, LocalCluster
     except ImportError as error:
         raise ImportError(
-            f"Several workers need dask.distributed: {INSTALL}, or use one worker and one thread."
+            "Several workers need dask.distributed: install it with pip install 'napari-integrated-cell[train]', or use "
+            "one worker and one thread."
         ) from error
     if scheduler is not None:
         try:
@@ -142,6 +143,8 @@ def _client(workers: int, threads: int, scheduler: str | None) -> Iterator[Any]:
         return
     with (
         _environment_kept(),
+        # LocalCluster warns if another one has its usual port, and then takes another port.
+        warnings.catch_warnings(action="ignore"),
         dask.config.set(
             {
                 # After this time dask gives up a worker that died and has not restarted. A worker that starts slowly
