@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tifffile
 from integrate_window import add_cell, needs_display, opened_dock, press
 from qtpy.QtCore import Qt
 
@@ -36,6 +37,7 @@ def test_channels_are_split(viewer, qtbot, simulated, axis):
     viewer.dims.set_current_step(1 - axis, 9)
     dock = opened_dock(viewer)
     says(qtbot, dock, "'stack' has 4 axes")
+    assert list(dock.preview.buttons) == ["Split channels"]
     mend(qtbot, dock, "Split channels")
     qtbot.waitUntil(lambda: len(viewer.layers) == 3, timeout=60_000)
     assert not stack.visible
@@ -45,6 +47,30 @@ def test_channels_are_split(viewer, qtbot, simulated, axis):
     assert chosen(dock)["dna"] == "channel 1 · stack"
     assert viewer.dims.current_step[-3] == 9  # the plane that was shown
     says(qtbot, dock, "voxel size of 'channel 0 · stack' is not known")
+
+
+def test_the_file_says_that_an_axis_counts_channels(viewer, qtbot, tmp_path):
+    """Eight channels could also be time points or planes by their number."""
+    path = tmp_path / "eight.tif"
+    images = np.random.default_rng(0).integers(0, 999, (6, 8, 40, 40)).astype(np.uint16)
+    tifffile.imwrite(path, images, imagej=True, metadata={"axes": "ZCYX"})
+    viewer.open(path, plugin="napari")
+    dock = opened_dock(viewer)
+    says(qtbot, dock, "has 4 axes (6, 8, 40, 40)")
+    assert list(dock.preview.buttons) == ["Split channels"]
+
+
+def test_an_axis_without_a_name_may_count_time_points(viewer, qtbot):
+    viewer.add_image(np.zeros((2, 12, 5, 40, 40)), name="series")
+    viewer.dims.set_current_step((0, 1), (1, 7))
+    dock = opened_dock(viewer)
+    says(qtbot, dock, "'series' has 5 axes")
+    assert list(dock.preview.buttons) == ["Use time point 7", "Split channels"]
+    viewer.layers.clear()
+    viewer.add_image(np.zeros((12, 9, 40, 40)), name="long series")
+    viewer.dims.set_current_step(0, 3)
+    says(qtbot, dock, "'long series' has 4 axes")
+    assert list(dock.preview.buttons) == ["Use time point 3"]
 
 
 def test_channels_of_an_rgb_stack_are_split(viewer, qtbot, simulated):
