@@ -122,8 +122,8 @@ def _client(workers: int, threads: int, scheduler: str | None) -> Iterator[Any]:
         from distributed import Client, LocalCluster
     except ImportError as error:
         raise ImportError(
-            "Several workers need dask.distributed: install it with pip install 'napari-integrated-cell[train]', or use "
-            "one worker and one thread."
+            "Several workers need dask.distributed: install it with pip install 'napari-integrated-cell[train]', "
+            "or use one worker and one thread."
         ) from error
     if scheduler is not None:
         try:
