@@ -130,9 +130,22 @@ def integrate(
                 raise ValueError(
                     "--pattern, --structure-channel, --workers, --scheduler, --dry-run need --folder or --manifest."
                 )
-            given = ((image, cells, nuclei), (membrane, dna), label, voxel_size, choices)
-            target = out or Path("integrated.ome.tiff")
-            integrate_field(*given, structures, model, device, frame, target, as_json)
+            integrate_field(
+                image=image,
+                membrane=membrane,
+                dna=dna,
+                cells=cells,
+                nuclei=nuclei,
+                label=label,
+                voxel_size=voxel_size,
+                choices=choices,
+                structures=structures,
+                model=model,
+                device=device,
+                frame=frame,
+                out=out or Path("integrated.ome.tiff"),
+                as_json=as_json,
+            )
             return
         _check_batch(folder, manifest, (image, cells, nuclei, label), (pattern, structure_channel))
         from napari_integrated_cell.batch.cell_row import BatchSettings
@@ -142,10 +155,10 @@ def integrate(
         settings = BatchSettings(
             model,
             device,
-            None if wanted is None else tuple(wanted),
-            cast("Any", write),
-            cast("Any", frame),
-            max(1, (os.cpu_count() or 1) // workers) if workers > 1 else None,
+            structures=None if wanted is None else tuple(wanted),
+            write=cast("Any", write),
+            frame=cast("Any", frame),
+            threads=max(1, (os.cpu_count() or 1) // workers) if workers > 1 else None,
         )
         chosen = ChosenChannels(membrane, dna, structure_channel, options.voxel_size_of(voxel_size), choices)
         batch = BatchOptions(folder, manifest, pattern or (), chosen, workers, scheduler, dry_run, as_json)

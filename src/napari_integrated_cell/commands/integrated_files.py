@@ -34,8 +34,12 @@ def summary_of(integration: Integration) -> dict[str, Any]:
 
 
 def integrate_field(
-    files: tuple[Path | None, Path | None, Path | None],
-    stains: tuple[str | None, str | None],
+    *,
+    image: Path | None,
+    membrane: str | None,
+    dna: str | None,
+    cells: Path | None,
+    nuclei: Path | None,
     label: str | None,
     voxel_size: str | None,
     choices: ReadingChoices,
@@ -46,17 +50,19 @@ def integrate_field(
     out: Path,
     as_json: bool,
 ) -> None:
-    """Integrate the cells that the options name into one file. ``files`` are the image, cells and nuclei.
+    """Integrate the cells that the options name into one file.
 
     Of several cells, one that cannot be used is named and left out.
     """
     from napari_integrated_cell.batch.out_place import bytes_joined, check_out_file, check_writable
 
-    image, cells, nuclei = files
-    check_out_file(out, [options.file_and_channel(file)[0] or file for file in files if file is not None])
+    inputs = [file for file in (image, cells, nuclei) if file is not None]
+    check_out_file(out, [options.file_and_channel(file)[0] or file for file in inputs])
     if out.exists():
         options.print_note(f"{out} exists and is replaced.")
-    found, shape = options.chosen_cells(image, *stains, cells, nuclei, label, voxel_size, choices=choices)
+    found, shape = options.chosen_cells(
+        image, membrane, dna, cells, nuclei, label, voxel_size, choices=choices
+    )
     if frame == "model" and len(found) > 1:
         raise ValueError("--frame model holds one cell: choose it with --label.")
     from napari_integrated_cell.integration import integrate_cell

@@ -66,7 +66,7 @@ AxesOption = Annotated[
     typer.Option(
         "--axes",
         help="What the file's axes really are, in its order, e.g. ZYX if its time points are planes, or ZC2YX if its "
-        "planes are those of 2 channels by turns.",
+        "planes alternate between 2 channels.",
     ),
 ]
 SceneOption = Annotated[
