@@ -133,6 +133,7 @@ def test_the_voxel_size_is_written_to_the_layers(viewer, qtbot, simulated):
     viewer.dims.set_current_step(0, 9)
     dock = opened_dock(viewer)
     says(qtbot, dock, "voxel size of 'membrane' is not known")
+    assert dock.cell.voxel_size.remark == "", "one sentence is enough"
     mend(qtbot, dock, "Set voxel size")
     qtbot.keyClicks(dock.cell.voxel_size.edit, ", ".join(map(str, simulated.voxel_size)))
     qtbot.keyClick(dock.cell.voxel_size.edit, Qt.Key.Key_Return)

@@ -49,7 +49,7 @@ class VoxelSizeField(QWidget):
 
     @property
     def remark(self) -> str:
-        """A remark on what the layers state; empty if there is none."""
+        """A remark on a doubtful size; empty if there is none."""
         return self._remark.text()
 
     @property
@@ -66,7 +66,7 @@ class VoxelSizeField(QWidget):
         self._write(voxel_size)
 
     def show_layers(self, layers: Sequence[Layer]) -> None:
-        """Fill the field from the first layer that states a size, with a remark on what they do not state.
+        """Fill the field from the first layer that states a size, with a remark if that size is doubtful.
 
         A size that was typed stays, unless the first layer is another one.
         """
@@ -76,7 +76,7 @@ class VoxelSizeField(QWidget):
         stated = [(layer, size) for layer in layers if (size := voxel_size_of(layer)) is not None]
         with_unit = [pair for pair in stated if micrometres_per_unit(pair[0]) is not None]
         best = next(iter(with_unit or stated), None)
-        remark = _remark_on(source, best, with_unit)
+        remark = _remark_on(best, with_unit)
         self._remark.setText(remark)
         self._remark.setVisible(bool(remark))
         if not self._typed:
@@ -95,13 +95,10 @@ class VoxelSizeField(QWidget):
             self.given.emit(self.value)
 
 
-def _remark_on(
-    source: Layer | None, best: tuple[Layer, VoxelSize] | None, others: Sequence[tuple[Layer, VoxelSize]]
-) -> str:
-    if source is None:
-        return ""
+def _remark_on(best: tuple[Layer, VoxelSize] | None, others: Sequence[tuple[Layer, VoxelSize]]) -> str:
+    """Return what is doubtful about the best size. Without any, the dock refuses the cell and says why."""
     if best is None:
-        return f"⚠ {source.name!r} states no voxel size: give it here."
+        return ""
     layer, size = best
     if micrometres_per_unit(layer) is None:
         return f"{layer.name!r} states no unit: its scale is taken as µm."
