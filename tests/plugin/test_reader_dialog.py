@@ -8,6 +8,7 @@ import tifffile
 from integrate_window import PLUGIN, fields, needs_display
 from napari.layers import Labels
 from ome_zarr_files import write_ome_zarr
+from qtpy.QtWidgets import QLabel
 from stack_files import (
     SHAPE,
     VOXEL,
@@ -69,6 +70,15 @@ def test_the_stack_is_offered_and_the_overview_is_refused_in_one_sentence(show, 
     asked.open_button.click()
     assert not asked.isVisible()
     assert [fields(layer)["channel"] for layer in viewer.layers] == ["CellMask", "Hoechst"]
+
+
+def test_each_edge_of_a_voxel_has_its_letter(show, tmp_path):
+    asked = show(write_two_scenes(tmp_path / "a.ome.tif"))
+    letters = [label for label in asked.voxel_size.findChildren(QLabel) if label.text() in ("Z", "Y", "X")]
+    letters.sort(key=lambda label: label.x())
+    assert [label.text() for label in letters] == list("ZYX")
+    assert [label.buddy() for label in letters] == asked.voxel_size.edits
+    assert all(label.isVisible() for label in letters)
 
 
 def test_z_that_was_stored_as_time_is_offered_as_z(show, tmp_path, viewer, notified):

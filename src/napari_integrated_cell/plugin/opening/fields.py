@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QGridLayout, QLineEdit, QWidget
+from qtpy.QtWidgets import QGridLayout, QLabel, QLineEdit, QWidget
 
 from napari_integrated_cell.cell import checked_voxel_size
 from napari_integrated_cell.plugin.widgets.column import row, stack
@@ -63,9 +63,9 @@ class VoxelEdges(QWidget):
         super().__init__()
         self.edits = [
             described(
-                QLineEdit(placeholderText=axis),
+                QLineEdit(),
                 f"Voxel size in {axis}, in µm",
-                f"Edge of a voxel along {axis}.",
+                f"Edge of a voxel along {axis}, in µm.",
             )
             for axis in "ZYX"
         ]
@@ -73,7 +73,11 @@ class VoxelEdges(QWidget):
         self._prefilled = ["", "", ""]
         for edit in self.edits:
             edit.textEdited.connect(lambda _: self.changed.emit())
-        stack(self, row(*self.edits), self._found)
+        letters = [QLabel(axis) for axis in "ZYX"]
+        for letter, edit in zip(letters, self.edits, strict=True):
+            letter.setBuddy(edit)
+        pairs = zip(letters, ((edit, 1) for edit in self.edits), strict=True)
+        stack(self, row(*(part for pair in pairs for part in pair)), self._found)
 
     @property
     def value(self) -> tuple[float, float, float] | None:
