@@ -15,6 +15,7 @@ from napari_integrated_cell.plugin.integrate.choose_layers import LayerChooser
 from napari_integrated_cell.plugin.integrate.label_box import LabelBox
 from napari_integrated_cell.plugin.integrate.layer_combo import LayerCombo
 from napari_integrated_cell.plugin.integrate.mends import write_voxel_size
+from napari_integrated_cell.plugin.integrate.nuclei import offered_label
 from napari_integrated_cell.plugin.integrate.picking import Picking, Press
 from napari_integrated_cell.plugin.integrate.refusals import Refusal
 from napari_integrated_cell.plugin.integrate.request import CellRequest
@@ -60,7 +61,8 @@ class CellChooser(QWidget):
         self._waits = False  # whether the button was pressed for the user
         self.pick.clicked.connect(lambda _: setattr(self, "_waits", False))
         self._source: Any = None
-        self._labelled: Any = None
+        self._segmented: tuple[Any, Any] = (None, None)
+        self._offered = True  # the label was not chosen by the user
         self.roles.changed.connect(self._layers_changed)
         self.roles.settled.connect(self._wait_for_click)
         self.roles.guess()
@@ -79,11 +81,11 @@ class CellChooser(QWidget):
         self.voxel_size.show_layers(self.layers)
         self.changed.emit()
 
-    def data_changed(self) -> None:
-        """Offer the layers that now can be used, and a label if there was none."""
+    def data_changed(self, layer: Any) -> None:
+        """Offer the layers that now can be used, and a label of new segmentations if none was chosen."""
         self.roles.refresh()
-        if not self.label.value():
-            self._offer_labels(self.combo("cells").layer)
+        if not self.label.value() or (self._offered and any(layer is one for one in self._segmented)):
+            self._offer_labels()
             self._wait_for_click()
         self.changed.emit()
 
@@ -164,10 +166,11 @@ class CellChooser(QWidget):
         if source is not self._source:
             self._source, self._point = source, None
         self.voxel_size.show_layers(self.layers)
-        cells = self.combo("cells").layer
-        if cells is not self._labelled:
-            self._labelled = cells
-            self._offer_labels(cells)
+        segmented = self.combo("cells").layer, self.combo("nuclei").layer
+        new_cells, new_nuclei = (a is not b for a, b in zip(segmented, self._segmented, strict=True))
+        self._segmented = segmented
+        if new_cells or (new_nuclei and self._offered):
+            self._offer_labels()
         self.changed.emit()
 
     def _write_voxel_size(self, voxel_size: VoxelSize) -> None:
@@ -184,20 +187,27 @@ class CellChooser(QWidget):
 
     # ---------------------------------------------------------------- the cell
 
-    def _offer_labels(self, cells: Any) -> None:
-        """Choose a label of a segmentation in memory: that at the point, the selected, or the highest one."""
+    def _offer_labels(self) -> None:
+        """Choose a label of a segmentation in memory: that at the point, that of the user, or one with a nucleus."""
+        cells, nuclei = self.combo("cells").layer, self.combo("nuclei").layer
         self.label.setEnabled(cells is not None)
         with QSignalBlocker(self.label):
             if cells is None or not is_in_memory(volume_of(cells)):
+                self._offered = True
                 self.label.setValue(0)
                 return
             labels = volume_of(cells)
-            if self._point is not None:
-                self.label.setValue(int(labels[self._point]))
-            highest = int(labels.max(initial=0))
-            if not 0 < self.label.value() <= highest:
+            clicked = int(labels[self._point]) if self._point is not None else 0
+            if clicked:
+                self._offered = False
+                self.label.setValue(clicked)
+            value = self.label.value()
+            if self._offered or not 0 < value <= int(labels.max(initial=0)):
+                self._offered = True
+                seen = _array(nuclei)
+                fits = seen is not None and is_in_memory(seen) and seen.shape == labels.shape
                 selected = int(getattr(cells, "selected_label", 0))
-                self.label.setValue(selected if selected and (labels == selected).any() else highest)
+                self.label.setValue(offered_label(labels, seen if fits else None, value, selected))
 
     def _wait_for_click(self) -> None:
         """Listen to clicks while only a click is missing."""
@@ -249,13 +259,13 @@ class CellChooser(QWidget):
     def _choose(self, label: int, point: tuple[int, int, int] | None) -> None:
         with QSignalBlocker(self.label):
             self.label.setValue(label)
-        self._point = point
+        self._point, self._offered = point, False
         self._wait_for_click()
         self.changed.emit()
         self.clicked.emit()
 
     def _label_typed(self) -> None:
-        self._point = None  # it lies in another cell
+        self._point, self._offered = None, False  # the point lies in another cell
         self.changed.emit()
 
 

@@ -127,7 +127,7 @@ class IntegrateWidget(Dock):
             return
         layer = self._viewer.layers[event.index]
         if event.type == "data" and is_volume(layer):
-            self.cell.data_changed()
+            self.cell.data_changed(layer)
         elif layer in self.cell.layers:
             self.cell.place_changed()
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from napari_integrated_cell.cell import Cell, checked_voxel_size
 from napari_integrated_cell.imaging.cropping import Window, is_in_memory, read_part
 from napari_integrated_cell.plugin.integrate.cell_window import window_at_point, window_of_label
+from napari_integrated_cell.plugin.integrate.nuclei import has_nucleus
 from napari_integrated_cell.plugin.integrate.refusals import Refusal
 from napari_integrated_cell.processes import CancelToken, Progress
 
@@ -113,7 +114,7 @@ class CellRequest:
         Raises
         ------
         Refusal
-            If no cell is chosen, or a layer is missing.
+            If no cell is chosen, a layer is missing, or the cell has no nucleus.
         ValueError
             If the label does not exist, or no cell lies at the point.
         """
@@ -132,6 +133,8 @@ class CellRequest:
         )
         channels = {name: part(name, image) for name, image in self.channels.items() if name in wanted}
         cells, nuclei = self._segmentations(part, channels, window, voxel_size)
+        if self.cells is not None and not has_nucleus(cells, nuclei, self.label or 0):
+            raise Refusal(f"No nucleus lies in cell {self.label}: choose another cell.")
         cell = cell_from_labels(
             cells,
             self.label or 1,

@@ -1,0 +1,52 @@
+"""Which cell the dock starts with, and how another one is chosen."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from integrate_window import needs_display, opened_dock
+
+pytestmark = [pytest.mark.gui, needs_display]
+UM = ("µm",) * 3
+
+
+@pytest.fixture
+def field(viewer, simulated):
+    """A field of a simulated cell, label 5, and fragments without a nucleus, labels 1 and 9.
+
+    Some voxels of the nucleus reach over into fragment 1, as those of neighbours do.
+    """
+    depth, rows, columns = simulated.shape
+    cells = np.zeros((depth, rows, columns + 60), np.uint16)
+    nuclei = np.zeros_like(cells)
+    cells[:, :, :columns][simulated.cell_mask], nuclei[:, :, :columns][simulated.nucleus_mask] = 5, 5
+    for label, start in ((1, columns), (9, columns + 30)):
+        cells[5:20, 10:40, start + 5 : start + 25] = label
+    nuclei[10, 10, columns + 5 : columns + 15] = 5
+    place = {"scale": simulated.voxel_size, "units": UM}
+    return {
+        "cells": viewer.add_labels(cells, name="cells", **place),
+        "nuclei": viewer.add_labels(nuclei, name="nuclei", **place),
+    }
+
+
+def test_the_dock_starts_with_a_cell_that_has_a_nucleus(viewer, qtbot, field):
+    assert field["cells"].selected_label == 1
+    dock = opened_dock(viewer)
+    assert dock.cell.label.value() == 5
+    qtbot.waitUntil(lambda: "µm³" in dock.preview.words, timeout=60_000)
+    dock.cell.label.setValue(1)
+    qtbot.waitUntil(lambda: "nucleus lies in" in dock.preview.words, timeout=60_000)
+    assert dock.preview.words == "No nucleus lies in cell 1: choose another cell."
+
+
+def test_nuclei_that_come_later_change_the_offered_cell_and_no_choice(viewer, field):
+    nuclei = viewer.layers.pop(viewer.layers.index("nuclei"))
+    dock = opened_dock(viewer)
+    assert dock.cell.label.value() == 1
+    viewer.layers.append(nuclei)
+    assert dock.cell.label.value() == 5
+    viewer.layers.remove(nuclei)
+    dock.cell.label.setValue(9)
+    viewer.layers.append(nuclei)
+    assert dock.cell.label.value() == 9
