@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from integrate_window import needs_display, opened_dock
+from integrate_window import add_cell, click_at, needs_display, opened_dock, press
 
 pytestmark = [pytest.mark.gui, needs_display]
 UM = ("µm",) * 3
@@ -50,3 +50,31 @@ def test_nuclei_that_come_later_change_the_offered_cell_and_no_choice(viewer, fi
     dock.cell.label.setValue(9)
     viewer.layers.append(nuclei)
     assert dock.cell.label.value() == 9
+
+
+@pytest.mark.parametrize("segmented", [True, False])
+def test_a_click_chooses_one_cell_and_ends_the_choosing(viewer, qtbot, simulated, segmented):
+    viewer.window.resize(1280, 800)
+    viewer.window._qt_window.show()
+    layers = add_cell(viewer, simulated)
+    if not segmented:
+        for role in ("cells", "nuclei"):
+            viewer.layers.remove(layers[role])
+    middle = np.round(np.argwhere(simulated.nucleus_mask).mean(axis=0)).astype(int)
+    viewer.dims.set_current_step(0, middle[0])
+    qtbot.wait(200)
+    dock = opened_dock(viewer)
+    assert dock.cell.pick.isChecked() == (not segmented), "a cell is chosen already, or a click is missing"
+    if segmented:
+        press(qtbot, dock.cell.pick)
+        assert dock.cell.pick.isChecked()
+        click_at(viewer, qtbot, layers["membrane"], (middle[0], 0, 0))
+        assert dock.cell.pick.isChecked(), "no cell lies there"
+    click_at(viewer, qtbot, layers["membrane"], tuple(middle))
+    assert not dock.cell.pick.isChecked()
+    request = dock.cell.request()
+    assert request.point is not None
+    assert request.label == (1 if segmented else None)
+    # Then a click in the canvas changes nothing.
+    click_at(viewer, qtbot, layers["membrane"], (middle[0], middle[1] + 3, middle[2]))
+    assert dock.cell.request().point == request.point

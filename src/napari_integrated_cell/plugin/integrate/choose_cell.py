@@ -48,7 +48,7 @@ class CellChooser(QWidget):
         self.roles = LayerChooser(viewer, session, form)
         self.label = described(LabelBox(), "Label of the cell", "The cell's label in the Cells layer.")
         self.label.valueChanged.connect(self._label_typed)
-        tip = "While this is pressed, a click in the canvas chooses the cell under the cursor."
+        tip = "Press this, then click a cell in the canvas. It stays pressed until a click has chosen a cell."
         self.pick = button("&Click the cell", tip)
         self.pick.setCheckable(True)
         form.addRow("Label", row((self.label, 1), (self.pick, 1)))
@@ -260,7 +260,9 @@ class CellChooser(QWidget):
         with QSignalBlocker(self.label):
             self.label.setValue(label)
         self._point, self._offered = point, False
-        self._wait_for_click()
+        # One click chooses one cell, whoever has pressed the button: then clicks in the canvas change nothing.
+        self._waits = False
+        self.pick.setChecked(False)
         self.changed.emit()
         self.clicked.emit()
 
