@@ -133,16 +133,47 @@ def test_guessed_stains_are_marked_and_swapped_by_one_click(viewer, qtbot, simul
     assert mark.remark.text() == "Membrane and DNA are guessed from what the layers show."
     press(qtbot, mark.swap)
     assert chosen() == names[::-1]
-    assert "look exchanged" in mark.remark.text(), "what is chosen by hand is no guess"
+    assert "look exchanged" in mark.remark.text()
     viewer.add_image(np.zeros((4, 5, 6)), name="later")
     assert chosen() == names[::-1]
     press(qtbot, mark.swap)
     assert chosen() == names
-    assert "guessed" in mark.remark.text()
-    dock.cell.combo("dna").layer = dock.cell.combo("membrane").layer
-    assert "exchanged" not in mark.remark.text(), "one layer for both is no exchange"
+    assert mark.isHidden(), "what is chosen by hand is never called guessed"
+    assert "guessed" not in mark.remark.text()
+    dock.cell.combo("membrane").layer = dock.cell.combo("dna").layer
+    assert mark.isHidden(), "one layer for both is no exchange"
     dock.cell.combo("dna").layer = None
     assert mark.isHidden()
+
+
+@pytest.mark.parametrize("given", ["by names", "by hand"])
+def test_stains_whose_contents_say_the_reverse_look_exchanged(viewer, qtbot, simulated, given):
+    place = {"scale": simulated.voxel_size, "units": UM}
+    names = ("membrane", "dna") if given == "by names" else ("channel 0", "channel 1")
+    for name, channel in zip(names, ("dna", "membrane"), strict=True):
+        viewer.add_image(simulated.channels[channel], name=name, **place)
+    dock = opened_dock(viewer)
+    mark = dock.cell.roles.guess_marks["membrane", "dna"]
+    if given == "by hand":
+        for role, name in zip(("membrane", "dna"), names, strict=True):
+            combo = dock.cell.combo(role)
+            combo.setCurrentIndex(combo.findText(name))
+            combo.activated.emit(combo.currentIndex())
+    assert not mark.isHidden()
+    assert mark.remark.text().startswith("⚠ Membrane and DNA look exchanged")
+    press(qtbot, mark.swap)
+    assert dock.cell.combo("membrane").currentText() == names[1]
+    assert mark.isHidden()
+
+
+def test_a_stain_chosen_by_hand_is_not_called_guessed(viewer, simulated):
+    for name, channel in (("channel 0", "dna"), ("channel 1", "membrane")):
+        viewer.add_image(simulated.channels[channel], name=name, scale=simulated.voxel_size, units=UM)
+    dock = opened_dock(viewer)
+    combo = dock.cell.combo("dna")
+    combo.activated.emit(combo.currentIndex())
+    text = dock.cell.roles.guess_marks["membrane", "dna"].remark.text()
+    assert text == "Membrane is guessed from what the layers show."
 
 
 def test_labels_that_come_later_are_chosen(viewer, qtbot, simulated, expected):

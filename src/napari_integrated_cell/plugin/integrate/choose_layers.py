@@ -14,7 +14,7 @@ from napari_integrated_cell.plugin.integrate.guess_mark import GuessMark
 from napari_integrated_cell.plugin.integrate.layer_combo import LayerCombo
 from napari_integrated_cell.plugin.integrate.refusals import Refusal, refusal_of
 from napari_integrated_cell.plugin.layers.marks import mark_of
-from napari_integrated_cell.plugin.layers.roles import guess_layers, holds_labels
+from napari_integrated_cell.plugin.layers.roles import Guess, guess_layers, holds_labels
 from napari_integrated_cell.plugin.layers.volumes import grid_shape, is_volume
 from napari_integrated_cell.plugin.session import Session
 from napari_integrated_cell.plugin.widgets.inputs import described
@@ -63,6 +63,7 @@ class LayerChooser(QObject):
         self._viewer, self._tasks = viewer, session.tasks
         self._contents = Contents(session.tasks)
         self._by_hand: set[str] = set()
+        self._guess = Guess()
         self._combos: dict[str, LayerCombo] = {}
         for role, (title, none, tip) in _ROLES.items():
             combo = described(LayerCombo(viewer, partial(self._accepts, role), none), title, tip)
@@ -103,15 +104,13 @@ class LayerChooser(QObject):
         """Guess the layers that were not chosen by hand."""
         layers = self._all_layers()
         selected = [layer for layer in layers if layer in self._viewer.layers.selection]
-        guessed = guess_layers(layers, selected, self._contents.of)
+        self._guess = guess_layers(layers, selected, self._contents.of)
         free = [role for role in _ROLES if role not in self._by_hand]
         for role in free:
-            found = getattr(guessed, role)
+            found = getattr(self._guess, role)
             if found is not None:
                 self._combos[role].layer = found
-        for pair, mark in self.guess_marks.items():
-            if not self._by_hand & set(pair):
-                mark.mark((pair[0] in guessed.by_look, pair[1] in guessed.by_look))
+        self._mark_guesses()
         self.settled.emit()
 
     def release(self, layer: Any) -> None:
@@ -161,13 +160,33 @@ class LayerChooser(QObject):
         self._tasks.cancel("contents")
 
     def _take_change(self) -> None:
-        for mark in self.guess_marks.values():
-            mark.refresh()
+        self._mark_guesses()
         self.changed.emit()
 
     def _take_choice(self, role: str) -> None:
         self._by_hand.add(role)
+        self._mark_guesses()
         self.settled.emit()
+
+    def _mark_guesses(self) -> None:
+        """Say which layers are guessed, and which look exchanged, whoever has chosen them."""
+        for (first, second), mark in self.guess_marks.items():
+            mark.say((self._is_guessed(first), self._is_guessed(second)), self._look_exchanged(first, second))
+
+    def _is_guessed(self, role: str) -> bool:
+        layer = self._combos[role].layer
+        by_look = role in self._guess.by_look and role not in self._by_hand
+        return by_look and layer is not None and layer is getattr(self._guess, role)
+
+    def _look_exchanged(self, first: str, second: str) -> bool:
+        one, other = self._combos[first].layer, self._combos[second].layer
+        if one is None or other is None or one is other:
+            return False
+        if {first, second} & self._guess.by_look:
+            guessed = getattr(self._guess, first), getattr(self._guess, second)
+            if one is guessed[1] and other is guessed[0]:
+                return True
+        return first == "membrane" and self._contents.look_exchanged(one, other)
 
     def _all_layers(self) -> list[Any]:
         return [getattr(layer, "__wrapped__", layer) for layer in self._viewer.layers]

@@ -49,6 +49,22 @@ class Contents:
         self._seen[layer] = data, look_at(volume, isinstance(layer, Labels))
         return self._seen[layer][1]
 
+    def look_exchanged(self, membrane: Layer, dna: Layer) -> bool:
+        """Return whether two stains show the exact reverse of their roles.
+
+        Lazy layers that were not looked at yet are not read for this: False.
+        """
+        from napari_integrated_cell.imaging.stains import guess_stains
+
+        pair = membrane, dna
+        if not all(is_in_memory(volume_of(layer)) or layer in self._seen for layer in pair):
+            return False
+        seen = [self.of(layer) for layer in pair]
+        return guess_stains([content.appearance if content is not None else None for content in seen]) == (
+            1,
+            0,
+        )
+
     def _look_later(self, layer: Layer, volume: Any) -> None:
         if layer in self._wanted:
             return

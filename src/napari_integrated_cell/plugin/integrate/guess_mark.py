@@ -1,4 +1,4 @@
-"""A remark that two layers were guessed from what they show, with a button that exchanges them."""
+"""A remark that two layers were guessed from what they show or look exchanged, with a button that exchanges them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ from napari_integrated_cell.plugin.widgets.column import row
 from napari_integrated_cell.plugin.widgets.inputs import button
 
 if TYPE_CHECKING:
-    from napari.layers import Layer
-
     from napari_integrated_cell.plugin.integrate.layer_combo import LayerCombo
 
 
 class GuessMark(QWidget):
-    """Shown while the layers of two roles are the guessed ones, in either order.
+    """Shown while the layers of two roles are guessed or look exchanged.
 
     Parameters
     ----------
@@ -34,8 +32,6 @@ class GuessMark(QWidget):
     ) -> None:
         super().__init__()
         self._titles, self._combos, self._on_swap = titles, combos, on_swap
-        self._guessed: list[Layer | None] = []
-        self._by_look = (False, False)
         self.remark = QLabel(wordWrap=True)
         self.swap = button("Swap", f"Exchange {titles[0]} and {titles[1]}.", self._exchange)
         layout = row((self.remark, 1), self.swap)
@@ -43,26 +39,18 @@ class GuessMark(QWidget):
         self.setLayout(layout)
         self.hide()
 
-    def mark(self, guessed: tuple[bool, bool]) -> None:
-        """Remember which of the present layers were guessed from what they show."""
-        self._guessed = [combo.layer for combo in self._combos] if any(guessed) else []
-        self._by_look = guessed
-        self.refresh()
-
-    def refresh(self) -> None:
-        """Say whether the layers are the guessed ones. Hide the remark if other layers were chosen."""
-        present = [combo.layer for combo in self._combos]
-        if not all(any(one is other for other in self._guessed) for one in present):
-            self._guessed = []
-        first, second = self._guessed or (None, None)
-        if first is not second and None not in self._guessed and present[0] is second and present[1] is first:
+    def say(self, guessed: tuple[bool, bool], exchanged: bool) -> None:
+        """Say which of the two layers are guessed from what they show, or that they look exchanged."""
+        titles = [title for title, one in zip(self._titles, guessed, strict=True) if one]
+        if exchanged:
             text = f"⚠ {' and '.join(self._titles)} look exchanged: the layers show it the other way round."
-        else:
-            titles = [title for title, one in zip(self._titles, self._by_look, strict=True) if one]
+        elif titles:
             verb = "are" if len(titles) > 1 or titles == ["Nuclei"] or titles == ["Cells"] else "is"
             text = f"{' and '.join(titles)} {verb} guessed from what the layers show."
+        else:
+            text = ""
         self.remark.setText(text)
-        self.setVisible(bool(self._guessed))
+        self.setVisible(bool(text))
 
     def _exchange(self) -> None:
         self._on_swap()
