@@ -227,6 +227,17 @@ def test_a_cell_longer_than_the_box_is_reported_with_figures():
     assert any("centred on its nucleus, reaches beyond" in w for w in off_centre.warnings)
 
 
+def test_one_sentence_reports_all_axes_along_which_a_cell_is_longer_than_the_box():
+    pose = pose_of(cylinder(40, 26), Box((28, 80, 110), 0.25))  # 20 µm and 27.5 µm
+    (said,) = [w for w in pose.warnings if "stick out" in w]
+    (_, y, x), (_, beyond_y, beyond_x) = pose.extent, pose.overhang
+    assert said == (
+        f"The cell, {y:.1f} µm long along Y and {x:.1f} µm long along X, is longer than the model's box of 20.0 µm and "
+        f"27.5 µm: {beyond_y:.1f} µm and {beyond_x:.1f} µm stick out; {100 * pose.outside:.2g} % of its volume is "
+        "outside the box in total."
+    )
+
+
 def test_two_nuclei_under_one_label_are_reported():
     pose = pose_of(cylinder(20, 8, nucleus_at=-3.5, second_at=4.0), BOX)
     assert pose.nucleus_gap == pytest.approx(7.5, abs=0.2)

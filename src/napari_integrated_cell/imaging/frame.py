@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -130,21 +131,13 @@ class Pose:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Warnings about this pose, each one sentence."""
-        warnings = []
-        for axis, beyond, long, size in zip("ZYX", self.overhang, self.extent, self.box.size, strict=True):
-            if beyond > 0:
-                how = "is longer than" if long > size else "centred on its nucleus, reaches beyond"
-                warnings.append(
-                    f"The cell, {long:.1f} µm long along {axis}, {how} the model's box of {size:.1f} µm: "
-                    f"{beyond:.1f} µm stick out; {100 * self.outside:.2g} % of its volume is outside the box in total."
-                )
+        warnings = self._beyond_the_box()
         uncertain = self._uncertain()
         if uncertain:
-            *first, last = uncertain
-            parts = f"{', '.join(first)} and {last}" if first else last
+            parts = _listed(uncertain)
             warnings.append(
-                f"{parts[0].upper()}{parts[1:]} {'are' if first else 'is'} uncertain: at least one in ten such cells "
-                "is posed otherwise after a small change."
+                f"{parts[0].upper()}{parts[1:]} {'are' if len(uncertain) > 1 else 'is'} uncertain: at least one in ten "
+                "such cells is posed otherwise after a small change."
             )
         if self.nucleus_gap > _FAR_APART:
             warnings.append(
@@ -152,6 +145,23 @@ class Pose:
                 "label): the box is centred between them."
             )
         return tuple(warnings)
+
+    def _beyond_the_box(self) -> list[str]:
+        """Return one sentence about the axes along which the cell is longer than the box, and one about the others."""
+        axes = zip("ZYX", self.overhang, self.extent, self.box.size, strict=True)
+        there = [(long > size, axis, beyond, long, size) for axis, beyond, long, size in axes if beyond > 0]
+        sentences = []
+        for longer, how in ((True, "is longer than"), (False, "centred on its nucleus, reaches beyond")):
+            said = [each for each in there if each[0] == longer]
+            if said:
+                lengths = _listed(f"{long:.1f} µm long along {axis}" for _, axis, _, long, _ in said)
+                sizes = _listed(f"{size:.1f} µm" for *_, size in said)
+                parts = _listed(f"{beyond:.1f} µm" for _, _, beyond, _, _ in said)
+                sentences.append(
+                    f"The cell, {lengths}, {how} the model's box of {sizes}: {parts} stick out; "
+                    f"{100 * self.outside:.2g} % of its volume is outside the box in total."
+                )
+        return sentences
 
     def _uncertain(self) -> list[str]:
         """Return the parts of this pose that a small change may change, with the measures that say so."""
@@ -162,3 +172,9 @@ class Pose:
             if margin < NEAR_SYMMETRIC:
                 parts.append(f"the flip along {axis} (skewness {margin:.3f})")
         return parts
+
+
+def _listed(parts: Iterable[str]) -> str:
+    """Return parts as a list in a sentence."""
+    *first, last = parts
+    return f"{', '.join(first)} and {last}" if first else last
