@@ -23,25 +23,25 @@ _STAINS, _SEGMENTATIONS = ("membrane", "dna"), ("cells", "nuclei")
 _ROLES: dict[str, tuple[str, str, str]] = {
     "membrane": (
         "Membrane",
-        "none (render from segmentation)",
+        "none (rendered)",
         "The stain of the cell's outline: the paper's reference channel x^r, membrane.\n"
         "Without one it is rendered from the cell segmentation.",
     ),
     "dna": (
         "DNA",
-        "none (render from segmentation)",
+        "none (rendered)",
         "The stain of the nucleus or chromosomes: the paper's reference channel x^r, DNA.\n"
         "Without one it is rendered from the nucleus segmentation.",
     ),
     "cells": (
         "Cells",
-        "none (find the cell at the click)",
+        "none (found by click)",
         "Segmentation of the cells, one label for each: a Labels layer, or an image that holds labels.\n"
         "Without one, the cell you click is found by a seeded watershed.",
     ),
     "nuclei": (
         "Nuclei",
-        "none (find in the DNA layer)",
+        "none (found in DNA)",
         "Segmentation of the nuclei, with the labels of their cells.\n"
         "Without one, the nucleus is found by a threshold on the DNA layer inside the cell.",
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QGridLayout, QLabel, QProgressBar, QWidget
 
 from napari_integrated_cell.vocabulary import colour_of, structure
@@ -46,10 +47,13 @@ class ClassificationBars(QWidget):
             bar = QProgressBar()
             bar.setRange(0, 1000)
             bar.setValue(round(1000 * probability))
-            bar.setFormat(f"{100 * probability:.0f} %")
+            bar.setTextVisible(
+                False
+            )  # white on a bright colour cannot be read: the number stands beside the bar
             bar.setMaximumHeight(16)
             bar.setStyleSheet(f"QProgressBar::chunk {{ background: {colour_of(name)}; }}")
             bar.setAccessibleName(f"{structure(name).label}: {100 * probability:.0f} percent")
             self._grid.addWidget(QLabel(structure(name).label), row, 0)
             self._grid.addWidget(bar, row, 1)
+            self._grid.addWidget(QLabel(f"{100 * probability:.0f} %"), row, 2, Qt.AlignmentFlag.AlignRight)
         self.setVisible(bool(self.ranked))
