@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from integrate_window import add_cell, click_at, needs_display, opened_dock, press
@@ -78,3 +80,38 @@ def test_a_click_chooses_one_cell_and_ends_the_choosing(viewer, qtbot, simulated
     # Then a click in the canvas changes nothing.
     click_at(viewer, qtbot, layers["membrane"], (middle[0], middle[1] + 3, middle[2]))
     assert dock.cell.request().point == request.point
+
+
+def test_clicked_cells_have_short_names_of_their_own(viewer, qtbot, simulated):
+    layers = add_cell(viewer, simulated)
+    for role in ("cells", "nuclei"):
+        viewer.layers.remove(layers[role])
+    dock = opened_dock(viewer)
+
+    def name_at(*index):
+        press = SimpleNamespace(
+            position=layers["membrane"].data_to_world(index), view_direction=None, dims_displayed=[1, 2]
+        )
+        dock.cell._take_click(press)
+        return dock.cell.request().name
+
+    assert name_at(12, 40, 51) == "clicked cell 1"
+    assert name_at(10, 52, 40) == "clicked cell 2"
+    assert name_at(12, 40, 51) == "clicked cell 1"
+
+
+def test_long_names_are_shortened_in_the_middle(viewer, qtbot):
+    for channel in ("C0", "C1"):
+        viewer.add_image(np.zeros((4, 5, 6)), name=f"20240311_hiPSC_plate2_well3_{channel}")
+    dock = opened_dock(viewer)
+    combo = dock.cell.combo("membrane")
+    combo.resize(191, combo.height())
+    combo.setCurrentIndex(1)
+    assert combo.shown_text().startswith("2024")
+    assert "…" in combo.shown_text()
+    assert combo.shown_text().endswith("C1")
+    for role in ("membrane", "dna", "cells", "nuclei"):
+        combo = dock.cell.combo(role)
+        combo.resize(191, combo.height())
+        combo.layer = None
+        assert "…" not in combo.shown_text(), "what happens without a layer is always readable"

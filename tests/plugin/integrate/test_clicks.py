@@ -42,6 +42,7 @@ def test_a_cell_without_a_segmentation_is_found_at_the_click(viewer, qtbot, simu
     dock.structures.tick(["fibrillarin"])
     run(qtbot, viewer, dock)
     (made,) = result_layers(viewer).values()
+    assert made.name == "fibrillarin · clicked cell 1"
     assert fields(made)["point"] == middle.tolist()
     assert fields(made)["label"] is None
 

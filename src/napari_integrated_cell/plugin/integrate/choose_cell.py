@@ -41,7 +41,7 @@ class CellChooser(QWidget):
 
     def __init__(self, viewer: Any, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._viewer, self._tasks = viewer, session.tasks
+        self._viewer, self._session, self._tasks = viewer, session, session.tasks
         self._point: tuple[int, int, int] | None = None
         form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
@@ -106,6 +106,9 @@ class CellChooser(QWidget):
         voxel_size, source = self._voxel_size(), layers[0]
         chosen = {role: self.combo(role).layer for role in ("membrane", "dna", "cells", "nuclei")}
         channels = {role: chosen[role] for role in ("membrane", "dna")} | {"structure": structure}
+        # The segmentation identifies the cell: with or without a stain, it is the same one.
+        image_id = str((chosen["cells"] or source).unique_id)
+        click = None if chosen["cells"] is not None else self._point
         request = CellRequest(
             channels={name: volume_of(layer) for name, layer in channels.items() if layer is not None},
             cells=_array(chosen["cells"]),
@@ -114,9 +117,9 @@ class CellChooser(QWidget):
             point=self._point,
             voxel_size=voxel_size,
             image_frame=image_frame_of(source, voxel_size),
-            # The segmentation identifies the cell: with or without a stain, it is the same one.
-            image_id=str((chosen["cells"] or source).unique_id),
+            image_id=image_id,
             simulated=any(bool(mark_of(layer).get("simulated")) for layer in layers),
+            number=self._session.integrate.number_of(f"{image_id}/{click}") if click is not None else 1,
         )
         try:
             request.check()

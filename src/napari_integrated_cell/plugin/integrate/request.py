@@ -44,6 +44,8 @@ class CellRequest:
         Identifies the image, independent of the names of its layers.
     simulated : bool
         Whether the image is a simulation.
+    number : int
+        Of a cell that was chosen by a click and has no label.
     """
 
     channels: Mapping[str, Any]
@@ -55,6 +57,7 @@ class CellRequest:
     image_frame: ImageFrame
     image_id: str
     simulated: bool = False
+    number: int = 1
 
     @property
     def key(self) -> str:
@@ -64,10 +67,8 @@ class CellRequest:
 
     @property
     def name(self) -> str:
-        """The cell's name in the window."""
-        if self.cells is not None:
-            return f"cell {self.label}"
-        return f"cell at {', '.join(str(i) for i in self.point or ())}"
+        """The cell's name in the window. It is short: layer lists are narrow."""
+        return f"cell {self.label}" if self.cells is not None else f"clicked cell {self.number}"
 
     @property
     def is_lazy(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from napari_integrated_cell.plugin.signals import field_signals
@@ -32,6 +32,11 @@ class IntegrateState:
     cell: Cell | None = None
     image_frame: ImageFrame | None = None
     integration: Integration | None = None
+    _clicks: dict[str, int] = field(default_factory=dict)
+
+    def number_of(self, click: str) -> int:
+        """Return the number of a cell that was chosen by a click, 1 for the first one. It is a part of its name."""
+        return self._clicks.setdefault(click, len(self._clicks) + 1)
 
     def leave_model(self) -> None:
         """Drop all state of the closed model."""
