@@ -110,7 +110,7 @@ def to_box(
 
     Parameters
     ----------
-    image : array, (Z, Y, X)
+    image : array, (Z, Y, X), or (C, Z, Y, X) for several channels of one image
     voxel_size : tuple of float
         Of the image, (Z, Y, X) in µm.
     pose : Pose
@@ -121,7 +121,7 @@ def to_box(
 
     Returns
     -------
-    array, ``pose.box.shape`` float32
+    array, ``([C,] *pose.box.shape)`` float32
     """
     grid = grid_affine(checked_voxel_size(voxel_size), offset)
     return resample(_volume(image), grid, pose.to_box, pose.box.grid, pose.box.shape, order)
@@ -140,7 +140,7 @@ def to_image(
 
     Parameters
     ----------
-    volume : array, ``pose.box.shape``
+    volume : array, ``pose.box.shape``, or with a leading axis for several channels
     pose : Pose
     shape : tuple of int
         The grid (Z, Y, X) of the image, or of a crop that begins at ``offset``.
@@ -153,10 +153,10 @@ def to_image(
 
     Returns
     -------
-    array, ``shape`` float32
+    array, ``([C,] *shape)`` float32
     """
     volume = _volume(volume)
-    if volume.shape != pose.box.shape:
+    if volume.shape[-3:] != pose.box.shape:
         raise ValueError(
             f"The volume has shape {volume.shape} but the pose's box has {pose.box.shape}: give a volume in the box."
         )
@@ -194,8 +194,11 @@ def posed_references(cell: Cell, pose: Pose, *, ceiling: float = 100.0) -> Float
     }
     membrane = stained["membrane"] if "membrane" in stained else render_membrane(near)
     dna = stained["dna"] if "dna" in stained else render_dna(near)
-    masked = ((membrane, near.cell_mask), (dna, near.nucleus_mask))
-    return np.stack([_posed(image, mask, near, pose, ceiling) for image, mask in masked])
+    masked = [
+        _masked(image, mask, near) for image, mask in ((membrane, near.cell_mask), (dna, near.nucleus_mask))
+    ]
+    posed = to_box(np.stack(masked), near.voxel_size, pose, offset=near.offset)
+    return np.stack([scaled_to_one(image, ceiling) for image in posed])
 
 
 def posed_structure(cell: Cell, name: str, pose: Pose, *, ceiling: float = 100.0) -> Floats:
@@ -224,7 +227,8 @@ def posed_structure(cell: Cell, name: str, pose: Pose, *, ceiling: float = 100.0
         raise ValueError(f"{cell.name!r} has no channel {name!r}; its channels are: {have}.")
     around = _around(cell)
     near = _cut(cell, around)
-    return _posed(above_background(cell.channels[name], around), near.cell_mask, near, pose, ceiling)
+    masked = _masked(above_background(cell.channels[name], around), near.cell_mask, near)
+    return scaled_to_one(to_box(masked, near.voxel_size, pose, offset=near.offset), ceiling)
 
 
 def posed_mask(cell: Cell, pose: Pose) -> Floats:
@@ -255,14 +259,15 @@ def _cut(cell: Cell, around: tuple[slice, ...]) -> Cell:
     )
 
 
-def _posed(image: Floats, mask: Mask, near: Cell, pose: Pose, ceiling: float) -> Floats:
-    """Mask ``image`` (on the grid of ``near``, without background), resample it once and scale it to 1."""
-    masked = image * dilated(mask, MASK_TOLERANCE, near.voxel_size)
-    return scaled_to_one(to_box(masked, near.voxel_size, pose, offset=near.offset), ceiling)
+def _masked(image: Floats, mask: Mask, near: Cell) -> Floats:
+    """Mask ``image``, on the grid of ``near``, by a mask that is dilated by :data:`MASK_TOLERANCE`."""
+    return image * dilated(mask, MASK_TOLERANCE, near.voxel_size)
 
 
 def _volume(image: NDArray[Any]) -> NDArray[Any]:
     image = np.asarray(image)
-    if image.ndim != 3:
-        raise ValueError(f"The image has {image.ndim} dimensions: give one volume (Z, Y, X).")
+    if image.ndim not in (3, 4):
+        raise ValueError(
+            f"The image has {image.ndim} dimensions: give one volume (Z, Y, X), or (C, Z, Y, X)."
+        )
     return image

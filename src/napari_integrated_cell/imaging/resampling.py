@@ -1,4 +1,8 @@
-"""Resample an image onto another grid that is rotated, shifted or flipped, with one interpolation."""
+"""Resample an image onto another grid that is rotated about Z, shifted or flipped, with one interpolation.
+
+Such a map mixes Y and X, and leaves Z by itself. So linear interpolation is a matrix along Z, times a sparse matrix
+with at most four weights for each pixel of a plane. The same two matrices serve all planes and channels.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+from scipy import ndimage, sparse
 
 from napari_integrated_cell.arrays import Doubles, Floats
+
+# Kernels of the blur against aliasing end at this many standard deviations.
+_TRUNCATE = 3.0
 
 
 def grid_affine(voxel_size: tuple[float, float, float], offset: tuple[float, float, float]) -> Doubles:
@@ -42,11 +49,12 @@ def resample(
 
     Parameters
     ----------
-    image : array, (Z, Y, X)
+    image : array, (..., Z, Y, X)
+        One volume, or several on the same grid.
     source_grid, target_grid : array, (4, 4)
         Affines from voxel indices to µm, each in its own frame (:func:`grid_affine`).
     source_to_target : array, (4, 4)
-        Rigid affine between the frames, in µm.
+        Rigid affine between the frames, in µm. It may rotate about Z and mirror, as a pose does.
     target_shape : tuple of int
         The new grid (Z, Y, X).
     order : int
@@ -54,18 +62,103 @@ def resample(
 
     Returns
     -------
-    array, ``target_shape`` float32
+    array, (..., ``*target_shape``) float32
         Zero outside the image.
+
+    Raises
+    ------
+    ValueError
+        If the affine tilts the Z axis.
     """
     to_source = np.linalg.inv(source_grid) @ np.linalg.inv(source_to_target) @ target_grid
-    source = np.asarray(image, dtype=np.float32)
-    if order > 0:
-        # Width of one target voxel along each source axis, in source voxels.
-        shrink = np.sqrt((to_source[:3, :3] ** 2).sum(axis=1))
-        sigma = np.maximum(shrink - 1, 0) / 2
-        sigma[sigma < 0.15] = 0.0  # such a kernel keeps 99.9 % of a voxel in its place
-        if sigma.any():
-            source = ndimage.gaussian_filter(source, sigma, mode="nearest", truncate=3.0)
-    return ndimage.affine_transform(
-        source, to_source, output_shape=target_shape, output=np.float32, order=order, mode="grid-constant"
+    if to_source[0, 1:3].any() or to_source[1:3, 0].any():
+        raise ValueError("The affine tilts the Z axis: give one that rotates about Z only.")
+    image = np.asarray(image)
+    volumes = image.reshape(-1, *image.shape[-3:])
+    resampled = _nearest if order == 0 else _linear
+    return resampled(volumes, to_source, target_shape).reshape(*image.shape[:-3], *target_shape)
+
+
+def _linear(volumes: NDArray[Any], to_source: Doubles, shape: tuple[int, int, int]) -> Floats:
+    """Interpolate volumes (C, Z, Y, X) linearly, after the blur against aliasing."""
+    depth, *plane = volumes.shape[1:]
+    # Width of one target voxel along each source axis, in source voxels.
+    shrink = np.sqrt((to_source[:3, :3] ** 2).sum(axis=1))
+    sigma = np.maximum(shrink - 1, 0) / 2
+    sigma[sigma < 0.15] = 0.0  # such a kernel keeps 99.9 % of a voxel in its place
+    along_z = _weights_along_z(to_source, shape[0], depth)
+    if sigma[0]:
+        along_z = along_z @ _blurred(np.eye(depth), (sigma[0], 0))
+    in_plane = _weights_in_plane(to_source, shape[1:], (plane[0], plane[1]))
+    along_z = along_z.astype(np.float32)
+    out = np.empty((len(volumes), *shape), np.float32)
+    for target, volume in zip(out, volumes, strict=True):
+        source = np.ascontiguousarray(volume, np.float32).reshape(depth, -1)
+        planes = (along_z @ source).reshape(shape[0], *plane)
+        if sigma[1:].any():
+            planes = _blurred(planes, (0, *sigma[1:]))
+        # The planes are the last axis here: all of them take the weights of a pixel at once.
+        columns = np.ascontiguousarray(planes.reshape(shape[0], -1).T)
+        target[:] = (in_plane @ columns).T.reshape(shape)
+    return out
+
+
+def _blurred(image: NDArray[Any], sigma: tuple[float, ...]) -> NDArray[Any]:
+    return ndimage.gaussian_filter(image, sigma, mode="nearest", truncate=_TRUNCATE)
+
+
+def _weights_along_z(to_source: Doubles, count: int, source_count: int) -> Doubles:
+    """Return the weights of the source's planes in each plane of the target, (``count``, ``source_count``)."""
+    planes, plane_weights = _neighbours(to_source[0, 0] * np.arange(count) + to_source[0, 3], source_count)
+    weights = np.zeros((count, source_count))
+    np.add.at(weights, (np.arange(count), planes), plane_weights)
+    return weights
+
+
+def _weights_in_plane(to_source: Doubles, shape: tuple[int, int], source_shape: tuple[int, int]) -> Any:
+    """Return the weights of the source's pixels in each pixel of the target, a sparse matrix of float32."""
+    y, x = _points_in_plane(to_source, shape)
+    rows, row_weights = _neighbours(y, source_shape[0])
+    columns, column_weights = _neighbours(x, source_shape[1])
+    # The four neighbours of a pixel are one row of the matrix, in the order of their numbers.
+    pixels = rows[:, None] * source_shape[1] + columns
+    values = (row_weights[:, None] * column_weights).astype(np.float32)
+    starts = np.arange(y.size + 1) * 4
+    weights = sparse.csr_array(
+        (values.reshape(4, -1).T.ravel(), pixels.reshape(4, -1).T.ravel(), starts),
+        shape=(y.size, source_shape[0] * source_shape[1]),
     )
+    weights.eliminate_zeros()
+    return weights
+
+
+def _points_in_plane(to_source: Doubles, shape: tuple[int, int]) -> Doubles:
+    """Return where each pixel of the target lies in the source, (2, pixels)."""
+    pixels = np.indices(shape).reshape(2, -1)
+    return to_source[1:3, 1:3] @ pixels + to_source[1:3, 3:]
+
+
+def _neighbours(places: Doubles, count: int) -> tuple[NDArray[np.int32], Doubles]:
+    """Return the lower and the upper neighbour of each place among the voxels of an axis, and their weights.
+
+    Both arrays are (2, places). A neighbour outside the axis has no weight.
+    """
+    lower = np.floor(places)
+    neighbours = np.stack([lower, lower + 1])
+    weights = np.stack([lower + 1 - places, places - lower])
+    weights[(neighbours < 0) | (neighbours >= count)] = 0
+    return np.clip(neighbours, 0, count - 1).astype(np.int32), weights
+
+
+def _nearest(volumes: NDArray[Any], to_source: Doubles, shape: tuple[int, int, int]) -> Floats:
+    """Take the nearest voxel of volumes (C, Z, Y, X)."""
+    depth, rows, columns = volumes.shape[1:]
+    z = np.floor(to_source[0, 0] * np.arange(shape[0]) + to_source[0, 3] + 0.5).astype(np.int64)
+    y, x = np.floor(_points_in_plane(to_source, shape[1:]) + 0.5).astype(np.int64)
+    planes = np.flatnonzero((z >= 0) & (z < depth))
+    pixels = np.flatnonzero((y >= 0) & (y < rows) & (x >= 0) & (x < columns))
+    out = np.zeros((len(volumes), shape[0], y.size), np.float32)
+    flat = volumes.reshape(len(volumes), depth, -1)
+    taken = flat[:, z[planes, None], (y * columns + x)[pixels]]
+    out[:, planes[:, None], pixels] = taken
+    return out.reshape(len(volumes), *shape)
