@@ -152,7 +152,7 @@ def as_stored(model: IntegratedCell, dtype: str | torch.dtype) -> IntegratedCell
         setattr(stored, name, network)
         tensors = network.state_dict()
         for key, tensor in _stored(network, kind).items():
-            if not torch.isfinite(tensor).all():
+            if not _is_finite(tensor):
                 raise ValueError(
                     f"The weights {key!r} of {name} cannot be stored as {str(kind).removeprefix('torch.')}: "
                     "some are beyond its range or not finite."
@@ -221,6 +221,11 @@ def _stored(network: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
     }
 
 
+def _is_finite(tensor: Tensor) -> bool:
+    """Return whether all values are finite. The two extremes tell, in one pass and without a mask in memory."""
+    return tensor.numel() == 0 or bool(torch.stack(tensor.aminmax()).isfinite().all())
+
+
 def _fill(network: nn.Module, bundle: archive.Archive, file: str) -> None:
     """Give a network on the meta device the weights in ``file``, after checking names, shapes and values."""
     wanted = _tensors(network)
@@ -242,7 +247,7 @@ def _fill(network: nn.Module, bundle: archive.Archive, file: str) -> None:
             )
         if tensor.dtype not in DTYPES.values():
             raise ValueError(f"{where} does not fit the model: {name!r} is of type {tensor.dtype}.")
-        if not torch.isfinite(tensor).all():
+        if not _is_finite(tensor):
             raise ValueError(f"{where} cannot be used: {name!r} holds NaN or infinite values.")
     state = {name: tensor.float() for name, tensor in found.items()}
     for name in network.state_dict().keys() - state.keys():

@@ -44,7 +44,10 @@ class WhitenedByStructure(nn.Module):
         super().__init__()
         self.register_buffer("seen", torch.zeros(n_structures))
         self.register_buffer("mean", torch.zeros(n_structures, n_latent))
-        self.register_buffer("covariance", torch.eye(n_latent).repeat(n_structures, 1, 1))
+        # torch.eye on the meta device, where models are opened, imports torch's compiler: more than a second.
+        covariance = torch.zeros(n_structures, n_latent, n_latent)
+        covariance.diagonal(dim1=1, dim2=2).fill_(1)
+        self.register_buffer("covariance", covariance)
         self.add_up: Callable[[Tensor], Tensor] = lambda moments: moments
 
     def forward(self, z: Tensor, y: Tensor) -> Tensor:
