@@ -42,6 +42,13 @@ def test_the_dock_starts_with_a_cell_that_has_a_nucleus(viewer, qtbot, field):
     assert dock.preview.words == "No nucleus lies in cell 1: choose another cell."
 
 
+def test_nuclei_that_lie_in_no_cell_are_of_another_image(viewer, qtbot, field):
+    field["nuclei"].data = np.where(field["cells"].data == 0, 3, 0).astype(np.uint16)
+    dock = opened_dock(viewer)
+    qtbot.waitUntil(lambda: "nucleus lies in" in dock.preview.words, timeout=60_000)
+    assert dock.preview.words.endswith("check that both segmentations come from the same image.")
+
+
 def test_nuclei_that_come_later_change_the_offered_cell_and_no_choice(viewer, field):
     nuclei = viewer.layers.pop(viewer.layers.index("nuclei"))
     dock = opened_dock(viewer)

@@ -134,7 +134,12 @@ class CellRequest:
         )
         channels = {name: part(name, image) for name, image in self.channels.items() if name in wanted}
         cells, nuclei = self._segmentations(part, channels, window, voxel_size)
-        if self.cells is not None and not has_nucleus(cells, nuclei, self.label or 0):
+        # If all nuclei lie beside the cells, the segmentations do not fit together, and the library says so below.
+        if (
+            self.cells is not None
+            and not has_nucleus(cells, nuclei, self.label or 0)
+            and not self._all_nuclei_are_outside()
+        ):
             raise Refusal(f"No nucleus lies in cell {self.label}: choose another cell.")
         cell = cell_from_labels(
             cells,
@@ -147,6 +152,12 @@ class CellRequest:
         )
         z, y, x = (o + w.start for o, w in zip(cell.offset, window, strict=True))
         return replace(cell, offset=(z, y, x), metadata={**cell.metadata, "simulated": self.simulated})
+
+    def _all_nuclei_are_outside(self) -> bool:
+        """Return whether no voxel of a nucleus lies in any cell. Lazy segmentations are not read for this: False."""
+        if self.nuclei is None or not (is_in_memory(self.cells) and is_in_memory(self.nuclei)):
+            return False
+        return not self.nuclei[self.cells != 0].any()
 
     def _window(
         self, voxel_size: tuple[float, float, float], progress: Progress | None, cancel: CancelToken | None
