@@ -218,6 +218,20 @@ def test_saving_in_the_models_frame_states_the_models_voxel_size(tmp_path):
         )
 
 
+@pytest.mark.parametrize("shape", [None, (30, 70, 80)])
+def test_a_file_of_bytes_says_its_scale(tmp_path, shape):
+    done = integrate_cell(ellipsoid_cell(offset=(2, 3, 4)), DnaEverywhere(), ["TOM20"])
+    path = done.save(tmp_path / "bytes.ome.tiff", shape=shape, dtype="uint8")
+    image = read_image(path)
+    assert image.data.dtype == np.uint8
+    expected = quantised(to_cell_image(done)["TOM20"], np.uint8)
+    found = image.channel("TOM20")
+    np.testing.assert_array_equal(found if shape is None else found[2:26, 3:67, 4:76], expected)
+    assert "255 means an intensity of 1." in (tifffile.TiffFile(path).ome_metadata or "")
+    with pytest.raises(ValueError, match="choose uint16 or uint8"):
+        done.save(path, dtype="float32")
+
+
 def test_only_frames_that_there_are_can_be_saved(tmp_path):
     done = integrate_cell(ellipsoid_cell(), DnaEverywhere(), ["TOM20"])
     with pytest.raises(ValueError, match="choose image or model"):

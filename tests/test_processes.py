@@ -9,6 +9,7 @@ from threadpoolctl import threadpool_info
 from napari_integrated_cell.processes import (
     Cancelled,
     CancelToken,
+    computed_ahead,
     progress_of_part,
     slices,
     worker_processes,
@@ -53,3 +54,31 @@ def test_a_part_tells_its_place_in_the_whole_work() -> None:
         of_part(3, 10, "a part")
     assert told == [(23, 50, "a part"), (23, 50, "the whole")]
     assert progress_of_part(None, 20, 50) is None
+
+
+def test_results_computed_ahead_come_in_order_and_each_error_stays_with_its_item() -> None:
+    made: list[int] = []
+
+    def items():
+        for i in range(9):
+            made.append(i)
+            yield i
+
+    def inverse(i: int) -> float:
+        return 1 / (i - 3)
+
+    results = computed_ahead(inverse, items(), threads=2)
+    assert next(results).result() == -1 / 3
+    assert made == [0, 1, 2], "few are waiting"
+    rest = list(results)
+    assert [r.result() for r in rest if not r.exception()] == [1 / (i - 3) for i in range(1, 9) if i != 3]
+    with pytest.raises(ZeroDivisionError):
+        rest[2].result()
+
+
+def test_what_waits_is_dropped_where_its_results_are_no_longer_wanted() -> None:
+    started: list[int] = []
+    results = computed_ahead(started.append, iter(range(100)), threads=1)
+    next(results).result()
+    results.close()
+    assert len(started) <= 3

@@ -5,8 +5,13 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from typing import TypeVar
+
+S = TypeVar("S")
+T = TypeVar("T")
 
 Progress = Callable[[int, int, str], None]
 """Called as ``progress(done, total, what)`` after each part of the work."""
@@ -62,6 +67,25 @@ def progress_of_part(
     if progress is None:
         return None
     return lambda done, _, of_part: progress(before + done, total, what or of_part)
+
+
+def computed_ahead(compute: Callable[[S], T], items: Iterable[S], threads: int = 2) -> Iterator[Future[T]]:
+    """Yield the future of each item's result, in order, while other threads compute the next ones.
+
+    The items are made in the calling thread. At most ``threads`` results are computed or waiting, apart from the one
+    that the caller holds.
+    """
+    waiting = deque[Future[T]]()
+    pool = ThreadPoolExecutor(threads)
+    try:
+        for item in items:
+            waiting.append(pool.submit(compute, item))
+            if len(waiting) > threads:
+                yield waiting.popleft()
+        while waiting:
+            yield waiting.popleft()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def worker_processes(n: int | None = None) -> ProcessPoolExecutor:

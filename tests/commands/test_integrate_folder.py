@@ -5,12 +5,15 @@ from __future__ import annotations
 import csv
 import json
 
+import numpy as np
 import pytest
+import tifffile
 from tiny_cells import write_tiny
 from tiny_fields import write_image, write_labels, write_model
 from typer.testing import CliRunner
 
 from napari_integrated_cell.cli import app
+from napari_integrated_cell.imaging.reading import read_image
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +91,19 @@ def test_channels_of_all_images_may_be_named(plate, tmp_path):
     assert "segmented from membrane and DNA" in result.stderr
 
 
+@pytest.mark.parametrize("write", ["cell", "field"])
+def test_files_of_bytes(plate, tmp_path, write):
+    out = tmp_path / "out"
+    result = integrate(plate, "--folder", plate / "plate", "--out", out, "--write", write, "--dtype", "uint8")
+    assert result.exit_code == 0, result.output
+    (first, *_) = sorted(out.rglob("*.ome.tiff"))
+    image = read_image(first)
+    assert image.data.dtype == np.uint8
+    assert image.channel("membrane").max() > 100
+    with tifffile.TiffFile(first) as file:
+        assert "255 means an intensity of 1." in (file.ome_metadata or "")
+
+
 def test_a_table_with_one_bad_row_is_a_success(plate, tmp_path):
     table = write_tiny(tmp_path / "table", 3, {1: {"crop_seg": "gone.ome.tif"}})
     result = integrate(plate, "--manifest", table, "--out", tmp_path / "out")
@@ -109,6 +125,7 @@ def test_no_good_cell_is_a_failure(plate, tmp_path):
         (("--folder", "plate", "--manifest", "x.csv"), "not both"),
         (("--folder", "plate", "--label", "3"), "--label are for one field"),
         (("--folder", "plate", "--write", "all"), "cell, field or none"),
+        (("--folder", "plate", "--dtype", "float32"), "choose uint16 or uint8"),
         (("--folder", "plate", "--out", "plate"), "folder of their own"),
         (("--folder", "plate", "--out", "tiny.zip"), "is a file"),
         (("--folder", "plate", "--pattern", "cells.tif"), "{field}"),

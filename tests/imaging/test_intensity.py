@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 
-from napari_integrated_cell.imaging.intensity import dilated, most_populous
+from napari_integrated_cell.imaging.intensity import dilated, most_populous, within
 from napari_integrated_cell.imaging.pose import normalise
 
 
@@ -60,3 +61,18 @@ def test_a_mask_grows_by_micrometres(voxel):
     assert bigger[away < 3].all()
     radius = (bigger.sum() * np.prod(voxel) * 3 / (4 * np.pi)) ** (1 / 3)
     assert 3.2 < radius < 3.38
+
+
+@given(
+    shape=st.tuples(*[st.integers(1, 12)] * 3),
+    voxel_size=st.tuples(*[st.sampled_from([0.05, 0.1, 0.108333, 0.25, 0.29, 0.6])] * 3),
+    distance=st.sampled_from([0.0, 0.2, 0.3, 0.5]),
+    share=st.sampled_from([0.01, 0.1, 0.5, 1.0]),
+    seed=st.integers(0, 99),
+)
+@settings(deadline=None)
+def test_voxels_within_a_distance_are_those_of_a_distance_transform(shape, voxel_size, distance, share, seed):
+    mask = np.random.default_rng(seed).random(shape) < share
+    mask.flat[0] = True
+    expected = ndimage.distance_transform_edt(~mask, sampling=voxel_size) <= distance
+    np.testing.assert_array_equal(within(mask, distance, voxel_size), expected)

@@ -163,3 +163,19 @@ def test_bad_volumes_are_refused(tmp_path, volumes, voxel, match):
     with pytest.raises(ValueError, match=match):
         write_ome_tiff(tmp_path / "a.ome.tiff", volumes, voxel)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.uint32, np.float32])
+@pytest.mark.parametrize("plane", [(40, 600), (600, 40), (530, 700), (512, 513)])
+def test_large_planes_are_written_in_tiles_that_read_back_exactly(tmp_path, dtype, plane):
+    random = np.random.default_rng(0)
+    volume = np.zeros((3, *plane), dtype)
+    volume[1] = random.integers(0, 100, plane)
+    volume[2, -7:, -9:] = 5
+    path = write_ome_tiff(tmp_path / "large.ome.tiff", {"a": volume, "b": volume[::-1]}, (0.3, 0.1, 0.1))
+    with tifffile.TiffFile(path) as file:
+        assert file.pages[0].is_tiled
+        np.testing.assert_array_equal(file.asarray(), np.stack([volume, volume[::-1]]))
+        edges = file.pages[0].tile
+    assert all(edge % 16 == 0 and edge <= 256 for edge in edges)
+    np.testing.assert_array_equal(read_image(path).channel("a"), volume)

@@ -20,10 +20,11 @@ from napari_integrated_cell.imaging.frame import Pose
 from napari_integrated_cell.imaging.pose import posed_references, posed_structure
 from napari_integrated_cell.imaging.writing import write_ome_tiff
 from napari_integrated_cell.integration import (
+    FileType,
     Integration,
     integrate_cell,
     model_box,
-    quantised,
+    quantised_volumes,
     to_cell_image,
 )
 from napari_integrated_cell.latent.embedding import shape_of
@@ -56,6 +57,8 @@ class BatchSettings:
     write : {"cell", "field", "none"}
     frame : {"image", "model"}
         The grid of the files of single cells.
+    dtype : {"uint16", "uint8"}
+        Type of the values in the files.
     threads : int, optional
         Threads of torch in each process. None leaves torch's own choice.
     """
@@ -65,6 +68,7 @@ class BatchSettings:
     structures: tuple[str, ...] | None = None
     write: Write = "cell"
     frame: Literal["image", "model"] = "image"
+    dtype: FileType = "uint16"
     threads: int | None = None
 
 
@@ -161,7 +165,7 @@ def row_of(task: CellTask, model: IntegratedCell, settings: BatchSettings) -> Ro
         else:
             integration = integrate_cell(cell, model, settings.structures, pose=pose)
             z_ref = integration.z_ref
-            write_cell(task, integration, settings.frame)
+            write_cell(task, integration, settings)
             row["file"] = task.file
         row |= shape_space_row(z_ref, model)
         if STRUCTURE in cell.channels:
@@ -224,13 +228,14 @@ def opinion(cell: Cell, pose: Pose, model: IntegratedCell) -> Row:
     }
 
 
-def write_cell(task: CellTask, integration: Integration, frame: str) -> None:
+def write_cell(task: CellTask, integration: Integration, settings: BatchSettings) -> None:
     """Write a cell's volumes on the grid of its crop, or in the model's box. The file says where the crop lies."""
     cell = integration.cell
-    volumes = integration.in_box if frame == "model" else to_cell_image(integration)
+    in_box = settings.frame == "model"
+    volumes = integration.in_box if in_box else to_cell_image(integration)
     where = (
         f" This is {cell.name} of {Path(task.source).name}."
-        if frame == "model"
+        if in_box
         else f" This is {cell.name} of {Path(task.source).name}: the crop that begins at voxel {cell.offset} (Z, Y, X) "
         "of that image."
     )
@@ -239,9 +244,9 @@ def write_cell(task: CellTask, integration: Integration, frame: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_ome_tiff(
             path,
-            {name: quantised(volume, np.uint16) for name, volume in volumes.items()},
+            quantised_volumes(volumes, settings.dtype),
             volumes.voxel_size,
-            description=integration.description + where,
+            description=integration.description_for(settings.dtype) + where,
         )
     except OSError as error:
         raise OutputError(str(error)) from error

@@ -6,8 +6,8 @@ import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
@@ -79,7 +79,7 @@ class FieldOutput:
         description = ""
         try:
             self.joined.parent.mkdir(parents=True, exist_ok=True)
-            with FieldCanvas(self.shape, self._working) as canvas:
+            with FieldCanvas(self.shape, self._working, self._settings.dtype) as canvas:
                 for file, row in files.items():
                     with tifffile.TiffFile(file) as tiff:
                         volumes_of_cell, description = _channels(tiff)
@@ -91,7 +91,7 @@ class FieldOutput:
             raise OutputError(str(error)) from error
 
 
-def _channels(tiff: tifffile.TiffFile) -> tuple[dict[str, NDArray[np.uint16]], str]:
+def _channels(tiff: tifffile.TiffFile) -> tuple[dict[str, NDArray[Any]], str]:
     """Return the channels of a cell's file, and its description."""
     root = ElementTree.fromstring(tiff.ome_metadata or "<OME/>")
     names = [element.get("Name") or "" for element in root.iter() if element.tag.endswith("}Channel")]

@@ -150,7 +150,9 @@ class _Run:
         model = opened_model(settings.model, settings.device)
         self.n_ref = model.config.n_ref
         self._model = {"model": model.name, "weights": fingerprint(model)}
-        self._recipe = digest_of(self._model["weights"], settings.structures, settings.write, settings.frame)
+        recipe = (self._model["weights"], settings.structures, settings.write, settings.frame)
+        # Batches that were made before there was a choice of the type go on.
+        self._recipe = digest_of(*recipe, *([] if settings.dtype == "uint16" else [settings.dtype]))
         self._found, self._listed, self._settings = found, list(listed), settings
         self._out, self._journal, self._several, self._stop = out, journal, several, stop
         self._order: dict[str, Row | None] = {}

@@ -15,6 +15,7 @@ from napari_integrated_cell.console import one_line_errors
 
 WRITE = ("cell", "field", "none")
 FRAMES = ("image", "model")
+DTYPES = ("uint16", "uint8")
 _ALL = "All cells of a folder or a table"
 
 
@@ -88,6 +89,14 @@ def integrate(
         str,
         typer.Option("--frame", help="Write on the grid of the image (image) or in the model's box (model)."),
     ] = "image",
+    dtype: Annotated[
+        str,
+        typer.Option(
+            "--dtype",
+            help="Type of the values in the files: uint16 (65535 means 1), or uint8 (255 means 1) for files of a fifth "
+            "of the size.",
+        ),
+    ] = "uint16",
     voxel_size: options.VoxelOption = None,
     axes: options.AxesOption = None,
     scene: options.SceneOption = None,
@@ -124,6 +133,8 @@ def integrate(
             raise ValueError(f"--frame is {frame!r}: choose image or model.")
         if write not in WRITE:
             raise ValueError(f"--write is {write!r}: choose cell, field or none.")
+        if dtype not in DTYPES:
+            raise ValueError(f"--dtype is {dtype!r}: choose uint16 or uint8.")
         choices = options.choices_of(axes, scene, time, reader)
         if folder is None and manifest is None:
             if pattern or scheduler or dry_run or workers > 1 or structure_channel:
@@ -143,6 +154,7 @@ def integrate(
                 model=model,
                 device=device,
                 frame=frame,
+                dtype=cast("Any", dtype),
                 out=out or Path("integrated.ome.tiff"),
                 as_json=as_json,
             )
@@ -158,6 +170,7 @@ def integrate(
             structures=None if wanted is None else tuple(wanted),
             write=cast("Any", write),
             frame=cast("Any", frame),
+            dtype=cast("Any", dtype),
             threads=max(1, (os.cpu_count() or 1) // workers) if workers > 1 else None,
         )
         chosen = ChosenChannels(membrane, dna, structure_channel, options.voxel_size_of(voxel_size), choices)

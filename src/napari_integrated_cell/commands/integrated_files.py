@@ -15,7 +15,7 @@ from napari_integrated_cell.console import report
 
 if TYPE_CHECKING:
     from napari_integrated_cell.imaging.choices import ReadingChoices
-    from napari_integrated_cell.integration import Integration
+    from napari_integrated_cell.integration import FileType, Integration
 
 
 def summary_of(integration: Integration) -> dict[str, Any]:
@@ -47,6 +47,7 @@ def integrate_field(
     model: str,
     device: str,
     frame: str,
+    dtype: FileType,
     out: Path,
     as_json: bool,
 ) -> None:
@@ -68,6 +69,7 @@ def integrate_field(
     from napari_integrated_cell.integration import integrate_cell
     from napari_integrated_cell.model.bundle import load_model, read_manifest
     from napari_integrated_cell.model.inputs import structure_names
+    from napari_integrated_cell.processes import computed_ahead
 
     wanted = structure_names(options.structures_of(structures), read_manifest(model).config)
     check_writable(out.parent, bytes_joined(found.places, len(wanted) + 2))
@@ -75,11 +77,12 @@ def integrate_field(
     left_out: dict[str, str] = {}
 
     def integrated() -> Iterator[Integration]:
-        for i in tqdm(
-            range(len(found)), "integrating cells", file=sys.stderr, disable=not sys.stderr.isatty()
-        ):
+        # One cell is placed and written while the next ones are posed and decoded.
+        results = computed_ahead(lambda i: integrate_cell(found[i], loaded, wanted), range(len(found)))
+        bar = tqdm(results, "integrating cells", len(found), file=sys.stderr, disable=not sys.stderr.isatty())
+        for i, result in enumerate(bar):
             try:
-                integration = integrate_cell(found[i], loaded, wanted)
+                integration = result.result()
             except ValueError as error:
                 if len(found) == 1:
                     raise
@@ -91,7 +94,7 @@ def integrate_field(
             name, reason = next(iter(left_out.items()))
             raise ValueError(f"None of the {len(found)} cells can be used. The first, {name}: {reason}")
 
-    said = write_integrations(out, integrated(), frame, shape)
+    said = write_integrations(out, integrated(), frame, shape, dtype)
     count = f"{len(said)} cell{'s' if len(said) != 1 else ''}"
     summary = {
         "out": str(out),
@@ -106,7 +109,11 @@ def integrate_field(
 
 
 def write_integrations(
-    out: Path, integrations: Iterator[Integration], frame: str, shape: tuple[int, int, int]
+    out: Path,
+    integrations: Iterator[Integration],
+    frame: str,
+    shape: tuple[int, int, int],
+    dtype: FileType = "uint16",
 ) -> list[dict[str, Any]]:
     """Write integrated cells in the given frame, and return the summary of each.
 
@@ -124,8 +131,8 @@ def write_integrations(
             yield integration
 
     if frame == "image":
-        save_field(out, summarised(), shape)
+        save_field(out, summarised(), shape, dtype=dtype)
     else:
         (integration,) = summarised()
-        integration.save(out, "model")
+        integration.save(out, "model", dtype=dtype)
     return summaries

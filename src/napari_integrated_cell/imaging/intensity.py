@@ -97,3 +97,29 @@ def dilated(mask: Mask, distance: float, voxel_size: tuple[float, float, float])
     sigma = [distance / v for v in voxel_size]
     blurred = ndimage.gaussian_filter(mask.astype(np.float32), sigma, mode="nearest", truncate=3.0)
     return (blurred > _ONE_SIGMA_TAIL) | mask
+
+
+def within(mask: Mask, distance: float, voxel_size: tuple[float, float, float]) -> Mask:
+    """Return which voxels lie at most ``distance`` µm from a voxel of ``mask``, centre to centre.
+
+    For short distances this is much faster than a distance transform, and exact: the ball around a voxel consists of
+    runs along X, and runs of one length are made for all voxels at once.
+    """
+    z_step, y_step, x_step = voxel_size
+    room = [int(distance / v) for v in voxel_size]
+    out = np.pad(mask, [(r, r) for r in room])
+    runs = [out[..., room[2] : room[2] + mask.shape[2]].copy()]
+    for reach in range(1, room[2] + 1):
+        left = out[..., room[2] - reach : room[2] - reach + mask.shape[2]]
+        right = out[..., room[2] + reach : room[2] + reach + mask.shape[2]]
+        runs.append(runs[-1] | left | right)
+    near = mask.copy()
+    for dz in range(-room[0], room[0] + 1):
+        for dy in range(-room[1], room[1] + 1):
+            apart = np.hypot(dz * z_step, dy * y_step)
+            reaches = np.flatnonzero(np.hypot(apart, np.arange(room[2] + 1) * x_step) <= distance)
+            if len(reaches):
+                near |= runs[reaches[-1]][
+                    room[0] + dz : room[0] + dz + mask.shape[0], room[1] + dy : room[1] + dy + mask.shape[1]
+                ]
+    return near

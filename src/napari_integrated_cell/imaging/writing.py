@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
 from napari_integrated_cell.cell import checked_voxel_size
 from napari_integrated_cell.imaging.atomic import atomic_write
+from napari_integrated_cell.processes import computed_ahead
 
 _SUFFIXES = (".ome.tiff", ".ome.tif", ".tiff", ".tif")
 # Classic TIFF counts bytes in 32 bits. BigTIFF is the safe choice from half of that on.
 _BIG = 2 * 1024**3
+# Largest edge of a tile in voxels. Planes of more than two tiles are written in tiles, smaller ones row by row.
+_TILE = 256
+_LEVEL = 4  # of zlib's compression
 # Voxel sizes that differ by more than this share are two sizes.
 _SAME = 1e-3
 
@@ -105,23 +111,56 @@ def write_planes(
     voxel_size: tuple[float, float, float],
     metadata: Mapping[str, Any],
 ) -> Path:
-    """Write the (Y, X) planes of an image of ``shape`` ([T,] C, Z, Y, X) as an OME-TIFF, one plane at a time."""
+    """Write the (Y, X) planes of an image of ``shape`` ([T,] C, Z, Y, X) as an OME-TIFF, a few planes at a time."""
     sizes = {f"PhysicalSize{axis}": size for axis, size in zip("ZYX", voxel_size, strict=True)}
     units = {f"{name}Unit": "µm" for name in sizes}
+    rows, columns = shape[-2:]
+    tile = (_edge(rows), _edge(columns)) if max(rows, columns) > 2 * _TILE else None
+    # Differences of neighbours are smaller to store. Few programs read those of floating-point numbers.
+    differences = dtype.kind in "iu"
     with atomic_write(path) as aside:
         tifffile.imwrite(
             aside,
-            planes,
+            planes if tile is None else _encoded_tiles(planes, tile, dtype, differences),
             shape=shape,
             dtype=dtype,
             ome=True,
             bigtiff=int(np.prod(shape)) * dtype.itemsize > _BIG,
             photometric="minisblack",
+            tile=tile,
             compression="zlib",
-            compressionargs={"level": 4},
+            compressionargs={"level": _LEVEL},
+            predictor=differences,
             metadata={"axes": "TCZYX"[-len(shape) :], **metadata, **sizes, **units},
         )
     return path
+
+
+def _edge(length: int) -> int:
+    """Return the edge of the tiles along an axis: a multiple of 16, as TIFF wants, that covers it with little rest."""
+    return 16 * math.ceil(length / math.ceil(length / _TILE) / 16)
+
+
+def _encoded_tiles(
+    planes: Iterator[NDArray[Any]], tile: tuple[int, int], dtype: np.dtype[Any], differences: bool
+) -> Iterator[bytes]:
+    """Yield the compressed tiles of each plane, row by row. All cores compress; an empty tile is compressed once."""
+
+    def encoded(values: NDArray[Any]) -> bytes:
+        whole = np.zeros(tile, dtype)
+        whole[: values.shape[0], : values.shape[1]] = values
+        stored = imagecodecs.delta_encode(whole) if differences else whole
+        return bytes(imagecodecs.zlib_encode(np.asarray(stored).tobytes(), level=_LEVEL))
+
+    empty = encoded(np.zeros(tile, dtype))
+
+    def tiles_of(plane: NDArray[Any]) -> list[bytes]:
+        rows, columns = (range(0, n, edge) for n, edge in zip(plane.shape, tile, strict=True))
+        parts = (plane[y : y + tile[0], x : x + tile[1]] for y in rows for x in columns)
+        return [encoded(part) if part.any() else empty for part in parts]
+
+    for tiles in computed_ahead(tiles_of, planes, os.cpu_count() or 1):
+        yield from tiles.result()
 
 
 def _checked(volumes: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
