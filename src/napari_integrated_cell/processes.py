@@ -85,7 +85,9 @@ def computed_ahead(compute: Callable[[S], T], items: Iterable[S], threads: int =
         while waiting:
             yield waiting.popleft()
     finally:
-        pool.shutdown(cancel_futures=True)
+        for future in waiting:
+            future.cancel()
+        pool.shutdown()
 
 
 def worker_processes(n: int | None = None) -> ProcessPoolExecutor:
