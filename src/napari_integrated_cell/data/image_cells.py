@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -91,7 +91,7 @@ def cells_of_image(
     channels: dict[str, Any] = {}
     found = ""
     if image is not None:
-        stack = read_image(image, voxel_size=voxel_size, lazy=True, **asdict(choices))
+        stack = read_image(image, voxel_size=voxel_size, lazy="if large", **asdict(choices))
         for note in stack.notes:
             on_note(note)
         voxel_size, found = stack.voxel_size, stack.size_found
@@ -105,8 +105,10 @@ def cells_of_image(
         if cells is None:
             refuse_labels(channels, str(image))
     if cells is not None and nuclei is not None:
-        of_cells = labels_beside(image, cells, cells_channel, choices, lazy=True, voxel_size=voxel_size)
-        of_nuclei = labels_beside(image, nuclei, nuclei_channel, choices, lazy=True, voxel_size=voxel_size)
+        of_cells = labels_beside(image, cells, cells_channel, choices, lazy="if large", voxel_size=voxel_size)
+        of_nuclei = labels_beside(
+            image, nuclei, nuclei_channel, choices, lazy="if large", voxel_size=voxel_size
+        )
         cell_labels, nucleus_labels = of_cells.data[0], of_nuclei.data[0]
         for note in (*of_cells.notes, *of_nuclei.notes):
             on_note(note)
@@ -130,7 +132,7 @@ def labels_beside(
     channel: str | None,
     choices: ReadingChoices,
     *,
-    lazy: bool = False,
+    lazy: bool | Literal["if large"] = False,
     voxel_size: tuple[float, float, float] | None = None,
 ) -> Image:
     """Read a label image with the choices for its image, as far as it has several scenes or times too.

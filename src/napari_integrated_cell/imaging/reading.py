@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -148,7 +148,7 @@ def read_image(
     time: int | None = None,
     axes: str | None = None,
     reader: str = "auto",
-    lazy: bool = False,
+    lazy: bool | Literal["if large"] = False,
     series: bool = False,
 ) -> Image:
     """Read a stack: TIFF of any kind, OME-Zarr, and CZI, ND2 or LIF if the reader's extra is installed.
@@ -171,8 +171,9 @@ def read_image(
         planes that the file does not name into two channels that alternate.
     reader : {"auto", "bioio", "aicsimageio"}
         The library that reads. "auto" takes aicsimageio only for what bioio has no reader for.
-    lazy : bool
-        Whether to return a dask array, one plane per chunk or as the file is chunked. No pixel is read.
+    lazy : bool or "if large"
+        Whether to return a dask array, one plane per chunk or as the file is chunked. No pixel is read. With
+        ``"if large"`` a TIFF of at most 128 MiB is read at once: that is faster than to import dask.
     series : bool
         Whether to read all time points, if there are several. The image's data are then (C, T, Z, Y, X).
 
@@ -265,7 +266,11 @@ def read_labels(
 
 
 def read_label_image(
-    path: str | os.PathLike[str], *, channel: int | str | None = None, lazy: bool = False, **choices: Any
+    path: str | os.PathLike[str],
+    *,
+    channel: int | str | None = None,
+    lazy: bool | Literal["if large"] = False,
+    **choices: Any,
 ) -> Image:
     """Read a segmentation as :func:`read_labels` does, and return it as an image of one channel, with its notes."""
     image = read_image(path, lazy=lazy, **choices)
@@ -278,7 +283,7 @@ def read_label_image(
         )
     index = 0 if channel is None else image.index(channel)
     volume = image.data[index]
-    if lazy:
+    if hasattr(volume, "map_blocks"):
         whole = volume.dtype if volume.dtype.kind in "iu" else np.dtype(np.int64)
         labels = volume.map_blocks(_checked_chunk, name, whole, dtype=whole, meta=np.empty((0, 0, 0), whole))
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,8 @@ from napari_integrated_cell.imaging.choices import MissingInput, UnsupportedImag
 from napari_integrated_cell.imaging.formats.planes import counted
 from napari_integrated_cell.imaging.formats.scene import OpenedFile, Scene
 
+#: Bytes up to which an image is small.
+SMALL = 128 << 20
 _MEANING = {"T": "time points", "C": "channels", "Z": "Z planes", "I": "planes", "S": "colours"}
 _LENGTH = re.compile(r"[0-9]+")
 _LETTER_AND_LENGTH = re.compile(r"([A-Z])([0-9]{0,9})")
@@ -32,7 +34,7 @@ def stack_of(
     scene: int | str | None,
     time: int | None,
     axes: str | None,
-    lazy: bool,
+    lazy: bool | Literal["if large"],
     series: bool = False,
 ) -> Stack:
     """Return one scene of a file, at one time point or at all of them.
@@ -47,8 +49,9 @@ def stack_of(
     axes : str or None
         One letter for each of the file's axes, in the file's order, instead of the file's own. A number after a letter
         is the length of this axis: ``"ZC2YX"`` divides the file's planes, of which none is named.
-    lazy : bool
-        Whether to return a dask array, of which nothing is read.
+    lazy : bool or "if large"
+        Whether to return a dask array, of which nothing is read. ``"if large"``: a small image is read at once if that
+        needs neither dask nor a library, whose import takes longer than the reading.
     series : bool
         Whether to return all time points, if there are several.
 
@@ -75,11 +78,15 @@ def stack_of(
     if not 0 <= (time or 0) < times:
         raise MissingInput("time", f"{name} has no time point {time}: it has {times}, counted from 0.")
     if series and times > 1:
-        return Stack(_native(_in_order(chosen.array(lazy), letters, None)), chosen, tuple(notes))
+        return Stack(_native(_in_order(chosen.array(bool(lazy)), letters, None)), chosen, tuple(notes))
     if times > 1:
         notes.append(f"{name} has {times} time points: time point {time or 0} was read.")
     # Of a time series only the chosen time point is read.
-    data = chosen.array(lazy or times > 1)
+    small = math.prod(chosen.shape) * chosen.dtype.itemsize <= SMALL
+    if lazy == "if large" and chosen.at_once is not None and small:
+        data = chosen.at_once()
+    else:
+        data = chosen.array(bool(lazy) or times > 1)
     data = _in_order(data, letters, time or 0)
     return Stack(_native(data), chosen, tuple(notes))
 
@@ -171,12 +178,13 @@ def _divided(scene: Scene, axes: str, name: str) -> Scene:
 def _with_leading(scene: Scene, leading: tuple[int, ...]) -> Scene:
     """Return a scene with other axes, of no name, before the plane."""
     plane = 3 if "S" in scene.axes else 2
-    array, shape = scene.array, (*leading, *scene.shape[-plane:])
+    array, at_once, shape = scene.array, scene.at_once, (*leading, *scene.shape[-plane:])
     return replace(
         scene,
         axes="I" * len(leading) + scene.axes[-plane:],
         shape=shape,
         array=lambda lazy: array(lazy).reshape(shape),
+        at_once=None if at_once is None else lambda: at_once().reshape(shape),
     )
 
 

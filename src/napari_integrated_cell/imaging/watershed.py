@@ -12,9 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage.feature import peak_local_max
-from skimage.filters import threshold_otsu
-from skimage.segmentation import watershed
 
 from napari_integrated_cell.arrays import Doubles, Floats, Indices, Labels, Mask
 from napari_integrated_cell.imaging.intensity import above_background
@@ -132,6 +129,10 @@ def _coarse(stain: NDArray[Any], block: Indices, size: Doubles) -> Floats:
 
 def _nuclei(dna: Floats, size: Doubles) -> Labels:
     """Label the nuclei."""
+    from skimage.feature import peak_local_max
+    from skimage.filters import threshold_otsu
+    from skimage.segmentation import watershed
+
     if dna.max(initial=0) <= 0:
         return np.zeros(dna.shape, dtype=np.int32)
     # Condensed chromatin is several times brighter than interphase nuclei. With square roots Otsu keeps both.
@@ -155,6 +156,8 @@ def _nuclei(dna: Floats, size: Doubles) -> Labels:
 
 def _cells(membrane: Floats, nuclei: Labels, size: Doubles) -> Labels:
     """Grow each nucleus up to the membrane. The background grows from the first and the last plane."""
+    from skimage.segmentation import watershed
+
     background = int(nuclei.max(initial=0)) + 1
     seeds = nuclei.copy()
     # If a nucleus lies at the first or last plane, its cell is cut off there: this part is not background.

@@ -103,7 +103,7 @@ def tiff_through_library(opened: OpenedFile, library: str, *, always: bool) -> O
             found = _library_array(path, index, scene, opener, lazy) if always or not lazy else None
             return scene.array(lazy) if found is None else found
 
-        return replace(scene, array=array)
+        return replace(scene, array=array, at_once=None if always else partial(scene.array, False))
 
     return replace(opened, scene=scene_of)
 

@@ -47,6 +47,8 @@ class Scene:
         Whether they are OME-XML.
     interval : float or None
         Seconds from one time point to the next, as the file states them.
+    at_once : callable, optional
+        Returns the same pixels as ``array(False)``, without a library.
     """
 
     axes: str
@@ -61,6 +63,7 @@ class Scene:
     strict: bool = False
     ome: bool = False
     interval: float | None = None
+    at_once: Callable[[], Any] | None = None
 
     def refusing(
         self, refusal: Exception, channel_names: tuple[str, ...] = (), channels: int | None = None
