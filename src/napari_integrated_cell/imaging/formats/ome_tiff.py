@@ -32,6 +32,11 @@ def ome_scenes(path: Path, pages: Sequence[Page], text: str) -> list[tuple[str, 
     ome = read_ome_xml(text)
     if ome.metadata_file and not ome.images:
         ome = _metadata_elsewhere(path, ome)
+    return scenes_of(path, ome, pages)
+
+
+def scenes_of(path: Path, ome: OmeXml, pages: Sequence[Page]) -> list[tuple[str, Scene]]:
+    """Return name and scene of every image that metadata name; see :func:`ome_scenes`."""
     files = _Files(path, ome, pages)
     if not ome.images:
         return [("Image:0", _unsound(path, pages, OmeImage(), "they name no image", ome))]
@@ -146,7 +151,9 @@ def _scene(path: Path, ome: OmeXml, image: OmeImage, files: _Files) -> tuple[Sce
     where = f" in {ome.metadata_file}" if ome.metadata_file else ""
     if ome.damage:
         notes.insert(
-            0, f"{path.name} has damaged OME metadata{where} ({ome.damage}): what is sound in them was used."
+            0,
+            f"{path.name} has damaged {ome.program} metadata{where} ({ome.damage}): what is sound in them was "
+            "used.",
         )
     if files.renamed:
         notes.append(f"{path.name} is called {files.renamed} in its metadata: it was renamed.")
@@ -159,8 +166,8 @@ def _scene(path: Path, ome: OmeXml, image: OmeImage, files: _Files) -> tuple[Sce
         stated_size(image.physical),
         planes.array,
         tuple(notes),
-        strict=not notes and layout.strict and not ome.damage,
-        ome=True,
+        strict=not notes and layout.strict and not ome.damage and ome.program == "OME",
+        ome=ome.program == "OME",
         interval=seconds(*image.interval),
     )
     return scene, layout
@@ -170,7 +177,7 @@ def _unsound(
     path: Path, pages: Sequence[Page], image: OmeImage, why: str, ome: OmeXml, *, mendable: bool = True
 ) -> Scene:
     """Return a scene that refuses, but can be read with given axes if ``mendable``."""
-    kind = "damaged OME" if ome.damage else "OME"
+    kind = f"damaged {ome.program}" if ome.damage else ome.program
     damage = f" ({ome.damage})" if ome.damage else ""
     channels = len(image.channels)
     scene = unnamed_planes(pages, stated_size(image.physical))
@@ -198,12 +205,16 @@ def _checked_leftovers(
         if layout is not None:
             kind = layout.pages[0].kind
             over = sum(p.kind == kind and p.offset not in used and not p.reduced for p in here)
+            length = dict(zip(layout.axes, layout.shape, strict=True))
+            if ome.program != "OME" and layout.explicit and length["T"] < image.sizes.get("T", 1):
+                # Every page is named, also those of the last time point, which is not complete.
+                over = over if over >= length["C"] * length["Z"] else 0
             if over and layout.explicit and layout.complete:
                 note = f"{path.name} holds {counted(over)} that its metadata do not name: they are left out."
                 scene = scene.noting(note)
             elif over:
-                named = f"they name {counted(len(layout.pages))}"
-                why = named if layout.complete else "they leave out planes that are there"
+                counts = f"they name {counted(len(layout.pages))}"
+                why = counts if layout.complete else "they leave out planes that are there"
                 scene, layout = _unsound(path, here, image, why, ome), None
         checked.append((scene, layout))
     return checked

@@ -75,12 +75,15 @@ class OmeXml:
         The file that has the metadata, if it is not the image itself.
     damage : str
         Why the text is no XML, or "".
+    program : str
+        Whose metadata they are, if another program's were brought into this form.
     """
 
     uuid: str = ""
     images: list[OmeImage] = field(default_factory=list)
     metadata_file: str = ""
     damage: str = ""
+    program: str = "OME"
 
 
 def looks_like_ome(text: str) -> bool:

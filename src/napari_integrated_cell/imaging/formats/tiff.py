@@ -1,4 +1,4 @@
-"""Open TIFF files of any kind: OME, ImageJ, tifffile's own, and plain ones."""
+"""Open TIFF files of any kind: OME, ImageJ, Micro-Manager, tifffile's own, and plain ones."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import tifffile
 
 from napari_integrated_cell.imaging.choices import MissingInput
 from napari_integrated_cell.imaging.formats.imagej import imagej_scene, looks_like_imagej
+from napari_integrated_cell.imaging.formats.micromanager import micromanager_of, with_micromanager
 from napari_integrated_cell.imaging.formats.ome_tiff import ome_scenes
 from napari_integrated_cell.imaging.formats.ome_xml import looks_like_ome
 from napari_integrated_cell.imaging.formats.plain_tiff import SHAPED_SIGNS, plain_scenes
@@ -27,6 +28,7 @@ def open_tiff(path: Path) -> OpenedFile:
         pages = pages_of(tif, path)
         texts = _texts(tif.pages[0])
         resolution = resolution_of(tif.pages[0])
+        micromanager = micromanager_of(tif, pages, path)
     ome = next((text for text in texts if looks_like_ome(text)), None)
     imagej = next((text for text in texts if looks_like_imagej(text)), None)
     found: list[tuple[str, Scene]]
@@ -44,6 +46,9 @@ def open_tiff(path: Path) -> OpenedFile:
                 "axes, for example CZYX.",
             )
             found = [(name, scene.unnamed().refusing(refusal)) for name, scene in found]
+    if micromanager is not None:
+        kind = "OME" if ome is not None else "ImageJ" if imagej is not None else ""
+        found = with_micromanager(path, pages, micromanager, found, kind)
     return OpenedFile(path, tuple(name for name, _ in found), lambda index: found[index][1])
 
 
