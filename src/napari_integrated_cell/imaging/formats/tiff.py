@@ -1,4 +1,4 @@
-"""Open TIFF files of any kind: OME, ImageJ, Micro-Manager, tifffile's own, and plain ones."""
+"""Open TIFF files of any kind: OME, ImageJ, Micro-Manager, LSM, tifffile's own, and plain ones."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import tifffile
 
 from napari_integrated_cell.imaging.choices import MissingInput
 from napari_integrated_cell.imaging.formats.imagej import imagej_scene, looks_like_imagej
+from napari_integrated_cell.imaging.formats.lsm import LSM_MARKS, is_lsm, lsm_facts, lsm_scenes
 from napari_integrated_cell.imaging.formats.micromanager import micromanager_of, with_micromanager
 from napari_integrated_cell.imaging.formats.ome_tiff import ome_scenes
 from napari_integrated_cell.imaging.formats.ome_xml import looks_like_ome
@@ -25,6 +26,7 @@ _TRACES = (b"openmicroscopy.org", b"</OME>", b"ImageJ=", *(sign.encode() for sig
 def open_tiff(path: Path) -> OpenedFile:
     """Open a TIFF. Its tags and metadata are read, and no pixel."""
     with tifffile.TiffFile(path) as tif:
+        lsm = lsm_facts(tif) if is_lsm(tif, path) else None
         pages = pages_of(tif, path)
         texts = _texts(tif.pages[0])
         resolution = resolution_of(tif.pages[0])
@@ -32,14 +34,18 @@ def open_tiff(path: Path) -> OpenedFile:
     ome = next((text for text in texts if looks_like_ome(text)), None)
     imagej = next((text for text in texts if looks_like_imagej(text)), None)
     found: list[tuple[str, Scene]]
-    if ome is not None:
+    if lsm is not None:
+        found = lsm_scenes(path, pages, lsm)
+    elif ome is not None:
         found = ome_scenes(path, pages, ome)
     elif imagej is not None:
         found = [("Image:0", imagej_scene(path, pages, imagej, resolution))]
     else:
         found = plain_scenes(path, pages, resolution)
         described = any(sign in pages[0].description for sign in SHAPED_SIGNS)
-        if not described and _has_hidden_metadata(path):
+        # In an LSM, small copies lie among the planes.
+        traces = (*_TRACES, *LSM_MARKS) if any(page.reduced for page in pages) else _TRACES
+        if not described and _has_hidden_metadata(path, traces):
             refusal = MissingInput(
                 "axes",
                 f"{path.name} has metadata, but the tag that leads to them is damaged: export it again, or give its "
@@ -56,7 +62,10 @@ def _texts(page: Any) -> list[str]:
     """Return the texts in a page's tags, the description first. A damaged tag may hold it under another number."""
     texts = [page.description]
     for tag in page.tags.values():
-        value = tag.value
+        try:
+            value = tag.value
+        except Exception:  # an old tifffile raises errors of any class about a damaged tag
+            continue
         if isinstance(value, bytes):
             value = value.decode("utf-8", "replace")
         if isinstance(value, str) and value not in texts:
@@ -64,9 +73,9 @@ def _texts(page: Any) -> list[str]:
     return texts
 
 
-def _has_hidden_metadata(path: Path) -> bool:
+def _has_hidden_metadata(path: Path, traces: tuple[bytes, ...]) -> bool:
     with path.open("rb") as file:
         head = file.read(_SEARCHED)
         file.seek(max(0, path.stat().st_size - _SEARCHED))
         tail = file.read(_SEARCHED)
-    return any(trace in part for trace in _TRACES for part in (head, tail))
+    return any(trace in part for trace in traces for part in (head, tail))

@@ -94,7 +94,8 @@ def read_page(file: str, offset: int) -> NDArray[Any]:
     path = Path(file)
     with one_sentence_about(path), tifffile.TiffFile(path) as tif:
         tif.filehandle.seek(offset)
-        return np.asarray(tifffile.TiffPage(tif, 0).asarray())
+        # tifffile corrects the tags of a page in an LSM, but those of a first page only by its own tags.
+        return np.asarray(tifffile.TiffPage(tif, int(tif.is_lsm)).asarray())
 
 
 def read_bytes(file: str, begin: int, shape: Sequence[int], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -171,6 +172,9 @@ def _wrong(
         return "its pixels are not in the file"
     if end > size:
         return "its pixels lie beyond the end of the file"
+    # tifffile replaces counts that are not sound by one for all pieces, and reads only the first.
+    if len(page.dataoffsets) != len(page.databytecounts):
+        return "it does not say how long its pieces are"
     total = sum(page.databytecounts)
     # Some programs give the bytes of a whole stack here.
     if nbytes is not None and (total < nbytes or total % nbytes):
