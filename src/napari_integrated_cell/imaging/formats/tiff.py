@@ -1,4 +1,4 @@
-"""Open TIFF files of any kind: OME, ImageJ, Micro-Manager, LSM, tifffile's own, and plain ones."""
+"""Open TIFF files of any kind: OME, ImageJ, Micro-Manager, LSM, STK, tifffile's own, and plain ones."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from napari_integrated_cell.imaging.formats.ome_xml import looks_like_ome
 from napari_integrated_cell.imaging.formats.plain_tiff import SHAPED_SIGNS, plain_scenes
 from napari_integrated_cell.imaging.formats.resolution import resolution_of
 from napari_integrated_cell.imaging.formats.scene import OpenedFile, Scene
+from napari_integrated_cell.imaging.formats.stk import stk_of, stk_scene
 from napari_integrated_cell.imaging.formats.tiff_pages import pages_of
 
 # A damaged tag hides a file's metadata; their text is still in the file, near the beginning or the end.
@@ -30,12 +31,15 @@ def open_tiff(path: Path) -> OpenedFile:
         pages = pages_of(tif, path)
         texts = _texts(tif.pages[0])
         resolution = resolution_of(tif.pages[0])
+        stk = stk_of(tif)
         micromanager = micromanager_of(tif, pages, path)
     ome = next((text for text in texts if looks_like_ome(text)), None)
     imagej = next((text for text in texts if looks_like_imagej(text)), None)
     found: list[tuple[str, Scene]]
     if lsm is not None:
         found = lsm_scenes(path, pages, lsm)
+    elif stk is not None:
+        found = [("Image:0", stk_scene(path, pages, stk))]
     elif ome is not None:
         found = ome_scenes(path, pages, ome)
     elif imagej is not None:
