@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+from scipy import ndimage, sparse
 
 from napari_integrated_cell.arrays import Floats, Mask
 
@@ -94,9 +94,37 @@ def dilated(mask: Mask, distance: float, voxel_size: tuple[float, float, float])
     A Gaussian of that width falls to its one-sigma tail at ``distance`` outside a flat surface. The separable blur is
     much faster than a distance transform, and smoother than the voxel grid.
     """
-    sigma = [distance / v for v in voxel_size]
-    blurred = ndimage.gaussian_filter(mask.astype(np.float32), sigma, mode="nearest", truncate=3.0)
-    return (blurred > _ONE_SIGMA_TAIL) | mask
+    sigma = tuple(distance / v for v in voxel_size)
+    near = [int(3 * s + 0.5) for s in sigma]
+    around = tuple(
+        slice(max(int(filled[0]) - n, 0), int(filled[-1]) + n + 1)
+        for n, filled in zip(near, _filled(mask), strict=True)
+    )
+    wide = mask.copy()
+    wide[around] |= _blurred(mask[around].astype(np.float32), sigma) > _ONE_SIGMA_TAIL
+    return wide
+
+
+def _filled(mask: Mask) -> list[NDArray[Any]]:
+    """Return the indices along each axis at which a mask has any voxel."""
+    return [np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+
+
+def _blurred(image: Floats, sigma: tuple[float, ...]) -> Floats:
+    """Blur a volume by a Gaussian with widths in voxels. Several times faster than ``ndimage.gaussian_filter``.
+
+    Along each axis the blur is a matrix of few diagonals. It takes whole rows of voxels at once.
+    """
+    along_z, along_y, along_x = (
+        sparse.csr_array(
+            ndimage.gaussian_filter1d(np.eye(n, dtype=np.float32), s, axis=0, mode="nearest", truncate=3.0)
+        )
+        for n, s in zip(image.shape, sigma, strict=True)
+    )
+    blurred = (along_z @ image.reshape(len(image), -1)).reshape(image.shape)
+    for plane in blurred:
+        plane[:] = (along_x @ np.ascontiguousarray((along_y @ plane).T)).T
+    return blurred
 
 
 def within(mask: Mask, distance: float, voxel_size: tuple[float, float, float]) -> Mask:

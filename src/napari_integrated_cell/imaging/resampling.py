@@ -1,7 +1,7 @@
 """Resample an image onto another grid that is rotated about Z, shifted or flipped, with one interpolation.
 
-Such a map mixes Y and X, and leaves Z by itself. So linear interpolation is a matrix along Z, times a sparse matrix
-with at most four weights for each pixel of a plane. The same two matrices serve all planes and channels.
+Such a map mixes Y and X, and leaves Z by itself. So linear interpolation, with the blur against aliasing, is a matrix
+along Z, times a sparse matrix with a few weights for each pixel of a plane. The two matrices serve all channels.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, sparse
+from scipy import sparse
 
 from napari_integrated_cell.arrays import Doubles, Floats
 
@@ -81,51 +81,45 @@ def resample(
 
 def _linear(volumes: NDArray[Any], to_source: Doubles, shape: tuple[int, int, int]) -> Floats:
     """Interpolate volumes (C, Z, Y, X) linearly, after the blur against aliasing."""
-    depth, *plane = volumes.shape[1:]
+    depth, rows, columns = volumes.shape[1:]
     # Width of one target voxel along each source axis, in source voxels.
     shrink = np.sqrt((to_source[:3, :3] ** 2).sum(axis=1))
     sigma = np.maximum(shrink - 1, 0) / 2
     sigma[sigma < 0.15] = 0.0  # such a kernel keeps 99.9 % of a voxel in its place
-    along_z = _weights_along_z(to_source, shape[0], depth)
-    if sigma[0]:
-        along_z = along_z @ _blurred(np.eye(depth), (sigma[0], 0))
-    in_plane = _weights_in_plane(to_source, shape[1:], (plane[0], plane[1]))
-    along_z = along_z.astype(np.float32)
+    along_z = _weights_along_z(to_source, shape[0], depth, sigma[0])
+    in_plane = _weights_in_plane(to_source, shape[1:], (rows, columns), sigma[1:])
     out = np.empty((len(volumes), *shape), np.float32)
     for target, volume in zip(out, volumes, strict=True):
-        source = np.ascontiguousarray(volume, np.float32).reshape(depth, -1)
-        planes = (along_z @ source).reshape(shape[0], *plane)
-        if sigma[1:].any():
-            planes = _blurred(planes, (0, *sigma[1:]))
+        planes = along_z @ np.ascontiguousarray(volume, np.float32).reshape(depth, -1)
         # The planes are the last axis here: all of them take the weights of a pixel at once.
-        columns = np.ascontiguousarray(planes.reshape(shape[0], -1).T)
-        target[:] = (in_plane @ columns).T.reshape(shape)
+        target[:] = (in_plane @ np.ascontiguousarray(planes.T)).T.reshape(shape)
     return out
 
 
-def _blurred(image: NDArray[Any], sigma: tuple[float, ...]) -> NDArray[Any]:
-    return ndimage.gaussian_filter(image, sigma, mode="nearest", truncate=_TRUNCATE)
-
-
-def _weights_along_z(to_source: Doubles, count: int, source_count: int) -> Doubles:
+def _weights_along_z(to_source: Doubles, count: int, source_count: int, sigma: float) -> Floats:
     """Return the weights of the source's planes in each plane of the target, (``count``, ``source_count``)."""
-    planes, plane_weights = _neighbours(to_source[0, 0] * np.arange(count) + to_source[0, 3], source_count)
+    planes, plane_weights = _taps(to_source[0, 0] * np.arange(count) + to_source[0, 3], source_count, sigma)
     weights = np.zeros((count, source_count))
     np.add.at(weights, (np.arange(count), planes), plane_weights)
-    return weights
+    return weights.astype(np.float32)
 
 
-def _weights_in_plane(to_source: Doubles, shape: tuple[int, int], source_shape: tuple[int, int]) -> Any:
+def _weights_in_plane(
+    to_source: Doubles, shape: tuple[int, int], source_shape: tuple[int, int], sigma: Doubles
+) -> Any:
     """Return the weights of the source's pixels in each pixel of the target, a sparse matrix of float32."""
     y, x = _points_in_plane(to_source, shape)
-    rows, row_weights = _neighbours(y, source_shape[0])
-    columns, column_weights = _neighbours(x, source_shape[1])
-    # The four neighbours of a pixel are one row of the matrix, in the order of their numbers.
-    pixels = rows[:, None] * source_shape[1] + columns
-    values = (row_weights[:, None] * column_weights).astype(np.float32)
-    starts = np.arange(y.size + 1) * 4
+    rows, row_weights = _taps(y, source_shape[0], sigma[0])
+    columns, column_weights = _taps(x, source_shape[1], sigma[1])
+    # Only pixels of the target that lie in the source have weights.
+    inside = np.flatnonzero(row_weights.any(axis=0) & column_weights.any(axis=0))
+    rows, row_weights = rows.T[inside, :, None], row_weights.T[inside, :, None]
+    columns, column_weights = columns.T[inside, None], column_weights.T[inside, None]
+    pixels, values = rows * source_shape[1] + columns, row_weights * column_weights
+    counts = np.zeros(y.size + 1, np.int64)
+    counts[inside + 1] = rows.shape[1] * columns.shape[2]
     weights = sparse.csr_array(
-        (values.reshape(4, -1).T.ravel(), pixels.reshape(4, -1).T.ravel(), starts),
+        (values.ravel(), pixels.ravel(), np.cumsum(counts)),
         shape=(y.size, source_shape[0] * source_shape[1]),
     )
     weights.eliminate_zeros()
@@ -138,16 +132,30 @@ def _points_in_plane(to_source: Doubles, shape: tuple[int, int]) -> Doubles:
     return to_source[1:3, 1:3] @ pixels + to_source[1:3, 3:]
 
 
-def _neighbours(places: Doubles, count: int) -> tuple[NDArray[np.int32], Doubles]:
-    """Return the lower and the upper neighbour of each place among the voxels of an axis, and their weights.
+def _taps(places: Doubles, count: int, sigma: float) -> tuple[NDArray[np.int32], Floats]:
+    """Return which of the ``count`` voxels of an axis make the value at each place, and their weights.
 
-    Both arrays are (2, places). A neighbour outside the axis has no weight.
+    A place between two voxels takes both of them linearly. A voxel outside the axis has no weight. With ``sigma``, each
+    of the two is the mean of its neighbours by a Gaussian of this width in voxels, and the axis continues beyond its
+    ends with the outermost voxels.
+
+    Returns
+    -------
+    voxels, weights : array, (taps, places)
     """
     lower = np.floor(places)
     neighbours = np.stack([lower, lower + 1])
-    weights = np.stack([lower + 1 - places, places - lower])
-    weights[(neighbours < 0) | (neighbours >= count)] = 0
-    return np.clip(neighbours, 0, count - 1).astype(np.int32), weights
+    pair = np.stack([lower + 1 - places, places - lower])
+    pair[(neighbours < 0) | (neighbours >= count)] = 0
+    radius = int(_TRUNCATE * sigma + 0.5)
+    offsets = np.arange(-radius, radius + 1)
+    kernel = np.exp(-0.5 * (offsets / sigma) ** 2) if sigma else np.ones(1)
+    kernel /= kernel.sum()
+    weights = np.zeros((2 * radius + 2, places.size))
+    weights[:-1] += kernel[:, None] * pair[0]
+    weights[1:] += kernel[:, None] * pair[1]
+    voxels = lower + np.arange(-radius, radius + 2)[:, None]
+    return np.clip(voxels, 0, count - 1).astype(np.int32), weights.astype(np.float32)
 
 
 def _nearest(volumes: NDArray[Any], to_source: Doubles, shape: tuple[int, int, int]) -> Floats:

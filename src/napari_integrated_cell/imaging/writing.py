@@ -150,7 +150,7 @@ def _encoded_tiles(
         whole = np.zeros(tile, dtype)
         whole[: values.shape[0], : values.shape[1]] = values
         stored = imagecodecs.delta_encode(whole) if differences else whole
-        return bytes(imagecodecs.zlib_encode(np.asarray(stored).tobytes(), level=_LEVEL))
+        return bytes(imagecodecs.deflate_encode(np.asarray(stored).tobytes(), level=_LEVEL))
 
     empty = encoded(np.zeros(tile, dtype))
 
