@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 
@@ -139,7 +140,7 @@ def _library_array(path: Path, index: int, scene: Scene, opener: Callable[[], An
     if found.shape != scene.shape or found.dtype.newbyteorder("=") != scene.dtype.newbyteorder("="):
         return None
     if lazy:
-        return found
+        return _in_one_sentence(found, path)
     ours = scene.array(True)
     leading = len(scene.axes) - sum(axis in "YXS" for axis in scene.axes)
     for corner in ((0,) * leading, tuple(n - 1 for n in scene.shape[:leading])):
@@ -154,15 +155,19 @@ def open_with_library(path: Path, kind: str, library: str) -> OpenedFile:
     container = container_of(path, kind, library)
 
     def scene(index: int) -> Scene:
+        with one_sentence_about(path):
+            return described(index)
+
+    def described(index: int) -> Scene:
         container.set_scene(index)
         axes = "".join(container.dims.order)
         names = container.channel_names
 
         def array(lazy: bool) -> Any:
-            container.set_scene(index)
-            if lazy:
-                return container.get_image_dask_data(axes)
             with one_sentence_about(path):
+                container.set_scene(index)
+                if lazy:
+                    return _in_one_sentence(container.get_image_dask_data(axes), path)
                 return container.get_image_data(axes)
 
         return Scene(
@@ -175,6 +180,42 @@ def open_with_library(path: Path, kind: str, library: str) -> OpenedFile:
         )
 
     return OpenedFile(path, tuple(str(name) for name in container.scenes), scene)
+
+
+class _Chunks:
+    """The chunks of a library's dask array. dask looks into tuples and arrays, but not into this."""
+
+    def __init__(self, source: Any, path: Path) -> None:
+        self.chunks = source.to_delayed()
+        self.path = path
+        self.size = _bytes_of(path)
+
+
+def _bytes_of(path: Path) -> int | None:
+    return path.stat().st_size if path.is_file() else None
+
+
+def _in_one_sentence(source: Any, path: Path) -> Any:
+    """Return a lazy array whose errors, raised when its pixels are computed, are one sentence about the file."""
+    import dask.array as da
+
+    return da.map_blocks(
+        _chunk,
+        chunks=source.chunks,
+        dtype=source.dtype,
+        meta=np.empty((0,) * source.ndim, source.dtype),
+        name=f"pixels-{uuid4().hex}",
+        source=_Chunks(source, path),
+    )
+
+
+def _chunk(source: _Chunks, block_id: tuple[int, ...] = ()) -> Any:
+    with one_sentence_about(source.path):
+        # Some libraries return 0 for what is beyond the end of a file.
+        if _bytes_of(source.path) != source.size:
+            raise ValueError("it was changed, moved or removed after it was opened")
+        # In this thread, so that log records about the file can be recognised by their thread.
+        return np.asarray(source.chunks[block_id].compute(scheduler="synchronous"))
 
 
 def _size(container: Any) -> StatedSize:
