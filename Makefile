@@ -48,8 +48,8 @@ format: .venv/.set-up-for-tests ## Format the code and correct what ruff can cor
 demo-model: .venv/.set-up-for-training ## Train the demo model again, on simulated cells, into runs/demo
 	$(BIN)/napari-ic-train demo-model --out runs/demo $(ARGS)
 
-bench: .venv/.set-up-for-tests ## Run all benchmarks, one after the other
-	@set -e; for benchmark in benchmarks/*.py; do (set -x; $(BIN)/python "$$benchmark" $(ARGS)); done
+bench: .venv/.set-up-for-tests ## Measure the speed beside plain implementations and the machine's limits, and print a table
+	@$(BIN)/python benchmarks/table.py $(ARGS)
 
 pins: build/uv/bin/uv ## Resolve both files of constraints again for Python 3.11 and later; keep every version that still fits
 	build/uv/bin/uv pip compile pyproject.toml --universal --python-version 3.11 \
