@@ -32,6 +32,8 @@ def test_what_the_user_is_offered():
     assert {p for r in offered.readers for p in r.filename_patterns} >= {
         "*.ome.tif",
         "*.tif",
+        "*.lsm",
+        "*.stk",
         "*.czi",
         "*.nd2",
         "*.lif",

@@ -28,7 +28,7 @@ def series() -> np.ndarray:
 @pytest.mark.parametrize("lazy", [False, True])
 @pytest.mark.parametrize("thumbnails", [True, False])
 def test_a_stack_is_read_with_names_and_sizes(tmp_path, lazy, thumbnails):
-    image = read_image(write_lsm(tmp_path / "a.tif", planes(), thumbnails=thumbnails), lazy=lazy)
+    image = read_image(write_lsm(tmp_path / "a.lsm", planes(), thumbnails=thumbnails), lazy=lazy)
     np.testing.assert_array_equal(np.asarray(image.data), stains())
     assert image.channel_names == NAMES
     assert image.voxel_size == pytest.approx(VOXEL)
@@ -36,7 +36,7 @@ def test_a_stack_is_read_with_names_and_sizes(tmp_path, lazy, thumbnails):
 
 
 def test_a_stack_of_one_channel(tmp_path):
-    image = read_image(write_lsm(tmp_path / "a.tif", planes()[:, :1], ("Ch1-T1",)))
+    image = read_image(write_lsm(tmp_path / "a.lsm", planes()[:, :1], ("Ch1-T1",)))
     np.testing.assert_array_equal(image.data, stains()[:1])
     assert image.channel_names == ("Ch1-T1",)
 

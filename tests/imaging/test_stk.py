@@ -21,7 +21,7 @@ def planes(z: int = 7) -> np.ndarray:
 
 @pytest.mark.parametrize("lazy", [False, True])
 def test_planes_are_z_and_have_a_size(tmp_path, lazy):
-    image = read_image(write_stk(tmp_path / "a.tif", planes()), lazy=lazy)
+    image = read_image(write_stk(tmp_path / "a.stk", planes()), lazy=lazy)
     np.testing.assert_array_equal(np.asarray(image.data), planes()[None])
     assert image.voxel_size == pytest.approx(VOXEL)
     assert image.notes == ()
@@ -31,7 +31,7 @@ def test_planes_are_z_and_have_a_size(tmp_path, lazy):
     "distances", [[0.6] * 7, [0, *[0.6] * 6], [*[0.6] * 6, 0], [0.6 * i for i in range(7)]]
 )
 def test_the_step_is_found_however_the_distances_are_counted(tmp_path, distances):
-    image = read_image(write_stk(tmp_path / "a.tif", planes(), distances=distances))
+    image = read_image(write_stk(tmp_path / "A.STK", planes(), distances=distances))
     assert image.voxel_size == pytest.approx(VOXEL)
 
 

@@ -15,6 +15,8 @@ READABLE_EXTENSIONS = (
     ".ome.tif",
     ".tiff",
     ".tif",
+    ".lsm",
+    ".stk",
     ".ome.zarr",
     ".zarr",
     ".zarr.zip",
@@ -23,7 +25,10 @@ READABLE_EXTENSIONS = (
     ".nd2",
     ".lif",
 )
-_KINDS = {".tiff": "tiff", ".tif": "tiff", ".zarr": "zarr", ".zarr.zip": "zarr", ".ozx": "zarr"}
+_KINDS = {
+    **dict.fromkeys((".tiff", ".tif", ".lsm", ".stk"), "tiff"),
+    **dict.fromkeys((".zarr", ".zarr.zip", ".ozx"), "zarr"),
+}
 
 
 def open_file(path: Path, reader: str = "auto") -> OpenedFile:

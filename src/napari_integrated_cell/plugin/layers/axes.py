@@ -16,7 +16,7 @@ _MOST_CHANNELS = 7
 _FEW_CHANNELS = 5
 _CHANNEL_NAMES = {"c", "ch", "channel", "channels"}
 _TIME_NAMES = {"t", "time", "frame"}
-_TIFF = (".tif", ".tiff")
+_TIFF = (".tif", ".tiff", ".lsm", ".stk")
 
 
 def channel_axis(layer: Layer) -> int | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from napari_integrated_cell.imaging.choices import MissingInput, UnsupportedImage
 
-_TIFF = (".tif", ".tiff")
+_TIFF = (".tif", ".tiff", ".lsm", ".stk")
 _OME_TIFF = (".ome.tif", ".ome.tiff")
 # Formats that napari does not read itself.
 _MICROSCOPES = (".czi", ".nd2", ".lif")
