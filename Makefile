@@ -49,7 +49,8 @@ demo-model: .venv/.set-up-for-training ## Train the demo model again, on simulat
 	$(BIN)/napari-ic-train demo-model --out runs/demo $(ARGS)
 
 bench: .venv/.set-up-for-tests ## Measure the speed beside plain implementations and the machine's limits, and print a table
-	@$(BIN)/python benchmarks/table.py $(ARGS)
+	@scripts/system-libraries --virtual-screen
+	@$(ON_A_SCREEN) benchmarks/table.py $(ARGS)
 
 pins: build/uv/bin/uv ## Resolve both files of constraints again for Python 3.11 and later; keep every version that still fits
 	build/uv/bin/uv pip compile pyproject.toml --universal --python-version 3.11 \

@@ -53,13 +53,14 @@ def print_table(rows: Iterable[Row]) -> list[Row]:
 
 def all_rows() -> Iterable[Row]:
     import files
+    import first_picture
     import main_job
     import making_cells
     import networks
     import resampling
     import training_steps
 
-    for module in (main_job, resampling, files, networks, making_cells, training_steps):
+    for module in (main_job, first_picture, resampling, files, networks, making_cells, training_steps):
         yield from module.rows()
 
 
