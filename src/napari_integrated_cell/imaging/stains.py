@@ -25,6 +25,9 @@ _NET = 0.4
 # Of a channel that cannot be compared with others, more is asked: other structures are smaller blobs.
 _SURE_BLOB, _SURE_NUCLEUS = 0.6, 6.0
 
+# DNA covers at least so much of the nuclei, and so much of what is bright lies in them.
+_FILLED, _INSIDE = 0.6, 0.8
+
 
 @dataclass(frozen=True)
 class Appearance:
@@ -84,6 +87,27 @@ def guess_stains(appearances: Sequence[Appearance | None]) -> tuple[int | None, 
     if dna is None or len(seen) != 2:
         others = {i: a for i, a in others.items() if a.enclosed >= a.covered}
     return max(others, key=lambda i: others[i].enclosed, default=None), dna
+
+
+def looks_like_dna_in(planes: NDArray[Any], nuclei: NDArray[Any]) -> bool:
+    """Return whether a channel fills given nuclei and little else.
+
+    Nucleoli fill a small part of the nuclei, and vesicles lie beside them.
+
+    Parameters
+    ----------
+    planes, nuclei : array, (N, Y, X)
+        The same planes of the channel and of the segmentation.
+    """
+    inside = nuclei != 0
+    if planes.shape != nuclei.shape or not inside.any() or not np.isfinite(planes).all():
+        return False
+    if planes.max() <= planes.min():
+        return False
+    bright = planes > threshold_otsu(planes)
+    return bool(
+        bright[inside].mean() >= _FILLED and (bright & inside).sum() >= _INSIDE * np.count_nonzero(bright)
+    )
 
 
 def _dna_of(seen: Mapping[int, Appearance]) -> int | None:

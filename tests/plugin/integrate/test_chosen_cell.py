@@ -122,3 +122,27 @@ def test_long_names_are_shortened_in_the_middle(viewer, qtbot):
         combo.resize(191, combo.height())
         combo.layer = None
         assert "…" not in combo.shown_text(), "what happens without a layer is always readable"
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_guessed_stain_that_does_not_fit_is_said_to_be_perhaps_wrong(viewer, qtbot, simulated, named):
+    place = {"scale": simulated.voxel_size, "units": UM}
+    membrane, dna = (simulated.channels[name] for name in ("membrane", "dna"))
+    viewer.add_image(membrane, name="membrane" if named else "C0", **place)
+    viewer.add_image(np.roll(dna, 12, axis=1), name="dna" if named else "C1", **place)
+    for name, mask in (("cells", simulated.cell_mask), ("nuclei", simulated.nucleus_mask)):
+        viewer.add_labels(mask.astype(np.uint8), name=name, **place)
+    dock = opened_dock(viewer)
+    qtbot.waitUntil(lambda: "do not lie on each other" in dock.preview.words, timeout=60_000)
+    first = dock.preview.words.splitlines()[1]
+    assert first.startswith("⚠ Membrane and DNA were guessed and may be wrong") != named
+
+
+def test_segmentations_that_come_later_take_a_guessed_stain_back(viewer, simulated):
+    place = {"scale": simulated.voxel_size, "units": UM}
+    protein = viewer.add_image(np.roll(simulated.channels["dna"], 12, axis=1), name="protein", **place)
+    dock = opened_dock(viewer)
+    assert dock.cell.combo("dna").layer is protein
+    for name, mask in (("cells", simulated.cell_mask), ("nuclei", simulated.nucleus_mask)):
+        viewer.add_labels(mask.astype(np.uint8), name=name, **place)
+    assert dock.cell.combo("dna").layer is None

@@ -47,6 +47,12 @@ def field():
         ("actin cell mask", Labels, "cells"),
         ("lamin nuclei", Labels, "nuclei"),
         ("tomm20_mask", Labels, None),
+        *((f"{dish}_07_cell", Labels, "cells") for dish in ("LAM", "Mit", "Nuc", "TfR")),
+        *((f"{dish}_07_nucleus", Labels, "nuclei") for dish in ("LAM", "Mit", "Nuc", "TfR")),
+        ("nuclei of membrane", Labels, "nuclei"),
+        ("cells of nuc", Labels, "cells"),
+        ("dna_segmentation · one cell", Labels, "nuclei"),
+        ("cell nuclei mask", Labels, "nuclei"),
     ],
 )
 def test_what_a_layer_shows(name, kind, expected):
@@ -163,3 +169,45 @@ def test_other_data_are_looked_at_again(field, contents):
     assert not holds_labels(layer, contents.of)
     layer.data = field.cell_labels
     assert holds_labels(layer, contents.of)
+
+
+@pytest.mark.parametrize("dish", ["LAM", "Mit", "Nuc", "TfR"])
+@pytest.mark.parametrize("kind", [Labels, Image])
+def test_the_last_word_of_a_name_tells_cells_from_nuclei(field, contents, dish, kind):
+    nuclei = kind(field.nucleus_labels, name=f"{dish}_07_nucleus")
+    cells = kind(field.cell_labels, name=f"{dish}_07_cell")
+    for order in permutations((nuclei, cells)):
+        guess = guess_layers(order, [], contents.of)
+        assert (guess.cells, guess.nuclei) == (cells, nuclei)
+        assert guess.by_look == frozenset()
+
+
+def test_segmentations_whose_names_say_the_same_are_told_by_their_size(field, contents):
+    for names in (("Nuc_07_a", "Nuc_07_b"), ("cells 1", "cells 2")):
+        for masks in permutations((field.nucleus_labels, field.cell_labels)):
+            layers = [Labels(mask, name=name) for mask, name in zip(masks, names, strict=True)]
+            guess = guess_layers(layers, [], contents.of)
+            assert guess.cells.data is field.cell_labels
+            assert guess.nuclei.data is field.nucleus_labels
+    twice = [Labels(field.cell_labels, name=name) for name in ("cells", "cells copy")]
+    guess = guess_layers(twice, [], contents.of)
+    assert (guess.cells, guess.nuclei) == (twice[1], None)
+
+
+def test_beside_both_segmentations_a_single_image_is_dna_only_if_it_fills_the_nuclei(field, contents):
+    masks = [Labels(field.cell_labels, name="cells"), Labels(field.nucleus_labels, name="nuclei")]
+    rng = np.random.default_rng(0)
+    at = np.argwhere(field.nucleus_labels)[::400]
+    nucleoli = rng.normal(100, 5, field.nucleus_labels.shape).astype(np.float32)
+    for z, y, x in at:
+        nucleoli[z, y - 1 : y + 2, x - 1 : x + 2] += 500
+    nucleoli[field.nucleus_labels == 0] = 100
+    for image in (field.channels["TOM20"], field.channels["membrane"], nucleoli, nucleoli * 0):
+        guess = guess_layers([Image(image, name="Nuc_07_protein"), *masks], [], contents.of)
+        assert (guess.membrane, guess.dna) == (None, None)
+    dna = Image(field.channels["dna"], name="image")
+    guess = guess_layers([dna, *masks], [], contents.of)
+    assert (guess.membrane, guess.dna) == (None, dna)
+    assert guess.by_look == {"dna"}
+    moved = Image(np.roll(field.channels["dna"], 60, axis=2), name="image")
+    assert guess_layers([moved, *masks], [], contents.of).dna is None

@@ -91,6 +91,11 @@ class LayerChooser(QObject):
         """All chosen layers: membrane, DNA, cells and nuclei, as far as there are such."""
         return [combo.layer for combo in self._combos.values() if combo.layer is not None]
 
+    @property
+    def guessed_stains(self) -> list[str]:
+        """The titles of the stains that were guessed from what the layers show."""
+        return [_ROLES[role][0] for role in _STAINS if self._is_guessed(role)]
+
     def refresh(self) -> None:
         """Offer the viewer's present layers."""
         for role, combo in self._combos.items():
@@ -104,12 +109,17 @@ class LayerChooser(QObject):
         """Guess the layers that were not chosen by hand."""
         layers = self._all_layers()
         selected = [layer for layer in layers if layer in self._viewer.layers.selection]
-        self._guess = guess_layers(layers, selected, self._contents.of)
+        before, self._guess = self._guess, guess_layers(layers, selected, self._contents.of)
         free = [role for role in _ROLES if role not in self._by_hand]
+        segmented = None not in (self._guess.cells, self._guess.nuclei)
         for role in free:
-            found = getattr(self._guess, role)
+            found, shown = getattr(self._guess, role), self._combos[role].layer
             if found is not None:
                 self._combos[role].layer = found
+            elif (
+                segmented and shown is not None and role in before.by_look and shown is getattr(before, role)
+            ):
+                self._combos[role].layer = None  # segmentations that came later say that it is no stain
         self._mark_guesses()
         self.settled.emit()
 

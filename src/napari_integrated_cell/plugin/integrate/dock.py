@@ -217,7 +217,7 @@ class IntegrateWidget(Dock):
 
     def _show_posing(self, posing: Posing, image_frame: ImageFrame) -> None:
         self._offered = None
-        self.preview.show_posing(posing)
+        self.preview.show_posing(posing, self.cell.roles.guessed_stains)
         self._session.integrate.image_frame, self._session.integrate.cell = image_frame, posing.cell
 
     def _say_error(self, error: Exception) -> bool:

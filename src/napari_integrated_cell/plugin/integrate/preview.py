@@ -13,7 +13,7 @@ from qtpy.QtGui import QImage, QPixmap, QResizeEvent
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QWidget
 
 from napari_integrated_cell.arrays import Floats
-from napari_integrated_cell.imaging.doubts import warnings_of
+from napari_integrated_cell.imaging.doubts import doubts_about_stains, warnings_of
 from napari_integrated_cell.picture import projection
 from napari_integrated_cell.plugin.widgets.column import stack
 from napari_integrated_cell.plugin.widgets.inputs import described, text_label
@@ -32,11 +32,12 @@ _EMPTY = "The posed cell appears here once a cell is chosen."
 
 @dataclass(frozen=True, eq=False)
 class Posing:
-    """A posed cell and its picture."""
+    """A posed cell, its picture, and what is doubtful about its stains."""
 
     cell: Cell
     pose: Pose
     picture: NDArray[np.uint8]
+    doubts_about_stains: tuple[str, ...] = ()
 
 
 def preview_box(session: Session) -> Box:
@@ -59,7 +60,14 @@ def posing_of(request: CellRequest, box: Box, task: Task) -> Posing:
 
     cell = request.cut(only=("membrane", "dna"), progress=task.progress, cancel=task.token)
     pose = pose_of(cell, box)
-    return Posing(cell, pose, picture_of(posed_references(cell, pose)))
+    doubts = doubts_about_stains(
+        cell.channels.get("membrane"),
+        cell.channels.get("dna"),
+        cell.cell_mask,
+        cell.nucleus_mask,
+        cell.voxel_size,
+    )
+    return Posing(cell, pose, picture_of(posed_references(cell, pose)), tuple(doubts))
 
 
 def picture_of(references: Floats) -> NDArray[np.uint8]:
@@ -140,8 +148,8 @@ class PosePreview(QWidget):
         for each in buttons:
             self._buttons.addWidget(each)
 
-    def show_posing(self, posing: Posing) -> None:
-        """Show a posed cell."""
+    def show_posing(self, posing: Posing, guessed: Sequence[str] = ()) -> None:
+        """Show a posed cell. ``guessed`` names the stains that were guessed from what the layers show."""
         self._show_buttons(())
         self._picture.show_rgb(posing.picture)
         self._picture.show()
@@ -150,6 +158,10 @@ class PosePreview(QWidget):
             f"{cell.volume:,.0f} µm³, nucleus {cell.nucleus_volume:,.0f} µm³, "
             f"rotated by {posing.pose.angle:.0f}°."
         )
-        self._words.setText(
-            "\n".join([facts, *(f"⚠ {warning}" for warning in warnings_of(cell, posing.pose))])
-        )
+        warnings = list(warnings_of(cell, posing.pose))
+        if guessed and posing.doubts_about_stains:
+            what = f"{guessed[0]} was" if len(guessed) == 1 else f"{' and '.join(guessed)} were"
+            warnings.insert(
+                0, f"{what} guessed and may be wrong: choose another layer, or none to render the stain."
+            )
+        self._words.setText("\n".join([facts, *(f"⚠ {warning}" for warning in warnings)]))

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 _NUCLEUS_WORDS = {"nucleus", "nuclei", "nuclear", "dna", "nuc", "chromatin"}
 _CELL_WORDS = {"cell", "cells", "cytoplasm", "membrane"}
+_NO_CELLS = {"roof", "struct", "structure"}
+# Nuclei fill less of the image than their cells, and lie in them.
+_LESS, _WITHIN = 0.9, 0.9
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,9 @@ def holds_labels(layer: Layer, content_of: ContentOf) -> bool:
         return True
     if not isinstance(layer, Image) or not is_volume(layer):
         return False
-    named_stain = recognise_channel(layer.name) is not None and not _words(layer.name) & _SEGMENTATION_WORDS
+    named_stain = recognise_channel(layer.name) is not None and not _SEGMENTATION_WORDS.intersection(
+        _words(layer.name)
+    )
     if named_stain and not is_in_memory(volume_of(layer)):
         return False
     content = content_of(layer)
@@ -58,14 +63,12 @@ def shows(layer: Layer, labels: bool) -> str | None:
     stated = mark_of(layer).get("shows")
     if stated and labels == (stated in ("cells", "nuclei")):
         return str(stated)
-    what, words = recognise_channel(layer.name), _words(layer.name)
+    what = recognise_channel(layer.name)
     if not labels:
         return what
-    if words & {"roof", "struct", "structure"}:
+    if set(_words(layer.name)) & _NO_CELLS:
         return None
-    if words & _NUCLEUS_WORDS:
-        return "nuclei"
-    return "cells" if what in (None, "membrane") or words & _CELL_WORDS else None
+    return _named(layer.name) or ("cells" if what in (None, "membrane") else None)
 
 
 def guess_layers(layers: Iterable[Layer], selected: Iterable[Layer], content_of: ContentOf) -> Guess:
@@ -91,12 +94,20 @@ def guess_layers(layers: Iterable[Layer], selected: Iterable[Layer], content_of:
 
 
 def _guess_stains(unnamed: list[Layer], found: dict[str, Layer], content_of: ContentOf) -> None:
-    """Add stains whose names say nothing."""
-    from napari_integrated_cell.imaging.stains import guess_stains
+    """Add stains whose names say nothing.
+
+    Beside both segmentations, a single image is mostly that of a structure: it is DNA only if it fills the nuclei.
+    """
+    from napari_integrated_cell.imaging.stains import guess_stains, looks_like_dna_in
 
     if not unnamed or {"membrane", "dna"} <= set(found):
         return
     seen = [content_of(layer) for layer in unnamed]
+    if len(unnamed) == 1 and {"cells", "nuclei"} <= set(found):
+        nuclei = content_of(found["nuclei"])
+        if seen[0] is not None and nuclei is not None and looks_like_dna_in(seen[0].planes, nuclei.planes):
+            found.setdefault("dna", unnamed[0])
+        return
     indices = guess_stains([content.appearance if content is not None else None for content in seen])
     for role, index in zip(("membrane", "dna"), indices, strict=True):
         if index is not None:
@@ -104,19 +115,44 @@ def _guess_stains(unnamed: list[Layer], found: dict[str, Layer], content_of: Con
 
 
 def _guess_segmentations(segmentations: list[Layer], found: dict[str, Layer], content_of: ContentOf) -> None:
-    """Add segmentations whose names say nothing. Cells fill more of the image than their nuclei."""
-    plain = [layer for layer in segmentations if not _words(layer.name) & (_CELL_WORDS | _NUCLEUS_WORDS)]
-    plain = [layer for layer in plain if not _words(layer.name) & {"roof", "struct", "structure"}]
-    plain = [layer for layer in plain if "shows" not in mark_of(layer)]
+    """Add segmentations whose names say nothing, or the same. Cells fill more of the image than their nuclei."""
+    stated = [layer for layer in segmentations if "shows" in mark_of(layer)]
+    others = [
+        layer
+        for layer in segmentations
+        if layer not in stated and not _NO_CELLS.intersection(_words(layer.name))
+    ]
+    plain = [layer for layer in others if _named(layer.name) is None]
+    alike = [layer for layer in others if _named(layer.name) is not None]
+    if not plain and len(alike) >= 2 and len({_named(layer.name) for layer in alike}) == 1 and not stated:
+        pair = _by_size(alike, content_of)
+        if pair is not None and _lies_within(pair[1], pair[0], content_of):
+            found["cells"], found["nuclei"] = pair
+        return
     if found.get("cells") not in (None, *plain):
         return
-    if len(plain) >= 2 and "nuclei" not in found:
-        filled = {layer: content.filled for layer in plain if (content := content_of(layer)) is not None}
-        largest_first = sorted(filled, key=lambda layer: -filled[layer])
-        if len(largest_first) >= 2:
-            found["cells"], found["nuclei"] = largest_first[:2]
+    if len(plain) >= 2 and "nuclei" not in found and (pair := _by_size(plain, content_of)) is not None:
+        found["cells"], found["nuclei"] = pair
     if plain:
         found.setdefault("cells", plain[0])
+
+
+def _by_size(layers: list[Layer], content_of: ContentOf) -> tuple[Layer, Layer] | None:
+    """Return the two segmentations that fill most of the image, the larger one first; None while they are not known."""
+    filled = {layer: content.filled for layer in layers if (content := content_of(layer)) is not None}
+    largest_first = sorted(filled, key=lambda layer: -filled[layer])
+    return (largest_first[0], largest_first[1]) if len(largest_first) >= 2 else None
+
+
+def _lies_within(nuclei: Layer, cells: Layer, content_of: ContentOf) -> bool:
+    """Return whether one segmentation is clearly smaller than another one and lies in it."""
+    small, large = content_of(nuclei), content_of(cells)
+    if small is None or large is None or small.planes.shape != large.planes.shape:
+        return False
+    inside = (small.planes != 0) & (large.planes != 0)
+    return bool(
+        0 < small.filled < _LESS * large.filled and inside.sum() >= _WITHIN * (small.planes != 0).sum()
+    )
 
 
 _SEGMENTATION_WORDS = {
@@ -125,5 +161,17 @@ _SEGMENTATION_WORDS = {
 }
 
 
-def _words(name: str) -> set[str]:
-    return set(re.findall(r"[a-z]+", name.lower()))
+def _named(name: str) -> str | None:
+    """Return what the last meaningful word of a segmentation's name says: the words before it name the dish.
+
+    "nuclei of membrane" and "nuclei · dish cell" are nuclei: what follows says where they come from.
+    """
+    for part in re.split(r" of | · ", name):
+        for word in reversed(_words(part)):
+            if word in _NUCLEUS_WORDS | _CELL_WORDS:
+                return "nuclei" if word in _NUCLEUS_WORDS else "cells"
+    return None
+
+
+def _words(name: str) -> list[str]:
+    return re.findall(r"[a-z]+", name.lower())
