@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,8 +14,6 @@ from napari_integrated_cell.batch.cell_row import BatchSettings, OutputError, Ro
 from napari_integrated_cell.data.field_cells import FieldVolumes
 from napari_integrated_cell.imaging.field_canvas import FieldCanvas
 
-_ODD = re.compile(r'[<>:"\\|?*\x00-\x1f]')
-
 
 class FieldOutput:
     """The files of one field.
@@ -26,13 +23,14 @@ class FieldOutput:
     out, working : Path
         Folders of results, and of files that are needed while the batch runs.
     name : str
-        The field's name.
+        The name of its files in these folders, without endings; see
+        :func:`~napari_integrated_cell.batch.targets.file_names`.
     settings : BatchSettings
     """
 
     def __init__(self, out: Path, working: Path, name: str, settings: BatchSettings) -> None:
         self._settings = settings
-        self._parts = _ODD.sub("_", name)
+        self._parts = name
         self._out, self._working = out, working
         self.shape: tuple[int, int, int] | None = None
         self.voxel_size: tuple[float, float, float] | None = None
@@ -49,20 +47,16 @@ class FieldOutput:
         folder = self._out if self._settings.write == "cell" else self._working / "cells"
         return folder / self._parts / f"cell_{label}.ome.tiff"
 
-    def file_of_entry(self, name: str) -> Path | None:
-        """Return the file of a cell that has files of its own. It is not joined with others."""
-        return None if self._settings.write == "none" else self._out / f"{_ODD.sub('_', name)}.ome.tiff"
-
     def shown(self, row: Row) -> Row:
         """Return a row that names the file in which the cell is at the end."""
         if self._settings.write != "field" or not row.get("file"):
             return row
         return {**row, "file": str(self.joined)}
 
-    def join(self, rows: Sequence[Row], opened: Callable[[], FieldVolumes]) -> None:
+    def join(self, rows: Sequence[Row], opened: Callable[[], FieldVolumes]) -> bool:
         """Join the cells' files on the grid of the field, and remove them.
 
-        Cells without a file of their own are in the joined file already.
+        Cells without a file of their own are in the joined file already. Return whether a file was written.
 
         Raises
         ------
@@ -71,7 +65,7 @@ class FieldOutput:
         """
         files = {Path(row["file"]): row for row in rows if Path(row["file"]).is_file()}
         if not files:
-            return
+            return False
         if self.shape is None or self.voxel_size is None:
             volumes = opened()
             self.shape, self.voxel_size = volumes.shape, volumes.voxel_size
@@ -89,6 +83,7 @@ class FieldOutput:
                 file.unlink()
         except OSError as error:
             raise OutputError(str(error)) from error
+        return True
 
 
 def _channels(tiff: tifffile.TiffFile) -> tuple[dict[str, NDArray[Any]], str]:

@@ -62,9 +62,9 @@ def check_out_folder(folder: Path, inputs: Iterable[Path]) -> None:
     place = folder.resolve()
     for given in inputs:
         if (given.resolve() if given.is_dir() else given.resolve().parent) == place:
-            raise ValueError(
-                f"{folder} holds the images that are read: give the results a folder of their own."
-            )
+            raise ValueError(f"{folder} holds images that are read: give the results a folder of their own.")
+        if given.suffix.lower() == ".zarr" and given.resolve() in place.parents:
+            raise ValueError(f"{folder} lies in the image {given}: give the results a folder of their own.")
     _make(folder)
     check_writable(folder)
 

@@ -6,10 +6,11 @@ import errno
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from napari_integrated_cell.batch.batch_result import BatchResult, cell_id_of, failed_rows
 from napari_integrated_cell.batch.cell_row import (
     OK,
     BatchSettings,
@@ -22,51 +23,33 @@ from napari_integrated_cell.batch.cell_row import (
 )
 from napari_integrated_cell.batch.field_output import FieldOutput
 from napari_integrated_cell.batch.found_fields import FoundFields
-from napari_integrated_cell.batch.journal import Journal
+from napari_integrated_cell.batch.journal import JOURNAL, Journal
 from napari_integrated_cell.batch.listing import ListedField, digest_of, entry_digest
 from napari_integrated_cell.batch.results_table import write_tables
+from napari_integrated_cell.batch.targets import (
+    CELL,
+    JOINED,
+    SEGMENTED,
+    SOURCE,
+    WORKING,
+    check_owner,
+    check_targets,
+    file_names,
+    is_same,
+    is_whole,
+    note_size,
+    remove_parts,
+    source_of,
+)
 from napari_integrated_cell.data.entry import Entry
 from napari_integrated_cell.data.field_cells import IN_MEMORY
 from napari_integrated_cell.data.spreading import spread
 from napari_integrated_cell.model.fingerprint import fingerprint
 from napari_integrated_cell.processes import CancelToken, Progress
 
-JOURNAL, WORKING, SEGMENTED = "journal.jsonl", ".working", "segmented"
-CELL = "cell"
-"""Kind of the journal's records of cells."""
+__all__ = ["JOURNAL", "SEGMENTED", "WORKING", "BatchResult", "integrate_batch"]
+
 WHAT = "integrating cells"
-
-
-@dataclass
-class BatchResult:
-    """What became of a batch.
-
-    Attributes
-    ----------
-    rows : list of Row
-        One for each cell, field and file, in the order in which they were found.
-    kept : int
-        Cells that an earlier call had made.
-    stopped : bool
-        Whether it was stopped before the end.
-    tables : tuple of Path
-        The table as CSV and as Parquet.
-    """
-
-    rows: list[Row] = field(default_factory=list)
-    kept: int = 0
-    stopped: bool = False
-    tables: tuple[Path, ...] = ()
-
-    @property
-    def made(self) -> int:
-        """Cells that are integrated, by this call or an earlier one."""
-        return sum(row["outcome"] == OK for row in self.rows)
-
-    @property
-    def failed(self) -> list[Row]:
-        """Rows of what could not be used."""
-        return [row for row in self.rows if row["outcome"] != OK]
 
 
 def integrate_batch(
@@ -113,11 +96,16 @@ def integrate_batch(
     OutputError
         If a result cannot be written. The journal and the table have the cells before.
     ValueError, ImportError
-        If the model or the workers cannot be used.
+        If the model or the workers cannot be used, or a file that is to be written is an input or is not of an
+        earlier call.
     """
+    check_owner(out, found, journal)
+    check_targets(out.resolve(), found, listed, settings, journal, file_names(found))
     run = _Run(found, listed, settings, out.resolve(), journal, workers > 1 or scheduler is not None, stop)
     run.on_row, run.progress = on_row, progress
     work = partial(rows_of, settings=settings)
+    journal.release()
+    journal.add(SOURCE, SOURCE, {"path": source_of(found)})
     try:
         batches = ([task] for task in run.tasks())
         for batch, trouble in spread(
@@ -159,10 +147,13 @@ class _Run:
         self._outputs: dict[str, FieldOutput] = {}
         self._waiting = Counter[str]()
         self._closed = set[str]()
+        self._joined = dict[Path, bool]()
         self._kept = 0
         self.on_row: Callable[[Row], None] = lambda row: None
         self.progress: Progress | None = None
         self._done = 0
+        self._names = file_names(found)
+        remove_parts(out, self._names)
         self._expect()
 
     def _expect(self) -> None:
@@ -174,36 +165,54 @@ class _Run:
             self._note(entry.name, self._digest(entry_digest(entry)), self._file_of_entry(entry))
         for listed in self._listed:
             if listed.reason:
-                self._order |= dict(_failed(listed, listed.reason))
+                self._order |= dict(failed_rows(listed, listed.reason))
             elif listed.labels is None:
                 self._order[f"file {listed.files.name}"] = None
             else:
                 self._expect_field(listed)
 
     def _expect_field(self, listed: ListedField) -> None:
-        output = FieldOutput(self._out, self._out / WORKING, listed.files.name, self._settings)
+        output = FieldOutput(
+            self._out, self._out / WORKING, self._names[f"field {listed.files.name}"], self._settings
+        )
         self._outputs[listed.files.name] = output
         for label in listed.labels or ():
             self._note(
-                _cell_id(listed, label), self._digest(listed.digest, label), output.file_of(label), output
+                cell_id_of(listed, label), self._digest(listed.digest, label), output.file_of(label), output
             )
 
     def _note(self, cell_id: str, digest: str, file: Path | None, output: FieldOutput | None = None) -> None:
         row = self._journal.get(CELL, cell_id)
-        there = file is None or file.is_file() or (output is not None and output.joined.is_file())
-        if row is not None and row["digest"] == digest and row["outcome"] == OK and there:
-            self._order[cell_id] = row
+        known = row is not None and row["digest"] == digest and row["outcome"] == OK
+        if row is not None and known and (file is None or self._is_there(row, file, output)):
+            self._order[cell_id] = row if file is None else {**row, "file": str(file)}
             self._kept += 1
             self._done += 1
         else:
             self._order[cell_id] = None
 
+    def _is_there(self, row: Row, file: Path, output: FieldOutput | None) -> bool:
+        """Return whether a cell's file, or that of its field, is there as it was written."""
+        if not is_same(row.get("file") or "", file, self._out):
+            return False
+        if is_whole(file, row.get("file_bytes")):
+            return True
+        return self._settings.write == "field" and output is not None and self._is_joined(output)
+
+    def _is_joined(self, output: FieldOutput) -> bool:
+        if output.joined not in self._joined:  # it is the same for every cell of a field
+            name = output.joined.relative_to(self._out).as_posix()
+            known = self._journal.get(JOINED, name) or {}
+            self._joined[output.joined] = is_whole(output.joined, known.get("bytes"))
+        return self._joined[output.joined]
+
     def _digest(self, *parts: object) -> str:
         return digest_of(self._recipe, *parts)
 
     def _file_of_entry(self, entry: Entry) -> Path | None:
-        output = FieldOutput(self._out, self._out / WORKING, "", self._settings)
-        return output.file_of_entry(entry.name)
+        if self._settings.write == "none":
+            return None
+        return self._out / f"{self._names[f'entry {entry.name}']}.ome.tiff"
 
     def _tell_of(self, key: str) -> None:
         """Report a row that is there without any work."""
@@ -230,7 +239,7 @@ class _Run:
             if self._stopped:
                 return
             if listed.reason:
-                for key, _ in _failed(listed, listed.reason):
+                for key, _ in failed_rows(listed, listed.reason):
                     self._tell_of(key)
                 continue
             try:
@@ -265,7 +274,7 @@ class _Run:
         name = listed.files.name
         if listed.labels is None:
             listed = self._segmented(listed)
-        missing = [n for n in listed.labels or () if self._order[_cell_id(listed, n)] is None]
+        missing = [n for n in listed.labels or () if self._order[cell_id_of(listed, n)] is None]
         output = self._outputs[name]
         if not missing:
             self._closed.add(name)
@@ -286,7 +295,7 @@ class _Run:
         for label in missing:
             if self._stopped:
                 return
-            cell_id = _cell_id(listed, label)
+            cell_id = cell_id_of(listed, label)
             entry = listed.files.entries.get(label)
             task = CellTask(
                 cell_id,
@@ -322,10 +331,10 @@ class _Run:
     def _fail(self, listed: ListedField, error: Exception) -> None:
         """Give a field that cannot be read one row, or one for each row of a table, in place of those of its cells."""
         if not listed.files.entries:
-            for cell_id in (_cell_id(listed, label) for label in listed.labels or ()):
+            for cell_id in (cell_id_of(listed, label) for label in listed.labels or ()):
                 if self._order.get(cell_id) is None:
                     self._order.pop(cell_id, None)
-        for key, row in _failed(listed, error):
+        for key, row in failed_rows(listed, error):
             if self._order.get(key) is None:
                 self._order[key] = row
                 self._tell_of(key)
@@ -334,6 +343,7 @@ class _Run:
         """Write finished rows into the journal."""
         for row in rows:
             row |= self._model
+            note_size(row)
             output = self._outputs.get(row["field"])
             self._journal.add(CELL, row["cell_id"], row)
             self._order[row["cell_id"]] = row
@@ -355,7 +365,9 @@ class _Run:
         ]
         if self._settings.write == "field" and rows:
             listed = next(item for item in self._listed if item.files.name == name)
-            output.join(rows, lambda: listed.files.volumes(self._out / SEGMENTED))
+            if output.join(rows, lambda: listed.files.volumes(self._out / SEGMENTED)):
+                name = output.joined.relative_to(self._out).as_posix()
+                self._journal.add(JOINED, name, {"file": name, "bytes": output.joined.stat().st_size})
 
     def result(self) -> BatchResult:
         """Return the rows that are there."""
@@ -365,20 +377,6 @@ class _Run:
                 continue
             output = self._outputs.get(row.get("field", ""))
             rows.append(row if output is None else output.shown(row))
-        return BatchResult(rows, self._kept, self._stopped)
-
-
-def _cell_id(listed: ListedField, label: int) -> str:
-    entry = listed.files.entries.get(label)
-    return entry.name if entry is not None else f"{listed.files.name}/{label}"
-
-
-def _failed(listed: ListedField, error: Exception | str) -> Iterator[tuple[str, Row]]:
-    """Yield the rows of a field that cannot be read, with their keys: one, or one for each row of a table."""
-    of_field = {"source": listed.files.source, "field": listed.files.name}
-    for label, entry in listed.files.entries.items():
-        known = {"structure": entry.structure or None, "stage": entry.stage or None}
-        yield entry.name, failed_row({"cell_id": entry.name, **of_field, "label": label, **known}, error)
-    if not listed.files.entries:
-        name = listed.files.name
-        yield f"file {name}", failed_row({"cell_id": name, **of_field}, error)
+        before = self._journal.all(CELL).items()
+        dropped = sum(row["outcome"] == OK and cell_id not in self._order for cell_id, row in before)
+        return BatchResult(rows, self._kept, self._stopped, 0 if self._stopped else dropped)

@@ -20,13 +20,14 @@ from napari_integrated_cell.console import progress_bar
 from napari_integrated_cell.processes import CancelToken
 
 if TYPE_CHECKING:
+    from napari_integrated_cell.batch.batch_result import BatchResult
     from napari_integrated_cell.batch.cell_row import BatchSettings
     from napari_integrated_cell.batch.folder import ChosenChannels
     from napari_integrated_cell.batch.found_fields import FoundFields
     from napari_integrated_cell.batch.listing import ListedField
-    from napari_integrated_cell.batch.run import BatchResult
     from napari_integrated_cell.processes import Progress
 
+_INNER = ("digest", "file_bytes")
 _MOST_SHOWN = 8
 """How many files or cells are named on the terminal; the table has all cells."""
 
@@ -59,6 +60,7 @@ def integrate_all(options: BatchOptions, settings: BatchSettings, out: Path) -> 
     from napari_integrated_cell.batch.listing import list_fields
     from napari_integrated_cell.batch.out_place import bytes_needed, check_out_folder, check_writable
     from napari_integrated_cell.batch.run import JOURNAL, SEGMENTED, integrate_batch
+    from napari_integrated_cell.batch.targets import check_owner
     from napari_integrated_cell.model.bundle import read_manifest
     from napari_integrated_cell.model.inputs import structure_names
 
@@ -70,6 +72,10 @@ def integrate_all(options: BatchOptions, settings: BatchSettings, out: Path) -> 
             searched = [options.folder] if options.folder is not None else []
             check_out_folder(out, [*searched, *map(Path, found.paths)])
         journal = None if options.dry_run else Journal(out / JOURNAL)
+        if journal is not None:
+            check_owner(out, found, journal)
+            if not journal.continued:
+                journal.hold()  # a call that is refused leaves nothing
         listed = list_fields(
             found, out / SEGMENTED, journal, lambda done, total: move(done, total, "counting cells")
         )
@@ -155,7 +161,7 @@ def _by_reason(items: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
 
 def _print_json(row: dict[str, Any]) -> None:
     """Print a row as one line of JSON."""
-    print(json.dumps({name: value for name, value in row.items() if name != "digest"}), flush=True)
+    print(json.dumps({name: value for name, value in row.items() if name not in _INNER}), flush=True)
 
 
 def _print_trouble_but(printed: Collection[str]) -> Callable[[dict[str, Any]], None]:
@@ -175,6 +181,9 @@ def _print_summary(result: BatchResult) -> None:
     before = f", {result.kept} of them by an earlier call" if result.kept else ""
     table = " and ".join(str(path) for path in result.tables)
     print_note(f"{made} {cells} integrated{before}; {failed} failed. The table: {table}")
+    if result.dropped:
+        cells = "cell of an earlier call is" if result.dropped == 1 else "cells of earlier calls are"
+        print_note(f"{result.dropped} {cells} not found now and not in the table; files are kept.")
     if result.stopped:
         print_note("stopped after the present cell: the same command goes on with the next one.")
 
