@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_integrated_cell.arrays import Mask
+from napari_integrated_cell.imaging.formats.sizes import LARGEST, SMALLEST
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,12 +109,13 @@ class Cell:
 
 
 def checked_voxel_size(voxel_size: Any) -> tuple[float, float, float]:
-    """Return ``voxel_size`` as three positive floats (Z, Y, X) in µm.
+    """Return ``voxel_size`` as three floats (Z, Y, X) in µm.
 
     Raises
     ------
     ValueError
-        If it is missing, does not have three entries, or an entry is not positive and finite.
+        If it is missing, does not have three entries, or an entry is not positive and finite, or is below 0.005 µm or
+        above 20 µm.
     """
     if voxel_size is None:
         raise ValueError(
@@ -129,6 +131,12 @@ def checked_voxel_size(voxel_size: Any) -> tuple[float, float, float]:
         )
     if not all(np.isfinite(v) and v > 0 for v in values):
         raise ValueError(f"The voxel size {values} must be positive and finite in every axis: give it in µm.")
+    if not all(SMALLEST <= v <= LARGEST for v in values):
+        listed = " x ".join(f"{v:g}" for v in values)
+        raise ValueError(
+            f"The voxel size {listed} (Z, Y, X) is not one of a light microscope in µm, between {SMALLEST:g} and "
+            f"{LARGEST:g}: give it in µm."
+        )
     return values
 
 

@@ -109,6 +109,8 @@ def test_one_cell_some_structures_in_the_models_box(field, tmp_path):
         (("--label", "3", "--structures", "mitochondriom"), "TOM20"),
         (("--label", "3", "--device", "abacus"), "abacus"),
         (("--label", "3", "--voxel-size", "0.1"), "three"),
+        (("--label", "3", "--voxel-size", "0.0006,0.0004,0.0004"), "0.0006 x 0.0004 x 0.0004"),
+        (("--label", "all", "--voxel-size", "600,400,400"), "give it in µm"),
     ],
 )
 def test_what_goes_wrong_is_said_in_one_line_and_nothing_is_written(field, tmp_path, arguments, says):
@@ -136,13 +138,38 @@ def test_a_stray_label_is_named_and_the_other_cells_are_written(field, tmp_path)
 
 @pytest.mark.parametrize(
     ("out", "says"),
-    [("nuclei.ome.tif", "is an input"), (".", "TIFF"), ("cells.ome.tif/x.ome.tiff", "cannot be made")],
+    [
+        ("nuclei.ome.tif", "is an input"),
+        (".", "is a folder: give a name"),
+        ("cells.ome.tif/x.ome.tiff", "cannot be made"),
+    ],
 )
 def test_where_the_file_goes_is_checked_first(field, monkeypatch, out, says):
     monkeypatch.setattr("napari_integrated_cell.data.image_cells.read_image", None)
     result = on(field, "--label", "3", "--out", field / out)
     assert result.exit_code == 1
     assert says in result.stderr
+
+
+def test_it_is_said_that_a_file_is_replaced_only_when_it_was(field, tmp_path):
+    out = tmp_path / "o.ome.tiff"
+    out.write_bytes(b"older")
+    refused = on(field, "--label", "5", "--out", out)
+    assert refused.exit_code == 1
+    assert "replaced" not in refused.stderr
+    assert out.read_bytes() == b"older"
+    assert f"{out} existed and was replaced." in on(field, "--label", "3", "--out", out).stderr
+
+
+def test_too_little_memory_is_said_in_one_line(field, tmp_path, monkeypatch):
+    def too_much(*_, **__):
+        raise MemoryError("Unable to allocate 900. GiB")
+
+    monkeypatch.setattr("napari_integrated_cell.integration.integrate_cell", too_much)
+    result = on(field, "--label", "3", "--out", tmp_path / "o.ome.tiff")
+    assert result.exit_code == 1
+    assert "not enough memory" in result.stderr
+    assert result.stderr.strip().count("\n") == 0, result.stderr
 
 
 def test_missing_files_and_missing_arguments_are_said(field, tmp_path):

@@ -136,3 +136,12 @@ def test_the_point_spread_is_longer_along_z():
     middle = [n // 2 for n in membrane.shape]
     top, side = membrane[:, middle[1], middle[2]].max(), membrane[middle[0], middle[1], :].max()
     assert top < 0.6 * side
+
+
+def test_a_cell_that_needs_absurd_memory_is_refused_before_it_is_rendered(monkeypatch):
+    mask = np.ones((4, 5, 6), bool)
+    monkeypatch.setattr("napari_integrated_cell.imaging.rendering._MOST_VOXELS", 10_000)
+    with pytest.raises(
+        ValueError, match=r"cell at 0\.01 x 0\.01 x 0\.01 µm .* voxels are needed: check the voxel"
+    ):
+        render_references(Cell({}, mask, mask, (0.01, 0.01, 0.01)))

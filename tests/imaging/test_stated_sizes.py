@@ -140,10 +140,18 @@ def test_a_strange_shape_of_voxel_is_used_and_said(tmp_path, size, said):
     assert said in image.notes[0]
 
 
-def test_a_given_size_wins_and_is_said_if_it_is_absurd(tmp_path):
-    image = read_image(write_ome_stains(tmp_path / "a.ome.tif"), voxel_size=(400, 400, 400))
-    assert image.voxel_size == (400, 400, 400)
-    assert "outside 0.005 to 20 µm" in image.notes[0]
+def test_a_given_size_wins_and_is_said_if_it_is_strange(tmp_path):
+    image = read_image(write_ome_stains(tmp_path / "a.ome.tif"), voxel_size=(9, 0.1, 0.1))
+    assert image.voxel_size == (9, 0.1, 0.1)
+    assert "too high or too flat in Z" in image.notes[0]
+
+
+@pytest.mark.parametrize(
+    "size", [(1e-5, 1e-5, 1e-5), (0.0006, 0.0004, 0.0004), (600, 400, 400), (0.002, 0.4, 0.4)]
+)
+def test_a_given_size_that_no_microscope_has_is_refused(tmp_path, size):
+    with pytest.raises(ValueError, match=f"The voxel size {size[0]:g} x .*: give it in µm"):
+        read_image(write_ome_stains(tmp_path / "a.ome.tif"), voxel_size=size)
 
 
 @pytest.mark.parametrize(("unit", "length"), [("CENTIMETER", 1e4), ("INCH", 25400)])

@@ -33,6 +33,7 @@ def summary_of(integration: Integration) -> dict[str, Any]:
     }
 
 
+@options.naming_memory()
 def integrate_field(
     *,
     image: Path | None,
@@ -58,9 +59,9 @@ def integrate_field(
     from napari_integrated_cell.batch.out_place import bytes_joined, check_out_file, check_writable
 
     inputs = [file for file in (image, cells, nuclei) if file is not None]
+    if out.is_dir():
+        raise ValueError(f"{out} is a folder: give a name for the file in it, which ends in .ome.tiff.")
     check_out_file(out, [options.file_and_channel(file)[0] or file for file in inputs])
-    if out.exists():
-        options.print_note(f"{out} exists and is replaced.")
     found, shape = options.chosen_cells(
         image, membrane, dna, cells, nuclei, label, voxel_size, choices=choices
     )
@@ -75,10 +76,15 @@ def integrate_field(
     check_writable(out.parent, bytes_joined(found.places, len(wanted) + 2))
     loaded = load_model(model, device=device)
     left_out: dict[str, str] = {}
+    replaced = out.exists()
+
+    @options.naming_memory()
+    def one(index: int) -> Integration:
+        return integrate_cell(found[index], loaded, wanted)
 
     def integrated() -> Iterator[Integration]:
         # One cell is placed and written while the next ones are posed and decoded.
-        results = computed_ahead(lambda i: integrate_cell(found[i], loaded, wanted), range(len(found)))
+        results = computed_ahead(one, range(len(found)))
         bar = tqdm(results, "integrating cells", len(found), file=sys.stderr, disable=not sys.stderr.isatty())
         for i, result in enumerate(bar):
             try:
@@ -95,6 +101,8 @@ def integrate_field(
             raise ValueError(f"None of the {len(found)} cells can be used. The first, {name}: {reason}")
 
     said = write_integrations(out, integrated(), frame, shape, dtype)
+    if replaced:
+        options.print_note(f"{out} existed and was replaced.")
     count = f"{len(said)} cell{'s' if len(said) != 1 else ''}"
     summary = {
         "out": str(out),

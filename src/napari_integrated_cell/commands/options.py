@@ -179,3 +179,14 @@ def naming_options() -> Iterator[None]:
         yield
     except MissingInput as error:
         raise ValueError(f"{str(error).removesuffix('.')} ({_FLAGS[error.what]}).") from error
+
+
+@contextmanager
+def naming_memory() -> Iterator[None]:
+    """Say in one sentence that the memory does not suffice."""
+    try:
+        yield
+    except MemoryError as error:
+        raise ValueError(
+            "There is not enough memory for this: check the voxel size, close other programs, or give a smaller image."
+        ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,8 @@ from napari_integrated_cell.cell import Cell, checked_voxel_size
 
 # Width (µm) of the Gaussian that smooths the mask before its gradient is taken. The shell is then 0.2 µm thick.
 _SURFACE_SIGMA = 0.085
+# More voxels are not rendered: a cell of 100 x 100 x 40 µm has as many at 0.08 µm.
+_MOST_VOXELS = 800_000_000
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,15 @@ def render_membrane(cell: Cell, psf: PointSpread = SPINNING_DISC) -> Floats:
     parts = [_parts(v, p) for v, p in zip(cell.voxel_size, psf.sigma, strict=True)]
     voxels = tuple(v / k for v, k in zip(cell.voxel_size, parts, strict=True))
     smoothing = tuple(_smoothing(v) for v in voxels)
+    count = math.prod(
+        n * k + 2 * r for n, k, r in zip(cell.shape, parts, _room(smoothing, voxels), strict=True)
+    )
+    if count > _MOST_VOXELS:
+        listed = " x ".join(f"{v:g}" for v in cell.voxel_size)
+        raise ValueError(
+            f"To render {cell.name} at {listed} µm (Z, Y, X), {count:.2g} voxels are needed: check the voxel size, or "
+            "give an image of larger voxels."
+        )
     rest = tuple(np.sqrt(max(p**2 - _blurred(v), 0.0)) for p, v in zip(psf.sigma, voxels, strict=True))
     # With the margin, a mask that touches the crop's edge has a surface there too.
     inside, margin = _padded(_split(cell.cell_mask, parts), smoothing, voxels)
@@ -138,9 +150,14 @@ def _padded(
     mask: Mask, sigma: tuple[float, ...], voxel_size: tuple[float, ...]
 ) -> tuple[Floats, tuple[slice, ...]]:
     """Pad ``mask`` by three widths of blur; return it and the slices of the original mask."""
-    room = [int(np.ceil(3 * s / v)) + 2 for s, v in zip(sigma, voxel_size, strict=True)]
+    room = _room(sigma, voxel_size)
     padded = np.pad(mask.astype(np.float32), [(r, r) for r in room])
     return padded, tuple(slice(r, r + n) for r, n in zip(room, mask.shape, strict=True))
+
+
+def _room(sigma: tuple[float, ...], voxel_size: tuple[float, ...]) -> list[int]:
+    """Return three widths of blur as voxels."""
+    return [int(np.ceil(3 * s / v)) + 2 for s, v in zip(sigma, voxel_size, strict=True)]
 
 
 def _scaled(image: Floats) -> Floats:
