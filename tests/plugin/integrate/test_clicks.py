@@ -55,6 +55,26 @@ def test_a_click_beside_every_cell(dock, viewer, notified):
     assert "no cell" in notified[-1][1]
 
 
+def test_a_click_that_finds_no_cell_keeps_the_button_pressed(viewer, qtbot, simulated):
+    place = {"scale": simulated.voxel_size, "units": ("µm",) * 3}
+    membrane, dna = (
+        viewer.add_image(np.pad(simulated.channels[name], ((0, 0), (0, 200), (0, 0))), name=name, **place)
+        for name in ("membrane", "dna")
+    )
+    dock = opened_dock(viewer)
+    far = (12, membrane.data.shape[1] - 2, 5)
+    dock.cell._take_click(pressed(viewer, membrane, far))
+    qtbot.waitUntil(lambda: "still pressed" in dock.preview.words, timeout=60_000)
+    assert "no cell" in dock.preview.words
+    assert dock.cell.pick.isChecked()
+    viewer.layers.selection.active = dna
+    assert dock.cell.pick.isChecked()
+    middle = np.round(np.argwhere(simulated.nucleus_mask).mean(axis=0)).astype(int)
+    dock.cell._take_click(pressed(viewer, membrane, middle))
+    assert not dock.cell.pick.isChecked()
+    assert dock.cell.request().point == tuple(middle)
+
+
 def test_a_click_in_3d_takes_the_first_cell_along_the_line_of_sight(dock, viewer):
     labels = viewer.layers["cell labels"]
     data = np.zeros_like(labels.data)

@@ -163,7 +163,28 @@ def test_stains_whose_contents_say_the_reverse_look_exchanged(viewer, qtbot, sim
     assert mark.remark.text().startswith("⚠ Membrane and DNA look exchanged")
     press(qtbot, mark.swap)
     assert dock.cell.combo("membrane").currentText() == names[1]
+    assert mark.remark.text() == "Membrane and DNA are swapped: press Swap again to undo it."
+    press(qtbot, mark.swap)
+    assert dock.cell.combo("membrane").currentText() == names[0]
+    assert mark.remark.text().startswith("⚠ Membrane and DNA look exchanged")
+    press(qtbot, mark.swap)
+    dock.cell.combo("membrane").layer = None
     assert mark.isHidden()
+
+
+@pytest.mark.parametrize("names", [("channel 0", "channel 1"), ("membrane", "dna")])
+def test_a_swap_keeps_the_point(viewer, qtbot, simulated, names):
+    for name, channel in zip(names, ("dna", "membrane"), strict=True):
+        viewer.add_image(simulated.channels[channel], name=name, scale=simulated.voxel_size, units=UM)
+    dock = opened_dock(viewer)
+    mark = dock.cell.roles.guess_marks["membrane", "dna"]
+    dock.cell._choose(0, (12, 40, 51))
+    for _ in range(2):
+        press(qtbot, mark.swap)
+        assert dock.cell.request().point == (12, 40, 51)
+        assert not dock.cell.pick.isChecked()
+    dock.cell._choose(0, (11, 41, 52))
+    assert dock.cell.request().point == (11, 41, 52)
 
 
 def test_a_stain_chosen_by_hand_is_not_called_guessed(viewer, simulated):

@@ -61,6 +61,8 @@ class CellChooser(QWidget):
         self._waits = False  # whether the button was pressed for the user
         self.pick.clicked.connect(lambda _: setattr(self, "_waits", False))
         self._source: Any = None
+        self._stains: list[Any] = []
+        self._missed = False  # whether no cell was found at the point
         self._segmented: tuple[Any, Any] = (None, None)
         self._offered = True  # the label was not chosen by the user
         self.roles.changed.connect(self._layers_changed)
@@ -127,6 +129,14 @@ class CellChooser(QWidget):
             raise self.roles.with_mends(refusal) from None
         return request
 
+    def cell_found(self, found: bool) -> None:
+        """Take whether there is a cell at the point. If not, listen to the next click."""
+        if found or self.combo("cells").layer is not None or self._point is None:
+            found = True
+        if found == self._missed:
+            self._missed = not found
+            self._wait_for_click()
+
     def stains(self) -> tuple[Any, Any, VoxelSize]:
         """Return the membrane and DNA layers and their voxel size.
 
@@ -167,7 +177,11 @@ class CellChooser(QWidget):
     def _layers_changed(self) -> None:
         source = self.roles.source
         if source is not self._source:
-            self._source, self._point = source, None
+            # Both stains of a click are on one grid: an exchange changes nothing about the point.
+            kept = source is not None and any(source is stain for stain in self._stains)
+            self._source, self._point = source, self._point if kept else None
+            self._missed = self._missed and kept
+        self._stains = [self.combo("membrane").layer, self.combo("dna").layer]
         self.voxel_size.show_layers(self.layers)
         segmented = self.combo("cells").layer, self.combo("nuclei").layer
         new_cells, new_nuclei = (a is not b for a, b in zip(segmented, self._segmented, strict=True))
@@ -216,7 +230,8 @@ class CellChooser(QWidget):
         """Listen to clicks while only a click is missing."""
         stained = self.combo("membrane").layer is not None and self.combo("dna").layer is not None
         by_label = self.combo("cells").layer is not None and not self.label.value()
-        by_point = self.combo("cells").layer is None and stained and self._point is None
+        chosen = self._point is not None and not self._missed
+        by_point = self.combo("cells").layer is None and stained and not chosen
         if by_label or by_point:
             self._waits = self._waits or not self.pick.isChecked()
             self.pick.setChecked(True)
@@ -262,7 +277,7 @@ class CellChooser(QWidget):
     def _choose(self, label: int, point: tuple[int, int, int] | None) -> None:
         with QSignalBlocker(self.label):
             self.label.setValue(label)
-        self._point, self._offered = point, False
+        self._point, self._offered, self._missed = point, False, False
         # One click chooses one cell, whoever has pressed the button: then clicks in the canvas change nothing.
         self._waits = False
         self.pick.setChecked(False)

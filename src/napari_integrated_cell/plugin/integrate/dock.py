@@ -15,7 +15,7 @@ from napari_integrated_cell.plugin.integrate.choose_model import ModelChooser
 from napari_integrated_cell.plugin.integrate.classification import ClassificationBars, classified
 from napari_integrated_cell.plugin.integrate.layer_combo import LayerCombo
 from napari_integrated_cell.plugin.integrate.preview import PosePreview, Posing, posing_of, preview_box
-from napari_integrated_cell.plugin.integrate.refusals import TITLES, Mend, Refusal
+from napari_integrated_cell.plugin.integrate.refusals import TITLES, Mend, Missed, Refusal
 from napari_integrated_cell.plugin.layers.volumes import is_volume
 from napari_integrated_cell.plugin.widgets.checklist import StructureChecklist
 from napari_integrated_cell.plugin.widgets.column import Column, titled
@@ -217,6 +217,7 @@ class IntegrateWidget(Dock):
 
     def _show_posing(self, posing: Posing, image_frame: ImageFrame) -> None:
         self._offered = None
+        self.cell.cell_found(True)
         self.preview.show_posing(posing, self.cell.roles.guessed_stains)
         self._session.integrate.image_frame, self._session.integrate.cell = image_frame, posing.cell
 
@@ -231,5 +232,9 @@ class IntegrateWidget(Dock):
             if layer is not None:
                 title = title.format(step=mends.time_step(self._viewer, layer))
             buttons.append(button(title, tip, partial(self.mend, mend, layer)))
-        self.preview.say(str(error), buttons)
+        words = str(error)
+        if isinstance(error, Missed):
+            self.cell.cell_found(False)
+            words += " Click the cell is still pressed." if self.cell.pick.isChecked() else ""
+        self.preview.say(words, buttons)
         return True

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_integrated_cell.plugin.widgets.column import row
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class GuessMark(QWidget):
-    """Shown while the layers of two roles are guessed or look exchanged.
+    """Shown while the layers of two roles are guessed, look exchanged or were swapped.
 
     Parameters
     ----------
@@ -32,6 +33,7 @@ class GuessMark(QWidget):
     ) -> None:
         super().__init__()
         self._titles, self._combos, self._on_swap = titles, combos, on_swap
+        self._swapped: tuple[Any, Any] | None = None  # the pair after a swap that was not undone
         self.remark = QLabel(wordWrap=True)
         self.swap = button("Swap", f"Exchange {titles[0]} and {titles[1]}.", self._exchange)
         layout = row((self.remark, 1), self.swap)
@@ -40,19 +42,30 @@ class GuessMark(QWidget):
         self.hide()
 
     def say(self, guessed: tuple[bool, bool], exchanged: bool) -> None:
-        """Say which of the two layers are guessed from what they show, or that they look exchanged."""
+        """Say which of the two layers are guessed from what they show, that they look exchanged, or were swapped."""
         titles = [title for title, one in zip(self._titles, guessed, strict=True) if one]
         if exchanged:
             text = f"⚠ {' and '.join(self._titles)} look exchanged: the layers show it the other way round."
         elif titles:
             verb = "are" if len(titles) > 1 or titles == ["Nuclei"] or titles == ["Cells"] else "is"
             text = f"{' and '.join(titles)} {verb} guessed from what the layers show."
+        elif self._swapped == self._pair():
+            text = f"{' and '.join(self._titles)} are swapped: press Swap again to undo it."
         else:
             text = ""
         self.remark.setText(text)
         self.setVisible(bool(text))
 
+    def _pair(self) -> tuple[Any, Any]:
+        """Return what identifies the two layers."""
+        first, second = (getattr(combo.layer, "unique_id", None) for combo in self._combos)
+        return first, second
+
     def _exchange(self) -> None:
         self._on_swap()
-        one, other = (combo.layer for combo in self._combos)
-        self._combos[0].layer, self._combos[1].layer = other, one
+        before, layers = self._pair(), [combo.layer for combo in self._combos]
+        self._swapped = None if self._swapped == before else before[::-1]
+        for combo, layer in zip(self._combos, reversed(layers), strict=True):
+            with QSignalBlocker(combo):  # both change at once: in between, one layer would be chosen twice
+                combo.layer = layer
+        self._combos[0].chosen.emit()

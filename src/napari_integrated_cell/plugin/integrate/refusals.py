@@ -57,6 +57,10 @@ class Refusal(ValueError):
         self.layer = layer
 
 
+class Missed(Refusal):
+    """No cell lies where the user has clicked."""
+
+
 def refusal_of(layer: Layer) -> Refusal:
     """Return why a layer is no volume (Z, Y, X), with the actions that make volumes of it."""
     mends: list[Mend] = []

@@ -13,7 +13,7 @@ from napari_integrated_cell.cell import Cell, checked_voxel_size
 from napari_integrated_cell.imaging.cropping import Window, is_in_memory, read_part
 from napari_integrated_cell.plugin.integrate.cell_window import window_at_point, window_of_label
 from napari_integrated_cell.plugin.integrate.nuclei import has_nucleus
-from napari_integrated_cell.plugin.integrate.refusals import Refusal
+from napari_integrated_cell.plugin.integrate.refusals import Missed, Refusal
 from napari_integrated_cell.processes import CancelToken, Progress
 
 if TYPE_CHECKING:
@@ -195,7 +195,10 @@ class CellRequest:
         if self.cells is None:
             assert self.point is not None
             z, y, x = (p - w.start for p, w in zip(self.point, window, strict=True))
-            masks = segment_at(channels["membrane"], channels["dna"], (z, y, x), voxel_size)
+            try:
+                masks = segment_at(channels["membrane"], channels["dna"], (z, y, x), voxel_size)
+            except ValueError as error:
+                raise Missed(str(error)) from None
             return masks[0].astype(np.uint8), masks[1].astype(np.uint8)
         cells = checked_labels(part("cells", self.cells), "The Cells layer")
         if self.nuclei is not None:
