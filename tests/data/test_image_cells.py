@@ -85,3 +85,37 @@ def test_a_channel_of_labels_is_not_segmented(folder, tmp_path):
     with pytest.raises(MissingInput, match="channel membrane of") as caught:
         cells_of_image(tmp_path / "masks.ome.tif", None, None)
     assert caught.value.what == "files"
+
+
+def noisy(dtype: type) -> np.ndarray:
+    bright = np.concatenate([tiny_cells.volumes(i)["cell_mask"] for i in range(2)], axis=2)
+    return np.random.default_rng(0).poisson(20 + 60 * bright).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("what", ["cells", "nuclei"])
+def test_a_stain_is_refused_as_labels(folder, tmp_path, what, dtype):
+    write_ome_tiff(tmp_path / "stain.ome.tif", {"a": noisy(dtype)}, (1.0,) * 3)
+    with pytest.raises(
+        ValueError, match=r"stain\.ome\.tif holds intensities, not labels: give a segmentation"
+    ):
+        read(folder, image=None, label="all", **{what: tmp_path / "stain.ome.tif"})
+
+
+def test_files_that_state_different_voxel_sizes_are_said(folder, tmp_path):
+    labels = np.load(folder / "cell.npy").astype(np.uint8)
+    write_ome_tiff(tmp_path / "half.ome.tif", {"labels": labels}, (0.5,) * 3)
+    write_ome_tiff(tmp_path / "near.ome.tif", {"labels": labels}, (1.0005,) * 3)
+    notes: list[str] = []
+    read(folder, cells=tmp_path / "half.ome.tif", label="all", on_note=notes.append)
+    assert notes == [
+        "The files state different voxel sizes (Z, Y, X): half.ome.tif 0.5 x 0.5 x 0.5 µm. 1 x 1 x 1 µm, of "
+        "image.ome.tif, is used."
+    ]
+    notes.clear()
+    read(folder, image=None, cells=tmp_path / "half.ome.tif", label="all", on_note=notes.append)
+    assert "nucleus.ome.tif 1 x 1 x 1 µm. 0.5 x 0.5 x 0.5 µm, of half.ome.tif, is used" in notes[0]
+    notes.clear()
+    read(folder, cells=tmp_path / "near.ome.tif", label="all", on_note=notes.append)
+    read(folder, cells=tmp_path / "half.ome.tif", label="all", voxel_size=(1, 1, 1), on_note=notes.append)
+    assert notes == []

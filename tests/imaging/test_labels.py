@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import dask.array as da
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import KDTree
 
-from napari_integrated_cell.imaging.labels import checked_labels, looks_like_labels
+from napari_integrated_cell.imaging.labels import checked_labels, looks_like_intensities, looks_like_labels
 from napari_integrated_cell.imaging.reading import read_image
 from napari_integrated_cell.simulation import SimulatedField, simulate_field
 
@@ -232,3 +233,48 @@ def test_what_is_no_label_is_refused_in_one_sentence(values, says):
     assert str(refused.value).startswith("cells.tif holds")
     assert len(str(refused.value)) < 300
     assert "\n" not in str(refused.value)
+
+
+# --- Stains that are given as labels ------------------------------------------------------------------
+
+HIPSC = ("hipsc_tomm20_field", "hipsc_lamp1_field", "hipsc_30_cells")
+REAL = [
+    *(f"{field}/{what}_labels.ome.tif" for field in HIPSC for what in ("cell", "nucleus")),
+    *(f"hela3d/Mit_{number}_{what}.ome.tif" for number in (31, 33) for what in ("cell", "nucleus")),
+]
+
+
+@pytest.mark.parametrize("file", REAL)
+@pytest.mark.parametrize("step", [1, 4, 12])
+def test_real_labels_are_never_taken_for_a_stain(file, step):
+    path = Path(__file__).parents[3] / "shared" / "data" / file
+    if not path.is_file():
+        pytest.skip(f"shared/data/{file} is not here")
+    labels = read_image(path).data[0][:: max(step // 4, 1), ::step, ::step]
+    assert not looks_like_intensities(labels)
+    assert not looks_like_intensities(np.where(labels == 0, 200, labels))
+
+
+@pytest.mark.parametrize("stain", STAINS)
+@pytest.mark.parametrize("bits", [8, 12, 16])
+def test_stains_of_whole_numbers_are_told(fields, stain, bits):
+    image = fields[0.4].channels[stain]
+    scaled = image / image.max() * (2**bits - 1)
+    assert looks_like_intensities(scaled.astype(np.uint16))
+
+
+@pytest.mark.parametrize("levels", [4, 20, 255])
+def test_smooth_grey_levels_are_told(fields, levels):
+    smooth = ndimage.gaussian_filter(fields[0.4].channels["dna"].astype(float), 2)
+    assert looks_like_intensities((smooth / smooth.max() * levels).astype(np.uint8))
+
+
+def test_what_is_not_clear_is_no_stain(fields):
+    cells = fields[0.4].cell_labels
+    for unclear in (np.zeros_like(cells), np.ones_like(cells), cells, cells > 0, (cells > 0) + (cells == 2)):
+        assert not looks_like_intensities(unclear.astype(np.uint16))
+    columns = np.broadcast_to(np.arange(200) // 10, (5, 100, 200))
+    assert not looks_like_intensities(columns + 1)
+    dots = np.zeros((5, 100, 200), np.uint16)
+    dots[:, ::3, ::3] = np.arange(34 * 67).reshape(34, 67)
+    assert not looks_like_intensities(dots)

@@ -16,7 +16,11 @@ from numpy.typing import NDArray
 
 from napari_integrated_cell.cell import Cell
 from napari_integrated_cell.data.field_survey import MARGIN, CellPlace, FieldSurvey
-from napari_integrated_cell.data.stain_checks import channels_of_labels, with_broken_shares
+from napari_integrated_cell.data.stain_checks import (
+    channels_of_labels,
+    refuse_intensities,
+    with_broken_shares,
+)
 from napari_integrated_cell.imaging.cropping import read_part
 from napari_integrated_cell.imaging.segmenting import cell_from_labels
 from napari_integrated_cell.imaging.values import finite, replacement
@@ -43,6 +47,8 @@ class FieldVolumes:
         Channels that are left out because they hold labels.
     broken : mapping of str to array
         The channels with NaN or infinite values, as they were before these were replaced.
+    files : mapping of str to str
+        Names of the files of the ``"cells"`` and the ``"nuclei"``, for messages.
     """
 
     cells: Any
@@ -52,6 +58,7 @@ class FieldVolumes:
     source: str = ""
     not_stains: tuple[str, ...] = ()
     broken: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len(self.cells.shape) != 3:
@@ -107,15 +114,17 @@ class FieldVolumes:
         OSError
             If the files cannot be written.
         ValueError
-            If a file is damaged, or a channel shows nothing.
+            If a file is damaged, a channel shows nothing, or the cells or nuclei are a stain and no labels.
         """
-        if labels := channels_of_labels(self.channels):
-            stains = {name: volume for name, volume in self.channels.items() if name not in labels}
-            for name in labels:
+        if not_stains := channels_of_labels(self.channels):
+            stains = {name: volume for name, volume in self.channels.items() if name not in not_stains}
+            for name in not_stains:
                 on_note(f"The channel {self._called(name)} holds labels, not a stain: it is not used.")
-            return replace(self, channels=stains, not_stains=labels).surveyed(
+            return replace(self, channels=stains, not_stains=not_stains).surveyed(
                 keep_in, on_note, in_memory=in_memory
             )
+        for what, labels in ((CELLS, self.cells), (NUCLEI, self.nuclei)):
+            refuse_intensities(labels, self.files.get(what, f"The label image of the {what}"))
         survey = FieldSurvey(self.shape)
         volumes = self._all
         broken: dict[str, Any] = {}

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from napari_integrated_cell.data.field_cells import FieldCells, FieldVolumes
+from napari_integrated_cell.data.field_cells import CELLS, NUCLEI, FieldCells, FieldVolumes
 from napari_integrated_cell.data.stain_checks import refuse_labels
 from napari_integrated_cell.imaging.choices import MissingInput, ReadingChoices
+from napari_integrated_cell.imaging.formats.sizes import LARGEST, SMALLEST
 from napari_integrated_cell.imaging.reading import Image, read_image, read_label_image
 from napari_integrated_cell.imaging.segmenting import segment_field
 from napari_integrated_cell.imaging.values import finite
@@ -22,6 +23,8 @@ __all__ = ["MissingInput", "cells_of_image", "labels_beside"]
 
 
 _AS_STATED = ReadingChoices()
+# Voxel sizes that differ by a larger share are not the same.
+_SAME_SIZE = 0.001
 
 
 def _silent(note: str) -> None:
@@ -90,10 +93,13 @@ def cells_of_image(
         )
     channels: dict[str, Any] = {}
     found = ""
+    given = voxel_size
+    read: list[tuple[Path, Image]] = []
     if image is not None:
         stack = read_image(image, voxel_size=voxel_size, lazy="if large", **asdict(choices))
         for note in stack.notes:
             on_note(note)
+        read.append((image, stack))
         voxel_size, found = stack.voxel_size, stack.size_found
         channels = _channels(stack, membrane, dna, structure)
         if cells is None and not set(REFERENCE_NAMES) <= set(channels):
@@ -110,19 +116,23 @@ def cells_of_image(
             image, nuclei, nuclei_channel, choices, lazy="if large", voxel_size=voxel_size
         )
         cell_labels, nucleus_labels = of_cells.data[0], of_nuclei.data[0]
+        read += [(cells, of_cells), (nuclei, of_nuclei)]
         for note in (*of_cells.notes, *of_nuclei.notes):
             on_note(note)
         voxel_size, found = voxel_size or of_cells.voxel_size, found or of_cells.size_found
     source = str(image or cells)
     if voxel_size is None:
         raise MissingInput("voxel size", f"{source} {found}: give its voxel size in µm as (Z, Y, X).")
+    if given is None and (note := _differing_sizes(read, voxel_size)):
+        on_note(note)
     if cells is None:
         for name, volume in channels.items():
             channels[name], note = finite(np.asarray(volume), f"{name} of {Path(source).name}")
             if note:
                 on_note(note)
         cell_labels, nucleus_labels = segment_field(channels["membrane"], channels["dna"], voxel_size)
-    volumes = FieldVolumes(cell_labels, nucleus_labels, channels, voxel_size, source)
+    files = {what: file.name for what, file in ((CELLS, cells), (NUCLEI, nuclei)) if file is not None}
+    volumes = FieldVolumes(cell_labels, nucleus_labels, channels, voxel_size, source, files=files)
     return FieldCells(volumes, lambda present: _chosen(label, present), on_note), volumes.shape
 
 
@@ -161,6 +171,33 @@ def labels_beside(
             else:
                 raise
     return read_label_image(labels, **given, **asdict(tried))
+
+
+def _differing_sizes(read: Sequence[tuple[Path, Image]], used: tuple[float, float, float]) -> str:
+    """Return a sentence if files state other voxel sizes than the one that is used; empty if none does."""
+    differ = [
+        any(
+            edge is not None and _possible(edge) and abs(edge - other) > _SAME_SIZE * other
+            for edge, other in zip(image.stated_size, used, strict=True)
+        )
+        for _, image in read
+    ]
+    if not any(differ):
+        return ""
+    sizes = [(path, _edges(image.stated_size)) for path, image in read]
+    said = ", ".join(
+        f"{path.name} {size}" for (path, size), other in zip(sizes, differ, strict=True) if other
+    )
+    first = next((f", of {p.name}," for (p, _), other in zip(sizes, differ, strict=True) if not other), "")
+    return f"The files state different voxel sizes (Z, Y, X): {said}. {_edges(used)}{first} is used."
+
+
+def _possible(edge: float) -> bool:
+    return SMALLEST <= edge <= LARGEST
+
+
+def _edges(size: tuple[float | None, ...]) -> str:
+    return " x ".join("?" if edge is None else f"{edge:.4g}" for edge in size) + " µm"
 
 
 def _channels(stack: Image, membrane: str | None, dna: str | None, structure: str | None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Check that the channels of a cell are stains: no labels, and with values where the cell is."""
+"""Check that channels are stains with values where the cell is, and that label images are no stains."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_integrated_cell.cell import Cell
 from napari_integrated_cell.imaging.choices import MissingInput
-from napari_integrated_cell.imaging.labels import looks_like_labels
+from napari_integrated_cell.imaging.labels import looks_like_intensities, looks_like_labels
 from napari_integrated_cell.vocabulary import REFERENCE_NAMES
 
 # A cell with more NaN or infinite voxels in a channel is refused.
@@ -38,6 +38,14 @@ def refuse_labels(channels: Mapping[str, Any], source: str) -> None:
             "files",
             f"The {some} {' and '.join(labels)} of {source} {'hold' if len(labels) > 1 else 'holds'} labels: give "
             "label images of the cells and of the nuclei, and no labels as stains.",
+        )
+
+
+def refuse_intensities(labels: Any, name: str) -> None:
+    """Raise a ValueError if a label image (Z, Y, X) is a stain. ``name`` begins the message; a few planes are read."""
+    if looks_like_intensities(labels):
+        raise ValueError(
+            f"{name} holds intensities, not labels: give a segmentation, with one integer per cell or nucleus."
         )
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["checked_labels", "looks_like_labels"]
+__all__ = ["checked_labels", "looks_like_intensities", "looks_like_labels"]
 
 # Planes, and voxels per plane, that are looked at. Rows are left out of larger planes.
 _PLANES = 7
@@ -20,6 +20,9 @@ _REGION = 20
 _MOSTLY, _NEARLY_ALL = 0.8, 0.9
 # Grey levels lie around one another like contour lines: a step from one voxel to the next leaves out no level.
 _LEAST_LEAPS = 0.12
+# Intensities have more values than this, and of neighbouring voxels in the foreground at most this share is equal. In
+# label images it is above 0.9. Fewer pairs of such voxels say nothing; neither do fewer levels of a nest of contours.
+_VALUES, _EQUAL, _PAIRS, _LEVELS = 8, 0.6, 200, 4
 
 
 def looks_like_labels(volume: Any) -> bool:
@@ -55,6 +58,41 @@ def looks_like_labels(volume: Any) -> bool:
     if len(values) == 2 and values[0] == 0 and values[1] > 1:
         return True  # a mask, also of dots; values 0 and 1 may be photons
     return _are_labels(_regions(values, ranks.reshape(len(rows), *rows[0].shape)))
+
+
+def looks_like_intensities(volume: Any) -> bool:
+    """Return whether an image of whole numbers is clearly a stain, and no segmentation.
+
+    The two are not opposites: an image of few small regions, or an empty one, is neither by this function nor by
+    :func:`looks_like_labels`.
+
+    Parameters
+    ----------
+    volume : array of int, (..., Y, X)
+        A numpy or dask array. At most seven planes are read.
+
+    Returns
+    -------
+    bool
+        True if nearly every voxel of the foreground differs from its neighbour, or if levels lie around one another
+        like contour lines.
+    """
+    if np.dtype(volume.dtype).kind not in "iuf" or volume.ndim < 2 or 0 in volume.shape:
+        return False
+    rows = np.stack(list(_some_planes(volume)))
+    values, ranks, counts = np.unique(rows, return_inverse=True, return_counts=True)
+    ranks = ranks.reshape(rows.shape)
+    if len(values) >= _LEVELS and values[0] == 0:
+        found = _regions(values, ranks)
+        if found.leaps < _LEAST_LEAPS:
+            return True
+    if len(values) <= _VALUES:
+        return False
+    shown = (rows != 0) & (ranks != counts.argmax())
+    pairs = shown[..., :-1] & shown[..., 1:]
+    if pairs.sum() < _PAIRS:
+        return False
+    return bool((ranks[..., :-1] == ranks[..., 1:])[pairs].mean() < _EQUAL) and not looks_like_labels(volume)
 
 
 def checked_labels(labels: NDArray[Any], name: str) -> NDArray[Any]:
