@@ -41,9 +41,7 @@ def test_a_pair_of_label_images_is_a_field(tmp_path, cells, nuclei, name):
     assert not found.faulty
 
 
-@pytest.mark.parametrize(
-    "image", ["f1.ome.tif", "f1_stack.ome.tif", "f1_raw.ome.tif", "something else.ome.tif"]
-)
+@pytest.mark.parametrize("image", ["f1.ome.tif", "f1_stack.ome.tif", "f1_raw.ome.tif", "image.ome.tif"])
 def test_an_image_joins_its_labels(tmp_path, image):
     write_labels(tmp_path, "f1_cells.ome.tif", "f1_nuclei.ome.tif")
     write_image(tmp_path / image)
@@ -52,6 +50,91 @@ def test_an_image_joins_its_labels(tmp_path, image):
         "membrane": (0,), "dna": (1,), "structure": (2,),
     }  # fmt: skip
     assert names_of(field.images)["dna"] == image
+
+
+@pytest.mark.parametrize(("image", "own"), [("something else.ome.tif", False), ("f1.ome.tif", True)])
+def test_an_image_with_another_name_joins_only_labels_without_a_name(tmp_path, image, own):
+    write_labels(tmp_path / "a", "cells.tif", "nuclei.tif")
+    write_image(tmp_path / "a" / image)
+    write_labels(tmp_path / "b", "f1_cells.tif", "f1_nuclei.tif")
+    write_image(tmp_path / "b" / image)
+    fields = {
+        field.name: (bool(field.cells), bool(field.images)) for field in fields_of_folder(tmp_path).fields
+    }
+    assert fields.pop("a") == (True, True)
+    assert fields == (
+        {"b/f1": (True, True)} if own else {"b/f1": (True, False), "b/something_else": (False, True)}
+    )
+
+
+@pytest.mark.parametrize(
+    "stems",
+    [
+        ("контроль", "лечение"),
+        ("α", "β", "γ"),
+        ("対照", "処理"),
+        ("1.5uM", "1_5uM"),
+        ("drug=A", "drug A", "drug_A"),
+        ("x<", "x>"),
+        ("0%", "0&"),
+        ("f+", "f-", "f"),
+        ("a", "a_", "a."),
+        ("Case", "case"),
+    ],
+)
+def test_names_that_differ_are_different_fields(tmp_path, stems):
+    for first, stem in enumerate(stems):
+        write_labels(tmp_path, f"{stem}_cells.ome.tif", f"{stem}_nuclei.ome.tif", first=first)
+        write_image(tmp_path / f"{stem}.ome.tif")
+    found = fields_of_folder(tmp_path)
+    assert not found.unused
+    files = {tuple(Path(path).name for path in field.paths) for field in found.fields}
+    assert files == {(f"{s}.ome.tif", f"{s}_cells.ome.tif", f"{s}_nuclei.ome.tif") for s in stems}
+    assert len({field.name.casefold() for field in found.fields}) == len(stems)
+
+
+def test_files_of_two_fields_are_never_paired(tmp_path):
+    write_labels(tmp_path, "α_cells.tif", "β_nuclei.tif")
+    found = fields_of_folder(tmp_path)
+    assert not found.fields
+    assert len(found.unused) == 2
+
+
+@pytest.mark.parametrize(
+    "signs", [("a_cells", "a-cells"), ("cells_a", "a_cells"), ("a_cells_b", "a-cells-b")]
+)
+def test_pairs_whose_names_differ_by_signs_only_are_two_fields(tmp_path, signs):
+    for first, name in enumerate(signs):
+        write_labels(tmp_path, f"{name}.tif", f"{name.replace('cells', 'nuclei')}.tif", first=first)
+    found = fields_of_folder(tmp_path)
+    assert len(found.fields) == 2
+    for field in found.fields:
+        assert Path(field.nuclei.path).name == Path(field.cells.path).name.replace("cells", "nuclei")
+
+
+def test_images_without_labels_are_never_mixed(tmp_path):
+    for name in ("f1_raw", "f1_img", "α", "β"):
+        write_image(tmp_path / "a" / f"{name}.ome.tif")
+    (tmp_path / "b").mkdir()
+    for stain, what in (("CellMask", "membrane"), ("Hoechst", "dna")):
+        for name in ("LAMP1", "TOM20"):
+            write_ome_tiff(tmp_path / "b" / f"{name}_{stain}.ome.tif", {"c": side_by_side(what)}, VOXEL)
+    found = fields_of_folder(tmp_path)
+    assert not found.unused
+    assert len(found.fields) == 6
+    pairs = [{Path(path).name.split("_")[0] for path in f.paths} for f in found.fields if len(f.paths) == 2]
+    assert pairs == [{"LAMP1"}, {"TOM20"}]
+
+
+def test_a_second_image_of_a_field_is_named_with_the_reason(tmp_path):
+    write_labels(tmp_path, "f1_cells.tif", "f1_nuclei.tif")
+    write_image(tmp_path / "f1.ome.tif")
+    write_image(tmp_path / "f1_raw.ome.tif")
+    (item,) = fields_of_folder(tmp_path).unused
+    assert (item.name, item.reason) == (
+        "f1_raw.ome.tif",
+        "another file shows the same channels of this field",
+    )
 
 
 def test_stains_in_files_of_their_own_join_their_labels(tmp_path):

@@ -66,6 +66,10 @@ def test_a_dry_run_says_what_is_found_and_writes_nothing(plate, tmp_path):
     result = integrate(plate, "--folder", plate / "plate", "--out", tmp_path / "out", "--dry-run")
     assert result.exit_code == 0
     assert "2 cells in 1 field" in result.stderr
+    assert (
+        "f1: f1.ome.tif (membrane, dna, structure), f1_cells.ome.tif (cells), f1_nuclei.ome.tif (nuclei)"
+        in (result.stderr)
+    )
     assert list(tmp_path.iterdir()) == []
 
 

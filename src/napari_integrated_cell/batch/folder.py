@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
+import re
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,7 +119,7 @@ def fields_of_folder(
             seen[path.parent].append(look(path, chosen.reading))
         except (ValueError, OSError) as error:
             faulty.append(Faulty(name, str(path), " ".join(str(error).split())))
-    fields: list[FieldFiles] = []
+    complete: list[_Group] = []
     sorting = (
         [_of_patterns(folder, [s for some in seen.values() for s in some], roles, chosen)]
         if patterns
@@ -126,8 +127,9 @@ def fields_of_folder(
     )
     for groups, left_out in sorting:
         unused += [Faulty(p.relative_to(folder).as_posix(), str(p), reason) for p, reason in left_out]
-        for group in groups:
-            fields.append(_field(group, folder, chosen))
+        complete += groups
+    names = _names(complete, folder, as_they_are=bool(patterns))
+    fields = [_field(group, name, chosen) for group, name in zip(complete, names, strict=True)]
     return FoundFields(str(folder), tuple(different(fields)), (), tuple(faulty), tuple(unused))
 
 
@@ -141,11 +143,13 @@ def _of_one_folder(folder: Path, seen: Iterable[SeenFile], chosen: ChosenChannel
     segmentations = [s for s in seen if s.is_segmentation]
     images = [s for s in seen if not s.is_segmentation]
     unnamed: list[SeenFile] = []
+    keys = _keys_of_labels(segmentations)
     for file in segmentations:
         if len(file.channels) == 1 and not file.shows:
             unnamed.append(file)
         else:
-            _take(groups.setdefault(file.key, _Group(folder, file.key)), file, chosen, left_out)
+            key = keys[file.path]
+            _take(groups.setdefault(key, _Group(folder, key)), file, chosen, left_out)
     by_key: dict[str, list[SeenFile]] = defaultdict(list)
     for file in unnamed:
         by_key[file.key].append(file)
@@ -159,12 +163,40 @@ def _of_one_folder(folder: Path, seen: Iterable[SeenFile], chosen: ChosenChannel
         else:
             _take(groups[found], file, chosen, left_out)
     labelled = [group for group in groups.values() if group.cells and group.nuclei]
-    if len(labelled) == 1 and not labelled[0].images and len(waiting) == 1:
-        _take(labelled[0], waiting.pop(), chosen, left_out)  # one image and one pair: they belong together
+    lonely = len(labelled) == 1 and not labelled[0].images and len(waiting) == 1
+    if lonely and not (labelled[0].key and waiting[0].keys[-1]):
+        # One image and one pair belong together, unless each has a name of its own.
+        _take(labelled[0], waiting.pop(), chosen, left_out)
+    keys = _keys_of_images(waiting)
     for file in waiting:
-        key = file.keys[0 if len(file.channels) > 1 else -1]
+        key = keys[file.path]
         _take(groups.setdefault(key, _Group(folder, key)), file, chosen, left_out)
     return _complete(groups.values(), left_out)
+
+
+def _keys_of_labels(files: Iterable[SeenFile]) -> dict[Path, str]:
+    """Return the key of each label image. Where two files of a kind would share one, all separators count."""
+    shapes: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for file in files:
+        shapes[file.key, file.shows].add(file.shape)
+    shared = {key for (key, shows), found in shapes.items() if shows and len(found) > 1}
+    return {file.path: file.shape if file.key in shared else file.key for file in files}
+
+
+def _keys_of_images(files: Iterable[SeenFile]) -> dict[Path, str]:
+    """Return the key of each image without labels. Where two would share one, more of their names counts."""
+    files = list(files)
+    keys = {file.path: file.keys[0 if len(file.channels) > 1 else -1] for file in files}
+    count = Counter(keys[f.path] for f in files if len(f.channels) > 1)
+    stains = Counter((keys[f.path], stain_of(stem_of(f.path))) for f in files if len(f.channels) == 1)
+    for file in files:
+        key = keys[file.path]
+        if len(file.channels) > 1:
+            if count[key] > 1:
+                keys[file.path] = stem_of(file.path)
+        elif any(n > 1 for (of, _), n in stains.items() if of == key):
+            keys[file.path] = file.narrow_key
+    return keys
 
 
 def _of_patterns(
@@ -202,11 +234,12 @@ def _take(
                 _add_stain(group, shown, FileChannel(path, (i,)))
         if not file.is_segmentation:
             given = {"membrane": chosen.membrane, "dna": chosen.dna, STRUCTURE: chosen.structure}
-            group.images |= {
-                what: FileChannel(path, (name,)) for what, name in given.items() if name is not None
-            }
+            for what, named in given.items():
+                other = group.images.get(what)
+                if named is not None and (other is None or other.path == path):
+                    group.images[what] = FileChannel(path, (named,))
     if (group.cells, group.nuclei, group.images) == before:
-        left_out.append((file.path, _why_unused(file, role)))
+        left_out.append((file.path, _why_unused(file, role, group)))
     else:
         group.files.append(file.path)
 
@@ -269,11 +302,26 @@ def _complete(groups: Iterable[_Group], left_out: list[tuple[Path, str]]) -> Sor
     return complete, left_out
 
 
-def _field(group: _Group, root: Path, chosen: ChosenChannels) -> FieldFiles:
-    inside = group.folder.relative_to(root).as_posix()
-    parts = [part for part in ("" if inside == "." else inside, group.key) if part]
+def _names(groups: Sequence[_Group], root: Path, *, as_they_are: bool) -> list[str]:
+    """Return the names of fields. Signs become ``_``, unless the names are given, or two would have the same name."""
+    simple = [group.key if as_they_are else _simple(group.key) for group in groups]
+    taken = Counter((group.folder, key.casefold()) for group, key in zip(groups, simple, strict=True))
+    names = []
+    for group, key in zip(groups, simple, strict=True):
+        inside = group.folder.relative_to(root).as_posix()
+        own = key if taken[group.folder, key.casefold()] == 1 else group.key
+        parts = [part for part in ("" if inside == "." else inside, own) if part]
+        names.append("/".join(parts) or root.resolve().name or "field")
+    return names
+
+
+def _simple(key: str) -> str:
+    return re.sub(r"[^\w()+-]+", "_", key).strip("_-")
+
+
+def _field(group: _Group, name: str, chosen: ChosenChannels) -> FieldFiles:
     return FieldFiles(
-        "/".join(parts) or root.resolve().name or "field",
+        name,
         group.cells,
         group.nuclei,
         dict(group.images),
@@ -283,13 +331,15 @@ def _field(group: _Group, root: Path, chosen: ChosenChannels) -> FieldFiles:
     )
 
 
-def _why_unused(file: SeenFile, role: str) -> str:
+def _why_unused(file: SeenFile, role: str, group: _Group) -> str:
     if file.is_segmentation:
         if file.shows in (CELLS, NUCLEI) or role:
             return f"another file shows the {role or file.shows} of this field"
         if len(file.channels) > 1:
             return "it holds labels, and no channel is called cells or nuclei"
         return "it is the mask of a structure, not a stain"
+    if any(stain_of(name) in group.images for name in (*file.channels, stem_of(file.path))):
+        return "another file shows the same channels of this field"
     listed = ", ".join(file.channels)
     return (
         f"its channel{'s' if len(file.channels) > 1 else ''} ({listed}) show neither membrane nor DNA by name"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -26,7 +27,10 @@ _WORDS: dict[str, frozenset[str]] = {
     IMAGE: frozenset({"image", "images", "img", "raw", "stack", "stain", "stains", "intensity"}),
 }
 _ROOF = "roof"
-_TOKEN = re.compile(r"([A-Za-z]+)(\d*)")
+_TOKEN = re.compile(r"([^\W\d_]+)(\d*)")
+# Words of Latin letters and digits, and those of another script. "対照cells" is two words.
+_CHUNK = re.compile(r"[A-Za-z0-9\u00c0-\u024f]+|[^\W_A-Za-z0-9\u00c0-\u024f]+")
+_SEPARATORS = tuple(" _-.,;")
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +82,19 @@ class SeenFile:
         """Possible names of an image's field: without the words for images, for what it shows, for a structure."""
         stem = stem_of(self.path)
         return _key(stem), _key(stem, role=True), _key(stem, role=True, structure=True)
+
+    @property
+    def narrow_key(self) -> str:
+        """The last of ``keys``, with only the last name of a stain left out: ``LAMP1_DNA`` is of a field LAMP1."""
+        return _key(stem_of(self.path), role=True, structure=True, once=True)
+
+    @property
+    def shape(self) -> str:
+        """The file's name with nothing in place of the words that are left out, and all separators."""
+        stem = unicodedata.normalize("NFC", stem_of(self.path))
+        for start, stop in _words_left_out(stem, role=True):
+            stem = stem[:start] + stem[stop:]
+        return stem
 
 
 def look(path: Path, choices: ReadingChoices) -> SeenFile:
@@ -149,7 +166,7 @@ def stem_of(path: Path) -> str:
 def _word(token: str) -> str:
     """Return a word in lower case without the number after it."""
     match = _TOKEN.fullmatch(token)
-    return (match[1] if match else token).lower()
+    return (match[1] if match else token).casefold()
 
 
 def _is_role(token: str) -> bool:
@@ -159,7 +176,7 @@ def _is_role(token: str) -> bool:
 def _spans(name: str) -> list[tuple[int, int]]:
     """Return where the words of a name begin and end."""
     found: list[tuple[int, int]] = []
-    for chunk in re.finditer(r"[A-Za-z0-9]+", name):
+    for chunk in _CHUNK.finditer(name):
         stop, ends = chunk.end(), list[tuple[int, int]]()
         # "fieldCells" is two words, but "CellId7" is one.
         for capital in reversed([m.start() for m in re.finditer(r"(?<=[a-z0-9])[A-Z]", chunk[0])]):
@@ -172,12 +189,27 @@ def _spans(name: str) -> list[tuple[int, int]]:
     return found
 
 
-def _key(stem: str, *, role: bool = False, structure: bool = False) -> str:
-    """Return a file's name without the words for images and labels.
+def _key(stem: str, *, role: bool = False, structure: bool = False, once: bool = False) -> str:
+    """Return a file's name without the words for images and labels. Everything else stays: it tells names apart.
 
     With ``role``, the last word for what it shows is left out too; with ``structure``, the names of structures and
-    stains. The numbers after these words stay.
+    stains, or only the last with ``once``. One separator beside each word goes with it; the numbers after it stay.
     """
+    stem = unicodedata.normalize("NFC", stem)
+    for start, stop in _words_left_out(stem, role=role, structure=structure, once=once):  # from the last
+        before, after = stem[:start], stem[stop:]
+        if before[-1:] in _SEPARATORS and (not after or after[0] in _SEPARATORS):
+            before = before[:-1]
+        elif not before and after[:1] in _SEPARATORS:
+            after = after[1:]
+        stem = before + after
+    return stem
+
+
+def _words_left_out(
+    stem: str, *, role: bool = False, structure: bool = False, once: bool = False
+) -> list[tuple[int, int]]:
+    """Return where the words are that :func:`_key` leaves out, from the last to the first."""
     left_out: list[tuple[int, int]] = []
     for start, stop in reversed(_spans(stem)):
         token = stem[start:stop]
@@ -188,6 +220,5 @@ def _key(stem: str, *, role: bool = False, structure: bool = False) -> str:
         if describes or named or (decides and role):
             left_out.append((start, start + len(word)) if _is_role(token) else (start, stop))
             role = role and not decides
-    for start, stop in left_out:  # from the last to the first
-        stem = stem[:start] + stem[stop:]
-    return re.sub(r"[^A-Za-z0-9()+-]+", "_", stem).strip("_-")
+            structure = structure and not (named and once)
+    return left_out

@@ -22,6 +22,7 @@ from napari_integrated_cell.processes import CancelToken
 if TYPE_CHECKING:
     from napari_integrated_cell.batch.batch_result import BatchResult
     from napari_integrated_cell.batch.cell_row import BatchSettings
+    from napari_integrated_cell.batch.field_files import FieldFiles
     from napari_integrated_cell.batch.folder import ChosenChannels
     from napari_integrated_cell.batch.found_fields import FoundFields
     from napari_integrated_cell.batch.listing import ListedField
@@ -79,7 +80,7 @@ def integrate_all(options: BatchOptions, settings: BatchSettings, out: Path) -> 
         listed = list_fields(
             found, out / SEGMENTED, journal, lambda done, total: move(done, total, "counting cells")
         )
-    cells = _print_listing(found, listed)
+    cells = _print_listing(found, listed, files=options.dry_run)
     if cells == 0 and not found.faulty and not any(field.reason for field in listed):
         raise ValueError(
             f"There is no cell to integrate in {found.source}: give label images of cells and nuclei, or images with "
@@ -131,8 +132,23 @@ def _found(options: BatchOptions, out: Path, move: Progress) -> FoundFields:
     )
 
 
-def _print_listing(found: FoundFields, listed: Sequence[ListedField]) -> int:
-    """Print what was found and what is left out. Return the number of cells and of fields to segment."""
+def _files_of(field: FieldFiles, source: str) -> str:
+    """Return the files of a field with what they show."""
+    shown: dict[str, list[str]] = {}
+    planes = {**field.images, "cells": field.cells, "nuclei": field.nuclei}
+    for what, plane in planes.items():
+        if plane is not None:
+            shown.setdefault(plane.path, []).append(what)
+    root = Path(source)
+    names = {path: Path(path).relative_to(root) if root in Path(path).parents else path for path in shown}
+    return ", ".join(f"{names[path]} ({', '.join(what)})" for path, what in shown.items())
+
+
+def _print_listing(found: FoundFields, listed: Sequence[ListedField], *, files: bool) -> int:
+    """Print what was found and what is left out, and with ``files`` the files of each field.
+
+    Return the number of cells and of fields to segment.
+    """
     cells = sum(len(f.labels or ()) for f in listed) + len(found.entries)
     to_segment = sum(f.labels is None for f in listed)
     fields = f"{len(listed)} field{'s' if len(listed) != 1 else ''}" if listed or not found.entries else ""
@@ -141,8 +157,12 @@ def _print_listing(found: FoundFields, listed: Sequence[ListedField]) -> int:
     print_note(f"{found.source}: {cells} {noun} in {' and '.join(filter(None, (fields, rows)))}.")
     if to_segment:
         print_note(
-            f"{to_segment} fields have no label images: their cells are segmented from membrane and DNA."
+            f"{to_segment} field{'s have' if to_segment > 1 else ' has'} no label images: cells are "
+            "segmented from membrane and DNA."
         )
+    if files:
+        for field in listed:
+            print_note(f"{field.files.name}: {_files_of(field.files, found.source)}")
     for what, items in (("cannot be used", found.faulty), ("not used", found.unused)):
         for reason, names in _by_reason([(item.name, item.reason) for item in items]):
             print_note(f"{what}: {names}: {reason}.")
