@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from napari_integrated_cell.cell import Cell
+from napari_integrated_cell.imaging.doubts import warnings_of
 from napari_integrated_cell.imaging.pose import pose_of, posed_references
 from napari_integrated_cell.imaging.reading import read_labels
 from napari_integrated_cell.imaging.rendering import render_references
@@ -310,3 +311,54 @@ def test_exchanged_segmentations_are_refused():
     for own in (1, 5):
         with pytest.raises(ValueError, match="are the label images of cells and nuclei exchanged"):
             cell_from_labels(nuclei, 1, cells * own, {}, (1, 1, 1))
+
+
+def test_a_second_nucleus_with_its_own_label_is_used_as_one_label_is(field):
+    cells, nuclei, *_ = field
+    of_one = cell_from_labels(cells, 3, nuclei, {}, VOXEL)
+    daughters = nuclei.copy()
+    daughters[(nuclei == 3) & (np.arange(SHAPE[2]) * VOXEL[2] > 30)] = 7
+    of_two = cell_from_labels(cells, 3, daughters, {}, VOXEL)
+    np.testing.assert_array_equal(of_two.nucleus_mask, of_one.nucleus_mask)
+    (said,) = (w for w in warnings_of(of_two) if "nucleus" in w)
+    assert said == (
+        "Another nucleus with a label of its own lies in the cell (100 % of the size of the first): all are used as "
+        "its nucleus."
+    )
+    assert not any("nucle" in w for w in warnings_of(of_one))
+
+
+def test_a_small_nucleus_with_its_own_label_is_a_stray_piece(field):
+    cells, nuclei, *_ = field
+    small = nuclei.copy()
+    small[ellipsoid((6, 24, 30), (0.8, 0.8, 0.8))] = 8
+    cell = cell_from_labels(cells, 3, small, {}, VOXEL)
+    np.testing.assert_array_equal(
+        cell.nucleus_mask, cell_from_labels(cells, 3, nuclei, {}, VOXEL).nucleus_mask
+    )
+    assert any(w.startswith("1 stray piece of the nucleus is left out") for w in warnings_of(cell))
+
+
+def test_a_neighbours_nucleus_that_reaches_into_a_cell_is_said_and_not_used(field):
+    cells, nuclei, *_ = field
+    moved = nuclei.copy()
+    moved[ellipsoid((6, 11, 19.5), (2.5, 4, 4)) & (nuclei == 0)] = 2
+    cell = cell_from_labels(cells, 1, moved, {}, VOXEL)
+    np.testing.assert_array_equal(
+        cell.nucleus_mask, cell_from_labels(cells, 1, nuclei, {}, VOXEL).nucleus_mask
+    )
+    (said,) = (w for w in warnings_of(cell) if "nucleus" in w)
+    assert said.startswith("Another nucleus reaches into the cell (")
+
+
+def test_real_cells_have_one_nucleus(real_data):
+    folder = real_data / "hipsc_tomm20_field"
+    if not folder.is_dir():
+        pytest.skip("shared/data/hipsc_tomm20_field is not here")
+    (cells, voxel), (nuclei, _) = (read_labels(folder / f"{w}_labels.ome.tif") for w in ("cell", "nucleus"))
+    for label in label_values(cells):
+        try:
+            cell = cell_from_labels(cells, label, nuclei, {}, voxel)
+        except ValueError:
+            continue
+        assert "other_nuclei" not in cell.metadata

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,7 @@ def warnings_of(cell: Cell, pose: Pose | None = None) -> tuple[str, ...]:
     return (
         *doubts_about_pieces(cell.metadata.get("left_out", {})),
         *doubts_about_nucleus(cell.cell_mask, cell.nucleus_mask),
+        *doubts_about_other_nuclei(*cell.metadata.get("other_nuclei", ())),
         *doubts_about_values(cell.metadata),
         *doubts_about_volume(cell.volume, cell.voxel_size),
         *doubts_about_stains(
@@ -82,6 +83,34 @@ def doubts_about_nucleus(cell: Mask, nucleus: Mask) -> list[str]:
     return [
         "The nucleus is as large as the cell or larger: check that the masks of cells and nuclei are not exchanged."
     ]
+
+
+def doubts_about_other_nuclei(used: Sequence[float] = (), reaching: Sequence[float] = ()) -> list[str]:
+    """Return a sentence about nuclei with other labels that are used as the cell's, and about those that are not.
+
+    Parameters
+    ----------
+    used, reaching : sequence of float
+        Their sizes in the cell relative to its nucleus.
+    """
+    doubts = []
+    if used:
+        other = "Another nucleus" if len(used) == 1 else f"{len(used)} other nuclei"
+        doubts.append(
+            f"{other} with {'a label of its own lies' if len(used) == 1 else 'labels of their own lie'} in the cell "
+            f"({_shares(used)} of the size of the first): all are used as its nucleus."
+        )
+    if reaching:
+        other = "Another nucleus reaches" if len(reaching) == 1 else f"{len(reaching)} other nuclei reach"
+        doubts.append(
+            f"{other} into the cell ({_shares(reaching)} of the size of its own) and "
+            f"{'is' if len(reaching) == 1 else 'are'} not used: check the segmentations there."
+        )
+    return doubts
+
+
+def _shares(parts: Sequence[float]) -> str:
+    return ", ".join(f"{100 * part:.0f} %" for part in parts)
 
 
 def doubts_about_values(metadata: Mapping[str, Any]) -> list[str]:

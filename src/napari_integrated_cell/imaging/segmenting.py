@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,21 @@ _COVERS = 0.95
 _EXCHANGED = (
     "The nucleus of cell {} is larger than the cell: are the label images of cells and nuclei exchanged?"
 )
+
+
+class OtherNuclei(NamedTuple):
+    """Nuclei in a cell that have other labels than its nucleus, each as its size relative to that nucleus.
+
+    Attributes
+    ----------
+    used : tuple of float
+        Those that lie mostly in the cell. They belong to its nucleus.
+    reaching : tuple of float
+        The parts in the cell of those that lie mostly outside. They do not.
+    """
+
+    used: tuple[float, ...] = ()
+    reaching: tuple[float, ...] = ()
 
 
 def label_values(labels: NDArray[Any]) -> list[int]:
@@ -67,7 +82,8 @@ def cell_from_labels(
     cell_labels, nucleus_labels : array of int, (Z, Y, X)
         Specks are left out (:func:`~napari_integrated_cell.imaging.pieces.largest_pieces`). The nucleus has the cell's
         label if that label occurs in the cell. Otherwise it is what lies in the cell of the label that is most frequent
-        there.
+        there. Nuclei with other labels belong to it as pieces of one label do: if at least half of one lies in the
+        cell, and it has a tenth of the size of the largest.
     label : int
         Label of the cell.
     channels : mapping of str to array, each (Z, Y, X), optional
@@ -83,7 +99,8 @@ def cell_from_labels(
     -------
     Cell
         With its ``offset`` in the field. Its metadata hold the label; if the cell touches the field's edge, the axes
-        along which it does (``"touches_edge"``); and if specks of the cell or the nucleus were left out, a
+        along which it does (``"touches_edge"``); if there are nuclei with other labels, an :class:`OtherNuclei`
+        (``"other_nuclei"``); and if specks of the cell or the nucleus were left out, a
         :class:`~napari_integrated_cell.imaging.pieces.LeftOut` of each (``"left_out"``).
 
     Raises
@@ -110,7 +127,7 @@ def cell_from_labels(
     voxels = int(in_cell.sum())
     if voxels < _FEWEST:
         raise ValueError(f"Label {label} has {voxels} connected voxels: it is a stray label and no cell.")
-    in_nucleus, of_nucleus = _nucleus_in(in_cell, nuclei, int(label))
+    in_nucleus, of_nucleus, others = _nucleus_in(in_cell, nuclei, int(label))
     if in_nucleus.sum() > voxels:
         raise ValueError(_EXCHANGED.format(label))
 
@@ -127,6 +144,7 @@ def cell_from_labels(
         metadata={
             "label": int(label),
             **({"touches_edge": edges} if edges else {}),
+            **({"other_nuclei": others} if any(others) else {}),
             **left_out_metadata(of_cell, of_nucleus),
         },
     )
@@ -142,8 +160,8 @@ def nucleus_label(shared: Mapping[int, int], label: int) -> int:
     return label if shared.get(label, 0) >= _SPECK * shared.get(most, 1) else most
 
 
-def _nucleus_in(in_cell: Mask, nuclei: NDArray[Any], label: int) -> tuple[Mask, LeftOut]:
-    """Return the nucleus of a cell."""
+def _nucleus_in(in_cell: Mask, nuclei: NDArray[Any], label: int) -> tuple[Mask, LeftOut, OtherNuclei]:
+    """Return the nucleus of a cell, the specks that were left out of it, and the nuclei with other labels."""
     labels, counts = np.unique(nuclei[in_cell], return_counts=True)
     shared = {int(n): int(count) for n, count in zip(labels, counts, strict=True) if n != 0}
     chosen = nucleus_label(shared, label)
@@ -153,12 +171,38 @@ def _nucleus_in(in_cell: Mask, nuclei: NDArray[Any], label: int) -> tuple[Mask, 
         own, _ = largest_pieces(nucleus, inside=in_cell)
         nucleus = own if own.any() else nucleus
         if (nucleus & in_cell).sum() >= _LEAST_NUCLEUS * in_cell.sum():
-            return nucleus, left_out
+            return _with_others(nucleus, left_out, in_cell, nuclei, shared, chosen)
         if shared[chosen] >= _COVERS * in_cell.sum():
             raise ValueError(_EXCHANGED.format(label))
     raise ValueError(
         f"No nucleus lies in cell {label}: check that both segmentations come from the same image."
     )
+
+
+def _with_others(
+    nucleus: Mask,
+    left_out: LeftOut,
+    in_cell: Mask,
+    nuclei: NDArray[Any],
+    shared: Mapping[int, int],
+    chosen: int,
+) -> tuple[Mask, LeftOut, OtherNuclei]:
+    """Return a nucleus with the nuclei of other labels that lie in its cell, as pieces of one label are treated."""
+    others = {n: count for n, count in shared.items() if n != chosen and count >= _FEWEST}
+    if not others:
+        return nucleus, left_out, OtherNuclei()
+    size = np.count_nonzero(nucleus)
+    inside = {n: largest_pieces(nuclei == n, inside=in_cell)[0] for n in others}
+    sizes = {n: int(mask.sum()) for n, mask in inside.items()}
+    least = _SPECK * max(size, *sizes.values())
+    used = [n for n, count in sizes.items() if count >= least]
+    specks = [count for count in sizes.values() if 0 < count < least]
+    reach = [others[n] / size for n, count in sizes.items() if count == 0 and others[n] >= least]
+    whole = size + sum(sizes.values())
+    for n in used:
+        nucleus = nucleus | inside[n]
+    left_out = LeftOut(left_out.pieces + len(specks), (left_out.share * size + sum(specks)) / whole)
+    return nucleus, left_out, OtherNuclei(tuple(sizes[n] / size for n in used), tuple(reach))
 
 
 def segment_field(
