@@ -9,7 +9,9 @@ import pytest
 from tiny_fields import VOXEL, side_by_side, write_image, write_labels
 
 from napari_integrated_cell.batch.folder import ChosenChannels, fields_of_folder
+from napari_integrated_cell.batch.journal import JOURNAL, Journal
 from napari_integrated_cell.batch.patterns import pattern_of
+from napari_integrated_cell.batch.targets import SEGMENTED
 from napari_integrated_cell.imaging.writing import write_ome_tiff
 
 
@@ -218,9 +220,43 @@ def test_a_pattern_that_says_too_little_is_refused(text, says):
 
 
 def test_results_inside_the_folder_are_not_searched(plate):
-    write_labels(plate / "out", "cells.tif", "nuclei.tif")
+    write_labels(plate / "out" / SEGMENTED, "cells.tif", "nuclei.tif")
+    Journal(plate / "out" / JOURNAL).add("cell", "f/1", {"outcome": "ok"})
     found = fields_of_folder(plate, leave_out=plate / "out")
     assert [field.name for field in found.fields] == ["f1", "day 2"]
+    assert not found.unused
+
+
+def test_results_of_earlier_calls_are_no_images_and_said(plate, tmp_path):
+    write_labels(plate / "old" / SEGMENTED, "f_cells.tif", "f_nuclei.tif")
+    Journal(plate / "old" / JOURNAL).add("cell", "f/1", {"outcome": "ok"})
+    described = "Structures predicted by napari-integrated-cell with the model 'demo'."
+    volumes = {name: side_by_side("membrane") for name in ("membrane", "dna")}
+    write_ome_tiff(plate / "integrated.ome.tiff", volumes, VOXEL, description=described)
+    found = fields_of_folder(plate)
+    assert [field.name for field in found.fields] == ["f1", "day 2"]
+    assert {item.name for item in found.unused} == {"old/", "integrated.ome.tiff"}
+    assert {item.reason for item in found.unused} == {"results of this command are no images"}
+
+
+def test_images_in_the_folder_of_the_results_are_said(plate):
+    found = fields_of_folder(plate, leave_out=plate / "day 2")
+    assert [field.name for field in found.fields] == ["f1"]
+    assert [item.reason for item in found.unused] == [
+        "it is the folder of the results (--out), and holds 2 images that are not searched"
+    ]
+    (plate / "empty").mkdir()
+    assert not fields_of_folder(plate, leave_out=plate / "empty").unused
+
+
+def test_folders_that_are_linked_to_are_searched_once(plate, tmp_path):
+    write_labels(tmp_path / "far", "f2_cells.tif", "f2_nuclei.tif")
+    (tmp_path / "far" / "back").symlink_to(plate, target_is_directory=True)
+    (plate / "a").symlink_to(tmp_path / "far", target_is_directory=True)
+    (plate / "b").symlink_to(tmp_path / "far", target_is_directory=True)
+    (plate / "day 1").symlink_to(plate / "day 2", target_is_directory=True)
+    (plate / "loop").symlink_to(plate, target_is_directory=True)
+    assert [field.name for field in fields_of_folder(plate).fields] == ["f1", "day 2", "a/f2"]
 
 
 def test_two_fields_of_one_name_get_different_names(tmp_path):

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from napari_integrated_cell.batch.field_files import FieldFiles
 from napari_integrated_cell.batch.found_fields import Faulty, FoundFields, different
 from napari_integrated_cell.batch.patterns import FilePattern
+from napari_integrated_cell.batch.searching import image_files
 from napari_integrated_cell.batch.seen_file import (
     CELLS,
     IMAGE,
@@ -87,7 +87,7 @@ def fields_of_folder(
     patterns : sequence of FilePattern
         What files are called. Other files are then not used.
     leave_out : Path, optional
-        A folder in it that is not searched: that of the results.
+        A folder in it that is not searched: that of the results. Results of earlier calls are left out too.
     on_file : callable, optional
         Called with the number of files seen, and of all.
 
@@ -100,11 +100,12 @@ def fields_of_folder(
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"There is no folder {folder}: check the path.")
-    paths = list(_image_files(folder, leave_out))
+    paths, unused = image_files(folder, leave_out)
     if not paths:
-        raise ValueError(f"{folder} holds no image ({', '.join(READABLE_EXTENSIONS)}): check the path.")
+        but = f", only {unused[0].name}: {unused[0].reason}" if unused else ""
+        raise ValueError(f"{folder} holds no image ({', '.join(READABLE_EXTENSIONS)}){but}: check the path.")
     seen: dict[Path, list[SeenFile]] = defaultdict(list)
-    faulty, unused = list[Faulty](), list[Faulty]()
+    faulty = list[Faulty]()
     roles: dict[Path, tuple[str, str]] = {}
     for count, path in enumerate(paths, start=1):
         on_file(count, len(paths))
@@ -344,19 +345,3 @@ def _why_unused(file: SeenFile, role: str, group: _Group) -> str:
     return (
         f"its channel{'s' if len(file.channels) > 1 else ''} ({listed}) show neither membrane nor DNA by name"
     )
-
-
-def _image_files(folder: Path, leave_out: Path | None) -> Iterator[Path]:
-    """Yield all image files in a folder and its subfolders in the order of their names, without hidden ones."""
-    skipped = leave_out.resolve() if leave_out is not None else None
-    for where, folders, files in os.walk(folder):
-        here = Path(where)
-        zarrs = [name for name in folders if name.lower().endswith(".zarr")]
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not name.startswith(".") and name not in zarrs and (here / name).resolve() != skipped
-        )
-        for name in sorted((*files, *zarrs)):
-            if not name.startswith(".") and name.lower().endswith(READABLE_EXTENSIONS):
-                yield here / name

@@ -221,6 +221,8 @@ def _in_the_way(path: Path) -> ValueError:
 
 def written_by_us(path: Path) -> bool:
     """Return whether a file is a TIFF with structures that this program predicted."""
+    if not path.name.lower().endswith((".tif", ".tiff")):
+        return False
     try:
         with tifffile.TiffFile(path) as tiff:
             return _OURS in (tiff.pages.first.description or "")
