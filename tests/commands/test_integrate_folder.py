@@ -116,6 +116,24 @@ def test_a_table_with_one_bad_row_is_a_success(plate, tmp_path):
     assert "1001 failed: " in result.stderr
 
 
+def test_a_voxel_size_is_that_of_every_row_of_a_table(plate, tmp_path):
+    rows = [
+        f"{label},f1_cells.ome.tif,f1_nuclei.ome.tif,{label},{size}\n"
+        for label, size in ((2, ""), (3, '"1,1,1"'))
+    ]
+    table = plate / "plate" / "cells.csv"
+    table.write_text("cell_id,cell_segmentation,nucleus_segmentation,cell_label,voxel_size\n" + "".join(rows))
+    volumes = {}
+    for name, more in (("own", ()), ("given", ("--voxel-size", "2,1,1"))):
+        out = ("--out", tmp_path / name, "--write", "none")
+        result = integrate(plate, "--manifest", table, *out, *more)
+        assert result.exit_code == 0, result.output
+        with (tmp_path / name / "results.csv").open(encoding="utf-8") as file:
+            volumes[name] = [float(row["cell_volume"]) for row in csv.DictReader(file)]
+    table.unlink()
+    assert volumes["given"] == [2 * volume for volume in volumes["own"]]
+
+
 def test_no_good_cell_is_a_failure(plate, tmp_path):
     table = write_tiny(tmp_path / "table", 1, {0: {"crop_seg": "gone.ome.tif"}})
     result = integrate(plate, "--manifest", table, "--out", tmp_path / "out")
@@ -137,7 +155,14 @@ def test_no_good_cell_is_a_failure(plate, tmp_path):
         (("--folder", "gone"), "gone"),
         (("--manifest", "gone.csv"), "gone.csv"),
         (("--pattern", "{field}_cells.tif"), "need --folder"),
-        (("--manifest", "x.csv", "--pattern", "{field}_cells.tif"), "are for --folder"),
+        (
+            ("--manifest", "x.csv", "--pattern", "{field}_cells.tif"),
+            "--pattern cannot be given with --manifest",
+        ),
+        (("--manifest", "x.csv", "--axes", "ZYX"), "--axes cannot be given"),
+        (("--manifest", "x.csv", "--scene", "0", "--time", "0"), "--scene and --time cannot be given"),
+        (("--manifest", "x.csv", "--reader", "bioio"), "--reader cannot be given"),
+        (("--manifest", "x.csv", "--membrane", "0", "--dna", "1"), "--membrane and --dna cannot be given"),
     ],
 )
 def test_what_goes_wrong_is_said_before_anything_is_computed(plate, monkeypatch, tmp_path, arguments, says):

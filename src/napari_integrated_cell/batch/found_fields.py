@@ -50,8 +50,15 @@ class FoundFields:
         return tuple(dict.fromkeys((*of_fields, *of_entries)))
 
 
-def fields_of_table(table: CellTable) -> FoundFields:
-    """Return the cells of a table. Those that name a label in the same files make a field, which is read once."""
+def fields_of_table(table: CellTable, voxel_size: tuple[float, float, float] | None = None) -> FoundFields:
+    """Return the cells of a table. Those that name a label in the same files make a field, which is read once.
+
+    Parameters
+    ----------
+    table : CellTable
+    voxel_size : tuple of float, optional
+        (Z, Y, X) in µm of all rows, in place of the table's and the files' own.
+    """
     labelled: dict[object, dict[int, Entry]] = {}
     entries, faulty = list[Entry](), list[Faulty]()
     names = set[str]()
@@ -65,6 +72,8 @@ def fields_of_table(table: CellTable) -> FoundFields:
         if repeated:
             faulty.append(Faulty(name, entry.path, f"Another row has the id {entry.name!r} too."))
             continue
+        if voxel_size is not None:
+            entry = replace(entry, voxel_size=voxel_size)
         if entry.label is None or entry.posed:
             entries.append(entry)
         else:

@@ -159,7 +159,18 @@ def integrate(
                 as_json=as_json,
             )
             return
-        _check_batch(folder, manifest, (image, cells, nuclei, label), (pattern, structure_channel))
+        of_folders = {
+            "--pattern": pattern,
+            "--structure-channel": structure_channel,
+            "--membrane": membrane,
+            "--dna": dna,
+            "--axes": axes,
+            "--scene": scene,
+            "--time": time,
+            "--reader": None if reader == "auto" else reader,
+        }
+        given = [name for name, value in of_folders.items() if value not in (None, [])]
+        _check_batch(folder, manifest, (image, cells, nuclei, label), given)
         from napari_integrated_cell.batch.cell_row import BatchSettings
         from napari_integrated_cell.batch.folder import ChosenChannels
 
@@ -182,7 +193,7 @@ def _check_batch(
     folder: Path | None,
     manifest: Path | None,
     of_one_field: tuple[object, ...],
-    of_folders: tuple[object, ...],
+    of_folders: list[str],
 ) -> None:
     """Raise a ValueError if options do not go together."""
     if folder is not None and manifest is not None:
@@ -191,7 +202,9 @@ def _check_batch(
         raise ValueError(
             "IMAGE, --cells, --nuclei and --label are for one field: leave them out with a folder or a table."
         )
-    if manifest is not None and any(of_folders):
+    if manifest is not None and of_folders:
+        named = " and ".join(filter(None, (", ".join(of_folders[:-1]), of_folders[-1])))
         raise ValueError(
-            "--pattern and --structure-channel are for --folder: a table names its files and channels."
+            f"{named} cannot be given with --manifest: a table names its files and channels, and they are read as they "
+            "state. Leave out what it does not take, or use --folder."
         )

@@ -122,7 +122,7 @@ def _found(options: BatchOptions, out: Path, move: Progress) -> FoundFields:
     from napari_integrated_cell.data.cell_table import open_table
 
     if options.manifest is not None:
-        return fields_of_table(open_table(options.manifest))
+        return fields_of_table(open_table(options.manifest), options.chosen.voxel_size)
     return fields_of_folder(
         options.folder or Path(),
         chosen=options.chosen,
