@@ -37,7 +37,9 @@ def test_channels_are_split(viewer, qtbot, simulated, axis):
     viewer.dims.set_current_step(1 - axis, 9)
     dock = opened_dock(viewer)
     says(qtbot, dock, "'stack' has 4 axes")
-    assert list(dock.preview.buttons) == ["Split channels"]
+    in_doubt = ["Use time point 0"] if axis == 0 else []  # time never follows Z
+    qtbot.waitUntil(lambda: len(dock.preview.buttons) == 1 + len(in_doubt), timeout=60_000)
+    assert next(iter(dock.preview.buttons)) == "Split channels"
     mend(qtbot, dock, "Split channels")
     qtbot.waitUntil(lambda: len(viewer.layers) == 3, timeout=60_000)
     assert not stack.visible
@@ -71,6 +73,62 @@ def test_an_axis_without_a_name_may_count_time_points(viewer, qtbot):
     viewer.dims.set_current_step(0, 3)
     says(qtbot, dock, "'long series' has 4 axes")
     assert list(dock.preview.buttons) == ["Use time point 3"]
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+@pytest.mark.parametrize("says_time", ["unit", "file", "name of one channel"])
+def test_a_short_time_series(viewer, qtbot, tmp_path, simulated, count, says_time):
+    series = np.stack([simulated.channels["membrane"]] * count).astype(np.uint16)
+    if says_time == "file":
+        z, y, x = simulated.voxel_size
+        tifffile.imwrite(
+            tmp_path / "series.tif",
+            series,
+            imagej=True,
+            resolution=(1 / x, 1 / y),
+            metadata={"axes": "TZYX", "spacing": z, "unit": "um", "finterval": 60},
+        )
+        viewer.open(tmp_path / "series.tif", plugin="napari")
+    else:
+        name, units = ("series", ("s", *UM)) if says_time == "unit" else ("CellMask", None)
+        viewer.add_image(series, name=name, scale=(1, *simulated.voxel_size), units=units)
+    viewer.dims.set_current_step(0, 1)
+    dock = opened_dock(viewer)
+    says(qtbot, dock, "has 4 axes")
+    other = [] if says_time != "name of one channel" else ["Split channels"]
+    assert list(dock.preview.buttons) == ["Use time point 1", *other]
+    mend(qtbot, dock, "Use time point 1")
+    np.testing.assert_allclose(viewer.layers[-1].scale, simulated.voxel_size, rtol=1e-4)
+
+
+def test_split_channels_keeps_the_voxel_size(viewer, qtbot, tmp_path, simulated):
+    """Also that of a file whose series napari's own reader has opened without a size."""
+    z, y, x = simulated.voxel_size
+    tifffile.imwrite(
+        tmp_path / "series.tif",
+        np.stack([simulated.channels["membrane"]] * 3).astype(np.uint16),
+        imagej=True,
+        resolution=(1 / x, 1 / y),
+        metadata={"axes": "TZYX", "spacing": z, "unit": "um"},
+    )
+    layer = viewer.open(tmp_path / "series.tif", plugin="napari")[0]
+    layer.axis_labels = ("c", "z", "y", "x")  # the user knows better
+    opened_dock(viewer).mend("split channels", layer)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 4, timeout=60_000)
+    np.testing.assert_allclose(viewer.layers[-1].scale, simulated.voxel_size, rtol=1e-4)
+
+
+@pytest.mark.parametrize("units", [None, ("pixel", *UM)])
+def test_labels_of_two_channels_are_split(viewer, qtbot, simulated, units):
+    masks = np.stack([simulated.cell_mask, simulated.nucleus_mask]).astype(np.int32)
+    viewer.add_labels(masks, name="masks", scale=(1, *simulated.voxel_size), units=units)
+    dock = opened_dock(viewer)
+    says(qtbot, dock, "'masks' has 4 axes")
+    assert list(dock.preview.buttons) == ["Split channels", "Use time point 0"]
+    mend(qtbot, dock, "Split channels")
+    says(qtbot, dock, "µm³")
+    assert chosen(dock)["cells"] == "channel 0 · masks"
+    assert chosen(dock)["nuclei"] == "channel 1 · masks"
 
 
 def test_channels_of_an_rgb_stack_are_split(viewer, qtbot, simulated):

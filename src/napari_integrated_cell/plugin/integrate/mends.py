@@ -47,10 +47,12 @@ def split_channels(viewer: ViewerModel, session: Session, layer: Layer) -> Task:
         stated = _channels_of_file(path, data.shape) if path and not rgb else None
         if stated is not None:
             return stated
+        size = _voxel_size_of_file(path, data.shape) if path and not rgb else None
         if guessed is None:
             raise ValueError(f"{layer.name!r} has no axis that counts channels.")
         count = data.shape[guessed]
-        return _Channels(guessed, _RGB[:count] if rgb else tuple(f"channel {i}" for i in range(count)))
+        names = _RGB[:count] if rgb else tuple(f"channel {i}" for i in range(count))
+        return _Channels(guessed, names, size)
 
     def show(channels: _Channels) -> None:
         depth = [axis for axis in range(layer.ndim) if axis != channels.axis][-3]
@@ -83,6 +85,10 @@ def use_time_point(viewer: ViewerModel, layer: Layer) -> None:
         and _data(each).shape[axis] == count
     ]
     for each in alike:
+        shape, path = _data(each).shape, each.source.path
+        size = _voxel_size_of_file(path, shape) if path else None
+        if size is not None:
+            write_voxel_size(each, size, _without(shape, axis)[-3:])
         part = _data(each)[(*[slice(None)] * axis, step)]
         _add_part(viewer, each, part, axis, f"{each.name}, time point {step}", each.name)
         each.visible = False
@@ -192,6 +198,18 @@ def _channels_of_file(path: str, shape: tuple[int, ...]) -> _Channels | None:
         if length == len(image.channel_names) > 1 and _without(shape, axis)[-3:] == image.data.shape[1:]:
             return _Channels(axis, image.channel_names, image.voxel_size)
     return None
+
+
+def _voxel_size_of_file(path: str, shape: tuple[int, ...]) -> VoxelSize | None:
+    """Return the voxel size that a file states, if a stack of this shape can be its; None if it is not readable."""
+    from napari_integrated_cell.imaging.reading import read_image
+
+    try:
+        image = read_image(path, lazy=True)
+    except (ValueError, OSError):
+        return None
+    grids = {_without(shape, axis)[-3:] for axis in range(len(shape) - 2)}
+    return image.voxel_size if tuple(image.data.shape[-3:]) in grids else None
 
 
 def _data(layer: Layer) -> Any:

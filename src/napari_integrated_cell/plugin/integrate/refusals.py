@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from napari.layers import Image, Labels
 
-from napari_integrated_cell.plugin.layers.axes import channel_axis, time_axis
+from napari_integrated_cell.plugin.layers.axes import channel_axis, more_likely_time, time_axis
 from napari_integrated_cell.plugin.layers.volumes import is_volume, why_no_volume
 
 if TYPE_CHECKING:
@@ -65,11 +65,12 @@ def refusal_of(layer: Layer) -> Refusal:
     """Return why a layer is no volume (Z, Y, X), with the actions that make volumes of it."""
     mends: list[Mend] = []
     if isinstance(layer, Image | Labels) and not is_volume(layer):
-        if channel_axis(layer) is not None and isinstance(layer, Image):
+        channels, time = channel_axis(layer), time_axis(layer)
+        if channels is not None:
             mends.append("split channels")
-        if time_axis(layer) is not None:
+        if time is not None:
             mends.append("use time point")
-        if "split channels" in mends and time_axis(layer) is not None and layer.ndim > 4:
+        if len(mends) == 2 and (channels != time or more_likely_time(layer)):
             mends.reverse()  # first of all one time point
     if not mends or getattr(layer, "rgb", False):
         return Refusal(why_no_volume(layer), *mends, layer=layer)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari.layers import Image
+
+from napari_integrated_cell.vocabulary import recognise_channel
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -23,6 +26,9 @@ def channel_axis(layer: Layer) -> int | None:
     """Return the axis of a layer's data that counts channels, as stated or as its file says, or else a short one."""
     if getattr(layer, "rgb", False):
         return int(layer.ndim) if layer.ndim >= 3 else None
+    stated = _stated_channels(layer)
+    if stated is not None:
+        return stated
     probable = _probable_channels(layer)
     return probable if probable is not None else _shortest(layer, _MOST_CHANNELS)
 
@@ -30,53 +36,87 @@ def channel_axis(layer: Layer) -> int | None:
 def time_axis(layer: Layer) -> int | None:
     """Return the axis of a layer's data that counts time points: the stated one, or else the first of more than three.
 
-    An axis that probably counts channels is none of the three.
+    An axis that probably counts channels is none of the three. The first of four axes may count either, if neither the
+    layer nor its file says which.
     """
     if getattr(layer, "rgb", False) or layer.ndim <= 3:
         return None
-    stated = _stated(layer, _TIME_NAMES)
+    stated = _stated_time(layer)
     if stated is not None:
         return stated
-    channels = _probable_channels(layer)
+    channels = _stated_channels(layer)
+    if channels is None:
+        channels = _probable_channels(layer)
+        if channels == 0 and layer.ndim == 4:
+            return 0
     others = [axis for axis in range(layer.ndim) if axis != channels]
     return next((axis for axis in others[:-3] if _shape(layer)[axis] > 1), None)
 
 
+def more_likely_time(layer: Layer) -> bool:
+    """Return whether an axis that may count channels or time points more likely counts time points."""
+    if isinstance(layer, Image):
+        return recognise_channel(layer.name) is not None  # the name is that of one channel
+    return _shape(layer)[0] > 2  # cells and nuclei are two
+
+
 def _probable_channels(layer: Layer) -> int | None:
-    """Return the axis that counts channels: the stated one, a short one beside a longer one, or what the file says."""
-    stated = _stated(layer, _CHANNEL_NAMES)
-    if stated is not None or layer.ndim <= 3 or not isinstance(layer, Image):
-        return stated
+    """Return a short axis beside a longer one, which is not stated to count time points."""
+    if layer.ndim <= 3:
+        return None
     short, lengths = _shortest(layer, _FEW_CHANNELS), _shape(layer)[:-2]
-    if short is not None and lengths[short] < max(lengths):
-        return short
-    return _channels_in_file(layer)
+    return short if short is not None and lengths[short] < max(lengths) else None
 
 
 def _shortest(layer: Layer, most: int) -> int | None:
-    """Return the shortest axis before Y of a layer of more than three axes, if it is at most so long."""
-    shape, time = _shape(layer), _stated(layer, _TIME_NAMES)
-    extra = range(len(shape) - 2) if len(shape) > 3 else ()
+    """Return the shortest axis before Y of a layer of more than three axes besides time, if it is at most so long."""
+    shape, time = _shape(layer), _stated_time(layer)
+    extra = range(len(shape) - 2) if len(shape) - (time is not None) > 3 else ()
     short = [axis for axis in extra if axis != time and 1 < shape[axis] <= most]
     return min(short, key=lambda axis: shape[axis], default=None)
 
 
-def _channels_in_file(layer: Layer) -> int | None:
-    """Return the axis of channels that a layer's TIFF file names. Only metadata are read."""
-    from napari_integrated_cell.imaging.opening import open_file
+def _stated_channels(layer: Layer) -> int | None:
+    stated = _stated(layer, _CHANNEL_NAMES)
+    return stated if stated is not None or layer.ndim <= 3 else _named_in_file(layer, "C")
 
+
+def _stated_time(layer: Layer) -> int | None:
+    """Return the axis that has a name or a unit of time, or that the file calls time."""
+    stated = _stated(layer, _TIME_NAMES)
+    if stated is not None or layer.ndim <= 3:
+        return stated
+    for axis, unit in enumerate(layer.units):
+        if unit.is_compatible_with("second") and _shape(layer)[axis] > 1:
+            return axis
+    return _named_in_file(layer, "T")
+
+
+def _named_in_file(layer: Layer, name: str) -> int | None:
+    """Return the axis that a layer's TIFF file calls "C" or "T". Only metadata are read, once for each state of it."""
     path = layer.source.path
     if path is None or not str(path).lower().endswith(_TIFF):
         return None
     try:
-        scene = open_file(Path(path)).scene(0)
-    except (ValueError, OSError):
+        named = _axes_of_file(str(path), Path(path).stat().st_mtime_ns)
+    except OSError:
         return None
-    named = [(axis, n) for axis, n in zip(scene.axes, scene.shape, strict=True) if n > 1]
     longer = [axis for axis, n in enumerate(_shape(layer)) if n > 1]
     if [n for _, n in named] != [_shape(layer)[axis] for axis in longer]:
         return None  # another image than the layer's
-    return next((axis for axis, (name, _) in zip(longer, named, strict=True) if name == "C"), None)
+    return next((axis for axis, (each, _) in zip(longer, named, strict=True) if each == name), None)
+
+
+@lru_cache(maxsize=64)
+def _axes_of_file(path: str, changed: int) -> tuple[tuple[str, int], ...]:
+    """Return the names and lengths of a file's axes that are longer than 1."""
+    from napari_integrated_cell.imaging.opening import open_file
+
+    try:
+        scene = open_file(Path(path)).scene(0)
+    except (ValueError, OSError):
+        return ()
+    return tuple((axis, int(n)) for axis, n in zip(scene.axes, scene.shape, strict=True) if n > 1)
 
 
 def _stated(layer: Layer, names: set[str]) -> int | None:
