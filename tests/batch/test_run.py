@@ -152,6 +152,23 @@ def test_rows_of_a_table_keep_their_ids_and_each_is_reported(plate, tmp_path, se
     assert "gone.tif" in next(row["reason"] for row in result.rows if row["cell_id"] == "b")
 
 
+def test_a_name_that_is_no_utf_8_is_written_with_escapes(plate, tmp_path, settings):
+    try:
+        (plate / "f1_cells.ome.tif").rename(plate / os.fsdecode(b"r\xff_cells.ome.tif"))
+    except OSError:
+        pytest.skip("this file system takes UTF-8 only")
+    (plate / "f1_nuclei.ome.tif").rename(plate / os.fsdecode(b"r\xff_nuclei.ome.tif"))
+    (plate / "f1.ome.tif").unlink()
+    (plate / os.fsdecode(b"broken\xff.tif")).write_bytes(b"")
+    result, _ = run(fields_of_folder(plate), tmp_path / "out", settings)
+    assert result.made == 4
+    with result.tables[0].open(encoding="utf-8") as file:
+        sources = {row["source"] for row in csv.DictReader(file)}
+    assert sources == {row["source"] for row in pq.read_table(result.tables[1]).to_pylist()}
+    assert any(source.endswith("r\\udcff_cells.ome.tif") for source in sources)
+    assert run(fields_of_folder(plate), tmp_path / "out", settings)[0].kept == 4
+
+
 def test_an_error_of_the_program_is_named_as_one():
     assert reason_of(ValueError("It is 0\neverywhere.")) == "It is 0 everywhere."
     assert "please report it" in reason_of(NameError("name 'x' is not defined"))

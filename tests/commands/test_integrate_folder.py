@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 
 import numpy as np
 import pytest
@@ -60,6 +61,18 @@ def test_json_is_one_line_for_each_cell(plate, tmp_path):
     rows = [json.loads(line) for line in result.stdout.splitlines()]
     assert [row["cell_id"] for row in rows] == ["f1/2", "f1/3"]
     assert len(rows[0]["z_ref"]) > 0
+
+
+def test_json_has_escapes_in_place_of_what_is_no_utf_8(plate, tmp_path):
+    try:
+        write_labels(tmp_path / "in", *(os.fsdecode(b"r\xff_%s.ome.tif" % w) for w in (b"cells", b"nuclei")))
+    except OSError:
+        pytest.skip("this file system takes UTF-8 only")
+    more = ("--out", tmp_path / "out", "--write", "none", "--json")
+    result = integrate(plate, "--folder", tmp_path / "in", *more)
+    assert result.exit_code == 0, result.output
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    assert {row["source"].rsplit("/", 1)[-1] for row in rows} == {"r\\udcff_cells.ome.tif"}
 
 
 def test_a_dry_run_says_what_is_found_and_writes_nothing(plate, tmp_path):

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 CSV_NAME, PARQUET_NAME = "results.csv", "results.parquet"
 
+_ESCAPE = "backslashreplace"  # of names of files that are no UTF-8
+
 TEXT, NUMBER, WHOLE, FLAG, TEXTS = "text", "number", "whole", "flag", "texts"
 COLUMNS: dict[str, str] = {
     "cell_id": TEXT,
@@ -66,7 +68,10 @@ def write_tables(folder: Path, rows: Sequence[Row], n_ref: int) -> tuple[Path, P
 def _write_csv(path: Path, rows: Sequence[Row], n_ref: int) -> Path:
     """Write z^r as one column for each dimension, with the names of a table of positions."""
     latent = latent_columns(n_ref, (), 0)
-    with atomic_write(path) as aside, aside.open("w", newline="", encoding="utf-8") as file:
+    with (
+        atomic_write(path) as aside,
+        aside.open("w", newline="", encoding="utf-8", errors=_ESCAPE) as file,
+    ):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([*COLUMNS, *latent])
         for row in rows:
@@ -103,7 +108,16 @@ def _in_csv(value: Any) -> Any:
     return "" if value is None else value
 
 
+def escaped(value: Any) -> Any:
+    r"""Return a text, or a list of texts, with ``\udcff`` in place of each byte of a file's name that is no UTF-8."""
+    if isinstance(value, str):
+        return value.encode("utf-8", _ESCAPE).decode("utf-8")
+    return [escaped(item) for item in value] if isinstance(value, list) else value
+
+
 def _in_parquet(value: Any, kind: str) -> Any:
+    if kind in (TEXT, TEXTS):
+        return escaped(value)
     if kind == WHOLE and value is not None and value >= 1 << 63:
         return None  # a label beyond what Parquet's integers count to; the cell's id has it
     return value

@@ -181,7 +181,10 @@ def _by_reason(items: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
 
 def _print_json(row: dict[str, Any]) -> None:
     """Print a row as one line of JSON."""
-    print(json.dumps({name: value for name, value in row.items() if name not in _INNER}), flush=True)
+    from napari_integrated_cell.batch.results_table import escaped
+
+    shown = {name: escaped(value) for name, value in row.items() if name not in _INNER}
+    print(json.dumps(shown), flush=True)
 
 
 def _print_trouble_but(printed: Collection[str]) -> Callable[[dict[str, Any]], None]:
