@@ -128,6 +128,21 @@ def test_a_scene_that_is_not_there_is_refused_with_those_that_are(with_overview)
     assert caught.value.what == "scene"
 
 
+def test_scenes_with_one_name_are_listed_and_the_others_are_chosen(with_overview):
+    with tifffile.TiffWriter(with_overview, ome=True) as tif:
+        for name, step in (("overview", 0), ("cells", 1), ("flat", 2), ("last", 3)):
+            metadata = {"axes": "CZYX", **NAMES, **SIZES, **UNITS, "Name": name}
+            tif.write(stains() + step, photometric="minisblack", metadata=metadata)
+    edit_xml(with_overview, ('Name="flat"', 'Name="cells"'))
+    np.testing.assert_array_equal(read_image(with_overview, scene="last").data, stains() + 3)
+    np.testing.assert_array_equal(read_image(with_overview, scene=2).data, stains() + 2)
+    with pytest.raises(
+        MissingInput, match=r"2 scenes 'cells': choose .*0 'overview', 1 'cells', 2 'cells', 3 'last'"
+    ) as caught:
+        read_image(with_overview, scene="cells")
+    assert caught.value.what == "scene"
+
+
 def test_levels_of_a_pyramid_are_no_scenes(tmp_path):
     with tifffile.TiffWriter(tmp_path / "a.ome.tif", ome=True) as tif:
         tif.write(stack((4, 32, 32)), subifds=1, photometric="minisblack", metadata={"axes": "ZYX"})

@@ -194,7 +194,7 @@ def _with_others(
     size = np.count_nonzero(nucleus)
     inside = {n: largest_pieces(nuclei == n, inside=in_cell)[0] for n in others}
     sizes = {n: int(mask.sum()) for n, mask in inside.items()}
-    least = _SPECK * max(size, *sizes.values())
+    least = _SPECK * max([int(size), *sizes.values()])
     used = [n for n, count in sizes.items() if count >= least]
     specks = [count for count in sizes.values() if 0 < count < least]
     reach = [others[n] / size for n, count in sizes.items() if count == 0 and others[n] >= least]

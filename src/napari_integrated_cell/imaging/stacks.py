@@ -107,8 +107,11 @@ def _scene(opened: OpenedFile, wanted: int | str | None, axes: str | None) -> tu
         index = _index(names, wanted)
         if index is None:
             listed = ", ".join(f"{i} {label!r}" for i, label in enumerate(names[:8]))
+            alike = sum(label.casefold() == str(wanted).casefold() for label in names)
+            found = f"{alike} scenes" if alike > 1 else "no scene"
+            by = ": choose one by its number;" if alike > 1 else ":"
             raise MissingInput(
-                "scene", f"{name} has no scene {wanted!r}: it has {len(names)}, counted from 0: {listed}."
+                "scene", f"{name} has {found} {wanted!r}{by} it has {len(names)}, counted from 0: {listed}."
             )
         note = [f"{name} has {len(names)} scenes: scene {index} was read."] if len(names) > 1 else []
         return opened.scene(index), note
@@ -130,7 +133,7 @@ def _scene(opened: OpenedFile, wanted: int | str | None, axes: str | None) -> tu
 
 def _index(names: tuple[str, ...], wanted: int | str) -> int | None:
     if isinstance(wanted, str) and wanted in names:
-        return names.index(wanted)
+        return names.index(wanted) if names.count(wanted) == 1 else None
     if isinstance(wanted, int) or wanted.isdecimal():
         return int(wanted) if 0 <= int(wanted) < len(names) else None
     alike = [i for i, name in enumerate(names) if name.casefold() == wanted.casefold()]

@@ -42,9 +42,7 @@ def scenes_of(path: Path, ome: OmeXml, pages: Sequence[Page]) -> list[tuple[str,
         return [("Image:0", _unsound(path, pages, OmeImage(), "they name no image", ome))]
     found = [_scene(path, ome, image, files) for image in ome.images]
     found = _checked_leftovers(path, ome, found, files)
-    names = [image.name for image in ome.images]
-    if not all(names) or len(set(names)) < len(names):
-        names = [f"Image:{i}" for i in range(len(names))]
+    names = [image.name or f"Image:{i}" for i, image in enumerate(ome.images)]
     return [(name, scene) for name, (scene, _) in zip(names, found, strict=True)]
 
 

@@ -34,11 +34,11 @@ def open_ome_zarr(path: Path) -> OpenedFile:
     found = list(_images(tree))
     if not found:
         raise UnsupportedImage(_no_image(tree))
-    names = [name for name, _, _ in found]
-    if not all(names) or len(set(names)) < len(names):
-        names = [node or f"Image:{i}" for i, (_, node, _) in enumerate(found)]
-    if len(set(names)) < len(names):
-        names = [f"Image:{i}" for i in range(len(names))]
+    given = [name for name, _, _ in found]
+    names = [
+        name if name and given.count(name) == 1 else node or f"Image:{i}"
+        for i, (name, node, _) in enumerate(found)
+    ]
     return OpenedFile(path, tuple(names), lambda index: _scene(tree, found[index][1], found[index][2]))
 
 
