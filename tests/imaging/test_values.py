@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_integrated_cell.imaging.values import finite
+from napari_integrated_cell.imaging.values import finite, replacement
 
 
 def channel(dtype: type = np.float32) -> np.ndarray:
@@ -52,3 +52,16 @@ def test_a_channel_of_nan_and_one_value_is_refused():
     volume[0, 0] = np.nan
     with pytest.raises(ValueError, match="0 everywhere"):
         finite(volume, "dna")
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("check", [finite, replacement])
+@pytest.mark.parametrize("broken", [False, True])
+@pytest.mark.parametrize(("dtype", "top"), [(np.float64, 1e300), (np.float64, -1e39), (np.float32, 3e38)])
+def test_values_that_are_too_large_are_refused_by_name(check, broken, dtype, top):
+    volume = channel(dtype)
+    volume[2, 5, 5] = top
+    if broken:
+        volume[..., :3] = np.nan
+    with pytest.raises(ValueError, match=r"channel dna of a\.tif has values from .* too large to compute with"):
+        check(volume, "dna of a.tif")

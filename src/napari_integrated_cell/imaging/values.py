@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 # Up to this share of a channel may be NaN or infinite, as at the border of a registered stack.
 _MOST_BROKEN = 0.5
 _BINS = 256
+# Sums of many larger values are beyond 32-bit floats.
+_LARGEST = 1e18
 _SAMPLE = 1_000_000
 
 
@@ -34,7 +36,7 @@ def finite(volume: NDArray[Any], name: str) -> tuple[NDArray[Any], str]:
     Raises
     ------
     ValueError
-        If more than half of the values are NaN or infinite, or all values are the same.
+        If more than half of the values are NaN or infinite, all values are the same, or one is above 1e18 in magnitude.
     """
     note = ""
     if volume.dtype.kind in "fc":
@@ -43,6 +45,7 @@ def finite(volume: NDArray[Any], name: str) -> tuple[NDArray[Any], str]:
         if broken:
             _check_broken(broken, name)
             values = volume[good]
+            _check_shows(values.min(), values.max(), name)
             background = _most_frequent(values[:: _step(len(values))])
             volume = np.where(good, volume, background)
             note = _replaced(broken, background, name)
@@ -84,6 +87,7 @@ def replacement(volume: Any, name: str) -> tuple[Any, str]:
         _check_shows(min(extremes), max(extremes), name)
         return None, ""
     _check_broken(broken, name)
+    _check_shows(min(extremes), max(extremes), name)
     step, before, sample = _step(count), 0, list[NDArray[Any]]()
     for z in range(volume.shape[0]):
         plane = np.asarray(volume[z]).ravel()
@@ -91,7 +95,6 @@ def replacement(volume: Any, name: str) -> tuple[Any, str]:
         sample.append(plane[-before % step :: step])
         before += len(plane)
     background = _most_frequent(np.concatenate(sample))
-    _check_shows(min(extremes), max(extremes), name)
     return background, _replaced(broken, background, name)
 
 
@@ -106,6 +109,11 @@ def _check_shows(low: Any, high: Any, name: str) -> None:
     if low == high:
         raise ValueError(
             f"The channel {name} is {low:g} everywhere, so it shows nothing: choose another channel or image."
+        )
+    if not max(-float(low), float(high)) <= _LARGEST:
+        raise ValueError(
+            f"The channel {name} has values from {low:.3g} to {high:.3g}, which are too large to compute with: give an "
+            "image with values below 1e18."
         )
 
 
