@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from integrate_window import add_cell, needs_display, opened_dock, press
+from integrate_window import add_cell, needs_display, opened_dock, press, run
 
 pytestmark = [pytest.mark.gui, needs_display]
 UM = ("µm",) * 3
@@ -99,10 +99,37 @@ def test_layers_of_different_units(viewer, simulated, expected, units, factor):
     dock = opened_dock(viewer)
     assert dock.cell.combo("dna").layer is not None
     same(dock.cell.request().cut(), expected)
-    assert dock.cell.voxel_size.remark == ""
+    silent = "'dna' states no size; that of 'cells' is used."
+    assert dock.cell.voxel_size.remark == ("" if factor is not None else silent)
     viewer.layers["cells"].scale = (0.9, 0.3, 0.3)
     remark = dock.cell.voxel_size.remark
     assert "another size" in remark if factor is not None else "another size" in remark or not remark
+
+
+@pytest.mark.parametrize("how", ["the button", "Integrate"])
+def test_a_size_is_written_to_the_layers_that_state_none(viewer, qtbot, simulated, notified, how):
+    viewer.add_image(np.zeros((4, 5, 6)), name="another image", units=UM)
+    viewer.add_image(simulated.channels["membrane"], name="membrane")
+    segmentations(viewer, simulated, units=UM)
+    viewer.add_image(simulated.channels["dna"], name="dna", scale=simulated.voxel_size)
+    dock = opened_dock(viewer)
+    field = dock.cell.voxel_size
+    assert field.remark == "'membrane' states no size; that of 'cells' is used."
+    assert not field.write.isHidden()
+    if how == "the button":
+        press(qtbot, field.write)
+        assert field.remark == ""
+        assert field.write.isHidden()
+    else:
+        qtbot.wait(100)
+        notified.clear()
+        dock.structures.tick(["fibrillarin", "TOM20"])
+        run(qtbot, viewer, dock)
+        assert not [message for _, message in notified if "units" in message]
+    for name in ("membrane", "dna"):
+        np.testing.assert_allclose(viewer.layers[name].scale, simulated.voxel_size)
+        assert [str(unit) for unit in viewer.layers[name].units] == ["micrometer"] * 3
+    assert viewer.layers.extent.units is not None
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint32, np.float32, np.float64])

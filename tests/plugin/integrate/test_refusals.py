@@ -185,6 +185,27 @@ def test_labels_are_made_of_an_image_in_the_place_of_a_stain(viewer, qtbot, simu
     assert chosen(dock)["cells"] == made.name
 
 
+def test_an_image_of_which_labels_were_made_takes_no_role_again(viewer, qtbot, simulated):
+    place = {"scale": simulated.voxel_size, "units": UM}
+    for name in ("membrane", "dna"):
+        viewer.add_image(simulated.channels[name], name=name, **place)
+    image = viewer.add_image(simulated.cell_mask.astype(np.float32) * 3, name="junk", **place)
+    dock = opened_dock(viewer)
+    before = chosen(dock)
+    assert before == {"membrane": "membrane", "dna": "dna", "cells": "junk", "nuclei": None}
+    combo = dock.cell.combo("membrane")
+    combo.layer = image
+    combo.activated.emit(combo.currentIndex())
+    mend(qtbot, dock, "Make labels of this layer")
+    qtbot.waitUntil(lambda: len(viewer.layers) == 4, timeout=60_000)
+    assert chosen(dock) == before | {"cells": "junk labels"}
+    viewer.layers.selection.active = viewer.layers["dna"]
+    assert chosen(dock) == before | {"cells": "junk labels"}
+    viewer.layers.remove("junk labels")
+    image.visible = True
+    assert chosen(dock) == before
+
+
 def test_the_voxel_size_is_written_to_the_layers(viewer, qtbot, simulated):
     other = viewer.add_image(np.zeros((4, 5, 6)), name="another image")
     layers = add_cell(viewer, simulated, scale=(1, 1, 1), units=("pixel",) * 3)

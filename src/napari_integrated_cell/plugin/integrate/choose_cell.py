@@ -14,7 +14,7 @@ from napari_integrated_cell.imaging.cropping import is_in_memory
 from napari_integrated_cell.plugin.integrate.choose_layers import LayerChooser
 from napari_integrated_cell.plugin.integrate.label_box import LabelBox
 from napari_integrated_cell.plugin.integrate.layer_combo import LayerCombo
-from napari_integrated_cell.plugin.integrate.mends import write_voxel_size
+from napari_integrated_cell.plugin.integrate.mends import write_unit, write_voxel_size
 from napari_integrated_cell.plugin.integrate.nuclei import offered_label
 from napari_integrated_cell.plugin.integrate.picking import Picking, Press
 from napari_integrated_cell.plugin.integrate.refusals import Refusal
@@ -25,6 +25,7 @@ from napari_integrated_cell.plugin.layers.place import image_frame_of
 from napari_integrated_cell.plugin.layers.volumes import (
     VoxelSize,
     grid_shape,
+    micrometres_per_unit,
     volume_of,
     world_to_index,
 )
@@ -191,16 +192,28 @@ class CellChooser(QWidget):
         self.changed.emit()
 
     def _write_voxel_size(self, voxel_size: VoxelSize) -> None:
-        """Write a size that was typed to the layers of the same image that state none."""
+        """Write a size to the layers of the same image that state none, and its unit to those that state no unit."""
         if self.roles.source is not None:
             grid = grid_shape(self.roles.source)
             layers = [layer for layer in self._viewer.layers if isinstance(layer, Image | Labels)]
             dims = self._viewer.dims
             shown = dims.current_step
             written = [layer for layer in layers if write_voxel_size(layer, voxel_size, grid)]
+            written += [layer for layer in self.layers if write_unit(layer, voxel_size)]
             if written:
                 dims.set_current_step(range(dims.ndim), shown)
                 self._viewer.reset_view()
+
+    def write_sizes(self) -> None:
+        """Give the chosen layers that state no size or no unit those of the others.
+
+        Else napari shows layers apart, and warns with each new layer that their units differ.
+        """
+        value = self.voxel_size.value
+        stated = [layer for layer in self.layers if micrometres_per_unit(layer) is not None]
+        if value is None or not stated or len(stated) == len(self.layers):
+            return
+        self._write_voxel_size(value)
 
     # ---------------------------------------------------------------- the cell
 

@@ -108,6 +108,8 @@ class LayerChooser(QObject):
     def guess(self) -> None:
         """Guess the layers that were not chosen by hand."""
         layers = self._all_layers()
+        replaced = {mark_of(layer).get("made_of") for layer in layers}
+        layers = [layer for layer in layers if str(layer.unique_id) not in replaced]
         selected = [layer for layer in layers if layer in self._viewer.layers.selection]
         before, self._guess = self._guess, guess_layers(layers, selected, self._contents.of)
         free = [role for role in _ROLES if role not in self._by_hand]
@@ -124,8 +126,8 @@ class LayerChooser(QObject):
         self.settled.emit()
 
     def release(self, layer: Any) -> None:
-        """Choose no stain where a layer is chosen that is none."""
-        for role in _STAINS:
+        """Choose a layer for no role any more: another one was made of it."""
+        for role in _ROLES:
             if self._combos[role].layer is layer:
                 self._by_hand.discard(role)
                 self._combos[role].layer = None

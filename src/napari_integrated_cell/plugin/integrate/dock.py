@@ -147,6 +147,7 @@ class IntegrateWidget(Dock):
         with refusals_shown():
             if not structures:
                 raise ValueError("No structure is ticked: tick at least one.")
+            self.cell.write_sizes()
             request = self.cell.request()
             actions.integrate(self._viewer, self._session, request, structures, layers=self.cell.layers)
 

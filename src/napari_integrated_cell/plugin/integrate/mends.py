@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from napari_integrated_cell.imaging.cropping import is_in_memory
 from napari_integrated_cell.plugin.layers.axes import channel_axis, time_axis
 from napari_integrated_cell.plugin.layers.display import channel_colormap, image_limits
-from napari_integrated_cell.plugin.layers.volumes import VoxelSize
+from napari_integrated_cell.plugin.layers.marks import MARK, mark_of
+from napari_integrated_cell.plugin.layers.volumes import VoxelSize, micrometres_per_unit, voxel_size_of
 from napari_integrated_cell.vocabulary import recognise_channel
 
 if TYPE_CHECKING:
@@ -119,7 +120,15 @@ def make_labels(
         return data if kind in "iu" else data.astype(np.uint8 if kind == "b" else np.int64)
 
     def show(labels: Any) -> None:
-        viewer.add_labels(labels, name=f"{layer.name} labels", **_place(layer, range(layer.ndim)))
+        made: dict[str, Any] = {"made_of": str(layer.unique_id)}
+        if mark_of(layer).get("simulated"):
+            made["simulated"] = True
+        viewer.add_labels(
+            labels,
+            name=f"{layer.name} labels",
+            metadata={MARK: made},
+            **_place(layer, range(layer.ndim)),
+        )
         layer.visible = False
         then()
 
@@ -141,6 +150,19 @@ def write_voxel_size(layer: Layer, voxel_size: VoxelSize, grid: tuple[int, ...])
     axes = {depth: voxel_size[0], layer.ndim - 2: voxel_size[1], layer.ndim - 1: voxel_size[2]}
     layer.units = ["µm" if a in axes or a >= layer.ndim - 3 else unit for a, unit in enumerate(layer.units)]
     layer.scale = [axes.get(a, scale) for a, scale in enumerate(layer.scale)]
+    return True
+
+
+def write_unit(layer: Layer, voxel_size: VoxelSize) -> bool:
+    """Give a layer whose scale is this size without a unit the unit µm; return whether it has got it."""
+    size = voxel_size_of(layer)
+    if (
+        micrometres_per_unit(layer) is not None
+        or size is None
+        or not np.allclose(size, voxel_size, rtol=0.01)
+    ):
+        return False
+    layer.units = [*layer.units[:-3], *["µm"] * 3]
     return True
 
 

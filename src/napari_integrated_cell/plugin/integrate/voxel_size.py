@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QLabel, QLineEdit, QWidget
 from napari_integrated_cell.cell import checked_voxel_size
 from napari_integrated_cell.plugin.layers.volumes import VoxelSize, micrometres_per_unit, voxel_size_of
 from napari_integrated_cell.plugin.widgets.column import stack
-from napari_integrated_cell.plugin.widgets.inputs import described
+from napari_integrated_cell.plugin.widgets.inputs import button, described
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -44,7 +44,9 @@ class VoxelSizeField(QWidget):
         self.edit.textEdited.connect(self._type)
         self.edit.editingFinished.connect(self._give)
         self._remark = QLabel(wordWrap=True)
-        stack(self, self.edit, self._remark)
+        tip = "Write the size to the layers of this image that state none, so that all layers lie on each other."
+        self.write = button("Set voxel size", tip, self._give_shown)
+        stack(self, self.edit, self._remark, self.write)
         self.show_layers([])
 
     @property
@@ -76,7 +78,9 @@ class VoxelSizeField(QWidget):
         stated = [(layer, size) for layer in layers if (size := voxel_size_of(layer)) is not None]
         with_unit = [pair for pair in stated if micrometres_per_unit(pair[0]) is not None]
         best = next(iter(with_unit or stated), None)
-        remark = _remark_on(best, with_unit)
+        silent = [layer for layer in layers if voxel_size_of(layer) is None] if best is not None else []
+        remark = _remark_on(best, with_unit, silent)
+        self.write.setVisible(bool(silent))
         self._remark.setText(remark)
         self._remark.setVisible(bool(remark))
         if not self._typed:
@@ -90,12 +94,20 @@ class VoxelSizeField(QWidget):
     def _type(self, text: str) -> None:
         self._typed = bool(text.strip())
 
+    def _give_shown(self) -> None:
+        if self.value is not None:
+            self.given.emit(self.value)
+
     def _give(self) -> None:
         if self._typed and self.value is not None:
             self.given.emit(self.value)
 
 
-def _remark_on(best: tuple[Layer, VoxelSize] | None, others: Sequence[tuple[Layer, VoxelSize]]) -> str:
+def _remark_on(
+    best: tuple[Layer, VoxelSize] | None,
+    others: Sequence[tuple[Layer, VoxelSize]],
+    silent: Sequence[Layer],
+) -> str:
     """Return what is doubtful about the best size. Without any, the dock refuses the cell and says why."""
     if best is None:
         return ""
@@ -106,4 +118,7 @@ def _remark_on(best: tuple[Layer, VoxelSize] | None, others: Sequence[tuple[Laye
         if not np.allclose(size, theirs, rtol=_ALIKE):
             listed = ", ".join(f"{length:.4g}" for length in theirs)
             return f"⚠ {other.name!r} states another size ({listed} µm) than {layer.name!r}: check which is right."
+    if silent:
+        names = " and ".join(repr(each.name) for each in silent)
+        return f"{names} state{'s' if len(silent) == 1 else ''} no size; that of {layer.name!r} is used."
     return ""
