@@ -152,6 +152,31 @@ def test_rows_of_a_table_keep_their_ids_and_each_is_reported(plate, tmp_path, se
     assert "gone.tif" in next(row["reason"] for row in result.rows if row["cell_id"] == "b")
 
 
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [("f1_cells.ome.tif", "cells"), ("f1_nuclei.ome.tif", "nuclei"), ("day 2/cell_labels.ome.tif", "cells")],
+)
+def test_a_field_whose_labels_are_all_0_has_a_row_with_the_reason(plate, tmp_path, settings, name, what):
+    empty = np.zeros_like(side_by_side("cell_mask"))
+    write_ome_tiff(plate / name, {"labels": empty}, VOXEL)
+    found = fields_of_folder(plate)
+    assert not found.unused
+    result, _ = run(found, tmp_path / "out", settings)
+    reason = f"{Path(name).name} holds no label of {what}: it is 0 everywhere."
+    assert [(row["cell_id"], row["reason"]) for row in result.failed] == [
+        (name.split("_")[0].split("/")[0], reason)
+    ]
+    assert result.made == 2
+
+
+def test_a_stain_that_is_0_everywhere_is_no_label_image(plate):
+    zeros = np.zeros_like(side_by_side("membrane"))
+    for name in ("f1_membrane", "f1_cell membrane", "a_membrane"):
+        write_ome_tiff(plate / f"{name}.ome.tif", {"c": zeros}, VOXEL)
+    field = fields_of_folder(plate).fields[0]
+    assert Path(field.cells.path).name == "f1_cells.ome.tif"
+
+
 def test_a_name_that_is_no_utf_8_is_written_with_escapes(plate, tmp_path, settings):
     try:
         (plate / "f1_cells.ome.tif").rename(plate / os.fsdecode(b"r\xff_cells.ome.tif"))

@@ -15,7 +15,8 @@ from napari_integrated_cell.batch.cell_row import reason_of
 from napari_integrated_cell.batch.field_files import FieldFiles
 from napari_integrated_cell.batch.found_fields import FoundFields
 from napari_integrated_cell.batch.journal import Journal
-from napari_integrated_cell.data.entry import Entry
+from napari_integrated_cell.batch.seen_file import is_empty
+from napari_integrated_cell.data.entry import Entry, FileChannel
 
 FIELD = "field"
 """Kind of the journal's records of fields."""
@@ -94,16 +95,26 @@ def _listed(files: FieldFiles, segmented: Path, journal: Journal | None) -> List
     try:
         volumes = files.volumes(segmented)
         counts = label_counts(volumes.cells)
+        no_nucleus = is_empty(volumes.nuclei)
     except Exception as error:  # image readers raise errors of all types
         return ListedField(files, digest, reason=reason_of(error))
     wanted = tuple(files.entries) or tuple(sorted(counts))
-    if not wanted:
-        return ListedField(files, digest, reason="There is no cell in the segmentation: it is 0 everywhere.")
+    if not counts:
+        return ListedField(files, digest, reason=_holds_no_label(files.cells, "cells"))
+    if no_nucleus:
+        return ListedField(files, digest, reason=_holds_no_label(files.nuclei, "nuclei"))
     field = ListedField(files, digest, wanted, sum(counts.get(n, 0) for n in wanted), volumes.nbytes)
     if journal is not None:
         record = {"inputs": inputs, "digest": digest, "labels": wanted}
         journal.add(FIELD, files.name, {**record, "voxels": field.voxels, "nbytes": field.nbytes})
     return field
+
+
+def _holds_no_label(plane: FileChannel | None, what: str) -> str:
+    where = (
+        f"{Path(plane.path).name} holds no label" if plane is not None else "The segmentation holds no label"
+    )
+    return f"{where} of {what}: it is 0 everywhere."
 
 
 def label_counts(labels: Any) -> dict[int, int]:

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +27,8 @@ _WORDS: dict[str, frozenset[str]] = {
     ),
     IMAGE: frozenset({"image", "images", "img", "raw", "stack", "stain", "stains", "intensity"}),
 }
+_LABELLED = frozenset({"cell", "cells", "nucleus", "nuclei", "nuc"})
+_STAINS = frozenset({"membrane", "memb", "dna", "chromatin"})
 _ROOF = "roof"
 _TOKEN = re.compile(r"([^\W\d_]+)(\d*)")
 # Words of Latin letters and digits, and those of another script. "対照cells" is two words.
@@ -112,12 +115,23 @@ def look(path: Path, choices: ReadingChoices) -> SeenFile:
     except MissingInput:
         image = read_image(path, lazy=True, reader=choices.reader)
     middle = np.asarray(image.data[0][image.data.shape[1] // 2])
-    return SeenFile(
-        path,
-        image.channel_names,
-        tuple(looks_like_labels(volume) for volume in image.data),
-        float((middle != 0).mean()),
-    )
+    filled = float((middle != 0).mean())
+    labels = tuple(looks_like_labels(volume) for volume in image.data)
+    if len(labels) == 1 and filled == 0 and image.data.dtype.kind in "iu" and _says_labels(stem_of(path)):
+        labels = (labels[0] or is_empty(image.data[0]),)
+    return SeenFile(path, image.channel_names, labels, filled)
+
+
+def is_empty(volume: Any) -> bool:
+    """Return whether a volume (Z, Y, X) is 0 everywhere. Its planes are read up to the first that is not."""
+    return not any(np.asarray(volume[z]).any() for z in range(volume.shape[0]))
+
+
+def _says_labels(name: str) -> bool:
+    """Return whether a name is that of labels of cells or nuclei, and of no stain."""
+    words = {_word(token) for token in tokens_of(name)}
+    says = bool(words & _WORDS["labels"]) or (bool(words & _LABELLED) and not words & _STAINS)
+    return says and meaning(name) in (CELLS, NUCLEI)
 
 
 def meaning(name: str) -> str:
