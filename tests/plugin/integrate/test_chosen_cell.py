@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from integrate_window import add_cell, click_at, needs_display, opened_dock, press
+from qtpy.QtCore import Qt
 
 pytestmark = [pytest.mark.gui, needs_display]
 UM = ("µm",) * 3
@@ -146,3 +147,17 @@ def test_segmentations_that_come_later_take_a_guessed_stain_back(viewer, simulat
     for name, mask in (("cells", simulated.cell_mask), ("nuclei", simulated.nucleus_mask)):
         viewer.add_labels(mask.astype(np.uint8), name=name, **place)
     assert dock.cell.combo("dna").layer is None
+
+
+@pytest.mark.parametrize("label", [7, 2147483725, 2**40])
+def test_a_label_is_readable_in_a_narrow_dock(viewer, qtbot, simulated, label):
+    viewer.window._qt_window.show()
+    viewer.add_labels(simulated.cell_mask * np.uint64(label), name="cells", scale=simulated.voxel_size)
+    dock = opened_dock(viewer)
+    dock.parent().resize(320, 700)
+    dock.resize(320, 700)
+    viewer.window._qt_window.resizeDocks([dock.parent()], [320], Qt.Orientation.Horizontal)
+    qtbot.wait(300)
+    edit = dock.cell.label.lineEdit()
+    assert edit.text() == str(label)
+    assert edit.fontMetrics().horizontalAdvance(edit.text()) <= edit.width()

@@ -65,8 +65,12 @@ def test_nothing_is_read_before_a_cell_is_chosen_and_then_only_that_cell(window,
     window.camera.zoom = 10
     qtbot.wait(200)
     field.read.clear()
+    said = []
+    say = dock.preview.say
+    dock.preview.say = lambda words, buttons=(): (said.append(words), say(words, buttons))
     click_at(window, qtbot, layers["dna"], (z, y, x))
     qtbot.waitUntil(lambda: "µm³" in dock.preview.words, timeout=120_000)
+    assert said == ["Reading around the click…"]
     assert session_of(window).integrate.cell.offset[0] >= 15
     reach = (60, int(48 / 0.3), int(48 / 0.3)) if "cells" not in names else (16, int(27 / 0.3), int(27 / 0.3))
     assert {where for _, where in field.read} <= field.chunks_around(reach)

@@ -274,3 +274,27 @@ def test_a_layer_that_comes_later_replaces_the_refusal(viewer, qtbot, simulated)
     says(qtbot, dock, "nucleus is missing")
     qtbot.waitUntil(lambda: "Split channels" in dock.preview.buttons, timeout=60_000)
     assert labels.visible
+
+
+def test_one_layer_is_not_both_stains(viewer, qtbot, simulated):
+    add_cell(viewer, simulated)
+    dock = opened_dock(viewer)
+    dock.cell.combo("membrane").layer = viewer.layers["dna"]
+    says(qtbot, dock, "'dna' is chosen as Membrane and as DNA")
+
+
+def test_layers_of_other_shapes_are_named_where_a_layer_is_missing(viewer, qtbot, simulated):
+    place = {"scale": simulated.voxel_size, "units": UM}
+    viewer.add_image(simulated.channels["membrane"], name="CellMask", **place)
+    viewer.add_image(simulated.channels["dna"][:-2], name="Hoechst", **place)
+    dock = opened_dock(viewer)
+    says(qtbot, dock, "layers of one image have the same")
+    z, y, x = simulated.shape
+    assert f"'CellMask' has ({z}, {y}, {x}) voxels" in dock.preview.words
+    assert f"'Hoechst' has ({z - 2}, {y}, {x})" in dock.preview.words
+
+
+def test_open_images_of_which_none_is_chosen_are_in_the_lists(viewer, qtbot):
+    viewer.add_image(np.random.default_rng(0).integers(0, 200, (5, 40, 40)), name="noise")
+    dock = opened_dock(viewer)
+    says(qtbot, dock, "No layer is chosen: choose your layers in the lists above.")

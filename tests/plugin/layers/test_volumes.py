@@ -26,6 +26,8 @@ def test_layers_that_are_no_volumes_are_refused_in_words():
     flat = Image(np.zeros((4, 5)), name="slice")
     points = Points(np.zeros((1, 3)), name="clicks")
     predicted = Image(BOX, name="ZO-1", metadata={"napari_integrated_cell": {"run": "x", "structure": "ZO1"}})
+    photo = Image(np.zeros((4, 5, 3), np.uint8), rgb=True, name="photo")
+    assert why_no_volume(photo) == "'photo' is a flat colour picture (RGB): choose a volume (Z, Y, X)."
     for layer, word in ((rgb, "RGB"), (flat, "2 dimensions"), (points, "Points"), (predicted, "predicted")):
         assert not is_volume(layer)
         assert word in why_no_volume(layer)

@@ -30,7 +30,6 @@ from napari_integrated_cell.plugin.layers.volumes import (
     world_to_index,
 )
 from napari_integrated_cell.plugin.session import Session
-from napari_integrated_cell.plugin.widgets.column import row
 from napari_integrated_cell.plugin.widgets.inputs import button, described
 
 
@@ -52,7 +51,8 @@ class CellChooser(QWidget):
         tip = "Press this, then click a cell in the canvas. It stays pressed until a click has chosen a cell."
         self.pick = button("&Click the cell", tip)
         self.pick.setCheckable(True)
-        form.addRow("Label", row((self.label, 1), (self.pick, 1)))
+        form.addRow("Label", self.label)  # a label of ten digits needs the whole width
+        form.addRow("", self.pick)
         self.voxel_size = VoxelSizeField()
         self.voxel_size.changed.connect(self.changed)
         self.voxel_size.given.connect(self._write_voxel_size)

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QFormLayout
 from napari_integrated_cell.plugin.integrate.contents import Contents
 from napari_integrated_cell.plugin.integrate.guess_mark import GuessMark
 from napari_integrated_cell.plugin.integrate.layer_combo import LayerCombo
-from napari_integrated_cell.plugin.integrate.refusals import Refusal, refusal_of
+from napari_integrated_cell.plugin.integrate.refusals import MissingLayer, Refusal, refusal_of
 from napari_integrated_cell.plugin.layers.marks import mark_of
 from napari_integrated_cell.plugin.layers.roles import Guess, guess_layers, holds_labels
 from napari_integrated_cell.plugin.layers.volumes import grid_shape, is_volume
@@ -139,7 +139,7 @@ class LayerChooser(QObject):
         Raises
         ------
         Refusal
-            If no layer is chosen, their sizes differ, or a stain holds labels.
+            If no layer is chosen, their sizes differ, one layer is both stains, or a stain holds labels.
         """
         source = self.source
         if source is None:
@@ -150,7 +150,12 @@ class LayerChooser(QObject):
                     f"{layer.name!r} has {grid_shape(layer)} voxels but {source.name!r} has "
                     f"{grid_shape(source)}: choose layers of one image."
                 )
-        for layer in (self._combos[role].layer for role in _STAINS):
+        membrane, dna = stains = [self._combos[role].layer for role in _STAINS]
+        if dna is membrane and membrane is not None:
+            raise Refusal(
+                f"{membrane.name!r} is chosen as Membrane and as DNA: choose another layer for one of them, or none."
+            )
+        for layer in stains:
             if layer is not None and holds_labels(layer, self._contents.of):
                 raise Refusal(
                     f"{layer.name!r} holds labels and no stain: choose another layer, or make labels of it.",
@@ -160,10 +165,21 @@ class LayerChooser(QObject):
         return self.layers
 
     def with_mends(self, refusal: Refusal) -> Refusal:
-        """Return a refusal with the action that makes more layers usable, if it has none and there is one."""
+        """Return a refusal with the action that makes more layers usable, if it has none and there is one.
+
+        If a layer is missing, it names another one that does not fit.
+        """
         for other in (refusal_of(layer) for layer in self._unusable()):
             if other.mends and not refusal.mends:
                 return Refusal(str(refusal), *other.mends, layer=other.layer)
+        source = self.source
+        if isinstance(refusal, MissingLayer) and source is not None:
+            for layer in self._all_layers()[::-1]:
+                if is_volume(layer) and layer.visible and grid_shape(layer) != grid_shape(source):
+                    return Refusal(
+                        f"{refusal} {layer.name!r} has {grid_shape(layer)} voxels but {source.name!r} has "
+                        f"{grid_shape(source)}: layers of one image have the same."
+                    )
         return refusal
 
     def close_down(self) -> None:
@@ -223,6 +239,8 @@ class LayerChooser(QObject):
         best = sorted(refusals, key=lambda refusal: (not refusal.mends, refusal.layer is not active))
         if best and (best[0].mends or best[0].layer is active):
             return best[0]
+        if any(is_volume(layer) for layer in self._all_layers()):
+            return Refusal("No layer is chosen: choose your layers in the lists above.")
         return Refusal("No layer is chosen: open an image or a segmentation of cells, (Z, Y, X).")
 
     def _unusable(self) -> list[Any]:

@@ -199,6 +199,8 @@ class IntegrateWidget(Dock):
             tasks.cancel("preview")
             self._say_error(error)
             return
+        if request.is_lazy:
+            self.preview.say(f"Reading around the {'click' if request.point is not None else 'cell'}…")
         tasks.start(
             "preview",
             "Posing the cell",

@@ -57,6 +57,10 @@ class Refusal(ValueError):
         self.layer = layer
 
 
+class MissingLayer(Refusal):
+    """A layer must be chosen first."""
+
+
 class Missed(Refusal):
     """No cell lies where the user has clicked."""
 

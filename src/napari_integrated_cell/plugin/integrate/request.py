@@ -13,7 +13,7 @@ from napari_integrated_cell.cell import Cell, checked_voxel_size
 from napari_integrated_cell.imaging.cropping import Window, is_in_memory, read_part
 from napari_integrated_cell.plugin.integrate.cell_window import window_at_point, window_of_label
 from napari_integrated_cell.plugin.integrate.nuclei import has_nucleus
-from napari_integrated_cell.plugin.integrate.refusals import Missed, Refusal
+from napari_integrated_cell.plugin.integrate.refusals import Missed, MissingLayer, Refusal
 from napari_integrated_cell.processes import CancelToken, Progress
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class CellRequest:
         """Raise a :class:`Refusal` if something is missing to cut the cell out."""
         chosen = (self.point if self.cells is None else self.label) is not None
         if self.cells is None and not {"membrane", "dna"} <= set(self.channels):
-            raise Refusal(
+            raise MissingLayer(
                 "A cell without a segmentation is found by its stains: choose a membrane and a DNA layer, or a "
                 "segmentation of the cells."
             )
@@ -89,7 +89,7 @@ class CellRequest:
         if not chosen:
             raise Refusal("No cell is chosen: give its label, or click it in the canvas.")
         if self.cells is not None and self.nuclei is None and "dna" not in self.channels:
-            raise Refusal(
+            raise MissingLayer(
                 "The nucleus is missing: choose a segmentation of the nuclei, or a DNA layer to find it in."
             )
 

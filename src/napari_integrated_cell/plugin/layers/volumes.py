@@ -33,6 +33,8 @@ def why_no_volume(layer: Layer) -> str:
     """Return a sentence that says why a layer cannot be used."""
     if not isinstance(layer, Image | Labels):
         return f"{layer.name!r} is a {type(layer).__name__} layer: choose an Image or Labels layer."
+    if getattr(layer, "rgb", False) and layer.ndim == 2:
+        return f"{layer.name!r} is a flat colour picture (RGB): choose a volume (Z, Y, X)."
     if getattr(layer, "rgb", False):
         return f"{layer.name!r} is an RGB picture: split its channels into separate layers first."
     if volume_of(layer).ndim != 3:
