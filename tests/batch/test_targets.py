@@ -15,7 +15,14 @@ from napari_integrated_cell.batch.found_fields import FoundFields, fields_of_tab
 from napari_integrated_cell.batch.journal import JOURNAL, Journal
 from napari_integrated_cell.batch.listing import list_fields
 from napari_integrated_cell.batch.run import integrate_batch
-from napari_integrated_cell.batch.targets import SEGMENTED, SOURCE, file_names, safe_name
+from napari_integrated_cell.batch.targets import (
+    SEGMENTED,
+    SOURCE,
+    file_names,
+    is_whole,
+    safe_name,
+    written_by_us,
+)
 from napari_integrated_cell.data.cell_table import open_table
 
 
@@ -176,6 +183,16 @@ def test_a_damaged_result_is_made_again(plate, tmp_path, settings, joined, write
     _, new = run(fields_of_folder(plate), out, chosen)
     assert new == (["f1/2"] if write == "cell" else ["f1/2", "f1/3"])
     assert len(file.read_bytes()) == len(whole)
+
+
+def test_a_damaged_file_is_looked_at_in_silence(tmp_path, capfd, caplog):
+    write_image(tmp_path / "x.ome.tif")
+    whole = (tmp_path / "x.ome.tif").read_bytes()
+    (tmp_path / "x.ome.tif").write_bytes(whole[: len(whole) // 2])
+    assert not written_by_us(tmp_path / "x.ome.tif")
+    assert not is_whole(tmp_path / "x.ome.tif", None)
+    assert not caplog.records
+    assert capfd.readouterr() == ("", "")
 
 
 def test_what_a_killed_call_had_begun_is_removed(plate, tmp_path, joined):

@@ -105,7 +105,8 @@ def integrate_batch(
     run.on_row, run.progress = on_row, progress
     work = partial(rows_of, settings=settings)
     journal.release()
-    journal.add(SOURCE, SOURCE, {"path": source_of(found)})
+    if journal.get(SOURCE, SOURCE) is None:
+        journal.add(SOURCE, SOURCE, {"path": source_of(found)})
     try:
         batches = ([task] for task in run.tasks())
         for batch, trouble in spread(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -224,10 +226,26 @@ def written_by_us(path: Path) -> bool:
     if not path.name.lower().endswith((".tif", ".tiff")):
         return False
     try:
-        with tifffile.TiffFile(path) as tiff:
+        with _opened(path) as tiff:
             return _OURS in (tiff.pages.first.description or "")
     except Exception:  # damaged files raise errors of all types
         return False
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tifffile.TiffFile]:
+    """Open a TIFF. What its library would log about a damaged one is not shown: it is said where the file is read."""
+
+    def nothing(record: logging.LogRecord) -> bool:
+        return False
+
+    logger = logging.getLogger("tifffile")
+    logger.addFilter(nothing)
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            yield tiff
+    finally:
+        logger.removeFilter(nothing)
 
 
 def is_same(recorded: str, file: Path, out: Path) -> bool:
@@ -242,7 +260,7 @@ def is_whole(file: Path, nbytes: int | None) -> bool:
         there = file.stat().st_size
         if nbytes is not None or there == 0:
             return there == nbytes
-        with tifffile.TiffFile(file) as tiff:
+        with _opened(file) as tiff:
             last = tiff.pages[len(tiff.pages) - 1]
             ends = zip(last.dataoffsets, last.databytecounts, strict=True)
             return all(start + count <= there for start, count in ends)
