@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -155,7 +156,7 @@ def _page(page: Any, file: str, size: int, byteorder: str) -> Page:
         begin,
         end,
         regular and not page.is_tiled and not in_pieces and int(page.fillorder) == 1,
-        _wrong(page, dtype, begin, end, size, nbytes if regular and not page.is_tiled else None),
+        _wrong(page, dtype, begin, end, size, nbytes if regular else None),
         bool(page.is_reduced),
         page.description,
     )
@@ -175,8 +176,38 @@ def _wrong(
     # tifffile replaces counts that are not sound by one for all pieces, and reads only the first.
     if len(page.dataoffsets) != len(page.databytecounts):
         return "it does not say how long its pieces are"
+    count, values, per_column, values_of_last = _pieces(page)
+    if len(page.dataoffsets) != count:
+        return f"it has {len(page.dataoffsets)} pieces of {count}"
+    if nbytes is None:
+        return ""
+    if count > 1 or page.is_tiled:
+        for i, there in enumerate(page.databytecounts):
+            needed = values_of_last if i % per_column == per_column - 1 else values
+            if there < needed * dtype.itemsize:
+                return f"a piece of it has {there} bytes for {needed * dtype.itemsize}"
+        return ""
     total = sum(page.databytecounts)
     # Some programs give the bytes of a whole stack here.
-    if nbytes is not None and (total < nbytes or total % nbytes):
+    if total < nbytes or total % nbytes:
         return f"it has {total} bytes for {nbytes}"
     return ""
+
+
+def _pieces(page: Any) -> tuple[int, int, int, int]:
+    """Return the number of tiles or strips and the values in each; the strips of a plane and the values in its last."""
+    samples, planes = page.samplesperpixel, 1
+    if page.planarconfig != 1:
+        samples, planes = planes, samples
+    depth, length, width = page.imagedepth, page.imagelength, page.imagewidth
+    if page.is_tiled:
+        edges = (page.tiledepth, page.tilelength, page.tilewidth)
+        if min(edges) < 1:
+            return 0, 0, 1, 0
+        count = math.prod(-(-n // edge) for n, edge in zip((depth, length, width), edges, strict=True))
+        values = math.prod(edges) * samples
+        return count * planes, values, 1, values
+    rows = max(1, min(page.rowsperstrip, length))
+    strips = -(-length // rows)
+    row = width * samples
+    return strips * depth * planes, rows * row, strips, (length - (strips - 1) * rows) * row
