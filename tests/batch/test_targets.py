@@ -209,6 +209,11 @@ def test_what_a_killed_call_had_begun_is_removed(plate, tmp_path, joined):
         path.write_bytes(b"begun")
     run(fields_of_folder(plate), out, joined)
     assert not any(path.exists() for path in begun)
+    other = tmp_path / "new" / begun[0].name  # no call of ours was there before
+    other.parent.mkdir()
+    other.write_bytes(b"begun")
+    run(fields_of_folder(plate), tmp_path / "new", joined)
+    assert other.exists()
     assert not (out / ".working").exists()
 
 

@@ -98,6 +98,19 @@ def test_a_folder_without_a_cell_is_said_also_by_a_dry_run(plate, tmp_path):
     assert "cannot be used: broken.tif" in said.stderr
 
 
+@pytest.mark.parametrize("name", ["results.csv", "f1/cell_2.ome.tiff", "journal.jsonl"])
+def test_a_file_of_someone_else_stops_the_command_before_it_writes(plate, tmp_path, name):
+    file = tmp_path / "out" / name
+    file.parent.mkdir(parents=True)
+    file.write_text("mine\n")
+    result = integrate(plate, "--folder", plate / "plate", "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    assert file.name in result.stderr.splitlines()[-1]
+    assert "move it away" in result.stderr.splitlines()[-1]
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == [file]
+    assert file.read_text() == "mine\n"
+
+
 def test_channels_of_all_images_may_be_named(plate, tmp_path):
     write_image(tmp_path / "plate" / "odd.ome.tif", ("far red", "blue"))
     result = integrate(

@@ -154,7 +154,8 @@ class _Run:
         self.progress: Progress | None = None
         self._done = 0
         self._names = file_names(found)
-        remove_parts(out, self._names)
+        if journal.continued:
+            remove_parts(out, self._names)
         self._expect()
 
     def _expect(self) -> None:
