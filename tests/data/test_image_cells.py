@@ -119,3 +119,13 @@ def test_files_that_state_different_voxel_sizes_are_said(folder, tmp_path):
     read(folder, cells=tmp_path / "near.ome.tif", label="all", on_note=notes.append)
     read(folder, cells=tmp_path / "half.ome.tif", label="all", voxel_size=(1, 1, 1), on_note=notes.append)
     assert notes == []
+
+
+def test_a_cell_that_needs_absurd_memory_is_refused_when_it_is_taken(folder):
+    found, _ = read(folder, image=None, label="all", voxel_size=(0.3, 0.005, 0.005))
+    with pytest.raises(
+        ValueError, match=r"To pose cell 2 at 0\.3 x 0\.005 x 0\.005 µm .* GB of memory are needed"
+    ):
+        found[0]
+    found, _ = read(folder, image=None, label="all", voxel_size=(0.03, 0.01, 0.01))
+    assert found[0]
