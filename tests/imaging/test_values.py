@@ -63,5 +63,7 @@ def test_values_that_are_too_large_are_refused_by_name(check, broken, dtype, top
     volume[2, 5, 5] = top
     if broken:
         volume[..., :3] = np.nan
-    with pytest.raises(ValueError, match=r"channel dna of a\.tif has values from .* too large to compute with"):
+    with pytest.raises(
+        ValueError, match=r"channel dna of a\.tif has values from .* too large to compute with"
+    ):
         check(volume, "dna of a.tif")
