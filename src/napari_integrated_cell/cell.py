@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_integrated_cell.arrays import Mask
-from napari_integrated_cell.imaging.formats.sizes import LARGEST, SMALLEST
+
+#: Shortest and longest edge of a light microscope's voxel, in µm.
+SMALLEST_EDGE, LARGEST_EDGE = 0.005, 20.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,11 +133,11 @@ def checked_voxel_size(voxel_size: Any) -> tuple[float, float, float]:
         )
     if not all(np.isfinite(v) and v > 0 for v in values):
         raise ValueError(f"The voxel size {values} must be positive and finite in every axis: give it in µm.")
-    if not all(SMALLEST <= v <= LARGEST for v in values):
+    if not all(SMALLEST_EDGE <= v <= LARGEST_EDGE for v in values):
         listed = " x ".join(f"{v:g}" for v in values)
         raise ValueError(
-            f"The voxel size {listed} (Z, Y, X) is not one of a light microscope in µm, between {SMALLEST:g} and "
-            f"{LARGEST:g}: give it in µm."
+            f"The voxel size {listed} (Z, Y, X) is not one of a light microscope in µm, between {SMALLEST_EDGE:g} and "
+            f"{LARGEST_EDGE:g}: give it in µm."
         )
     return values
 

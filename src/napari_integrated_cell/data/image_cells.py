@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from napari_integrated_cell.cell import LARGEST_EDGE, SMALLEST_EDGE
 from napari_integrated_cell.data.field_cells import CELLS, NUCLEI, FieldCells, FieldVolumes
 from napari_integrated_cell.data.stain_checks import refuse_labels
 from napari_integrated_cell.imaging.choices import MissingInput, ReadingChoices
-from napari_integrated_cell.imaging.formats.sizes import LARGEST, SMALLEST
 from napari_integrated_cell.imaging.reading import Image, read_image, read_label_image
 from napari_integrated_cell.imaging.segmenting import segment_field
 from napari_integrated_cell.imaging.values import finite
@@ -193,7 +193,7 @@ def _differing_sizes(read: Sequence[tuple[Path, Image]], used: tuple[float, floa
 
 
 def _possible(edge: float) -> bool:
-    return SMALLEST <= edge <= LARGEST
+    return SMALLEST_EDGE <= edge <= LARGEST_EDGE
 
 
 def _edges(size: tuple[float | None, ...]) -> str:

@@ -141,15 +141,18 @@ class Pose:
             )
         if self.nucleus_gap > _FAR_APART:
             warnings.append(
-                f"The nucleus is in pieces {self.nucleus_gap:.1f} µm apart (a dividing cell, or two nuclei with one "
-                "label): the box is centred between them."
+                f"The nucleus is in pieces {self.nucleus_gap:.1f} µm apart (a dividing cell, or two nuclei): "
+                "the box is centred between them."
             )
         return tuple(warnings)
 
     def _beyond_the_box(self) -> list[str]:
         """Return one sentence about the axes along which the cell is longer than the box, and one about the others."""
+        shown = 0.05  # µm: less would be printed as 0.0
         axes = zip("ZYX", self.overhang, self.extent, self.box.size, strict=True)
-        there = [(long > size, axis, beyond, long, size) for axis, beyond, long, size in axes if beyond > 0]
+        there = [
+            (long > size, axis, beyond, long, size) for axis, beyond, long, size in axes if beyond >= shown
+        ]
         sentences = []
         for longer, how in ((True, "is longer than"), (False, "centred on its nucleus, reaches beyond")):
             said = [each for each in there if each[0] == longer]

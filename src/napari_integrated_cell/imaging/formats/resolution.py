@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from napari_integrated_cell.imaging.formats.sizes import SMALLEST, StatedSize, micrometres, stated_size
+from napari_integrated_cell.cell import SMALLEST_EDGE
+from napari_integrated_cell.imaging.formats.sizes import StatedSize, micrometres, stated_size
 
 # The values of the tag ResolutionUnit.
 _UNITS = {2: "inch", 3: "cm"}
@@ -30,7 +31,7 @@ class Resolution:
         if z is not None:
             given["Z"] = (z, named if z_unit is None else z_unit)
         y, x = self.y, self.x
-        if self.unit == "cm" and micrometres(named) == 1.0 and y is not None and y < SMALLEST:
+        if self.unit == "cm" and micrometres(named) == 1.0 and y is not None and y < SMALLEST_EDGE:
             # Micro-Manager writes "um" for ImageJ, and a resolution in cm.
             y, x = y * 1e4, None if x is None else x * 1e4
         # 1 pixel per unit is what programs write that know nothing. No cell is imaged at that size.

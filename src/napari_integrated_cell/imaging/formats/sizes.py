@@ -7,6 +7,8 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from napari_integrated_cell.cell import LARGEST_EDGE, SMALLEST_EDGE
+
 # Units that are told apart by case (mm, Mm), then names in small letters. Values are µm.
 _SYMBOLS = {
     "Ym": 1e30, "Zm": 1e27, "Em": 1e24, "Pm": 1e21, "Tm": 1e18, "Gm": 1e15, "Mm": 1e12, "km": 1e9, "hm": 1e8,
@@ -28,8 +30,7 @@ _SECONDS = {
 }  # fmt: skip
 _METRES = ("meter", "metre", "mètre")
 
-# A light microscope's voxel has edges between these, in µm, and is not this much higher or flatter than wide.
-SMALLEST, LARGEST = 0.005, 20.0
+# A light microscope's voxel is not this much higher or flatter than wide.
 _HIGHEST, _FLATTEST, _WIDEST = 50.0, 0.1, 4.0
 
 
@@ -128,7 +129,7 @@ def absurd(voxel_size: tuple[float, float, float]) -> str:
     """Return what is wrong with a voxel size (Z, Y, X) in µm that no microscope has, or "" for a usual one."""
     z, y, x = voxel_size
     if not _possible(voxel_size):
-        return f"lies outside {SMALLEST:g} to {LARGEST:g} µm"
+        return f"lies outside {SMALLEST_EDGE:g} to {LARGEST_EDGE:g} µm"
     if max(y, x) > _WIDEST * min(y, x):
         return "differs too much between Y and X"
     if not _FLATTEST <= z / min(y, x) <= _HIGHEST:
@@ -137,7 +138,7 @@ def absurd(voxel_size: tuple[float, float, float]) -> str:
 
 
 def _possible(voxel_size: tuple[float, float, float]) -> bool:
-    return all(SMALLEST <= edge <= LARGEST for edge in voxel_size)
+    return all(SMALLEST_EDGE <= edge <= LARGEST_EDGE for edge in voxel_size)
 
 
 def _stated(number: object, unit: str | None) -> tuple[float | None, str]:
