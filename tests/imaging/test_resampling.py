@@ -7,6 +7,7 @@ import pytest
 from drawn_cells import BOX, CANONICAL, MIDDLE, angles, drawn, mirrors, placement
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plain_resampling import plain_resample
 from scipy import ndimage
 
 from napari_integrated_cell.cell import Cell
@@ -56,18 +57,6 @@ def test_there_and_back_again(angle, mirrored):
     assert back.shape == cell.shape
     assert back.dtype == np.float32
     assert np.corrcoef(back[cell.cell_mask], smooth[cell.cell_mask])[0, 1] > 0.95
-
-
-def plain_resample(image, source_grid, source_to_target, target_grid, target_shape, order):
-    """Resample by the general affine transform of scipy, after a Gaussian along each axis that shrinks."""
-    to_source = np.linalg.inv(source_to_target @ source_grid) @ target_grid
-    source = image.astype(np.float32)
-    if order:
-        sigma = np.maximum(np.linalg.norm(to_source[:3, :3], axis=1) - 1, 0) / 2
-        source = ndimage.gaussian_filter(source, np.where(sigma < 0.15, 0, sigma), mode="nearest", truncate=3)
-    return ndimage.affine_transform(
-        source, to_source, output_shape=target_shape, output=np.float32, order=order, mode="grid-constant"
-    )
 
 
 shapes = st.tuples(*[st.integers(1, 24)] * 3)

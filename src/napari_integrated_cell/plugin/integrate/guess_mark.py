@@ -45,7 +45,7 @@ class GuessMark(QWidget):
         """Say which of the two layers are guessed from what they show, that they look exchanged, or were swapped."""
         titles = [title for title, one in zip(self._titles, guessed, strict=True) if one]
         if exchanged:
-            text = f"⚠ {' and '.join(self._titles)} look exchanged: the layers show it the other way round."
+            text = f"⚠ {' and '.join(self._titles)} look exchanged: each layer shows what the other one should show."
         elif titles:
             verb = "are" if len(titles) > 1 or titles == ["Nuclei"] or titles == ["Cells"] else "is"
             text = f"{' and '.join(titles)} {verb} guessed from what the layers show."

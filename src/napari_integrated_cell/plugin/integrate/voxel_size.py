@@ -90,6 +90,7 @@ class VoxelSizeField(QWidget):
         text = ", ".join(f"{length:.6g}" for length in voxel_size or ())
         if text != self.edit.text():
             self.edit.setText(text)
+            self.edit.setCursorPosition(0)  # a long size shows its beginning
 
     def _type(self, text: str) -> None:
         self._typed = bool(text.strip())
