@@ -15,6 +15,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from napari_integrated_cell.model import inference
+from napari_integrated_cell.model.backward import PReLU, up_to_image
 from napari_integrated_cell.model.config import ModelConfig, Shape
 
 LEAK = 0.2
@@ -40,7 +41,7 @@ class EncoderTrunk(nn.Module):
     def __init__(self, config: ModelConfig, n_channels: int, widths: Sequence[int]) -> None:
         super().__init__()
         channels = [n_channels, *widths]
-        self.blocks = nn.Sequential(*(down(a, b, nn.PReLU()) for a, b in pairwise(channels)))
+        self.blocks = nn.Sequential(*(down(a, b, PReLU()) for a, b in pairwise(channels)))
         self.n_features = widths[-1] * math.prod(config.grids(len(widths))[-1])
 
     def features(self, x: Tensor) -> Tensor:
@@ -62,14 +63,14 @@ class DecoderTrunk(nn.Module):
         self.grid = grids[0]
         self.project = nn.Linear(n_latent, widths[0] * math.prod(self.grid))
         self.norm = nn.BatchNorm3d(widths[0])
-        self.activation = nn.PReLU()
+        self.activation = PReLU()
         self.blocks = nn.Sequential(
             *(
                 nn.Sequential(
                     OrderedDict(
                         conv=up(a, b, grids[level], grids[level + 1]),
                         norm=nn.BatchNorm3d(b),
-                        activation=nn.PReLU(),
+                        activation=PReLU(),
                     )
                 )
                 for level, (a, b) in enumerate(pairwise(widths))
@@ -82,7 +83,7 @@ class DecoderTrunk(nn.Module):
         smallest = self.project(latent).unflatten(1, (-1, *self.grid))
         features = self.activation(self.norm(smallest))
         if not inference.applies(self, features):
-            return self.image(self.blocks(features))[:, channels]
+            return up_to_image(self.image, self.blocks(features))[:, channels]
         for block in self.blocks:
             features = inference.block(block, features)
         return inference.up_by_sub_pixels(self.image, features, channels)

@@ -93,18 +93,22 @@ def up_by_sub_pixels(step: nn.ConvTranspose3d, x: Tensor, channels: slice = slic
     Each voxel of ``x`` becomes 2 x 2 x 2 voxels, and each of these is a sum over 2 x 2 x 2 neighbours with its own
     kernel entries. One convolution of kernel 2 and stride 1 computes the eight voxels as channels, which are then
     moved to their places. For few channels this is several times faster on a CPU. Returns (N, channels, 2 Z, 2 Y, 2 X),
-    one voxel longer where the step has an output padding.
+    one voxel longer where the step has an output padding, in float32 or better.
     """
     kernel, bias = step.weight[:, channels], step.bias
     n_in, n_out = kernel.shape[:2]
     # (out, in, parity of z, tap, parity of y, tap, parity of x, tap), the parities to channels
     kernel = kernel.transpose(0, 1)[:, :, _TAPS][:, :, :, :, _TAPS][:, :, :, :, :, :, _TAPS]
     kernel = kernel.permute(0, 2, 4, 6, 1, 3, 5, 7).reshape(8 * n_out, n_in, 2, 2, 2)
-    kernel = kernel.contiguous(memory_format=torch.channels_last_3d)
-    biases = None if bias is None else bias[channels].repeat_interleave(8)
+    kernel = kernel.to(x.dtype, memory_format=torch.channels_last_3d)
+    biases = None if bias is None else bias[channels].to(x.dtype).repeat_interleave(8)
     parts = _convolved_by_one(x, kernel, biases).unflatten(1, (n_out, 2, 2, 2))
     grid = [2 * n + extra for n, extra in zip(x.shape[2:], step.output_padding, strict=True)]
-    whole = x.new_empty(len(x), n_out, *grid)
+    whole = torch.empty(
+        (len(x), n_out, *grid),
+        dtype=torch.promote_types(x.dtype, torch.float32),
+        memory_format=torch.channels_last_3d,
+    )
     for z, y, x_ in product((0, 1), repeat=3):
         target = whole[:, :, z::2, y::2, x_::2]
         depth, height, width = target.shape[2:]

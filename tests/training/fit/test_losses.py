@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -102,6 +103,20 @@ def test_losses_of_half_precision_logits_are_float32(dtype: torch.dtype) -> None
     assert found.item() == pytest.approx(exact.item(), rel=1e-6)
     assert structure_loss(logits, torch.zeros(64, dtype=torch.int64)).dtype == torch.float32
     assert latent_loss(logits, torch.zeros(64, 64)).dtype == torch.float32
+
+
+@pytest.mark.parametrize("scale", [1.0, 30.0, 300.0])
+def test_the_reconstruction_loss_has_the_value_and_gradient_of_pytorchs_cross_entropy(scale: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = scale * torch.randn(2, 3, 4, 5, 6, dtype=torch.float64, generator=generator)
+    x = torch.rand(2, 3, 4, 5, 6, dtype=torch.float64, generator=generator).round(decimals=1)
+    weight = torch.tensor([0.3, 0.3, 2.4], dtype=torch.float64).view(3, 1, 1, 1)
+    logits.requires_grad_()
+    found = reconstruction_loss(logits, x, last_channel_weight=8.0)
+    expected = F.binary_cross_entropy_with_logits(logits, x, weight)
+    torch.testing.assert_close(found, expected, rtol=1e-13, atol=0)
+    gradients = [torch.autograd.grad(3 * loss, logits)[0] for loss in (found, expected)]
+    torch.testing.assert_close(*gradients, rtol=1e-12, atol=1e-15)
 
 
 @pytest.mark.parametrize("weight", [0.5, 1.0, 30.0])
