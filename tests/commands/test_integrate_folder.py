@@ -13,6 +13,7 @@ from tiny_cells import write_tiny
 from tiny_fields import write_image, write_labels, write_model
 from typer.testing import CliRunner
 
+from napari_integrated_cell.batch.cell_row import opened_model
 from napari_integrated_cell.cli import app
 from napari_integrated_cell.imaging.reading import read_image
 
@@ -52,6 +53,18 @@ def test_a_folder_gives_a_table_and_a_summary(plate, tmp_path):
         assert [row["outcome"] for row in csv.DictReader(file)] == ["ok", "ok"]
     again = integrate(plate, "--folder", plate / "plate", "--out", tmp_path / "out")
     assert "2 of them by an earlier call" in again.stderr
+
+
+def test_exact_integrates_with_the_plain_layers_and_again_what_was_not(plate, tmp_path):
+    where = ("--folder", plate / "plate", "--out", tmp_path / "out", "--write", "none")
+    assert integrate(plate, *where).exit_code == 0
+    opened_model.cache_clear()
+    again = integrate(plate, *where, "--exact")
+    assert again.exit_code == 0, again.output
+    assert "by an earlier call" not in again.stderr
+    assert opened_model(str(plate / "tiny.zip"), "cpu", True).exact
+    assert opened_model.cache_info().misses == 1
+    assert "2 of them by an earlier call" in integrate(plate, *where, "--exact").stderr
 
 
 def test_json_is_one_line_for_each_cell(plate, tmp_path):

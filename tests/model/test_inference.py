@@ -53,6 +53,7 @@ def test_every_form_gives_the_plain_result(form, box, n, seed):
     images = torch.rand(n, config.n_references + 1, *box, generator=generator)
     z_ref = torch.randn(n, config.n_ref, generator=generator)
     with pytest.MonkeyPatch.context() as patch, torch.inference_mode():
+        patch.setattr(inference, "has_bf16", lambda device: False)
         for name, value in FORMS[form].items():
             patch.setattr(inference, name, value)
         images = images.to(memory_format=torch.channels_last_3d)
@@ -65,6 +66,48 @@ def test_every_form_gives_the_plain_result(form, box, n, seed):
             expected = plain(patch, compute)
             scale = float(expected.abs().max())
             torch.testing.assert_close(compute(), expected, atol=1e-5 * scale, rtol=1e-5, msg=name)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@settings(deadline=None, max_examples=4)
+@given(box=st.tuples(*[st.integers(8, 21)] * 3), n=st.integers(1, 3), seed=st.integers(0, 99))
+def test_bf16_differs_by_its_rounding_only(form, box, n, seed):
+    model = trained_look(IntegratedCell.untrained(preset("tiny").model_copy(update={"box": box}), seed), seed)
+    x = torch.rand(n, 2, *box, generator=torch.Generator().manual_seed(seed))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(inference, "has_bf16", lambda device: True)
+        for name, value in FORMS[form].items():
+            patch.setattr(inference, name, value)
+        patch.setattr(inference, "_is_large", lambda blocks: False)
+        exact = model.decode_reference(model.encode(x))
+        patch.setattr(inference, "_is_large", lambda blocks: True)
+        rounded = model.decode_reference(model.encode(x))
+    assert 0 < abs(rounded - exact).max() < 0.03
+
+
+def test_bf16_weights_follow_the_weights(monkeypatch):
+    model = IntegratedCell.untrained(preset("tiny"))
+    monkeypatch.setattr(inference, "has_bf16", lambda device: True)
+    monkeypatch.setattr(inference, "_MANY_WEIGHTS", 0)
+    monkeypatch.setattr(inference, "_FEW_WEIGHTS", 0)
+    z_ref = torch.randn(1, model.config.n_ref)
+    before = model.decode_reference(z_ref)
+    with torch.no_grad():
+        for block in model.dec_ref.blocks:
+            block.conv.weight.mul_(3)
+    after = model.decode_reference(z_ref)
+    inference._ROUNDED.clear()
+    assert (after != before).any()
+    assert (after == model.decode_reference(z_ref)).all()
+
+
+def test_an_exact_model_uses_the_plain_layers(monkeypatch):
+    images = torch.rand(1, 2, *preset("demo").box, generator=torch.Generator().manual_seed(0))
+    exact, fast = load_model("demo", device="cpu", exact=True), load_model("demo", device="cpu")
+    expected = plain(monkeypatch, lambda: fast.integrate(images))
+    for name, volume in exact.integrate(images).items():
+        assert (volume == expected[name]).all()
+    assert any((fast.integrate(images)[name] != volume).any() for name, volume in expected.items())
 
 
 def test_the_demo_model_gives_the_plain_volumes(monkeypatch):

@@ -52,6 +52,8 @@ class BatchSettings:
     model : str
         Name or path of the model.
     device : str
+    exact : bool
+        Compute layer by layer in float32.
     structures : tuple of str, optional
         All of the model's structures if None.
     write : {"cell", "field", "none"}
@@ -70,6 +72,7 @@ class BatchSettings:
     frame: Literal["image", "model"] = "image"
     dtype: FileType = "uint16"
     threads: int | None = None
+    exact: bool = False
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,7 @@ def rows_of(tasks: Sequence[CellTask], settings: BatchSettings) -> list[Row]:
         import torch
 
         torch.set_num_threads(settings.threads)
-    model = opened_model(settings.model, settings.device)
+    model = opened_model(settings.model, settings.device, settings.exact)
     return [row_of(task, model, settings) for task in tasks]
 
 
@@ -258,8 +261,8 @@ def _plain(value: Any) -> Any:
 
 
 @lru_cache(maxsize=1)
-def opened_model(source: str, device: str) -> IntegratedCell:
+def opened_model(source: str, device: str, exact: bool = False) -> IntegratedCell:
     """Return a model. Each process opens it once."""
     from napari_integrated_cell.model.bundle import load_model
 
-    return load_model(source, device=device)
+    return load_model(source, device=device, exact=exact)

@@ -136,12 +136,16 @@ class _Run:
         several: bool,
         stop: CancelToken | None,
     ) -> None:
-        model = opened_model(settings.model, settings.device)
+        model = opened_model(settings.model, settings.device, settings.exact)
         self.n_ref = model.config.n_ref
         self._model = {"model": model.name, "weights": fingerprint(model)}
         recipe = (self._model["weights"], settings.structures, settings.write, settings.frame)
-        # Batches that were made before there was a choice of the type go on.
-        self._recipe = digest_of(*recipe, *([] if settings.dtype == "uint16" else [settings.dtype]))
+        # Batches that were made before there were these choices go on.
+        later = [
+            *([] if settings.dtype == "uint16" else [settings.dtype]),
+            *(["exact"] if settings.exact else []),
+        ]
+        self._recipe = digest_of(*recipe, *later)
         self._found, self._listed, self._settings = found, list(listed), settings
         self._out, self._journal, self._several, self._stop = out, journal, several, stop
         self._order: dict[str, Row | None] = {}

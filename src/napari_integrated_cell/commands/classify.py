@@ -23,6 +23,7 @@ def classify(
     label: options.LabelOption = None,
     model: options.ModelOption = "demo",
     device: options.DeviceOption = "auto",
+    exact: options.ExactOption = False,
     voxel_size: options.VoxelOption = None,
     axes: options.AxesOption = None,
     scene: options.SceneOption = None,
@@ -43,7 +44,7 @@ def classify(
         from napari_integrated_cell.integration import classify_cell, model_box
         from napari_integrated_cell.model.bundle import load_model
 
-        loaded = load_model(model, device=device)
+        loaded = load_model(model, device=device, exact=exact)
         opinions, warnings = {}, {}
         for cell in found:
             opinions[cell.name] = classify_cell(cell, "structure", loaded)

@@ -9,7 +9,13 @@ from typing import Annotated
 import typer
 from tqdm import tqdm
 
-from napari_integrated_cell.commands.options import PROGRAM, DeviceOption, JsonOption, ModelOption
+from napari_integrated_cell.commands.options import (
+    PROGRAM,
+    DeviceOption,
+    ExactOption,
+    JsonOption,
+    ModelOption,
+)
 from napari_integrated_cell.console import one_line_errors, progress_bar, report
 
 
@@ -22,6 +28,7 @@ def embed(
     ] = None,
     model: ModelOption = "demo",
     device: DeviceOption = "auto",
+    exact: ExactOption = False,
     out: Annotated[Path, typer.Option("--out", "-o", help="Parquet file to write.")] = Path("cells.parquet"),
     as_json: JsonOption = False,
 ) -> None:
@@ -52,7 +59,7 @@ def embed(
             tqdm.write(f"{PROGRAM}: {name} is left out: {reason}", file=sys.stderr)
 
         with progress_bar() as move:
-            loaded = load_model(model, device=device)
+            loaded = load_model(model, device=device, exact=exact)
             if store is not None:
                 found = embed_store(PosedStore(store), loaded, progress=move)
             else:

@@ -85,6 +85,7 @@ def integrate(
     structures: options.StructuresOption = None,
     model: options.ModelOption = "demo",
     device: options.DeviceOption = "auto",
+    exact: options.ExactOption = False,
     frame: Annotated[
         str,
         typer.Option("--frame", help="Write on the grid of the image (image) or in the model's box (model)."),
@@ -153,6 +154,7 @@ def integrate(
                 structures=structures,
                 model=model,
                 device=device,
+                exact=exact,
                 frame=frame,
                 dtype=cast("Any", dtype),
                 out=out or Path("integrated.ome.tiff"),
@@ -178,6 +180,7 @@ def integrate(
         settings = BatchSettings(
             model,
             device,
+            exact=exact,
             structures=None if wanted is None else tuple(wanted),
             write=cast("Any", write),
             frame=cast("Any", frame),

@@ -47,6 +47,7 @@ def integrate_field(
     structures: str | None,
     model: str,
     device: str,
+    exact: bool,
     frame: str,
     dtype: FileType,
     out: Path,
@@ -74,7 +75,7 @@ def integrate_field(
 
     wanted = structure_names(options.structures_of(structures), read_manifest(model).config)
     check_writable(out.parent, bytes_joined(found.places, len(wanted) + 2))
-    loaded = load_model(model, device=device)
+    loaded = load_model(model, device=device, exact=exact)
     left_out: dict[str, str] = {}
     replaced = out.exists()
 

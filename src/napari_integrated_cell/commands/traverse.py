@@ -58,6 +58,7 @@ def traverse(
     fps: Annotated[float, typer.Option("--fps", help="Frames per second of a film.")] = 10,
     model: options.ModelOption = "demo",
     device: options.DeviceOption = "auto",
+    exact: options.ExactOption = False,
     out: Annotated[
         Path,
         typer.Option(
@@ -96,7 +97,7 @@ def traverse(
             cell = found[0]
         elif cells or nuclei or label or membrane or dna or voxel_size:
             raise ValueError(f"--from is the stage {start}: options that choose a cell need a file there.")
-        loaded = load_model(model, device=device)
+        loaded = load_model(model, device=device, exact=exact)
         first = stop_at_stage(loaded, start) if cell is None else stop_at_cell(loaded, cell)
         last = stop_at_stage(loaded, end)
         if through is not None:

@@ -63,6 +63,7 @@ def variation(
     seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same draws.")] = 0,
     model: options.ModelOption = "demo",
     device: options.DeviceOption = "auto",
+    exact: options.ExactOption = False,
     voxel_size: options.VoxelOption = None,
     out: Annotated[
         Path,
@@ -100,7 +101,7 @@ def variation(
         from napari_integrated_cell.model.bundle import load_model
         from napari_integrated_cell.model.inputs import structure_names
 
-        loaded = load_model(model, device=device)
+        loaded = load_model(model, device=device, exact=exact)
         names = structure_names(options.structures_of(structures), loaded.config)
         settings = {"n": draws, "seed": seed, "ridge": ridge}
         rows, extremes, left_out = _measure_all(listed, loaded, names, settings, within_cell)

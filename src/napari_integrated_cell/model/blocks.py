@@ -48,9 +48,7 @@ class EncoderTrunk(nn.Module):
         """Return the flat features (N, n_features) of images (N, C, Z, Y, X)."""
         if not inference.applies(self, x):
             return self.blocks(x).flatten(1)
-        for block in self.blocks:
-            x = inference.block(block, x)
-        return x.flatten(1)
+        return inference.through(self.blocks, x).float().flatten(1)
 
 
 class DecoderTrunk(nn.Module):
@@ -84,6 +82,4 @@ class DecoderTrunk(nn.Module):
         features = self.activation(self.norm(smallest))
         if not inference.applies(self, features):
             return up_to_image(self.image, self.blocks(features))[:, channels]
-        for block in self.blocks:
-            features = inference.block(block, features)
-        return inference.up_by_sub_pixels(self.image, features, channels)
+        return inference.up_by_sub_pixels(self.image, inference.through(self.blocks, features), channels)

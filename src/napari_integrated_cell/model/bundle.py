@@ -106,8 +106,10 @@ def save_bundle(
     return Path(path)
 
 
-def load_model(model: str | Path = "demo", device: str = "auto") -> IntegratedCell:
+def load_model(model: str | Path = "demo", device: str = "auto", *, exact: bool = False) -> IntegratedCell:
     """Load a model by name (``"demo"``; see :func:`~.catalogue.list_models`) or path, onto a device.
+
+    With ``exact`` it computes as it was trained, layer by layer in float32, which is slower on a CPU.
 
     Raises
     ------
@@ -134,6 +136,7 @@ def load_model(model: str | Path = "demo", device: str = "auto") -> IntegratedCe
         latent=latent,
         landmarks=landmarks,
         variation=variation,
+        exact=exact,
     ).to(target)
 
 

@@ -1,5 +1,8 @@
 """Faster forms of the networks' blocks for inference on a CPU: the same function, in another order of sums.
 
+On processors that compute in bf16, networks with layers of many weights do so, which halves the time.
+`plain_layers` switches both off.
+
 PyTorch's convolutions lose time in three places. A layer of many channels on a small grid reorders its weights at every
 call: as a matrix product it only reads them. Batch normalisation and PReLU each pass over a large image: here they are
 part of the convolution's weights, or one step in place. And a transposed convolution to few channels is slow: one
@@ -8,12 +11,18 @@ ordinary convolution computes its sub-pixels as channels (Shi et al., 2016).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from itertools import product
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from napari_integrated_cell.model.runtime import has_bf16
 
 # Layers of at least so many weights, on grids of at most so many voxels, are matrix products.
 _MANY_WEIGHTS, _FEW_VOXELS = 1 << 23, 64
@@ -21,6 +30,19 @@ _MANY_WEIGHTS, _FEW_VOXELS = 1 << 23, 64
 _FEW_WEIGHTS = 1 << 20
 _TAPS = torch.tensor([[3, 1], [2, 0]])
 """Kernel entries (of a kernel of 4 with stride 2) of the two neighbours of an even voxel, and of an odd voxel."""
+_PLAIN = ContextVar("plain", default=False)
+_ROUNDED = WeakTensorKeyDictionary()
+"""Large weights in bf16 by weight, each with the weight's version. To round them takes as long as a layer."""
+
+
+@contextmanager
+def plain_layers(plain: bool = True) -> Iterator[None]:
+    """Compute with PyTorch's own layers in float32 as long as the context is open, in this thread."""
+    before = _PLAIN.set(plain)
+    try:
+        yield
+    finally:
+        _PLAIN.reset(before)
 
 
 def applies(network: nn.Module, x: Tensor) -> bool:
@@ -28,9 +50,23 @@ def applies(network: nn.Module, x: Tensor) -> bool:
     return (
         not network.training
         and not torch.is_grad_enabled()
+        and not _PLAIN.get()
         and x.device.type == "cpu"
         and x.dtype == torch.float32
     )
+
+
+def through(blocks: nn.Sequential, x: Tensor) -> Tensor:
+    """Return what ``blocks`` make of ``x`` (N, n_in, Z, Y, X), in bf16 if that is faster."""
+    if _is_large(blocks) and has_bf16(x.device):
+        x = x.to(torch.bfloat16)
+    for layers in blocks:
+        x = block(layers, x)
+    return x
+
+
+def _is_large(blocks: nn.Sequential) -> bool:
+    return any(layers.conv.weight.numel() >= _MANY_WEIGHTS for layers in blocks)  # type: ignore[union-attr, operator]
 
 
 def block(layers: Any, x: Tensor) -> Tensor:
@@ -40,10 +76,23 @@ def block(layers: Any, x: Tensor) -> Tensor:
     shift = norm.bias - norm.running_mean * scale
     if conv.weight.numel() <= _FEW_WEIGHTS:
         along = (1, -1) if isinstance(conv, nn.ConvTranspose3d) else (-1, 1)
-        out = _convolved(conv, x, conv.weight * scale.view(*along, 1, 1, 1), conv.bias * scale + shift)
+        weight, bias = conv.weight * scale.view(*along, 1, 1, 1), conv.bias * scale + shift
+        out = _convolved(conv, x, weight.to(x.dtype), bias.to(x.dtype))
     else:
-        out = _convolved(conv, x, conv.weight, conv.bias).mul_(_per_channel(scale)).add_(_per_channel(shift))
-    return F.leaky_relu_(out, float(layers.activation.weight))
+        out = _convolved(conv, x, _rounded(conv.weight, x.dtype), conv.bias.to(x.dtype))
+        out = out.mul_(_per_channel(scale)).add_(_per_channel(shift))
+    return F.leaky_relu_(out, float(layers.activation.weight)).to(x.dtype)
+
+
+def _rounded(weight: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return ``weight`` in ``dtype``; bf16 is kept until the weight changes or is no longer used."""
+    if weight.dtype == dtype:
+        return weight
+    version, rounded = _ROUNDED.get(weight, (-1, weight))
+    if version != weight._version:
+        rounded = weight.detach().to(dtype)
+        _ROUNDED[weight] = weight._version, rounded
+    return rounded
 
 
 def _per_channel(values: Tensor) -> Tensor:
@@ -80,7 +129,7 @@ def _up_by_product(conv: nn.ConvTranspose3d, x: Tensor, weight: Tensor, bias: Te
     kernel = weight.permute(0, 2, 3, 4, 1).reshape(n_in, 64 * n_out)
     parts = (x.permute(0, 2, 3, 4, 1).reshape(-1, n_in) @ kernel).view(n, *grid, 4, 4, 4, n_out)
     whole = [2 * size + extra for size, extra in zip(grid, conv.output_padding, strict=True)]
-    out = bias.repeat(n, *[size + 2 for size in whole], 1)
+    out = bias.float().repeat(n, *[size + 2 for size in whole], 1)  # bf16 would round each sum
     z, y, x_ = grid
     for i, j, k in product(range(4), repeat=3):
         out[:, i : i + 2 * z : 2, j : j + 2 * y : 2, k : k + 2 * x_ : 2] += parts[:, :, :, :, i, j, k]
@@ -121,7 +170,7 @@ def _convolved_by_one(x: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
 
     By itself PyTorch runs a single small image on a kernel that takes five times as long.
     """
-    if len(x) == 1 and x.dtype == torch.float32 and torch.backends.mkldnn.is_available():
+    if len(x) == 1 and x.dtype in (torch.float32, torch.bfloat16) and torch.backends.mkldnn.is_available():
         ones = (1, 1, 1)
         return torch.mkldnn_convolution(x, kernel, bias, ones, ones, ones, 1)
     return F.conv3d(x, kernel, bias, padding=1)

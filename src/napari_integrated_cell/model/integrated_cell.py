@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from napari_integrated_cell.arrays import Floats
 from napari_integrated_cell.model import inputs
 from napari_integrated_cell.model.config import ModelConfig
+from napari_integrated_cell.model.inference import plain_layers
 from napari_integrated_cell.model.latent import Landmark, LatentStatistics
 from napari_integrated_cell.model.networks import (
     ConditionalDecoder,
@@ -60,6 +61,8 @@ class IntegratedCell:
         Representative cells of the stages of the cell cycle, in the order of the stages.
     variation : VariationReference, optional
         Reference scores of how much each structure varies.
+    exact : bool
+        Compute in float32 with PyTorch's own layers on a CPU, not with the faster forms of :mod:`.inference`.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class IntegratedCell:
         latent: LatentStatistics | None = None,
         landmarks: Sequence[Landmark] = (),
         variation: VariationReference | None = None,
+        exact: bool = False,
     ) -> None:
         self.config = config
         self.enc_ref, self.dec_ref = enc_ref, dec_ref
@@ -84,6 +88,7 @@ class IntegratedCell:
         self.latent = latent
         self.landmarks = tuple(landmarks)
         self.variation = variation
+        self.exact = exact
         for network in self.networks.values():
             network.eval()
         self.to(self.device)
@@ -353,8 +358,8 @@ class IntegratedCell:
         device = self.device
 
         def step(part: slice) -> list[Floats]:
-            # Inside the batch: grad mode is per thread, and must not leak to the caller between batches.
-            with torch.inference_mode():
+            # Inside the batch: both are per thread, and must not leak to the caller between batches.
+            with torch.inference_mode(), plain_layers(self.exact):
                 outputs = compute(*(_moved(tensor[part], device) for tensor in arguments))
                 return [output.float().cpu().contiguous().numpy() for output in outputs]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple, TypedDict, TypeVar
 
@@ -19,6 +20,7 @@ __all__ = [
     "available_devices",
     "batches",
     "choose_device",
+    "has_bf16",
     "is_out_of_memory",
 ]
 
@@ -76,6 +78,21 @@ def choose_device(name: str = "auto") -> torch.device:
     if kind not in found or (index and not (index.isdecimal() and int(index) < n_cards)):
         raise ValueError(f"There is no device {name!r} here: choose auto, {' or '.join(found)}.")
     return torch.device(name)
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Return whether ``device`` has bf16 arithmetic; other devices emulate it slowly."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type == "mps":
+        return False
+    if platform.machine().lower() in ("x86_64", "amd64"):
+        asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+        answers = [getattr(torch.cpu, name)() for name in asked if hasattr(torch.cpu, name)]
+        return any(answers) or not answers
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def is_out_of_memory(error: BaseException) -> bool:
