@@ -59,11 +59,11 @@ def medians(calls: dict[str, Callable[[], object]], repeats: int) -> dict[str, f
 
 
 @cache
-def flops_per_second() -> float:
-    """Return the floating-point operations a second of a large matrix product (float32) on all threads."""
+def flops_per_second(bf16: bool = False) -> float:
+    """Return the floating-point operations a second of a large matrix product on all threads, in float32 or bf16."""
     import torch
 
-    a = torch.randn(3000, 3000)
+    a = torch.randn(3000, 3000).to(torch.bfloat16 if bf16 else torch.float32)
     with torch.inference_mode():
         return 2 * 3000**3 / medians({"gemm": lambda: a @ a}, 7)["gemm"]
 

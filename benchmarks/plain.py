@@ -59,7 +59,7 @@ def plain_package() -> Iterator[None]:
 
 def algorithm_3(model: IntegratedCell, x_ref: torch.Tensor) -> dict[str, NDArray[Any]]:
     """Run Algorithm 3 as printed: encode once, then decode each structure in the default memory layout."""
-    with torch.inference_mode(), replaced(inference, "applies", lambda network, x: False):
+    with torch.inference_mode(), inference.plain_layers():
         z_ref = model.enc_ref(x_ref)
         return {name: structure(model, index, z_ref) for index, name in enumerate(model.config.structures)}
 
@@ -67,7 +67,7 @@ def algorithm_3(model: IntegratedCell, x_ref: torch.Tensor) -> dict[str, NDArray
 def structure(model: IntegratedCell, index: int, z_ref: torch.Tensor) -> NDArray[Any]:
     """Decode one structure and all its reference channels, and keep the structure."""
     config = model.config
-    with torch.inference_mode(), replaced(inference, "applies", lambda network, x: False):
+    with torch.inference_mode(), inference.plain_layers():
         y = torch.zeros(1, config.n_structures)
         y[0, index] = 1
         return model.dec_cond(y, z_ref, torch.zeros(1, config.n_struct))[:, -1].numpy()

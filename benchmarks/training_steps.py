@@ -10,7 +10,7 @@ import copy
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from measuring import Row, flops_of, flops_per_second, medians
@@ -20,6 +20,7 @@ from napari_ic_train.fit.conditional_phase import ConditionalPhase
 from napari_ic_train.fit.phase import Phase, initialised
 from napari_ic_train.fit.reference_phase import ReferencePhase
 from napari_integrated_cell.model.networks import conditional_networks, reference_networks
+from napari_integrated_cell.model.runtime import has_bf16
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "examples"))
 from literal import Four, IterationDraws, algorithm_1, quiet
@@ -28,8 +29,14 @@ CELLS = 16
 
 
 def rows() -> Iterator[Row]:
-    config = preset("demo").model_copy(update={"precision": "fp32"})
-    model = config.model
+    yield from _rows_of("fp32")
+    if has_bf16(torch.device("cpu")):
+        yield from _rows_of("bf16")
+
+
+def _rows_of(precision: Literal["fp32", "bf16"]) -> Iterator[Row]:
+    config = preset("demo").model_copy(update={"precision": precision})
+    model, bf16 = config.model, precision == "bf16"
 
     def random(seed: int) -> torch.Generator:
         return torch.Generator().manual_seed(seed)
@@ -65,11 +72,11 @@ def rows() -> Iterator[Row]:
                 calls["plain"] = lambda: algorithm_1(literal, x[:, :2], draws, (1e-3, 1e-5), "paper")
             found = medians(calls, 5)
             yield Row(
-                f"fit one cell, {name} {'with' if judge else 'without'} DecD",
+                f"fit one cell, {name} {'with' if judge else 'without'} DecD{' in bf16' if bf16 else ''}",
                 found["now"] / CELLS,
                 found["plain"] / CELLS if "plain" in found else None,
-                3 * flops_of(forward) / CELLS / flops_per_second(),
-                "three forward passes at the speed of a gemm",
+                3 * flops_of(forward) / CELLS / flops_per_second(bf16),
+                f"three forward passes at the speed of a {'bf16' if bf16 else 'float32'} gemm",
             )
 
 
