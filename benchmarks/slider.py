@@ -11,7 +11,8 @@ Four ways are compared in the same window with the same drag:
 - a plain handler that decodes every channel and sets the data of the layers;
 - a plain handler that removes the layers and adds new ones.
 
-The script also prints how many cells the dock decoded, and the error of a blend half-way between two cells.
+The script also prints how many cells the dock decoded, how long the exact cell takes after the slider is released, and
+the error of a blend half-way between two cells. ``--untrained paper --dock-only`` measures the paper's network size.
 
 It needs a display. Without one, run ``scripts/with-screen python benchmarks/slider.py``.
 """
@@ -26,6 +27,8 @@ import sys
 import time
 from collections.abc import Callable
 from typing import Any
+
+from measuring import replaced
 
 _EVENT = 8  # ms between two events of a mouse
 
@@ -105,6 +108,9 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     arguments.add_argument("--model", default="demo")
+    arguments.add_argument("--untrained", metavar="PRESET", help="a model of this size with random weights")
+    arguments.add_argument("--3d", dest="in_3d", action="store_true", help="show the volumes in 3D")
+    arguments.add_argument("--dock-only", action="store_true", help="leave out the other ways, and the error")
     arguments.add_argument("--seconds", type=float, default=5.0)
     arguments.add_argument("--structures", default="fibrillarin,TOM20")
     given = arguments.parse_args()
@@ -119,17 +125,22 @@ def main() -> int:
     from qtpy.QtWidgets import QApplication
 
     from napari_integrated_cell.latent.position import decode
+    from napari_integrated_cell.model.config import preset
+    from napari_integrated_cell.model.integrated_cell import IntegratedCell
     from napari_integrated_cell.plugin.explore.actions import axes_of
     from napari_integrated_cell.plugin.explore.dock import ExploreWidget
     from napari_integrated_cell.plugin.scene import decoder as scenes
-    from napari_integrated_cell.plugin.scene import key_frames
     from napari_integrated_cell.plugin.scene.decoder import scene_of
+    from napari_integrated_cell.plugin.scene.key_frames import STEPS
+    from napari_integrated_cell.plugin.scene.state import SceneState
     from napari_integrated_cell.plugin.session import session_of
 
     viewer = napari.Viewer()
     viewer.window._qt_window.resize(1280, 800)
     session = session_of(viewer)
     session.choose_model(given.model)
+    if given.untrained:
+        session.open_model = lambda source, device: IntegratedCell.untrained(preset(given.untrained))
     shown = ("membrane", "dna", *given.structures.split(","))
     session.scene.shown = shown
     watch = Watch(session)
@@ -138,6 +149,7 @@ def main() -> int:
     app, scene = QApplication.instance(), scene_of(viewer, session)
     while scene.showing is None:
         rest(app, 0.1)
+    viewer.dims.ndisplay = 3 if given.in_3d else 2
     rest(app, 1.0)
     canvas, slider = viewer.window._qt_viewer.canvas.native, dock.sliders.rows[0].slider
     canvas.frameSwapped.connect(watch.seen)
@@ -187,24 +199,36 @@ def main() -> int:
         watch.showing = lambda: None
         late, rate = ordered[int(0.95 * (len(ordered) - 1))], len(ordered) / given.seconds
         print(f"{name:32} {rate:8.1f} {1e3 * statistics.median(ordered):8.1f} {1e3 * late:8.1f}", flush=True)
-        rest(app, 0.5)
+
+    def until_exact() -> float:
+        began = time.perf_counter()
+        while not scene.exact:
+            app.processEvents()
+            time.sleep(0.002)
+        return time.perf_counter() - began
 
     scenes.decode = counted
     measure("latent explorer", lambda: scene.showing)
     n_decoded = len(decoded)
-    step, key_frames.STEP = key_frames.STEP, 0.0
-    measure("every position decoded", lambda: scene.showing)
-    key_frames.STEP = step
+    print(f"the exact cell is shown {1e3 * until_exact():.0f} ms after the slider is released")
+    if given.dock_only:
+        viewer.close()
+        print(f"{n_decoded} cells were decoded")
+        return 0
+    with replaced(SceneState, "line", None):
+        measure("every position decoded", lambda: scene.showing)
+        until_exact()
     viewer.layers.clear()  # the explorer then shows nothing and decodes nothing
     add(decode(model, scene.showing, everything))
     for name, handler in (("plain, in place", in_place), ("plain, new layers", new_layers)):
         session.scene.events.position.connect(handler)
         measure(name, lambda: answered[0])
+        rest(app, 0.5)
         session.scene.events.position.disconnect(handler)
     viewer.close()
     ours = results["latent explorer"]
     print(f"for the {len(ours)} pictures of the latent explorer {n_decoded} cells were decoded")
-    for channel, share in blend_errors(model, axes_of(session), shown, step).items():
+    for channel, share in blend_errors(model, axes_of(session), shown, STEPS[-1]).items():
         print(
             f"half-way between two of them, {channel} is wrong by {100 * share:.1f} % of the change during the drag"
         )

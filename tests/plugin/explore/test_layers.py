@@ -18,7 +18,6 @@ from napari_integrated_cell.plugin.layers.volumes import is_volume
 from napari_integrated_cell.plugin.scene import decoder
 from napari_integrated_cell.plugin.scene.decoder import scene_of
 from napari_integrated_cell.plugin.scene.drawing import draw_again
-from napari_integrated_cell.plugin.scene.key_frames import STEP
 from napari_integrated_cell.plugin.scene.layers import DIFFERENCE
 from napari_integrated_cell.plugin.session import session_of
 
@@ -79,21 +78,22 @@ def test_a_drag_is_one_step_to_undo_and_so_is_a_burst_of_keys(dock, viewer, sess
     assert dock.sliders.rows[0].slider.value() == 200
 
 
-def test_only_the_latest_position_is_decoded(dock, viewer, session, model, qtbot, monkeypatch):
+def test_positions_that_the_hand_has_left_are_not_decoded(dock, viewer, session, model, qtbot, monkeypatch):
     gate, decoded, decode_reference = threading.Event(), [], model.decode_reference
 
     def slow(z_ref, **run):
-        decoded.append(np.array(z_ref))
+        decoded.append(float(explore_actions.axes_of(session).values(z_ref[0])[0]))
         gate.wait(30)
         return decode_reference(z_ref, **run)
 
     monkeypatch.setattr(model, "decode_reference", slow)
-    drag(dock.sliders.rows[0], *np.linspace(0.1, 2, 40))
+    drag(dock.sliders.rows[0], *np.linspace(0.11, 1.99, 40))
     qtbot.wait(50)
     gate.set()
     settled(viewer, qtbot)
-    assert len(np.unique(np.concatenate(decoded), axis=0)) == 2  # the first position, and then the latest one
-    np.testing.assert_array_equal(decoded[-1][0], session.scene.position.z_ref)
+    *ahead, last = decoded
+    assert last == pytest.approx(1.99, abs=1e-4)
+    assert [4 * value for value in ahead] == pytest.approx([round(4 * value) for value in ahead], abs=1e-3)
     monkeypatch.undo()
     assert_shows(viewer, session.scene.position)
 
@@ -110,8 +110,8 @@ def test_a_slow_model_keeps_up_with_the_references_and_the_exact_rest_follows(
     monkeypatch.setattr(decoder, "_QUICK", 0.0)  # whatever it takes is slow
     monkeypatch.setattr(scene_of(viewer, session), "_seconds", 1.0)
     monkeypatch.setattr(model, "decode_structures", counted)
-    for value in np.linspace(0.1, 1, 10):
-        drag(dock.sliders.rows[0], value)
+    for value in np.linspace(0.1, 1, 10):  # not along a slider
+        session.scene.go_to(Position(np.full(model.config.n_ref, value, np.float32)))
         qtbot.wait(30)
     settled(viewer, qtbot)
     assert_shows(viewer, session.scene.position)
@@ -119,55 +119,79 @@ def test_a_slow_model_keeps_up_with_the_references_and_the_exact_rest_follows(
     assert not moving
 
 
-def test_under_a_moving_hand_what_lies_between_decoded_cells_is_blended_and_the_exact_cell_follows(
-    dock, viewer, session, model, qtbot, monkeypatch
-):
-    decoded, decode_reference = [], model.decode_reference
+@pytest.fixture
+def decoded(model, session, monkeypatch):
+    """The values of the first axis at which references were decoded."""
+    values, decode_reference = [], model.decode_reference
 
     def counted(z_ref, **run):
-        decoded.append(float(explore_actions.axes_of(session).values(z_ref[0])[0]))
+        values.append(float(explore_actions.axes_of(session).values(z_ref[0])[0]))
         return decode_reference(z_ref, **run)
+
+    monkeypatch.setattr(model, "decode_reference", counted)
+    return values
+
+
+def test_under_a_moving_hand_what_lies_between_decoded_cells_is_blended_and_the_exact_cell_follows(
+    dock, viewer, session, model, qtbot, decoded
+):
+    scene = scene_of(viewer, session)
 
     def move(value):
         dock.sliders.rows[0].slider.setSliderPosition(round(100 * value))
-        followed = scene_of(viewer, session)
-        qtbot.waitUntil(lambda: followed.showing is session.scene.position)
+        qtbot.waitUntil(lambda: scene.showing is session.scene.position)
+        qtbot.waitUntil(lambda: not scene._filling and not scene._busy and not scene._late.isActive())
         return layers(viewer)["dna"].data.copy()
 
-    monkeypatch.setattr(model, "decode_reference", counted)
-    scene_of(viewer, session)._rest.setInterval(60_000)  # the slider never rests
+    scene._rest.setInterval(60_000)  # the slider never rests
+    decoded.clear()
     dock.sliders.rows[0].slider.setSliderDown(True)
-    first, between = move(1.0), move(1.1)
-    assert decoded == pytest.approx([1.0, 1.0 + STEP], abs=1e-4)
-    ends = [decode(model, session.scene.line.at(value), ["dna"])["dna"] for value in (1.0, 1.0 + STEP)]
-    np.testing.assert_allclose(first, ends[0], atol=1e-5)
+    between = move(1.1)
+    assert decoded == pytest.approx([1, 2, 0, 3, 1.5, 1.25], abs=1e-4)
+    ends = [decode(model, session.scene.line.at(value), ["dna"])["dna"] for value in (1.0, 1.25)]
     np.testing.assert_allclose(between, 0.6 * ends[0] + 0.4 * ends[1], atol=1e-4)
     assert np.abs(between - decode(model, session.scene.position, ["dna"])["dna"]).max() > 1e-4
     decoded.clear()
     for value in (1.2, 1.05, 1.15):
         move(value)
     assert not decoded
-    scene_of(viewer, session)._rest.start(1)
+    scene._rest.start(1)
     settled(viewer, qtbot)
     assert decoded == pytest.approx([1.15], abs=1e-4)
     assert_shows(viewer, session.scene.position)
 
 
-def test_a_slow_model_shows_all_channels_between_cells_that_were_decoded_before(
+def test_while_cells_are_decoded_ahead_the_picture_follows_the_hand(
     dock, viewer, session, model, qtbot, monkeypatch
 ):
-    monkeypatch.setattr(decoder, "_QUICK", 0.0)  # whatever it takes is slow
-    monkeypatch.setattr(scene_of(viewer, session), "_seconds", 1.0)
-    for value in (0.5, 0.5 + STEP):  # the slider rests at both values
-        drag(dock.sliders.rows[0], value)
-        settled(viewer, qtbot)
-    scene_of(viewer, session)._rest.setInterval(60_000)
-    before = {c: layer.data.copy() for c, layer in layers(viewer).items()}
-    dock.sliders.rows[0].slider.setSliderPosition(60)
-    qtbot.waitUntil(lambda: scene_of(viewer, session).showing is session.scene.position)
-    for channel, volume in decode(model, session.scene.line.at(0.5), SHOWN).items():
-        expected = 0.6 * volume + 0.4 * before[channel]
-        np.testing.assert_allclose(layers(viewer)[channel].data, expected, atol=1e-4)
+    scene, gate, decode_reference = scene_of(viewer, session), threading.Event(), model.decode_reference
+    slider = dock.sliders.rows[0].slider
+    slider.setSliderDown(True)
+    scene._rest.setInterval(60_000)
+    slider.setSliderPosition(50)
+    qtbot.waitUntil(lambda: scene.showing is session.scene.position)
+    monkeypatch.setattr(
+        model, "decode_reference", lambda z, **run: (gate.wait(30), decode_reference(z, **run))[1]
+    )
+    for value in (55, 62, 80):
+        slider.setSliderPosition(value)
+        qtbot.waitUntil(lambda: scene.showing is session.scene.position)
+    gate.set()
+    scene._rest.start(1)
+    settled(viewer, qtbot)
+    assert_shows(viewer, session.scene.position)
+
+
+def test_a_hand_that_rests_before_any_blend_gets_the_exact_cell(
+    dock, viewer, session, model, qtbot, monkeypatch
+):
+    decode_reference, gate = model.decode_reference, threading.Event()
+    monkeypatch.setattr(
+        model, "decode_reference", lambda z, **run: (gate.wait(1), decode_reference(z, **run))[1]
+    )
+    drag(dock.sliders.rows[0], 1.6)
+    settled(viewer, qtbot)
+    assert_shows(viewer, session.scene.position)
 
 
 @pytest.mark.parametrize("ndisplay", [2, 3])

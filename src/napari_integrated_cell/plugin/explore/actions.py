@@ -85,7 +85,8 @@ def move(session: Session, axis: int, value: float, *, remember: bool = True) ->
         return with_vector(position, space, axes.moved(z, {axis: value}))
 
     moved = at(value)
-    session.scene.go_to(moved, remember=remember, along=Line(moved, value, at))
+    before = float(axes.values(z)[axis])
+    session.scene.go_to(moved, remember=remember, along=Line(moved, value, at, before))
 
 
 def reset(session: Session, axis: int | None = None) -> None:

@@ -14,7 +14,7 @@ from qtpy.QtCore import Qt, QTimer
 
 from napari_integrated_cell.arrays import Floats
 from napari_integrated_cell.latent.position import Position, decode
-from napari_integrated_cell.plugin.scene.key_frames import KeyFrames
+from napari_integrated_cell.plugin.scene.key_frames import KeyFrames, Line, Volumes
 from napari_integrated_cell.plugin.scene.layers import SceneLayers
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 Limits = tuple[float, float]
 
 SLOT = "position"
+AHEAD = "key frame"
 
 _REST = 150  # ms without a new position after which the position counts as at rest
 _QUICK = 0.1  # seconds of decoding above which a model is slow
@@ -51,10 +52,12 @@ class Decoded:
         Contrast limits of the channels that had none yet.
     start : dict of str to array (Z, Y, X)
         The compared channel, decoded at the start.
-    seconds : float
-        Time for decoding the volumes; 0 if nothing was decoded.
     whole : bool
         Whether all shown channels are there, decoded at exactly this position.
+    line : Line, optional
+        The line that the position lies on.
+    seconds : float
+        Time for decoding the volumes; 0 for a blend.
     """
 
     model: IntegratedCell
@@ -62,8 +65,9 @@ class Decoded:
     volumes: dict[str, Floats]
     limits: dict[str, Limits]
     start: dict[str, Floats]
-    seconds: float
     whole: bool
+    line: Line | None = None
+    seconds: float = 0.0
 
 
 class Scene:
@@ -71,7 +75,8 @@ class Scene:
 
     A slider changes the position faster than a cell can be decoded. The scene decodes one position at a time, and the
     next one after the window has painted. It then takes the latest position; positions in between are never decoded,
-    and no queue grows. Three timers order this:
+    and no queue grows. While a slider moves the position along a line, a second task decodes key frames of this line,
+    one after the other, and blends of them are shown. Three timers order this:
 
     1. ``_drawing`` starts when a decoding task ends. It fires after the window has painted the new volumes, and
        clears ``_busy``.
@@ -81,7 +86,7 @@ class Scene:
        blended while the slider moved is decoded exactly, and napari is told that the data have changed.
 
     ``_requested`` is what the session asks for, ``_decoded`` what was decoded last. They are the same object if
-    nothing newer was requested.
+    nothing newer was requested, and no new key frame improves what is shown.
 
     Attributes
     ----------
@@ -100,6 +105,7 @@ class Scene:
         self.layers = SceneLayers(viewer, session)
         self.showing: Position | None = None
         self._holders = 0
+        self._filling = False  # whether a key frame is being decoded
         self._busy = False  # from the start of a decoding task until the window has painted its result
         self._requested: tuple[Any, ...] = ()  # model, position, start, shown channels, compared channel
         self._decoded: tuple[Any, ...] = ()
@@ -116,8 +122,12 @@ class Scene:
     @property
     def at_rest(self) -> bool:
         """Whether the layers are up to date and exact, and napari knows."""
-        waiting = self._busy or self._rest.isActive() or self._late.isActive()
-        return not waiting and self._whole and self._requested is self._decoded
+        return not (self._filling or self._rest.isActive() or self._late.isActive()) and self.exact
+
+    @property
+    def exact(self) -> bool:
+        """Whether the layers show all channels at exactly the session's position."""
+        return not self._busy and self._whole and self._requested is self._decoded
 
     def _events(self) -> tuple[Any, ...]:
         scene = self._session.scene.events
@@ -151,7 +161,8 @@ class Scene:
         self.layers.close()
         for timer in (self._rest, self._drawing, self._late):
             timer.stop()
-        self._session.tasks.cancel(SLOT)
+        for slot in (SLOT, AHEAD):
+            self._session.tasks.cancel(slot)
         _scenes.pop(self._session.key, None)
 
     # ---------------------------------------------------------------- decoding
@@ -192,44 +203,73 @@ class Scene:
         if compared and compared not in channels:
             channels = [*channels, compared]
         line = session.scene.line if session.scene.position is position else None
+        without_limits = [c for c in channels if c not in self._limits]
+        left_at_start = (
+            [compared] if compared and start is not None and compared not in self._at_start else []
+        )
+        if moving and line is not None and channels and not without_limits and not left_at_start:
+            self._blend(model, line, channels)
+            return
         all_channels = channels
-        if moving and self._seconds > _QUICK and not (line and self._key_frames.reach(model, line, channels)):
+        if moving and self._seconds > _QUICK:
             # A slow model decodes only its reference channels; the others follow when the position is at rest.
             channels = [c for c in channels if c in model.config.references]
         whole = channels == all_channels
         self._decoded, self._whole = self._requested, whole
         if not channels:
             return
-        without_limits = [c for c in channels if c not in self._limits]
-        left_at_start = (
-            [compared] if compared and start is not None and compared not in self._at_start else []
-        )
 
         def work(task: Task) -> Decoded:
-            exact, took = True, [0.0]
-
-            def decoded(there: Position) -> dict[str, Floats]:
-                begun = time.perf_counter()
-                found = decode(model, there, channels, cancel=task.token)
-                took[0] = time.perf_counter() - begun
-                return found
-
-            if line is None:
-                volumes = decoded(position)
-            elif moving:
-                volumes, exact = self._key_frames.volumes(model, line, channels, decoded)
-            else:
-                volumes = decoded(position)
-                self._key_frames.keep(model, line, volumes)
+            begun = time.perf_counter()
+            volumes = decode(model, position, channels, cancel=task.token)
+            seconds = time.perf_counter() - begun
             limits = fixed_limits(model, position, without_limits) if without_limits else {}
             at_start = (
                 decode(model, start, left_at_start, cancel=task.token) if start and left_at_start else {}
             )
-            return Decoded(model, position, volumes, limits, at_start, took[0], whole and exact)
+            return Decoded(model, position, volumes, limits, at_start, whole, line, seconds)
 
+        self._begin(work)
+
+    def _begin(self, work: Callable[[Task], Decoded]) -> None:
         self._busy = True
-        session.tasks.start(
+        self._session.tasks.start(
             SLOT, "Decoding the position", work, on_done=self._show, on_end=self._drawing.start
+        )
+
+    def _blend(self, model: IntegratedCell, line: Line, channels: list[str]) -> None:
+        """Show a blend of the key frames around the position, if there are any, and decode what is missing."""
+        self._fill(model, line, channels)
+        blend = self._key_frames.blend(model, line, channels)
+        if blend is None:
+            return  # the next key frame calls _decode again
+        self._decoded, self._whole = self._requested, blend.is_exact
+        self._begin(
+            lambda task: Decoded(model, line.position, blend.volumes(channels), {}, {}, blend.is_exact)
+        )
+
+    def _fill(self, model: IntegratedCell, line: Line, channels: list[str]) -> None:
+        """Decode the key frame that is missing most, in the background."""
+        value = self._key_frames.missing(model, line, channels)
+        if value is None or self._filling:
+            return
+
+        def done(volumes: Volumes) -> None:
+            self._key_frames.keep(model, line, value, volumes)
+            self._decoded = ()  # a better blend can be shown
+
+        def ended() -> None:
+            self._filling = False
+            if self._rest.isActive() and not self._busy:
+                self._decode()
+
+        self._filling = True
+        self._session.tasks.start(
+            AHEAD,
+            "Decoding along the line",
+            lambda task: decode(model, line.at(value), channels, cancel=task.token),
+            on_done=done,
+            on_end=ended,
         )
 
     def _drop_caches_of_others(self, model: Any, start: Any) -> None:
@@ -247,6 +287,7 @@ class Scene:
         self._at_start.update(decoded.start)
         if decoded.whole and decoded.seconds:
             self._seconds = decoded.seconds
+            self._key_frames.keep_exact(decoded.model, decoded.position, decoded.volumes, decoded.line)
         self._whole = decoded.whole
         self.layers.show(decoded.volumes, self._limits, self._at_start, decoded.model)
         self.showing = decoded.position
@@ -260,9 +301,10 @@ class Scene:
 
     def _at_rest(self) -> None:
         """Decode what was left out or blended, then tell napari that the data have changed."""
+        self._session.tasks.cancel(AHEAD)
         if self._busy or self._late.isActive():
             self._rest.start()
-        elif not self._whole:
+        elif not self._whole or self._requested is not self._decoded:
             self._decode()
             self._rest.start()
         else:
