@@ -11,19 +11,9 @@ from napari_integrated_cell.imaging.formats.tiff import open_tiff
 
 #: Extensions of readable files and folders. CZI, ND2 and LIF need an extra.
 READABLE_EXTENSIONS = (
-    ".ome.tiff",
-    ".ome.tif",
-    ".tiff",
-    ".tif",
-    ".lsm",
-    ".stk",
-    ".ome.zarr",
-    ".zarr",
-    ".zarr.zip",
-    ".ozx",
-    ".czi",
-    ".nd2",
-    ".lif",
+    *(".ome.tiff", ".ome.tif", ".tiff", ".tif", ".lsm", ".stk"),
+    *(".ome.zarr", ".zarr", ".zarr.zip", ".ozx"),
+    *(".czi", ".nd2", ".lif"),
 )
 _KINDS = {
     **dict.fromkeys((".tiff", ".tif", ".lsm", ".stk"), "tiff"),

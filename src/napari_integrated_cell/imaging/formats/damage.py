@@ -19,14 +19,9 @@ _DAMAGED = re.compile(
 )
 # A filter applies to one logger only, not to its children.
 _LOGGERS = (
-    "tifffile",
-    "tifffile.tifffile",
-    "aicsimageio.aics_image",
-    "aicsimageio.readers.tiff_reader",
-    "bioio.bio_image",
-    "bioio_tifffile.reader",
-    "bioio_ome_tiff.reader",
-    "bioio_lif.reader",
+    *("tifffile", "tifffile.tifffile"),
+    *("aicsimageio.aics_image", "aicsimageio.readers.tiff_reader"),
+    *("bioio.bio_image", "bioio_tifffile.reader", "bioio_ome_tiff.reader", "bioio_lif.reader"),
 )
 
 

@@ -156,12 +156,10 @@ def open_with_library(path: Path, kind: str, library: str) -> OpenedFile:
 
     def scene(index: int) -> Scene:
         with one_sentence_about(path):
-            return described(index)
-
-    def described(index: int) -> Scene:
-        container.set_scene(index)
-        axes = "".join(container.dims.order)
-        names = container.channel_names
+            container.set_scene(index)
+            axes = "".join(container.dims.order)
+            names = container.channel_names
+            shape, dtype, size = tuple(container.dims.shape), container.dtype, _size(container)
 
         def array(lazy: bool) -> Any:
             with one_sentence_about(path):
@@ -170,14 +168,8 @@ def open_with_library(path: Path, kind: str, library: str) -> OpenedFile:
                     return _in_one_sentence(container.get_image_dask_data(axes), path)
                 return container.get_image_data(axes)
 
-        return Scene(
-            axes,
-            tuple(container.dims.shape),
-            container.dtype,
-            tuple(str(name) for name in (names if names is not None else ())),
-            _size(container),
-            array,
-        )
+        channels = tuple(str(name) for name in (names if names is not None else ()))
+        return Scene(axes, shape, dtype, channels, size, array)
 
     return OpenedFile(path, tuple(str(name) for name in container.scenes), scene)
 

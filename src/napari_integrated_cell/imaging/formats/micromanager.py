@@ -42,12 +42,10 @@ class MicroManager:
         Of the channels.
     physical : dict of str to (number, unit)
     interval : (number, unit)
-    width, height : int or None
     positions : tuple of Position
         One for each page of the file; none if not all are known.
     labels : dict of int to str
         The names of the positions.
-    notes : tuple of str
     damage : str
         Why the summary cannot be used, or "".
     """
@@ -122,9 +120,6 @@ def with_micromanager(
 
     Parameters
     ----------
-    path : Path
-    pages : sequence of Page
-    said : MicroManager
     found : list of (name, Scene)
         What other metadata of the file say.
     kind : {"OME", "ImageJ", ""}
@@ -138,12 +133,10 @@ def with_micromanager(
     if kind == "OME" and not refusals and not (sound and _contradict(found, own)):
         return [(name, _filled(scene, said, path)) for name, scene in found]
     if sound and said.positions:
-        if kind == "OME":
-            note = (
-                f"{path.name} has OME metadata that do not fit its planes: those of Micro-Manager were used."
-            )
-            return [(name, scene.noting(note)) for name, scene in own]
-        return own
+        if kind != "OME":
+            return own
+        note = f"{path.name} has OME metadata that do not fit its planes: those of Micro-Manager were used."
+        return [(name, scene.noting(note)) for name, scene in own]
     if kind and not refusals:
         return [(name, _filled(scene, said, path)) for name, scene in found]
     return own
@@ -165,10 +158,7 @@ def _scenes(path: Path, pages: Sequence[Page], said: MicroManager) -> list[tuple
             for ifd, where in enumerate(said.positions)
             if where[3] == stage
         ]
-        sizes = dict(lengths)
-        for axis, length in (("X", said.width), ("Y", said.height)):
-            if length:
-                sizes[axis] = length
+        sizes = lengths | {axis: n for axis, n in (("X", said.width), ("Y", said.height)) if n}
         # Planes that are all named can be put in any order of the axes.
         order = "CZT" if planes else said.order
         images.append(
@@ -200,9 +190,7 @@ def _counted(said: MicroManager) -> tuple[dict[str, int], str]:
     stages = len({p for _, _, _, p in said.positions})
     whole = len(set(said.positions)) == len(said.positions) == math.prod(held.values()) * stages
     # A series that was stopped has fewer Z planes or time points than its summary names.
-    wrong = [
-        axis for axis in stated if stated[axis] < held[axis] or (axis == "C" and stated[axis] != held[axis])
-    ]
+    wrong = [a for a in stated if stated[a] < held[a] or (a == "C" and stated[a] != held[a])]
     if whole and wrong:
         words = {"C": "channels", "Z": "Z planes", "T": "time points"}
         listed = " and ".join(f"{stated[axis]} {words[axis]} of {held[axis]}" for axis in wrong)
@@ -217,10 +205,8 @@ def _filled(scene: Scene, said: MicroManager, path: Path) -> Scene:
     lacking = [axis for axis, value in values.items() if value is None and axis in said.physical]
     size: StatedSize = scene.size
     if lacking:
-        known: dict[str, tuple[object, str | None]] = {
-            a: (v, None) for a, v in values.items() if v is not None
-        }
-        size = stated_size(known | {axis: said.physical[axis] for axis in lacking})
+        known = {axis: (value, None) for axis, value in values.items() if value is not None}
+        size = stated_size({**known, **{axis: said.physical[axis] for axis in lacking}})
     names = scene.channel_names
     if not any(names) and len(said.names) == scene.length("C"):
         names = said.names
@@ -260,9 +246,7 @@ def _in_index(index: Any, pages: Sequence[Page]) -> tuple[Position, ...]:
         index = list(zip(*columns, strict=False))
     if index is None or len(index) != len(pages):
         return ()
-    known: dict[int, Position] = {}
-    for c, z, t, p, offset in index:
-        known[int(offset)] = (int(c), int(z), int(t), int(p))
+    known: dict[int, Position] = {int(at): (int(c), int(z), int(t), int(p)) for c, z, t, p, at in index}
     if any(page.offset not in known for page in pages):
         return ()
     return tuple(known[page.offset] for page in pages)

@@ -33,12 +33,10 @@ class Layout:
     ----------
     axes : str
         T, C and Z, the slowest first.
-    shape : tuple of int
     pages : list of Page
         In the order of the axes.
     names : tuple of str
         Of the channels.
-    notes : tuple of str
     explicit : bool
         Whether the metadata give a page for every single plane.
     complete : bool
@@ -69,7 +67,6 @@ def layout_of(
 
     Parameters
     ----------
-    image : OmeImage
     name_of : callable
         Gives the name of the file for a UUID and a name.
     pages_in : callable
@@ -96,9 +93,7 @@ def layout_of(
     shape = tuple(sizes[axis] for axis in axes)
     count = math.prod(shape)
     if count > _MOST * max(len(opened), 1):
-        raise Unsound(
-            "they name more than a million planes" if count > 10**6 else f"they name {counted(count)}"
-        )
+        raise Unsound(f"they name {'more than a million planes' if count > 10**6 else counted(count)}")
     explicit = len(image.planes) > 1 and all(block.count in (None, 1) for block in image.planes)
     table = _table(image, axes, shape, name_of, pages_in, here)
     complete = all(page is not None for page in table)

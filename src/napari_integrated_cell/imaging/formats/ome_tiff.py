@@ -143,16 +143,14 @@ def _scene(path: Path, ome: OmeXml, image: OmeImage, files: _Files) -> tuple[Sce
         wrong = f"its plane has {differs}"
     if wrong:
         return _unsound(path, here, image, wrong, ome, mendable=False), None
-    notes = list(layout.notes)
-    if stated != (size_x, size_y):
-        notes.append(f"The planes of {path.name} have {differs} (X x Y) by its metadata.")
+    notes: list[str] = []
     where = f" in {ome.metadata_file}" if ome.metadata_file else ""
     if ome.damage:
-        notes.insert(
-            0,
-            f"{path.name} has damaged {ome.program} metadata{where} ({ome.damage}): what is sound in them was "
-            "used.",
-        )
+        damage = f"has damaged {ome.program} metadata{where} ({ome.damage})"
+        notes.append(f"{path.name} {damage}: what is sound in them was used.")
+    notes += layout.notes
+    if stated != (size_x, size_y):
+        notes.append(f"The planes of {path.name} have {differs} (X x Y) by its metadata.")
     if files.renamed:
         notes.append(f"{path.name} is called {files.renamed} in its metadata: it was renamed.")
     planes = planes_of_pages(pages, layout.shape)
@@ -180,9 +178,8 @@ def _unsound(
     channels = len(image.channels)
     scene = unnamed_planes(pages, stated_size(image.physical))
     where = f" in {ome.metadata_file}" if ome.metadata_file else ""
-    sentence = (
-        f"{path.name} has {kind} metadata{where}{damage} that do not fit its {counted(len(pages))}: {why}"
-    )
+    planes = counted(len(pages))
+    sentence = f"{path.name} has {kind} metadata{where}{damage} that do not fit its {planes}: {why}"
     refusal: Exception = UnsupportedImage(
         f"{sentence}. It is damaged or incomplete: copy or export it again."
     )

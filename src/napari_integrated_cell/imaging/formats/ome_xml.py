@@ -6,7 +6,7 @@ import html
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from xml.etree import ElementTree
 
 _ELEMENTS = ("OME", "BinaryOnly", "Image", "Pixels", "Channel", "TiffData", "UUID")
@@ -40,7 +40,6 @@ class OmeImage:
 
     Attributes
     ----------
-    name : str
     order : str
         The axes of the planes, fastest first ("ZCT"); empty if it is not sound.
     sizes : dict of str to int
@@ -50,7 +49,6 @@ class OmeImage:
     interval : (text, unit)
         What is stated about the time between time points.
     channels : list of (name, samples)
-    planes : list of PlaneBlock
     """
 
     name: str = ""
@@ -70,7 +68,6 @@ class OmeXml:
     ----------
     uuid : str
         Of the file that holds them.
-    images : list of OmeImage
     metadata_file : str
         The file that has the metadata, if it is not the image itself.
     damage : str
@@ -160,10 +157,8 @@ def _take(ome: OmeXml, element: str, given: Mapping[str, str], content: str) -> 
         count = _whole(given.get("PlaneCount", given.get("NumPlanes")))
         ome.images[-1].planes.append(PlaneBlock(_whole(given.get("IFD")), count, first))
     elif element == "UUID" and ome.images[-1].planes:
-        last = ome.images[-1].planes.pop()
-        ome.images[-1].planes.append(
-            PlaneBlock(last.ifd, last.count, last.first, content, given.get("FileName", ""))
-        )
+        planes = ome.images[-1].planes
+        planes[-1] = replace(planes[-1], uuid=content, file=given.get("FileName", ""))
 
 
 def _take_pixels(image: OmeImage, given: Mapping[str, str]) -> None:

@@ -103,17 +103,21 @@ def _scene(tree: ZarrTree, node: str, image: Mapping[str, Any]) -> Scene:
     axes = _axes(image, len(layout.shape))
     dtype = np.dtype(tree.array(path).dtype)
     # Empty chunks of a segmentation are background, and writers leave them out.
-    is_labels = "image-label" in _ome(tree, node)
-    note = "" if is_labels else _missing_note(name, axes, layout, tree.missing_chunks(path, layout))
+    ome = _ome(tree, node)
+    channels = (ome.get("omero") or {}).get("channels") or ()
+    scale = _stated_scale(image, dataset, axes)
+    note = (
+        "" if "image-label" in ome else _missing_note(name, axes, layout, tree.missing_chunks(path, layout))
+    )
     return Scene(
         axes,
         layout.shape,
         dtype,
-        _channel_names(_ome(tree, node)),
-        _size(_stated_scale(image, dataset, axes)),
+        tuple(str(channel.get("label") or "") for channel in channels),
+        _size(scale),
         ZarrPixels(tree, path, layout, dtype).array,
         (note,) if note else (),
-        interval=_interval(_stated_scale(image, dataset, axes)),
+        interval=_interval(scale),
     )
 
 
@@ -128,11 +132,6 @@ def _axes(image: Mapping[str, Any], count: int) -> str:
         letter = label.upper() if label.upper() in _OLD_AXES else _TYPES.get(kind, "I")
         letters += letter if letter not in letters else "I"
     return letters if len(letters) == count else "I" * (count - 2) + "YX"
-
-
-def _channel_names(ome: Mapping[str, Any]) -> tuple[str, ...]:
-    channels = (ome.get("omero") or {}).get("channels") or ()
-    return tuple(str(channel.get("label") or "") for channel in channels)
 
 
 def _stated_scale(

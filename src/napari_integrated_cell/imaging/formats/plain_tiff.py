@@ -80,11 +80,8 @@ def _scene(path: Path, pages: list[Page], resolution: Resolution) -> Scene:
                 "axes", f"{name} holds {counted(count)}, but {problem}: give its axes, for example CZYX."
             )
             shape, axes = (count,), "I" + first.axes
-    planes = (
-        planes_in_one_piece(first, shape)
-        if count == 1 and int(np.prod(shape)) > 1
-        else planes_of_pages(pages, shape)
-    )
+    in_one_piece = count == 1 and int(np.prod(shape)) > 1
+    planes = planes_in_one_piece(first, shape) if in_one_piece else planes_of_pages(pages, shape)
     whole = (*shape, *first.shape)
     axes, notes = _guessed(axes, whole, name)
     usual = axes.endswith(first.axes)

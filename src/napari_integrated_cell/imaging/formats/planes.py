@@ -21,7 +21,6 @@ class Planes:
 
     Attributes
     ----------
-    files : tuple of str
     where : array of int, (..., 2)
         For each plane the index of its file, and the byte where its tags, or its pixels if ``raw``, begin. The leading
         axes are those of the image without the plane.

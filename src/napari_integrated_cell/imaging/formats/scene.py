@@ -92,8 +92,6 @@ class OpenedFile:
 
     Attributes
     ----------
-    path : Path
-    scene_names : tuple of str
     scene : callable
         Called with an index: returns the :class:`Scene`.
     """

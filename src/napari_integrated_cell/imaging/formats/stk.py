@@ -51,26 +51,16 @@ def stk_of(tif: tifffile.TiffFile) -> Stk | None:
     tags = [first.tags[code] for code in _TAGS if code in first.tags]
     if not tags:
         return None
-    facts: Mapping[str, Any] = {}
-    damage = ""
     try:
         with np.errstate(all="ignore"):
             found = tif.stk_metadata
     except Exception:  # damaged metadata make tifffile raise errors of any class
         found = None
-    if isinstance(found, dict):
-        facts = found
-    else:
-        damage = "its tags of MetaMorph are not readable"
+    facts = found if isinstance(found, dict) else {}
+    damage = "" if isinstance(found, dict) else "its tags of MetaMorph are not readable"
     begin = min(first.dataoffsets, default=0)
-    places = [
-        first.offset,
-        *(
-            tag.valueoffset
-            for tag in first.tags.values()
-            if not first.offset <= tag.valueoffset < first.offset + 12 * len(first.tags) + 2
-        ),
-    ]
+    entries = range(first.offset, first.offset + 12 * len(first.tags) + 2)
+    places = [first.offset, *(t.valueoffset for t in first.tags.values() if t.valueoffset not in entries)]
     return Stk(
         tuple(int(tag.count) for tag in tags if tag.code != _TAGS[0]),
         facts,
@@ -99,9 +89,8 @@ def stk_scene(path: Path, pages: Sequence[Page], said: Stk) -> Scene:
     alone = len(full) > 1 and counts == {1}  # each plane has tags of its own
     if not alone and (len(counts) > 1 or (count != held and not (len(full) == 1 and count < 1))):
         named = " and ".join(map(str, sorted(counts))) or "no number of planes"
-        return _asking(
-            path, full, max(held, 1), size, f"has MetaMorph metadata that name {named} of {counted(held)}"
-        )
+        why = f"has MetaMorph metadata that name {named} of {counted(held)}"
+        return _asking(path, full, max(held, 1), size, why)
     if len(full) == 1 and count < 1:
         return _asking(path, full, max(held, 1), size, f"has damaged MetaMorph metadata and {counted(held)}")
     waves = said.facts.get("Wavelengths")

@@ -21,12 +21,10 @@ class Page:
 
     Attributes
     ----------
-    file : str
     offset : int
         Where the page's tags begin.
     axes : str
         "YX", or with "S" for the samples of a colour.
-    shape : tuple of int
     dtype : numpy.dtype or None
         With the file's byte order. None: no type of numpy.
     coding : tuple
@@ -39,7 +37,6 @@ class Page:
         What is wrong with the page, or "".
     reduced : bool
         Whether it is a smaller copy of another page.
-    description : str
     """
 
     file: str

@@ -54,12 +54,7 @@ class ArrayLayout:
 
 
 class ZarrTree:
-    """A Zarr in a folder, or in a zip file at its top or in its only folder.
-
-    Parameters
-    ----------
-    path : Path
-    """
+    """A Zarr in a folder, or in a zip file at its top or in its only folder."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -106,14 +101,10 @@ class ZarrTree:
         if self._files is None:
             names = [entry.name for entry in os.scandir(self.path / node) if is_zarr_node(Path(entry.path))]
         else:
-            inside = [
-                f.removeprefix(_joined(node, "")) for f in self._files if f.startswith(_joined(node, ""))
-            ]
-            parts = [name.split("/") for name in inside]
+            start = _joined(node, "")
+            parts = [f.removeprefix(start).split("/") for f in self._files if f.startswith(start)]
             names = sorted({p[0] for p in parts if len(p) == 2 and p[1] in (*_FORMAT_2, _FORMAT_3)})
-        return sorted(
-            names, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name)
-        )
+        return sorted(names, key=lambda n: (not n.isdecimal(), int(n) if n.isdecimal() else 0, n))
 
     def missing_chunks(self, node: str, layout: ArrayLayout) -> NDArray[np.bool_]:
         """Return for each chunk of an array whether it is not there. No chunk is read."""
