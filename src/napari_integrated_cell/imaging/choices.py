@@ -31,15 +31,7 @@ class UnsupportedImage(ValueError):
 
 @dataclass(frozen=True)
 class ReadingChoices:
-    """How a file is to be read; see :func:`~napari_integrated_cell.imaging.reading.read_image`.
-
-    Attributes
-    ----------
-    scene : int, str or None
-    time : int or None
-    axes : str or None
-    reader : str
-    """
+    """How a file is to be read; see :func:`~napari_integrated_cell.imaging.reading.read_image`."""
 
     scene: int | str | None = None
     time: int | None = None

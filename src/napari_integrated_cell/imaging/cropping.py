@@ -32,7 +32,6 @@ def read_part(
     Parameters
     ----------
     volume : array, (Z, Y, X)
-    window : tuple of slice
     what : str
         What is read, for the progress.
     progress, cancel : optional
@@ -63,7 +62,6 @@ def extent_of(
     Parameters
     ----------
     labels : array, (Z, Y, X)
-    label : int
     progress, cancel : optional
         As in :func:`read_part`.
     """
@@ -93,7 +91,6 @@ def extent_around(
     Parameters
     ----------
     labels : array, (Z, Y, X)
-    label : int
     start : tuple of slice
         A part that the label lies in.
     reach : tuple of int

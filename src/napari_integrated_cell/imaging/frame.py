@@ -103,9 +103,8 @@ class Pose:
     nucleus_gap: float = 0.0
 
     def __repr__(self) -> str:
-        mirrored = (
-            " and ".join(axis for axis, flip in zip("YX", self.flips, strict=True) if flip) or "nothing"
-        )
+        flipped = [axis for axis, flip in zip("YX", self.flips, strict=True) if flip]
+        mirrored = " and ".join(flipped) or "nothing"
         return (
             f"<Pose: turned by {self.angle:.1f}°, {mirrored} mirrored, {100 * self.outside:.2g} % outside, "
             f"warnings: {len(self.warnings)}, {self.box}>"
@@ -149,17 +148,14 @@ class Pose:
     def _beyond_the_box(self) -> list[str]:
         """Return one sentence about the axes along which the cell is longer than the box, and one about the others."""
         shown = 0.05  # µm: less would be printed as 0.0
-        axes = zip("ZYX", self.overhang, self.extent, self.box.size, strict=True)
-        there = [
-            (long > size, axis, beyond, long, size) for axis, beyond, long, size in axes if beyond >= shown
-        ]
+        axes = list(zip("ZYX", self.overhang, self.extent, self.box.size, strict=True))
         sentences = []
         for longer, how in ((True, "is longer than"), (False, "centred on its nucleus, reaches beyond")):
-            said = [each for each in there if each[0] == longer]
+            said = [each for each in axes if each[1] >= shown and (each[2] > each[3]) == longer]
             if said:
-                lengths = _listed(f"{long:.1f} µm long along {axis}" for _, axis, _, long, _ in said)
+                lengths = _listed(f"{long:.1f} µm long along {axis}" for axis, _, long, _ in said)
                 sizes = _listed(f"{size:.1f} µm" for *_, size in said)
-                parts = _listed(f"{beyond:.1f} µm" for _, _, beyond, _, _ in said)
+                parts = _listed(f"{beyond:.1f} µm" for _, beyond, _, _ in said)
                 sentences.append(
                     f"The cell, {lengths}, {how} the model's box of {sizes}: {parts} stick out; "
                     f"{100 * self.outside:.2g} % of its volume is outside the box in total."

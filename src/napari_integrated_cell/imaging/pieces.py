@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_integrated_cell.arrays import Mask
+from napari_integrated_cell.imaging.cropping import Window, moved
 
 __all__ = ["LeftOut", "largest_pieces", "left_out_metadata"]
 
@@ -79,7 +80,7 @@ def left_out_metadata(cell: LeftOut, nucleus: LeftOut) -> dict[str, dict[str, Le
     return {"left_out": left_out} if left_out else {}
 
 
-def _pieces(mask: Mask) -> list[tuple[tuple[slice, ...], tuple[NDArray[Any], ...]]]:
+def _pieces(mask: Mask) -> list[tuple[Window, tuple[NDArray[Any], ...]]]:
     """Return each connected piece: a box around it, and the indices of its voxels in the box.
 
     Voxels that touch lie in blocks that touch. So the connected groups of blocks are found first, on a small grid, and
@@ -89,7 +90,7 @@ def _pieces(mask: Mask) -> list[tuple[tuple[slice, ...], tuple[NDArray[Any], ...
     for axis in (0, 1):
         blocks = np.logical_or.reduceat(blocks, np.arange(0, mask.shape[axis], _BLOCK), axis=axis)
     groups, _ = ndimage.label(blocks, _TOUCHING)
-    found = []
+    found: list[tuple[Window, tuple[NDArray[Any], ...]]] = []
     for group, box in enumerate(ndimage.find_objects(groups), start=1):
         around = tuple(slice(_BLOCK * s.start, _BLOCK * s.stop) for s in box)
         inside = mask[around]
@@ -101,8 +102,6 @@ def _pieces(mask: Mask) -> list[tuple[tuple[slice, ...], tuple[NDArray[Any], ...
             inside = inside & grown
         labels, count = ndimage.label(inside, _TOUCHING)
         for piece, part in enumerate(ndimage.find_objects(labels, count), start=1):
-            place = tuple(
-                slice(a.start + p.start, a.start + p.stop) for a, p in zip(around, part, strict=True)
-            )
-            found.append((place, np.nonzero(labels[part] == piece)))
+            z, y, x = (s.start for s in around)
+            found.append((moved(part, (z, y, x)), np.nonzero(labels[part] == piece)))
     return found

@@ -326,10 +326,6 @@ def read_crop(
     metadata : mapping, optional
         Metadata of the cell.
 
-    Returns
-    -------
-    Cell
-
     Raises
     ------
     FileNotFoundError, ValueError

@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from napari_integrated_cell.arrays import Labels, Mask
 from napari_integrated_cell.cell import Cell, checked_voxel_size
+from napari_integrated_cell.imaging.cropping import grown
 from napari_integrated_cell.imaging.pieces import LeftOut, largest_pieces, left_out_metadata
 from napari_integrated_cell.imaging.watershed import Segmentation, segment
 from napari_integrated_cell.processes import CancelToken, Progress, slices
@@ -131,7 +132,9 @@ def cell_from_labels(
     if in_nucleus.sum() > voxels:
         raise ValueError(_EXCHANGED.format(label))
 
-    around = _around(in_cell | in_nucleus, margin, voxel_size)
+    (extent,) = ndimage.find_objects((in_cell | in_nucleus).view(np.uint8))
+    z, y, x = (int(np.ceil(margin / step)) for step in voxel_size)
+    around = grown(extent, (z, y, x), cells.shape)
     edges = touches_edge(in_cell)
     return Cell(
         {n: image[around] for n, image in images.items()},
@@ -313,17 +316,6 @@ def _stains(membrane: NDArray[Any], dna: NDArray[Any]) -> tuple[NDArray[Any], ND
             "(Z, Y, X) grid."
         )
     return membrane, dna
-
-
-def _around(mask: Mask, margin: float, voxel_size: tuple[float, float, float]) -> tuple[slice, slice, slice]:
-    """Return the part of the field that contains ``mask`` and ``margin`` µm around it."""
-    (extent,) = ndimage.find_objects(mask.view(np.uint8))
-    room = [int(np.ceil(margin / step)) for step in voxel_size]
-    z, y, x = (
-        slice(max(e.start - r, 0), min(e.stop + r, n))
-        for e, r, n in zip(extent, room, mask.shape, strict=True)
-    )
-    return z, y, x
 
 
 def _listed(labels: list[int]) -> str:

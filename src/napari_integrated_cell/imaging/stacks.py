@@ -41,7 +41,6 @@ def stack_of(
 
     Parameters
     ----------
-    opened : OpenedFile
     scene : int, str or None
         Index or name. None: the first scene that is a Z stack.
     time : int or None
@@ -110,9 +109,8 @@ def _scene(opened: OpenedFile, wanted: int | str | None, axes: str | None) -> tu
             alike = sum(label.casefold() == str(wanted).casefold() for label in names)
             found = f"{alike} scenes" if alike > 1 else "no scene"
             by = ": choose one by its number;" if alike > 1 else ":"
-            raise MissingInput(
-                "scene", f"{name} has {found} {wanted!r}{by} it has {len(names)}, counted from 0: {listed}."
-            )
+            counts = f"it has {len(names)}, counted from 0: {listed}"
+            raise MissingInput("scene", f"{name} has {found} {wanted!r}{by} {counts}.")
         note = [f"{name} has {len(names)} scenes: scene {index} was read."] if len(names) > 1 else []
         return opened.scene(index), note
     reasons: list[Exception] = []
@@ -166,9 +164,8 @@ def _divided(scene: Scene, axes: str, name: str) -> Scene:
     open_axes = lengths[:-plane].count(0)
     asked = f"{name} has {counted(count)}"
     if len(given) <= plane or open_axes > 1:
-        raise MissingInput(
-            "axes", f"{asked}: give the length of all axes before the plane but one, as in ZC2YX."
-        )
+        wanted = "give the length of all axes before the plane but one, as in ZC2YX"
+        raise MissingInput("axes", f"{asked}: {wanted}.")
     if count % known or (not open_axes and count != known):
         raise MissingInput("axes", f"{asked}, which {axes} does not divide: give other lengths.")
     whole = (*(length or count // known for length in lengths[:-plane]), *scene.shape[-plane:])
@@ -228,10 +225,7 @@ def _refuse(scene: Scene, letters: str, name: str) -> None:
         )
     if "S" in letters and _length(scene, letters, "S") > 1:
         raise UnsupportedImage(f"{name} is a colour (RGB) picture: save its channels as an OME-TIFF stack.")
-    unnamed = [
-        (axis, n) for axis, n in zip(letters, scene.shape, strict=True) if axis not in "TCZYX" and n > 1
-    ]
-    if unnamed:
+    if any(axis not in "TCZYX" and n > 1 for axis, n in zip(letters, scene.shape, strict=True)):
         raise MissingInput(
             "axes",
             f"{name} does not say what its axes {_listed(scene.axes, scene.shape)} are: give one letter of T, C, Z, Y, "
@@ -239,8 +233,8 @@ def _refuse(scene: Scene, letters: str, name: str) -> None:
         )
     if _length(scene, letters, "Z") > 1:
         return
-    others = [(axis, _length(scene, letters, axis)) for axis in "TC"]
-    for axis, count in others:
+    for axis in "TC":
+        count = _length(scene, letters, axis)
         # Up to three channels of one plane are an ordinary flat picture.
         if count > (3 if axis == "C" else 1):
             asked = "".join("Z" if letter == axis else letter for letter in letters if letter not in "Z_S")
@@ -274,11 +268,8 @@ def _length(scene: Scene, letters: str, axis: str) -> int:
 def _in_order(data: Any, letters: str, time: int | None) -> Any:
     """Return (C, Z, Y, X) of one time point, or (C, T, Z, Y, X); axes of length 1 with other letters are left out."""
     wanted = "CTZYX" if time is None else "CZYX"
-    keep = ""
-    at: list[Any] = []
-    for letter in letters:
-        at.append(slice(None) if letter in wanted else time if letter == "T" else 0)
-        keep += letter if letter in wanted else ""
+    keep = "".join(letter for letter in letters if letter in wanted)
+    at = [slice(None) if letter in wanted else time if letter == "T" else 0 for letter in letters]
     data = data[tuple(at)]
     data = data.transpose([keep.index(letter) for letter in wanted if letter in keep])
     return data[tuple(slice(None) if letter in keep else None for letter in wanted)]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
-from napari_integrated_cell.arrays import Floats, Mask
+from napari_integrated_cell.arrays import Floats
 
 # The planes that are looked at, as shares of the depth; the part of each plane, and the grid it is averaged to, in
 # voxels.
@@ -105,9 +105,8 @@ def looks_like_dna_in(planes: NDArray[Any], nuclei: NDArray[Any]) -> bool:
     if planes.max() <= planes.min():
         return False
     bright = planes > threshold_otsu(planes)
-    return bool(
-        bright[inside].mean() >= _FILLED and (bright & inside).sum() >= _INSIDE * np.count_nonzero(bright)
-    )
+    in_nuclei = (bright & inside).sum() >= _INSIDE * np.count_nonzero(bright)
+    return bool(bright[inside].mean() >= _FILLED and in_nuclei)
 
 
 def _dna_of(seen: Mapping[int, Appearance]) -> int | None:
@@ -141,7 +140,7 @@ def _appearance_of_plane(plane: NDArray[Any]) -> tuple[float, float, float, floa
         float(shares @ (radii / np.sqrt(areas / np.pi))),
         float(shares @ radii),
         covered,
-        float(_filled(bright).mean()) - covered,
+        float(ndimage.binary_fill_holes(bright).mean()) - covered,
     )
 
 
@@ -153,7 +152,3 @@ def _coarse(plane: NDArray[Any]) -> Floats:
     if min(plane.shape) >= block:
         part = part.reshape(rows, block, columns, block).mean(axis=(1, 3))
     return ndimage.gaussian_filter(part, _SMOOTHING)
-
-
-def _filled(bright: Mask) -> Mask:
-    return np.asarray(ndimage.binary_fill_holes(bright))

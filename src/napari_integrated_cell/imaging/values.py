@@ -61,7 +61,6 @@ def replacement(volume: Any, name: str) -> tuple[Any, str]:
     ----------
     volume : array-like, (Z, Y, X)
         ``volume[z]`` returns a plane.
-    name : str
 
     Returns
     -------

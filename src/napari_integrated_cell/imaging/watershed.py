@@ -139,9 +139,8 @@ def _nuclei(dna: Floats, size: Doubles) -> Labels:
     root = np.sqrt(dna)
     inside = root > threshold_otsu(root)
     depth = ndimage.gaussian_filter(ndimage.distance_transform_edt(inside, sampling=size), 1.0 / size)
-    middles = peak_local_max(
-        depth, footprint=_ball(_APART, size), labels=inside.astype(np.int32), exclude_border=False
-    )
+    mask, apart = inside.astype(np.int32), _ball(_APART, size)
+    middles = peak_local_max(depth, footprint=apart, labels=mask, exclude_border=False)
     seeds = np.zeros(dna.shape, dtype=np.int32)
     seeds[tuple(middles.T)] = np.arange(1, len(middles) + 1)
     labels = watershed(-depth, seeds, mask=inside)

@@ -79,11 +79,10 @@ def write_ome_tiff(
     """
     path = Path(path)
     z, y, x = checked_voxel_size(voxel_size)
-    if isinstance(volumes, ChannelVolumes) and not np.allclose(
-        volumes.voxel_size, (z, y, x), rtol=_SAME, atol=0
-    ):
+    known = volumes.voxel_size if isinstance(volumes, ChannelVolumes) else (z, y, x)
+    if not np.allclose(known, (z, y, x), rtol=_SAME, atol=0):
         raise ValueError(
-            f"The volumes have a voxel size of {volumes.voxel_size} µm, not {(z, y, x)} µm: give their own, or "
+            f"The volumes have a voxel size of {known} µm, not {(z, y, x)} µm: give their own, or "
             "write them with Integration.save."
         )
     arrays = _checked(volumes)
