@@ -51,7 +51,6 @@ class BatchSettings:
     ----------
     model : str
         Name or path of the model.
-    device : str
     exact : bool
         Compute layer by layer in float32.
     structures : tuple of str, optional
@@ -83,8 +82,6 @@ class CellTask:
     ----------
     cell_id : str
         Unique in the batch.
-    field : str
-    label : int, optional
     source : str
         The file that it comes from.
     digest : str
@@ -176,9 +173,7 @@ def row_of(task: CellTask, model: IntegratedCell, settings: BatchSettings) -> Ro
         return {name: _plain(value) for name, value in row.items()}
     except OutputError:
         raise
-    except (
-        Exception
-    ) as error:  # image readers raise errors of all types, and one cell may not stop the others
+    except Exception as error:  # image readers raise errors of all types: one cell may not stop the others
         return failed_row(task.known, error)
 
 
@@ -236,12 +231,8 @@ def write_cell(task: CellTask, integration: Integration, settings: BatchSettings
     cell = integration.cell
     in_box = settings.frame == "model"
     volumes = integration.in_box if in_box else to_cell_image(integration)
-    where = (
-        f" This is {cell.name} of {Path(task.source).name}."
-        if in_box
-        else f" This is {cell.name} of {Path(task.source).name}: the crop that begins at voxel {cell.offset} (Z, Y, X) "
-        "of that image."
-    )
+    where = f" This is {cell.name} of {Path(task.source).name}"
+    where += "." if in_box else f": the crop that begins at voxel {cell.offset} (Z, Y, X) of that image."
     path = Path(task.file)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

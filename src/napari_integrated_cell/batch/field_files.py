@@ -90,7 +90,7 @@ class FieldFiles:
             image = images[plane.path]
             if not plane.names and len(image.data) != 1:
                 raise MissingInput("channels", f"{plane.path} has several channels: say which shows {name}.")
-            found = _first(image, plane) if plane.names else image.data[0]
+            found = plane.first_in(image) if plane.names else image.data[0]
             if found is not None:
                 channels[name] = found
         voxel_size = self.voxel_size or next((i.voxel_size for i in images.values() if i.voxel_size), None)
@@ -141,15 +141,3 @@ class FieldFiles:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 write_ome_tiff(file, {"labels": labels}, voxel_size)
         return FileChannel(str(files["cells"])), FileChannel(str(files["nuclei"]))
-
-
-def _first(image: Any, plane: FileChannel) -> Any:
-    """Return the first of a plane's channels that the file has; None if it has none and the channel is optional."""
-    for name in plane.names:
-        try:
-            return image.channel(name)
-        except ValueError as error:
-            missing = error
-    if plane.optional:
-        return None
-    raise missing

@@ -25,7 +25,6 @@ class FieldOutput:
     name : str
         The name of its files in these folders, without endings; see
         :func:`~napari_integrated_cell.batch.targets.file_names`.
-    settings : BatchSettings
     """
 
     def __init__(self, out: Path, working: Path, name: str, settings: BatchSettings) -> None:

@@ -17,7 +17,6 @@ from napari_integrated_cell.batch.seen_file import (
     IMAGE,
     NUCLEI,
     SeenFile,
-    is_reference,
     look,
     meaning,
     stain_of,
@@ -82,8 +81,6 @@ def fields_of_folder(
 
     Parameters
     ----------
-    folder : Path
-    chosen : ChosenChannels
     patterns : sequence of FilePattern
         What files are called. Other files are then not used.
     leave_out : Path, optional
@@ -143,18 +140,15 @@ def _of_one_folder(folder: Path, seen: Iterable[SeenFile], chosen: ChosenChannel
     left_out: list[tuple[Path, str]] = []
     segmentations = [s for s in seen if s.is_segmentation]
     images = [s for s in seen if not s.is_segmentation]
-    unnamed: list[SeenFile] = []
+    unnamed: dict[str, list[SeenFile]] = defaultdict(list)
     keys = _keys_of_labels(segmentations)
     for file in segmentations:
         if len(file.channels) == 1 and not file.shows:
-            unnamed.append(file)
+            unnamed[file.key].append(file)
         else:
             key = keys[file.path]
             _take(groups.setdefault(key, _Group(folder, key)), file, chosen, left_out)
-    by_key: dict[str, list[SeenFile]] = defaultdict(list)
-    for file in unnamed:
-        by_key[file.key].append(file)
-    for key, files in by_key.items():
+    for key, files in unnamed.items():
         _take_unnamed(groups.setdefault(key, _Group(folder, key)), files, left_out)
     waiting: list[SeenFile] = []
     for file in images:
@@ -274,7 +268,7 @@ def _add(group: _Group, role: str, plane: FileChannel) -> None:
 
 
 def _add_stain(group: _Group, shown: str, plane: FileChannel) -> None:
-    if is_reference(shown):
+    if shown in REFERENCE_NAMES:
         group.images.setdefault(shown, plane)
     elif STRUCTURE not in group.images:
         group.images[STRUCTURE] = plane
@@ -305,7 +299,8 @@ def _complete(groups: Iterable[_Group], left_out: list[tuple[Path, str]]) -> Sor
 
 def _names(groups: Sequence[_Group], root: Path, *, as_they_are: bool) -> list[str]:
     """Return the names of fields. Signs become ``_``, unless the names are given, or two would have the same name."""
-    simple = [group.key if as_they_are else _simple(group.key) for group in groups]
+    odd = re.compile(r"[^\w()+-]+")
+    simple = [group.key if as_they_are else odd.sub("_", group.key).strip("_-") for group in groups]
     taken = Counter((group.folder, key.casefold()) for group, key in zip(groups, simple, strict=True))
     names = []
     for group, key in zip(groups, simple, strict=True):
@@ -314,10 +309,6 @@ def _names(groups: Sequence[_Group], root: Path, *, as_they_are: bool) -> list[s
         parts = [part for part in ("" if inside == "." else inside, own) if part]
         names.append("/".join(parts) or root.resolve().name or "field")
     return names
-
-
-def _simple(key: str) -> str:
-    return re.sub(r"[^\w()+-]+", "_", key).strip("_-")
 
 
 def _field(group: _Group, name: str, chosen: ChosenChannels) -> FieldFiles:
@@ -341,7 +332,5 @@ def _why_unused(file: SeenFile, role: str, group: _Group) -> str:
         return "it is the mask of a structure, not a stain"
     if any(stain_of(name) in group.images for name in (*file.channels, stem_of(file.path))):
         return "another file shows the same channels of this field"
-    listed = ", ".join(file.channels)
-    return (
-        f"its channel{'s' if len(file.channels) > 1 else ''} ({listed}) show neither membrane nor DNA by name"
-    )
+    channels = f"its channel{'s' if len(file.channels) > 1 else ''} ({', '.join(file.channels)})"
+    return f"{channels} show neither membrane nor DNA by name"

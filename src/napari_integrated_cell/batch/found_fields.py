@@ -28,10 +28,8 @@ class FoundFields:
     ----------
     source : str
         The folder or the table.
-    fields : tuple of FieldFiles
     entries : tuple of Entry
         Cells of a table that have files of their own.
-    faulty : tuple of Faulty
     unused : tuple of Faulty
         Files that are read and used for nothing.
     """
@@ -55,7 +53,6 @@ def fields_of_table(table: CellTable, voxel_size: tuple[float, float, float] | N
 
     Parameters
     ----------
-    table : CellTable
     voxel_size : tuple of float, optional
         (Z, Y, X) in µm of all rows, in place of the table's and the files' own.
     """
@@ -80,9 +77,8 @@ def fields_of_table(table: CellTable, voxel_size: tuple[float, float, float] | N
             files = (entry.cell, entry.nucleus, tuple(sorted(entry.images.items())), entry.voxel_size)
             rows = labelled.setdefault(files, {})
             if entry.label in rows:
-                reason = (
-                    f"The row {rows[entry.label].name!r} names the cell {entry.label} of these files too."
-                )
+                other = rows[entry.label].name
+                reason = f"The row {other!r} names the cell {entry.label} of these files too."
                 faulty.append(Faulty(entry.name, entry.path, reason))
             else:
                 rows[entry.label] = entry

@@ -28,7 +28,6 @@ class ListedField:
 
     Attributes
     ----------
-    files : FieldFiles
     digest : str
         Of its files and of how they are read.
     labels : tuple of int, optional
@@ -59,7 +58,6 @@ def list_fields(
 
     Parameters
     ----------
-    found : FoundFields
     segmented : Path
         Where fields without label images are segmented.
     journal : Journal, optional
@@ -111,10 +109,8 @@ def _listed(files: FieldFiles, segmented: Path, journal: Journal | None) -> List
 
 
 def _holds_no_label(plane: FileChannel | None, what: str) -> str:
-    where = (
-        f"{Path(plane.path).name} holds no label" if plane is not None else "The segmentation holds no label"
-    )
-    return f"{where} of {what}: it is 0 everywhere."
+    where = "The segmentation" if plane is None else Path(plane.path).name
+    return f"{where} holds no label of {what}: it is 0 everywhere."
 
 
 def label_counts(labels: Any) -> dict[int, int]:

@@ -46,7 +46,6 @@ def check_out_folder(folder: Path, inputs: Iterable[Path]) -> None:
 
     Parameters
     ----------
-    folder : Path
     inputs : iterable of Path
         The files that are read, and the folder that is searched.
 
@@ -102,8 +101,6 @@ def bytes_needed(
 
     Parameters
     ----------
-    listed : sequence of ListedField
-    settings : BatchSettings
     n_channels : int
         Channels of a file: membrane, DNA and the structures.
     entries : int

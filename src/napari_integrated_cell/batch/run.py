@@ -24,7 +24,7 @@ from napari_integrated_cell.batch.cell_row import (
 from napari_integrated_cell.batch.field_output import FieldOutput
 from napari_integrated_cell.batch.found_fields import FoundFields
 from napari_integrated_cell.batch.journal import JOURNAL, Journal
-from napari_integrated_cell.batch.listing import ListedField, digest_of, entry_digest
+from napari_integrated_cell.batch.listing import ListedField, digest_of, entry_digest, list_fields
 from napari_integrated_cell.batch.results_table import write_tables
 from napari_integrated_cell.batch.targets import (
     CELL,
@@ -72,10 +72,8 @@ def integrate_batch(
 
     Parameters
     ----------
-    found : FoundFields
     listed : sequence of ListedField
         Its fields, listed.
-    settings : BatchSettings
     out : Path
         An existing folder, on a disk that every worker sees.
     journal : Journal
@@ -237,10 +235,22 @@ class _Run:
         """Yield the cells to integrate. A field is opened when its first cell is asked for."""
         for faulty in self._found.faulty:
             self._tell_of(f"file {faulty.name}")
-        for task in self._entry_tasks():
+        for entry in self._found.entries:
+            if self._order[entry.name] is not None:
+                continue
             if self._stopped:
                 return
-            yield task
+            yield CellTask(
+                entry.name,
+                entry.field,
+                entry.label,
+                entry.path,
+                self._digest(entry_digest(entry)),
+                str(self._file_of_entry(entry) or ""),
+                entry=entry,
+                structure=entry.structure,
+                stage=entry.stage,
+            )
         for listed in self._listed:
             if self._stopped:
                 return
@@ -259,23 +269,6 @@ class _Run:
     def _stopped(self) -> bool:
         return self._stop is not None and self._stop.cancelled
 
-    def _entry_tasks(self) -> Iterator[CellTask]:
-        for entry in self._found.entries:
-            if self._order[entry.name] is not None:
-                continue
-            file = self._file_of_entry(entry)
-            yield CellTask(
-                entry.name,
-                entry.field,
-                entry.label,
-                entry.path,
-                self._digest(entry_digest(entry)),
-                str(file or ""),
-                entry=entry,
-                structure=entry.structure,
-                stage=entry.stage,
-            )
-
     def _field_tasks(self, listed: ListedField) -> Iterator[CellTask]:
         name = listed.files.name
         if listed.labels is None:
@@ -293,9 +286,8 @@ class _Run:
             survey, near = volumes.surveyed(kept, in_memory=0 if self._several else IN_MEMORY)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-                raise OutputError(
-                    f"The planes of {name} cannot be kept in {kept} ({error.strerror})."
-                ) from error
+                reason = f"The planes of {name} cannot be kept in {kept} ({error.strerror})."
+                raise OutputError(reason) from error
             raise
         self._waiting[name] = len(missing)
         for label in missing:
@@ -324,8 +316,6 @@ class _Run:
 
     def _segmented(self, listed: ListedField) -> ListedField:
         """Segment a field without label images, and note its cells."""
-        from napari_integrated_cell.batch.listing import list_fields
-
         listed.files.volumes(self._out / SEGMENTED)
         (found,) = list_fields(FoundFields("", (listed.files,)), self._out / SEGMENTED, self._journal)
         if found.reason:

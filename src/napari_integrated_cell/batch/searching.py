@@ -22,7 +22,6 @@ def image_files(folder: Path, out: Path | None) -> tuple[list[Path], list[Faulty
 
     Parameters
     ----------
-    folder : Path
     out : Path, optional
         The folder of the results. It is not searched, nor is any other folder that holds the results of a batch.
 

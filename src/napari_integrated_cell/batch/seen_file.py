@@ -13,7 +13,7 @@ import numpy as np
 from napari_integrated_cell.imaging.choices import MissingInput, ReadingChoices
 from napari_integrated_cell.imaging.labels import looks_like_labels
 from napari_integrated_cell.imaging.reading import CROP_SEG_CHANNELS, READABLE_EXTENSIONS, read_image
-from napari_integrated_cell.vocabulary import REFERENCE_NAMES, recognise_channel
+from napari_integrated_cell.vocabulary import recognise_channel
 
 CELLS, NUCLEI, STRUCTURE, IMAGE = "cells", "nuclei", "structure", "image"
 
@@ -42,8 +42,6 @@ class SeenFile:
 
     Attributes
     ----------
-    path : Path
-    channels : tuple of str
     are_labels : tuple of bool
         Whether each channel holds labels, by its content.
     filled : float
@@ -157,11 +155,6 @@ def stain_of(name: str) -> str:
     if recognised:
         return recognised
     return STRUCTURE if any(_word(token) in _WORDS[STRUCTURE] for token in tokens_of(name)) else ""
-
-
-def is_reference(shown: str) -> bool:
-    """Return whether a channel shows the membrane or the DNA."""
-    return shown in REFERENCE_NAMES
 
 
 def tokens_of(name: str) -> tuple[str, ...]:

@@ -9,18 +9,14 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import tifffile
 
-from napari_integrated_cell.batch.journal import JOURNAL
+from napari_integrated_cell.batch.cell_row import BatchSettings, Row
+from napari_integrated_cell.batch.found_fields import FoundFields
+from napari_integrated_cell.batch.journal import JOURNAL, Journal
 from napari_integrated_cell.batch.listing import FIELD, ListedField, digest_of
 from napari_integrated_cell.batch.results_table import CSV_NAME, PARQUET_NAME
-
-if TYPE_CHECKING:
-    from napari_integrated_cell.batch.cell_row import BatchSettings, Row
-    from napari_integrated_cell.batch.found_fields import FoundFields
-    from napari_integrated_cell.batch.journal import Journal
 
 WORKING, SEGMENTED = ".working", "segmented"
 CELL, SOURCE, JOINED = "cell", "source", "joined"
@@ -192,9 +188,9 @@ def _written(out: Path, journal: Journal) -> set[str]:
         parts = Path(file).parts
         if WORKING in parts:  # WORKING/cells/FIELD/cell_3.ome.tiff becomes a part of FIELD.ome.tiff
             found.add("/".join(parts[parts.index(WORKING) + 2 : -1]) + ".ome.tiff")
-        found |= {"/".join(parts[i:]) for i in range(1, len(parts))} if out not in Path(file).parents else {
-            Path(file).relative_to(out).as_posix()
-        }  # fmt: skip
+        inside = out in Path(file).parents
+        ends = {"/".join(parts[i:]) for i in range(1, len(parts))}
+        found |= {Path(file).relative_to(out).as_posix()} if inside else ends
     return found
 
 

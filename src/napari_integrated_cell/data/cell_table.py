@@ -23,7 +23,6 @@ class CellTable:
     ----------
     file : CsvFile
         Paths in it start at its folder.
-    layout : Layout
     """
 
     file: CsvFile

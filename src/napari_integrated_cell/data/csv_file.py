@@ -31,8 +31,6 @@ class CsvFile:
 
     Attributes
     ----------
-    path : Path
-    encoding : str
     separator : str
         Comma, semicolon or tab.
     columns : tuple of str

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_integrated_cell.data.stages import LONE_DAUGHTER
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from napari_integrated_cell.cell import Cell
+    from napari_integrated_cell.imaging.reading import Image
 
 STRUCTURE = "structure"
 """Name of the structure's channel in a cell that is read from a table."""
@@ -32,6 +35,17 @@ class FileChannel:
     path: str
     names: tuple[str | int, ...] = ()
     optional: bool = False
+
+    def first_in(self, image: Image) -> NDArray[Any] | None:
+        """Return the first of the channels that a file has; None if it has none and the channel is optional."""
+        for name in self.names:
+            try:
+                return image.channel(name)
+            except ValueError as error:
+                missing = error
+        if self.optional:
+            return None
+        raise missing
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,6 @@ def read_entry(
 
     Parameters
     ----------
-    entry : Entry
     channels : collection of str, optional
         Which channels to read; all if left out. A reference channel that is not read is rendered from the
         segmentation later.
@@ -81,10 +80,8 @@ def read_entry(
                 f"The cell segmentation holds {len(present)} labels: give the cell's label in a column cell_label."
             )
         if len(present) == 0 or len(label_values(nuclei)) <= 1:
-            (cell_mask, of_cell), (nucleus_mask, of_nucleus) = (
-                largest_pieces(cells > 0),
-                largest_pieces(nuclei > 0),
-            )
+            cell_mask, of_cell = largest_pieces(cells > 0)
+            nucleus_mask, of_nucleus = largest_pieces(nuclei > 0)
             left_out = left_out_metadata(of_cell, of_nucleus)
             cell = Cell(images, cell_mask, nucleus_mask, voxel_size, metadata=left_out, **facts)
             return _checked(cell, not_stains, broken)
@@ -123,14 +120,9 @@ def _volume(image: Image, name: str, plane: FileChannel) -> NDArray[Any] | None:
                 f"{plane.path} has {len(image.data)} channels ({', '.join(image.channel_names)}): say which one to use."
             )
         return image.data[0]
-    for choice in plane.names:
-        try:
-            return image.channel(choice)
-        except ValueError as error:
-            missing = error
-    if not plane.optional:
-        raise missing
-    return image.named().get(name)  # the first of several channels that are recognised
+    found = plane.first_in(image)
+    # The first of several channels that are recognised.
+    return image.named().get(name) if found is None else found
 
 
 def _finite(volume: NDArray[Any], name: str) -> NDArray[Any]:

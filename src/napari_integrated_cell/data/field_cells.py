@@ -38,8 +38,6 @@ class FieldVolumes:
 
     Attributes
     ----------
-    cells, nuclei : array of int
-    channels : mapping of str to array
     voxel_size : tuple of float
         (Z, Y, X) in µm.
     source : str
@@ -205,10 +203,6 @@ def _channel(name: str) -> str:
     return f"channel {name}"
 
 
-def _silent(note: str) -> None:
-    """Take a note and show it nowhere."""
-
-
 @dataclass(frozen=True)
 class PlaneFile:
     """A volume (Z, Y, X) in a file of raw planes. It is opened for each part that is read.
@@ -239,9 +233,8 @@ class PlaneFile:
     def __getitem__(self, window: Any) -> NDArray[Any]:
         # A map that stays open counts as memory of this process, plane after plane.
         part = np.array(np.memmap(self.path, self.dtype, "r", shape=self.shape)[window])
-        return (
-            part if self.in_place_of_nan is None else np.where(np.isfinite(part), part, self.in_place_of_nan)
-        )
+        value = self.in_place_of_nan
+        return part if value is None else np.where(np.isfinite(part), part, value)
 
 
 class FieldCells(Sequence[Cell]):
@@ -249,7 +242,6 @@ class FieldCells(Sequence[Cell]):
 
     Parameters
     ----------
-    volumes : FieldVolumes
     labels : callable
         Takes all labels of the field, in order, and returns those of the cells that are wanted.
     on_note : callable, optional
@@ -259,14 +251,13 @@ class FieldCells(Sequence[Cell]):
     ----------
     shape : tuple of int
         Grid (Z, Y, X) of the field.
-    places : sequence of CellPlace
     """
 
     def __init__(
         self,
         volumes: FieldVolumes,
         labels: Callable[[list[int]], list[int]],
-        on_note: Callable[[str], None] = _silent,
+        on_note: Callable[[str], None] = lambda note: None,
     ) -> None:
         survey, near = volumes.surveyed(on_note=lambda note: on_note(note) if note else None)
         self.shape = volumes.shape

@@ -27,10 +27,6 @@ _AS_STATED = ReadingChoices()
 _SAME_SIZE = 0.001
 
 
-def _silent(note: str) -> None:
-    """Take a note and show it nowhere."""
-
-
 def cells_of_image(
     image: Path | None,
     cells: Path | None,
@@ -44,7 +40,7 @@ def cells_of_image(
     cells_channel: str | None = None,
     nuclei_channel: str | None = None,
     choices: ReadingChoices = _AS_STATED,
-    on_note: Callable[[str], None] = _silent,
+    on_note: Callable[[str], None] = lambda note: None,
 ) -> tuple[FieldCells, tuple[int, int, int]]:
     """Read cells from an image, from label images, or from both.
 
@@ -177,7 +173,9 @@ def _differing_sizes(read: Sequence[tuple[Path, Image]], used: tuple[float, floa
     """Return a sentence if files state other voxel sizes than the one that is used; empty if none does."""
     differ = [
         any(
-            edge is not None and _possible(edge) and abs(edge - other) > _SAME_SIZE * other
+            edge is not None
+            and SMALLEST_EDGE <= edge <= LARGEST_EDGE
+            and abs(edge - other) > _SAME_SIZE * other
             for edge, other in zip(image.stated_size, used, strict=True)
         )
         for _, image in read
@@ -190,10 +188,6 @@ def _differing_sizes(read: Sequence[tuple[Path, Image]], used: tuple[float, floa
     )
     first = next((f", of {p.name}," for (p, _), other in zip(sizes, differ, strict=True) if not other), "")
     return f"The files state different voxel sizes (Z, Y, X): {said}. {_edges(used)}{first} is used."
-
-
-def _possible(edge: float) -> bool:
-    return SMALLEST_EDGE <= edge <= LARGEST_EDGE
 
 
 def _edges(size: tuple[float | None, ...]) -> str:

@@ -25,11 +25,7 @@ PLATE = ("PlateId", "plate")
 STRUCTURE_NAME = ("structure_name", "structure")
 
 PACKAGE_STRUCTURE_NAME = (
-    "StructureId/Name",
-    "StructureName",
-    "StructureId",
-    "ProteinDisplayName",
-    "Gene",
+    *("StructureId/Name", "StructureName", "StructureId", "ProteinDisplayName", "Gene"),
     *STRUCTURE_NAME,
 )
 PACKAGE_CHANNELS = {"ch_seg_nuc": 0, "ch_seg_cell": 1, "ch_dna": 2, "ch_memb": 3, "ch_struct": 4}
@@ -62,7 +58,6 @@ class Layout:
 
     Attributes
     ----------
-    name : str
     columns : tuple of str
         The table has this layout if it has all of these columns.
     files : callable

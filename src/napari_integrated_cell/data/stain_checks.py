@@ -54,7 +54,6 @@ def with_broken_shares(cell: Cell, raw: Mapping[str, Any]) -> Cell:
 
     Parameters
     ----------
-    cell : Cell
     raw : mapping of str to array, (Z, Y, X)
         Channels on the cell's grid before NaN and infinite values were replaced.
 
