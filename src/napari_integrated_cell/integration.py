@@ -167,9 +167,8 @@ class Integration:
     @property
     def _model(self) -> str:
         """The model's name and training cells, for sentences."""
-        return f"the model {self.model_name!r}" + (
-            f", trained on {self.trained_on}" if self.trained_on else ""
-        )
+        trained_on = f", trained on {self.trained_on}" if self.trained_on else ""
+        return f"the model {self.model_name!r}{trained_on}"
 
 
 def model_box(config: ModelConfig) -> Box:
@@ -207,10 +206,6 @@ def integrate_cell(
         Checked and called between batches.
     on_structure : callable, optional
         Called with a structure's name and its volume (Z, Y, X) as soon as it is decoded.
-
-    Returns
-    -------
-    Integration
 
     Raises
     ------
@@ -293,9 +288,8 @@ def _placed(integration: Integration) -> tuple[dict[str, Floats], tuple[slice, .
     near = near[around]
     z, y, x = (first + s.start for first, s in zip(cell.offset, around, strict=True))
     in_box = integration.in_box
-    volumes = to_image(
-        np.stack(list(in_box.values())), integration.pose, near.shape, cell.voxel_size, offset=(z, y, x)
-    )
+    stacked = np.stack(list(in_box.values()))
+    volumes = to_image(stacked, integration.pose, near.shape, cell.voxel_size, offset=(z, y, x))
     volumes *= near
     return dict(zip(in_box, volumes, strict=True)), around
 

@@ -6,15 +6,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_integrated_cell.arrays import Floats
-
-if TYPE_CHECKING:
-    from napari_integrated_cell.model.latent import LatentDistribution
-
+from napari_integrated_cell.model.latent import LatentDistribution
 
 _FLAT = 1e-9  # axes with less than this share of the first axis's variance are rounding errors
 

@@ -116,10 +116,6 @@ def axis_effect(
     cancel : CancelToken, optional
         Checked before each cell.
 
-    Returns
-    -------
-    AxisEffect
-
     Raises
     ------
     Cancelled

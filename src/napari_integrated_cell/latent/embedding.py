@@ -81,9 +81,8 @@ def embed_store(
     """
     config = model.config
     channels = (*config.references, STRUCTURE)
-    if (store.box, store.channels) != (config.box, channels) or not np.isclose(
-        store.voxel_size, config.voxel_size
-    ):
+    same_size = np.isclose(store.voxel_size, config.voxel_size)
+    if (store.box, store.channels) != (config.box, channels) or not same_size:
         raise ValueError(
             f"{store.path} holds {', '.join(store.channels)} on a grid of {store.box} at {store.voxel_size} µm, but "
             f"{model.name!r} takes {', '.join(channels)} on {config.box} at {config.voxel_size} µm: prepare a store "

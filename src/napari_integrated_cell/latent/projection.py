@@ -5,20 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_integrated_cell.arrays import Floats, Indices
 from napari_integrated_cell.latent.axes import LatentAxes, principal_axes
-from napari_integrated_cell.model.latent import LatentDistribution
+from napari_integrated_cell.latent.population import Population
+from napari_integrated_cell.model.latent import LatentDistribution, LatentStatistics
+from napari_integrated_cell.model.runtime import CancelToken, Progress
 from napari_integrated_cell.processes import progress_of_part, slices
-
-if TYPE_CHECKING:
-    from napari_integrated_cell.latent.population import Population
-    from napari_integrated_cell.model.latent import LatentStatistics
-    from napari_integrated_cell.model.runtime import CancelToken, Progress
-
 
 SHAPE = "z_ref"
 """Name of the space of z^r. A structure's name is the name of the space of its z^s."""

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import tempfile
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_integrated_cell.arrays import Doubles, Floats, Mask
+from napari_integrated_cell.model.runtime import CancelToken
 from napari_integrated_cell.processes import slices
-
-if TYPE_CHECKING:
-    from napari_integrated_cell.model.runtime import CancelToken
 
 SLAB_BYTES = 64 * 1024**2
 """Largest part of the temporary file that is held in memory at a time, as float64."""

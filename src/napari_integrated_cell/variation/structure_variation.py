@@ -211,10 +211,6 @@ def structure_variation(
     cancel : CancelToken, optional
         Checked before each batch, and while the draws are compared.
 
-    Returns
-    -------
-    StructureVariation
-
     Raises
     ------
     ValueError

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, PngImagePlugin
@@ -13,13 +12,11 @@ from napari_integrated_cell.imaging.atomic import atomic_write
 from napari_integrated_cell.imaging.movies import write_gif, write_mp4
 from napari_integrated_cell.imaging.series import Series, write_tiff_series, write_zarr_series
 from napari_integrated_cell.integration import quantised
+from napari_integrated_cell.model.runtime import CancelToken, Progress
 from napari_integrated_cell.picture import Rgb
 from napari_integrated_cell.vocabulary import colour_of
 from napari_integrated_cell.walk.pictures import contact_sheet, film_picture, note_of, tiles_of, title_of
-
-if TYPE_CHECKING:
-    from napari_integrated_cell.model.runtime import CancelToken, Progress
-    from napari_integrated_cell.walk.traversal import Traversal
+from napari_integrated_cell.walk.traversal import Traversal
 
 ENDINGS = (".mp4", ".gif", ".ome.tiff", ".ome.tif", ".ome.zarr", ".png", ".svg")
 SHEETS = (".png", ".svg")
@@ -94,10 +91,8 @@ def write_walk(
     if not 0 < fps <= 100:
         raise ValueError(f"A movie cannot have {fps:g} frames per second: give a number from 0.1 to 100.")
     if ending == ".mp4":
-        pictures = film(traversal, cancel, progress)
-        return write_mp4(
-            path, pictures, fps=fps, title=title_of(traversal), description=traversal.description
-        )
+        pictures, about = film(traversal, cancel, progress), traversal.description
+        return write_mp4(path, pictures, fps=fps, title=title_of(traversal), description=about)
     if ending == ".gif":
         pictures = film(traversal, cancel, progress, tile_width=GIF_TILE)
         return write_gif(path, pictures, fps=fps, description=traversal.description, colours=GIF_COLOURS)

@@ -70,13 +70,12 @@ def radial_between(start: ArrayLike, end: ArrayLike, at: ArrayLike) -> Doubles:
     if a.size == 1:
         return straight_between(a, b, share)
     (r_a, angles_a), (r_b, angles_b) = _radial(a), _radial(b)
-    angles_a, angles_b = (
-        np.where(np.isnan(one), other, one) for one, other in ((angles_a, angles_b), (angles_b, angles_a))
-    )
-    turn = np.nan_to_num(angles_b - angles_a)  # an angle that is undefined at both ends is set to 0
+    from_a = np.where(np.isnan(angles_a), angles_b, angles_a)
+    to_b = np.where(np.isnan(angles_b), angles_a, angles_b)
+    turn = np.nan_to_num(to_b - from_a)  # an angle that is undefined at both ends is set to 0
     if abs(turn[-1]) > np.pi:
         turn[-1] -= np.copysign(2 * np.pi, turn[-1])
-    angles = np.nan_to_num(angles_a) + share[:, None] * turn
+    angles = np.nan_to_num(from_a) + share[:, None] * turn
     radius = (1 - share) * r_a + share * r_b
     path = np.empty((share.size, a.size))
     # x_i = r sin φ_1 … sin φ_{i-1} cos φ_i, and the last coordinate has only sines.

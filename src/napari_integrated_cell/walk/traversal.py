@@ -158,10 +158,6 @@ def walk(
     easing : {"linear", "smooth"}
         Constant speed, or slower at every stop.
 
-    Returns
-    -------
-    Walk
-
     Raises
     ------
     ValueError
