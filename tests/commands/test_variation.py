@@ -234,7 +234,7 @@ def test_only_the_ends_are_kept_in_order():
     extremes, tile = Extremes(each_end=2), np.zeros((30, 20, 3), np.uint8)
     for score in (3.0, 1.0, inf, 2.0, 7.0, -1.0, 4.0):
         extremes.offer("TOM20", score, str(score), tile)
-    assert extremes.captions("TOM20") == ["inf", "7.0", "1.0", "-1.0"]
+    assert [caption for _, caption, _ in extremes._kept["TOM20"]] == ["inf", "7.0", "1.0", "-1.0"]
     extremes.offer("ZO1", 1.0, "alone", tile)
     picture = extremes.sheet("a title")
     assert picture.dtype == np.uint8

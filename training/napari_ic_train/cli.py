@@ -26,21 +26,9 @@ app = typer.Typer(
     "In this order: fetch or simulate (or use your own images), prepare, fit, landmarks, export, cells, variation, "
     "score, evaluate.",
 )
-STEPS = (
-    fetch,
-    simulate,
-    prepare,
-    fit,
-    status,
-    landmarks,
-    export,
-    cells,
-    variation,
-    score,
-    evaluate,
-    describe,
-)
-for command in STEPS:
+FITTING = (fetch, simulate, prepare, fit, status, landmarks, export)
+AFTERWARDS = (cells, variation, score, evaluate, describe)
+for command in (*FITTING, *AFTERWARDS):
     app.command()(command)
 app.command("demo-model")(demo_model)
 

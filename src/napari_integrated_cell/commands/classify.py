@@ -13,9 +13,7 @@ from napari_integrated_cell.console import one_line_errors, report
 
 def classify(
     image: options.ImageArgument = None,
-    structure: Annotated[
-        str | None, typer.Option("--structure", help="Name or number of the channel to classify.")
-    ] = None,
+    structure: Annotated[str | None, typer.Option(help="Name or number of the channel to classify.")] = None,
     membrane: options.MembraneOption = None,
     dna: options.DnaOption = None,
     cells: options.CellsOption = None,

@@ -23,10 +23,8 @@ def demo(
     ] = False,
     model: ModelOption = "demo",
     device: DeviceOption = "auto",
-    stage: Annotated[
-        str, typer.Option("--stage", help="Mitotic stage of the simulated cell.")
-    ] = "interphase",
-    seed: Annotated[int, typer.Option("--seed", help="Random seed of the cell.")] = 12,
+    stage: Annotated[str, typer.Option(help="Mitotic stage of the simulated cell.")] = "interphase",
+    seed: Annotated[int, typer.Option(help="Random seed of the cell.")] = 12,
     as_json: JsonOption = False,
 ) -> None:
     """Simulate a cell and integrate it: in napari if there is a display, else as a picture and a file."""

@@ -21,10 +21,10 @@ from napari_integrated_cell.console import one_line_errors, progress_bar, report
 
 def embed(
     store: Annotated[
-        Path | None, typer.Option("--store", help="A store of posed cells from `napari-ic-train prepare`.")
+        Path | None, typer.Option(help="A store of posed cells from `napari-ic-train prepare`.")
     ] = None,
     table: Annotated[
-        Path | None, typer.Option("--table", help="A CSV of cells, one cell per row; see docs/preparing.md.")
+        Path | None, typer.Option(help="A CSV of cells, one cell per row; see docs/preparing.md.")
     ] = None,
     model: ModelOption = "demo",
     device: DeviceOption = "auto",

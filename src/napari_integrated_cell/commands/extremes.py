@@ -34,10 +34,6 @@ class Extremes:
         if len(kept) > 2 * self._each_end:
             del kept[self._each_end]
 
-    def captions(self, structure: str) -> list[str]:
-        """Return the captions of one structure's cells, the least variable first."""
-        return [caption for _, caption, _ in self._kept[structure]]
-
     def sheet(self, title: str) -> Rgb:
         """Draw a row for each structure, from the least variable cell on the left to the most variable on the right.
 

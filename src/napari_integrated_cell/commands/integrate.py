@@ -16,7 +16,11 @@ from napari_integrated_cell.console import one_line_errors
 WRITE = ("cell", "field", "none")
 FRAMES = ("image", "model")
 DTYPES = ("uint16", "uint8")
-_ALL = "All cells of a folder or a table"
+
+
+def _batch_option(*names: str, **about: Any) -> Any:
+    """Return an option for all cells of a folder or a table."""
+    return typer.Option(*names, rich_help_panel="All cells of a folder or a table", **about)
 
 
 def integrate(
@@ -28,72 +32,45 @@ def integrate(
     label: options.LabelOption = None,
     folder: Annotated[
         Path | None,
-        typer.Option(
-            "--folder",
-            help="Integrate every cell of every field in this folder and its subfolders.",
-            rich_help_panel=_ALL,
-        ),
+        _batch_option(help="Integrate every cell of every field in this folder and its subfolders."),
     ] = None,
     manifest: Annotated[
         Path | None,
-        typer.Option(
-            "--manifest",
-            help="Integrate every cell of a table, one cell per row; see docs/preparing.md.",
-            rich_help_panel=_ALL,
-        ),
+        _batch_option(help="Integrate every cell of a table, one cell per row; see docs/preparing.md."),
     ] = None,
     pattern: Annotated[
         list[str] | None,
-        typer.Option(
-            "--pattern",
+        _batch_option(
             help="What files in the folder are called, e.g. 'cells={field}_c.tif'; once for each kind: cells, nuclei, "
             "image, membrane, dna, structure. Without it, names and contents say what belongs together.",
-            rich_help_panel=_ALL,
         ),
     ] = None,
     structure_channel: Annotated[
         str | None,
-        typer.Option(
-            "--structure-channel",
-            help="Name or number of the images' structure channel, for the classifier's opinion in the table.",
-            rich_help_panel=_ALL,
+        _batch_option(
+            help="Name or number of the images' structure channel, for the classifier's opinion in the table."
         ),
     ] = None,
     write: Annotated[
-        str,
-        typer.Option(
-            "--write", help="One file for each cell or field, or none: only the table.", rich_help_panel=_ALL
-        ),
+        str, _batch_option(help="One file for each cell or field, or none: only the table.")
     ] = "cell",
-    workers: Annotated[
-        int, typer.Option("--workers", min=1, help="Number of processes.", rich_help_panel=_ALL)
-    ] = 1,
+    workers: Annotated[int, _batch_option(min=1, help="Number of processes.")] = 1,
     scheduler: Annotated[
-        str | None,
-        typer.Option(
-            "--scheduler",
-            help="Address of a dask scheduler to use instead, e.g. tcp://node7:8786.",
-            rich_help_panel=_ALL,
-        ),
+        str | None, _batch_option(help="Address of a dask scheduler to use instead, e.g. tcp://node7:8786.")
     ] = None,
     dry_run: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run", help="Only say what is found in the folder or table.", rich_help_panel=_ALL
-        ),
+        bool, _batch_option("--dry-run", help="Only say what is found in the folder or table.")
     ] = False,
     structures: options.StructuresOption = None,
     model: options.ModelOption = "demo",
     device: options.DeviceOption = "auto",
     exact: options.ExactOption = False,
     frame: Annotated[
-        str,
-        typer.Option("--frame", help="Write on the grid of the image (image) or in the model's box (model)."),
+        str, typer.Option(help="Write on the grid of the image (image) or in the model's box (model).")
     ] = "image",
     dtype: Annotated[
         str,
         typer.Option(
-            "--dtype",
             help="Type of the values in the files: uint16 (65535 means 1), or uint8 (255 means 1) for files of a fifth "
             "of the size.",
         ),

@@ -6,9 +6,10 @@ import json
 import signal
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,7 +106,7 @@ def integrate_all(options: BatchOptions, settings: BatchSettings, out: Path) -> 
             workers=options.workers,
             scheduler=options.scheduler,
             stop=stop,
-            on_row=_print_json if options.as_json else _print_trouble_but(printed),
+            on_row=_print_json if options.as_json else partial(_print_trouble, printed),
             progress=move,
         )
     _print_summary(result)
@@ -187,14 +188,10 @@ def _print_json(row: dict[str, Any]) -> None:
     print(json.dumps(shown), flush=True)
 
 
-def _print_trouble_but(printed: Collection[str]) -> Callable[[dict[str, Any]], None]:
-    """Return a function that prints a row that failed, unless its id was printed before."""
-
-    def print_trouble(row: dict[str, Any]) -> None:
-        if row["outcome"] != "ok" and row["cell_id"] not in printed:
-            tqdm.write(f"{PROGRAM}: {row['cell_id']} failed: {row['reason']}", file=sys.stderr)
-
-    return print_trouble
+def _print_trouble(printed: Collection[str], row: dict[str, Any]) -> None:
+    """Print a row that failed, unless its id was printed before."""
+    if row["outcome"] != "ok" and row["cell_id"] not in printed:
+        tqdm.write(f"{PROGRAM}: {row['cell_id']} failed: {row['reason']}", file=sys.stderr)
 
 
 def _print_summary(result: BatchResult) -> None:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from napari_integrated_cell.imaging.choices import MissingInput, ReadingChoices
+
 if TYPE_CHECKING:
     from napari_integrated_cell.data.field_cells import FieldCells
-    from napari_integrated_cell.imaging.choices import ReadingChoices
 
 PROGRAM = "napari-ic"
 
@@ -137,7 +138,6 @@ def chosen_cells(
     Notes about the files are printed.
     """
     from napari_integrated_cell.data.image_cells import cells_of_image
-    from napari_integrated_cell.imaging.choices import ReadingChoices
 
     cells, cells_channel = file_and_channel(cells)
     nuclei, nuclei_channel = file_and_channel(nuclei)
@@ -160,8 +160,6 @@ def chosen_cells(
 
 def choices_of(axes: str | None, scene: str | None, time: int | None, reader: str) -> ReadingChoices:
     """Return what the options --axes, --scene, --time and --reader say."""
-    from napari_integrated_cell.imaging.choices import ReadingChoices
-
     return ReadingChoices(scene=scene, time=time, axes=axes, reader=reader)
 
 
@@ -181,8 +179,6 @@ def print_note(note: str) -> None:
 @contextmanager
 def naming_options() -> Iterator[None]:
     """Add the option to use to an error that says what is missing."""
-    from napari_integrated_cell.imaging.choices import MissingInput
-
     try:
         yield
     except MissingInput as error:

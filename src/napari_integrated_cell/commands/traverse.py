@@ -28,26 +28,18 @@ def traverse(
     through: Annotated[
         str | None,
         typer.Option(
-            "--through",
             help="Comma-separated stages to pass, in this order; none: straight to the end. By default "
             "all that lie between two stages; from a cell, none.",
         ),
     ] = None,
     frames: Annotated[
         int | None,
-        typer.Option(
-            "--frames", help="Number of frames. By default ten from each stop to the next, two in a sheet."
-        ),
+        typer.Option(help="Number of frames. By default ten from each stop to the next, two in a sheet."),
     ] = None,
-    path: Annotated[
-        str, typer.Option("--path", help="radial (as in the paper), great-circle or straight.")
-    ] = "radial",
-    easing: Annotated[
-        str, typer.Option("--easing", help="linear, or smooth: slower at every stop.")
-    ] = "linear",
+    path: Annotated[str, typer.Option(help="radial (as in the paper), great-circle or straight.")] = "radial",
+    easing: Annotated[str, typer.Option(help="linear, or smooth: slower at every stop.")] = "linear",
     structures: Annotated[
-        str | None,
-        typer.Option("--structures", help="Comma-separated. By default all; none: only membrane and DNA."),
+        str | None, typer.Option(help="Comma-separated. By default all; none: only membrane and DNA.")
     ] = None,
     membrane: options.MembraneOption = None,
     dna: options.DnaOption = None,
@@ -55,7 +47,7 @@ def traverse(
     nuclei: options.NucleiOption = None,
     label: options.LabelOption = None,
     voxel_size: options.VoxelOption = None,
-    fps: Annotated[float, typer.Option("--fps", help="Frames per second of a film.")] = 10,
+    fps: Annotated[float, typer.Option(help="Frames per second of a film.")] = 10,
     model: options.ModelOption = "demo",
     device: options.DeviceOption = "auto",
     exact: options.ExactOption = False,

@@ -21,8 +21,9 @@ from napari_integrated_cell.console import one_line_errors, progress_bar, report
 from napari_integrated_cell.data.cell_table import open_table
 from napari_integrated_cell.data.entry import LoadedCell
 from napari_integrated_cell.imaging.atomic import atomic_write
-from napari_integrated_cell.picture import png_bytes
+from napari_integrated_cell.picture import png_bytes, tile
 from napari_integrated_cell.variation.structure_variation import RIDGE
+from napari_integrated_cell.vocabulary import REFERENCE_NAMES
 
 if TYPE_CHECKING:
     from napari_integrated_cell.latent.embedding import Listed
@@ -42,17 +43,11 @@ def variation(
     label: options.LabelOption = None,
     table: Annotated[
         Path | None,
-        typer.Option(
-            "--table", help="A CSV of cells, one cell per row, instead of an image; see docs/preparing.md."
-        ),
+        typer.Option(help="A CSV of cells, one cell per row, instead of an image; see docs/preparing.md."),
     ] = None,
     structures: options.StructuresOption = None,
-    draws: Annotated[
-        int, typer.Option("--draws", help="Draws per cell and structure; 1000 in the paper.")
-    ] = 100,
-    ridge: Annotated[
-        float, typer.Option("--ridge", help="Added to the diagonal of the correlations.")
-    ] = RIDGE,
+    draws: Annotated[int, typer.Option(help="Draws per cell and structure; 1000 in the paper.")] = 100,
+    ridge: Annotated[float, typer.Option(help="Added to the diagonal of the correlations.")] = RIDGE,
     within_cell: Annotated[
         bool,
         typer.Option(
@@ -60,7 +55,7 @@ def variation(
             help="Compare draws inside the cell, or in the model's whole box, as the paper does.",
         ),
     ] = True,
-    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same draws.")] = 0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same draws.")] = 0,
     model: options.ModelOption = "demo",
     device: options.DeviceOption = "auto",
     exact: options.ExactOption = False,
@@ -110,9 +105,8 @@ def variation(
         files = {out: _csv(rows)}
         if n_cells > 1:
             trained_on = "simulated" if loaded.card.get("simulated") else "real"
-            title = (
-                f"Variation of {draws} draws by {loaded.name!r}, trained on {trained_on} cells; score below"
-            )
+            by = f"{loaded.name!r}, trained on {trained_on} cells"
+            title = f"Variation of {draws} draws by {by}; score below"
             files[out.with_suffix(".png")] = png_bytes(extremes.sheet(title))
         with ExitStack() as complete:  # both or neither
             parts = [(complete.enter_context(atomic_write(path)), data) for path, data in files.items()]
@@ -186,9 +180,7 @@ def _measured(
     from napari_integrated_cell.data.entry_cell import pose_in_box
     from napari_integrated_cell.imaging.pose import posed_mask, posed_references
     from napari_integrated_cell.integration import model_box
-    from napari_integrated_cell.picture import tile
     from napari_integrated_cell.variation.structure_variation import structure_variations
-    from napari_integrated_cell.vocabulary import REFERENCE_NAMES
 
     try:
         cell = listed.read()

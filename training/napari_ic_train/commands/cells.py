@@ -13,12 +13,12 @@ from napari_integrated_cell.console import one_line_errors, progress_bar, report
 
 def cells(
     bundle: Annotated[Path, typer.Argument(help="The bundle: a folder or a .zip.")],
-    data: Annotated[Path, typer.Option("--data", help="The store that it was fitted on.")],
+    data: Annotated[Path, typer.Option(help="The store that it was fitted on.")],
     split: Annotated[
         Literal["all", "test"],
         typer.Option(help="all: held-out cells first, then training cells. test: held-out cells only."),
     ] = "all",
-    limit: Annotated[int, typer.Option("--limit", help="Largest number of cells.")] = 2000,
+    limit: Annotated[int, typer.Option(help="Largest number of cells.")] = 2000,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:

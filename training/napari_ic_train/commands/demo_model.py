@@ -17,16 +17,14 @@ def demo_model(
         Path, typer.Option("--out", "-o", help="Folder for the cells, the store, the run and the bundle.")
     ],
     cells: Annotated[
-        int | None,
-        typer.Option("--cells", help="Number of simulated cells; the bundled model's number if left out."),
+        int | None, typer.Option(help="Number of simulated cells; the bundled model's number if left out.")
     ] = None,
     real: Annotated[
-        Path | None, typer.Option("--real", help="Folder of a real field of cells, for further scores.")
+        Path | None, typer.Option(help="Folder of a real field of cells, for further scores.")
     ] = None,
     minutes: Annotated[
         float | None,
         typer.Option(
-            "--minutes",
             min=0,
             help="Time limit in minutes; a slow machine fits fewer epochs. An hour if left out. 0 fits all epochs, "
             "without a limit.",

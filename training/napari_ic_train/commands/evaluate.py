@@ -19,31 +19,24 @@ def evaluate(
             help="Paths of bundles, or names that `napari-ic models` lists. The report compares several bundles.",
         ),
     ],
-    data: Annotated[Path, typer.Option("--data", help="Prepared store with held-out cells.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder of the report. A stopped report is continued.")],
+    data: Annotated[Path, typer.Option(help="Prepared store with held-out cells.")],
+    out: Annotated[Path, typer.Option(help="Folder of the report. A stopped report is continued.")],
     only: Annotated[
-        list[str] | None, typer.Option("--only", help="Run this experiment only. Repeat it for several.")
+        list[str] | None, typer.Option(help="Run this experiment only. Repeat it for several.")
     ] = None,
     cells: Annotated[
         int | None,
-        typer.Option(
-            "--cells", min=1, help="Maximum number of training cells, and of held-out cells; all if left out."
-        ),
+        typer.Option(min=1, help="Maximum number of training cells, and of held-out cells; all if left out."),
     ] = None,
-    draws: Annotated[
-        int, typer.Option("--draws", min=2, help="Number of draws of each structure in each cell.")
-    ] = 100,
-    seed: Annotated[
-        int, typer.Option("--seed", min=0, help="Random seed. The same seed gives the same report.")
-    ] = 0,
+    draws: Annotated[int, typer.Option(min=2, help="Number of draws of each structure in each cell.")] = 100,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed. The same seed gives the same report.")] = 0,
     run: Annotated[
         Path | None,
         typer.Option(
-            "--run",
-            help="Run folder of the bundle, for the training curves; `run` beside the bundle if left out.",
+            help="Run folder of the bundle, for the training curves; `run` beside the bundle if left out."
         ),
     ] = None,
-    batch: Annotated[int, typer.Option("--batch", min=1, help="Number of cells in a batch.")] = 16,
+    batch: Annotated[int, typer.Option(min=1, help="Number of cells in a batch.")] = 16,
     write_card: Annotated[
         bool, typer.Option("--write-card", help="Write the headline values into the model cards.")
     ] = False,
@@ -84,10 +77,9 @@ def evaluate(
         figures: dict[str, Any] = {}
         for section in bundle.sections:
             if section.findings is None:
-                hint = (
-                    " Give it with --run." if section.experiment.name == "training-curves" and not run else ""
-                )
-                lines.append(f"{bundle.name}: {section.experiment.name} did not run. {section.missing}{hint}")
+                name = section.experiment.name
+                hint = " Give it with --run." if name == "training-curves" and not run else ""
+                lines.append(f"{bundle.name}: {name} did not run. {section.missing}{hint}")
                 continue
             for name, value in section.findings.headline.items():
                 number = value if isinstance(value, int | float) else value.value

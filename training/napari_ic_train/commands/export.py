@@ -14,13 +14,12 @@ from napari_integrated_cell.console import one_line_errors, progress_bar
 def export(
     run: RunArgument,
     out: Annotated[Path, typer.Option("--out", "-o", help="The bundle: a folder, or a .zip.")],
-    name: Annotated[str, typer.Option("--name", help="The model's name in napari.")] = "my model",
-    licence: Annotated[str, typer.Option("--licence", help="The licence of the weights.")] = "unspecified",
+    name: Annotated[str, typer.Option(help="The model's name in napari.")] = "my model",
+    licence: Annotated[str, typer.Option(help="The licence of the weights.")] = "unspecified",
     weights: Annotated[
         str,
         typer.Option(
-            "--weights",
-            help="How weights are stored: float32, bf16 or float16. The model card gives the effect of rounding.",
+            help="How weights are stored: float32, bf16 or float16. The model card gives the effect of rounding."
         ),
     ] = "float32",
     data: StoreOption = None,

@@ -21,22 +21,18 @@ def fetch(
     structures: Annotated[
         str | None,
         typer.Option(
-            "--structures",
-            help="Comma-separated names or genes; all: every gene of the dataset. By default the paper's eleven.",
+            help="Comma-separated names or genes; all: every gene of the dataset. By default the paper's eleven."
         ),
     ] = None,
-    cells: Annotated[int, typer.Option("--cells", min=1, help="Number of cells of each structure.")] = 100,
+    cells: Annotated[int, typer.Option(min=1, help="Number of cells of each structure.")] = 100,
     stages: Annotated[
         str | None,
         typer.Option(
-            "--stages",
             help="Comma-separated stages, or the dataset's codes (M0, M1M2, M3, M4M5, M6M7_complete, "
             "M6M7_single). By default all but M6M7_single.",
         ),
     ] = None,
-    seed: Annotated[
-        int, typer.Option("--seed", help="Random seed of the choice. A larger --cells adds cells.")
-    ] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of the choice. A larger --cells adds cells.")] = 0,
     keep_outliers: Annotated[
         bool, typer.Option("--keep-outliers", help="Keep cells that the dataset calls outliers.")
     ] = False,
@@ -45,24 +41,19 @@ def fetch(
     ] = True,
     source: Annotated[
         str | None,
-        typer.Option(
-            "--source", help="Address of a mirror of the dataset: s3://bucket/package, or any fsspec address."
-        ),
+        typer.Option(help="Address of a mirror of the dataset: s3://bucket/package, or any fsspec address."),
     ] = None,
     endpoint: Annotated[
-        str | None, typer.Option("--endpoint", help="An S3 server other than Amazon's, e.g. http://nas:9000.")
+        str | None, typer.Option(help="An S3 server other than Amazon's, e.g. http://nas:9000.")
     ] = None,
     verify: Annotated[
         str,
         typer.Option(
-            "--verify",
             help="auto: by the hash in the name if it is that of the content, else by the server's MD5; "
             "name: by the hash in the name; package: by the package's own list of sha256 (large).",
         ),
     ] = "auto",
-    workers: Annotated[
-        int, typer.Option("--workers", min=1, max=256, help="Number of files at the same time.")
-    ] = 8,
+    workers: Annotated[int, typer.Option(min=1, max=256, help="Number of files at the same time.")] = 8,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only print the size. This fetches the dataset's table.")
     ] = False,

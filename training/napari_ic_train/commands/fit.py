@@ -15,18 +15,18 @@ from napari_integrated_cell.console import one_line_errors
 
 
 def fit(
-    data: Annotated[Path, typer.Option("--data", help="The training store.")],
+    data: Annotated[Path, typer.Option(help="The training store.")],
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder of the run. A stopped run in it is continued.")
     ],
     preset: Annotated[
-        str | None, typer.Option("--preset", help="paper, paper-code, demo or tiny; paper if left out.")
+        str | None, typer.Option(help="paper, paper-code, demo or tiny; paper if left out.")
     ] = None,
     config: Annotated[
-        Path | None, typer.Option("--config", help="A YAML file with the configuration, instead of a preset.")
+        Path | None, typer.Option(help="A YAML file with the configuration, instead of a preset.")
     ] = None,
     phase: Annotated[
-        str, typer.Option("--phase", help="reference (Algorithm 1), conditional (Algorithm 2) or both.")
+        str, typer.Option(help="reference (Algorithm 1), conditional (Algorithm 2) or both.")
     ] = "both",
     resume: Annotated[
         bool,
@@ -37,12 +37,12 @@ def fit(
     ] = False,
     device: DeviceOption = "auto",
     precision: Annotated[
-        str | None, typer.Option("--precision", help="fp32 (or 32), or bf16 if the hardware has it.")
+        str | None, typer.Option(help="fp32 (or 32), or bf16 if the hardware has it.")
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option("--batch-size", help="Number of cells per step, over all processes.")
+        int | None, typer.Option(help="Number of cells per step, over all processes.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option("--epochs", help="Number of epochs of each phase.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Number of epochs of each phase.")] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(

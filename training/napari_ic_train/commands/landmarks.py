@@ -18,7 +18,6 @@ def landmarks(
     metric: Annotated[
         str | None,
         typer.Option(
-            "--metric",
             help="Distance between cells: cityblock, euclidean, cosine or chebyshev. If left out, that of the run's "
             "existing landmarks, or cityblock as in the paper.",
         ),

@@ -28,7 +28,6 @@ def prepare(
     manifest: Annotated[
         Path,
         typer.Option(
-            "--manifest",
             help="A table of cells: metadata.csv of the public dataset or of simulated cells (or its folder), "
             "the table of the posed package, or your own; see docs/preparing.md.",
         ),
@@ -36,28 +35,24 @@ def prepare(
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder of the training store; a stopped run in it continues.")
     ],
-    preset: Annotated[
-        str, typer.Option("--preset", help="Model preset whose box the cells are posed into.")
-    ] = "paper",
+    preset: Annotated[str, typer.Option(help="Model preset whose box the cells are posed into.")] = "paper",
     references: Annotated[
         str,
         typer.Option(
-            "--references",
-            help="stain; segmentation: rendered from the masks; mixed: one of the two for each cell.",
+            help="stain; segmentation: rendered from the masks; mixed: one of the two for each cell."
         ),
     ] = "stain",
     test_fraction: Annotated[
-        float, typer.Option("--test-fraction", min=0, max=0.9, help="Share of cells that are held out.")
+        float, typer.Option(min=0, max=0.9, help="Share of cells that are held out.")
     ] = 0.05,
     split_by: Annotated[
         str | None,
         typer.Option(
-            "--split-by",
             help="cell, field or plate: what stays on one side of the split. By default the field if the table "
             "names it, else the cell.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Random seed of the split.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of the split.")] = 0,
     keep_other: Annotated[
         bool,
         typer.Option(
@@ -74,19 +69,15 @@ def prepare(
         bool, typer.Option("--keep-edge/--drop-edge", help="Keep or drop cells at the edge of their colony.")
     ] = True,
     workers: Annotated[
-        int | None, typer.Option("--workers", min=1, help="Number of processes. By default one per core.")
+        int | None, typer.Option(min=1, help="Number of processes. By default one per core.")
     ] = None,
-    threads: Annotated[int, typer.Option("--threads", min=1, help="Threads in each process.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="Threads in each process.")] = 1,
     scheduler: Annotated[
-        str | None,
-        typer.Option(
-            "--scheduler", help="Address of a dask scheduler to use instead, e.g. tcp://node7:8786."
-        ),
+        str | None, typer.Option(help="Address of a dask scheduler to use instead, e.g. tcp://node7:8786.")
     ] = None,
     retry: Annotated[bool, typer.Option("--retry", help="Try the cells of report.csv again.")] = False,
     picture: Annotated[
-        Path | None,
-        typer.Option("--picture", help="Draw some posed cells into this .png. Look at it before you train."),
+        Path | None, typer.Option(help="Draw some posed cells into this .png. Look at it before you train.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

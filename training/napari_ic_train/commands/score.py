@@ -16,13 +16,10 @@ def score(
     real: Annotated[
         Path | None,
         typer.Option(
-            "--real",
-            help="Folder of a real field with cell_labels, nucleus_labels and tomm20_mask as .ome.tif.",
+            help="Folder of a real field with cell_labels, nucleus_labels and tomm20_mask as .ome.tif."
         ),
     ] = None,
-    cells: Annotated[
-        int, typer.Option("--cells", min=1, help="Number of unseen simulated cells to score on.")
-    ] = 220,
+    cells: Annotated[int, typer.Option(min=1, help="Number of unseen simulated cells to score on.")] = 220,
     workers: WorkersOption = None,
     write: Annotated[
         bool, typer.Option("--write/--no-write", help="Write the scores into the bundle's model card.")

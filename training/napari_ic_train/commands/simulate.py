@@ -14,20 +14,16 @@ from napari_integrated_cell.console import one_line_errors, progress_bar, report
 
 def simulate(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for metadata.csv, crop_raw and crop_seg.")],
-    cells: Annotated[int, typer.Option("--cells", min=1, help="Number of simulated cells.")] = 500,
-    seed: Annotated[int, typer.Option("--seed", help="Random seed. The same seed makes the same cells.")] = 1,
+    cells: Annotated[int, typer.Option(min=1, help="Number of simulated cells.")] = 500,
+    seed: Annotated[int, typer.Option(help="Random seed. The same seed makes the same cells.")] = 1,
     voxel_size: Annotated[
         float,
         typer.Option(
-            "--voxel-size",
-            min=0.05,
-            max=2.0,
-            help="Edge of the cubic voxels in µm; the public dataset has 0.108333.",
+            min=0.05, max=2.0, help="Edge of the cubic voxels in µm; the public dataset has 0.108333."
         ),
     ] = 0.317,
     structures: Annotated[
-        str | None,
-        typer.Option("--structures", help="Structures, separated by commas; all eleven in turn if left out."),
+        str | None, typer.Option(help="Structures, separated by commas; all eleven in turn if left out.")
     ] = None,
     workers: WorkersOption = None,
     as_json: JsonOption = False,

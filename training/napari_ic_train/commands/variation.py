@@ -20,20 +20,17 @@ from napari_integrated_cell.console import one_line_errors, progress_bar, report
 
 def variation(
     bundle: BundleArgument,
-    data: Annotated[Path | None, typer.Option("--data", help="The store that it was fitted on.")] = None,
+    data: Annotated[Path | None, typer.Option(help="The store that it was fitted on.")] = None,
     manifest: Annotated[
         Path | None,
         typer.Option(
-            "--manifest",
-            help="Table that the store was prepared from. By default it is searched in the folders above the images.",
+            help="Table that the store was prepared from. By default it is searched in the folders above the images."
         ),
     ] = None,
     cells: Annotated[
-        int, typer.Option("--cells", min=1, help="Number of held-out cells in interphase, and in mitosis.")
+        int, typer.Option(min=1, help="Number of held-out cells in interphase, and in mitosis.")
     ] = 20,
-    draws: Annotated[
-        int, typer.Option("--draws", min=2, help="Number of draws of each structure in each cell.")
-    ] = 100,
+    draws: Annotated[int, typer.Option(min=2, help="Number of draws of each structure in each cell.")] = 100,
     truth: Annotated[
         bool,
         typer.Option(
@@ -42,9 +39,7 @@ def variation(
             "without --data.",
         ),
     ] = False,
-    seed: Annotated[
-        int, typer.Option("--seed", min=0, help="Random seed. The same seed gives the same draws.")
-    ] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed. The same seed gives the same draws.")] = 0,
     device: DeviceOption = "auto",
     workers: WorkersOption = None,
     as_json: JsonOption = False,
