@@ -11,19 +11,21 @@ import numpy as np
 from napari.utils.notifications import show_error, show_warning
 
 from napari_integrated_cell.arrays import Floats
+from napari_integrated_cell.imaging.pose import pose_of
+from napari_integrated_cell.integration import model_box
 from napari_integrated_cell.latent.axes import LatentAxes, principal_axes, raw_axes
 from napari_integrated_cell.latent.position import Position, read_positions, write_positions
 from napari_integrated_cell.latent.projection import SHAPE
 from napari_integrated_cell.plugin.explore.state import Basis
 from napari_integrated_cell.plugin.layers.place import Place, place_over
 from napari_integrated_cell.plugin.scene.key_frames import Line
+from napari_integrated_cell.walk.traversal import Stop, stop_at_cell, stop_at_stage
 
 if TYPE_CHECKING:
     from napari_integrated_cell.latent.axis_effects import AxisEffect
     from napari_integrated_cell.model.integrated_cell import IntegratedCell
     from napari_integrated_cell.plugin.session import Session
     from napari_integrated_cell.plugin.tasks import Task
-    from napari_integrated_cell.walk.traversal import Stop
 
 CELL, MODE, DRAW, HERE = "cell", "mode", "draw", "here"
 """Where to start from: one of these, or a stage of which the model has a landmark."""
@@ -142,8 +144,6 @@ def start_from(session: Session, origin: str, *, seed: int | None = None) -> Non
             if session.scene.position is not None:
                 session.scene.set_out(session.scene.position)
         else:
-            from napari_integrated_cell.walk.traversal import stop_at_stage
-
             try:
                 stop = stop_at_stage(model, origin)
             except ValueError as error:
@@ -160,10 +160,6 @@ def _start_from_cell(session: Session) -> None:
     assert cell is not None
 
     def work(task: Task) -> tuple[IntegratedCell, Stop, Place]:
-        from napari_integrated_cell.imaging.pose import pose_of
-        from napari_integrated_cell.integration import model_box
-        from napari_integrated_cell.walk.traversal import stop_at_cell
-
         model = session.load()
         pose = pose_of(cell, model_box(model.config))
         return model, stop_at_cell(model, cell), place_over(pose, frame)

@@ -6,9 +6,10 @@ import math
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtGui import QWheelEvent
-from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QGridLayout, QLabel, QSlider, QWidget
+from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QLabel, QSlider, QWidget
 
 from napari_integrated_cell.plugin.explore.effect_plot import EffectPlot
+from napari_integrated_cell.plugin.widgets.column import grid
 from napari_integrated_cell.plugin.widgets.inputs import tool_button
 
 _FINE = 100  # slider steps to a step of 1 on the axis
@@ -52,10 +53,7 @@ class AxisSlider(QWidget):
         self.slider.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.slider.setSingleStep(_FINE // 10)
         self.slider.setPageStep(_FINE // 2)
-        self.value = QDoubleSpinBox()
-        self.value.setRange(-99.0, 99.0)
-        self.value.setDecimals(2)
-        self.value.setSingleStep(0.1)
+        self.value = QDoubleSpinBox(minimum=-99.0, maximum=99.0, singleStep=0.1)
         self.value.setKeyboardTracking(False)
         self.value.setAlignment(Qt.AlignmentFlag.AlignRight)
         # napari's style is too wide for a row, and leaves no space for the number.
@@ -68,14 +66,11 @@ class AxisSlider(QWidget):
         self.back = tool_button("↺", "Set this axis back to the start.")
         self.effect = EffectPlot()
         self.effect.setVisible(False)
-        grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setHorizontalSpacing(4)
-        grid.setVerticalSpacing(0)
+        layout = grid(self, across=4, down=0)
         for column, widget in enumerate((self.name, self.slider, self.value, self.lock, self.back)):
-            grid.addWidget(widget, 0, column)
-        grid.addWidget(self.effect, 1, 0, 1, 5)
-        grid.setColumnStretch(1, 1)
+            layout.addWidget(widget, 0, column)
+        layout.addWidget(self.effect, 1, 0, 1, 5)
+        layout.setColumnStretch(1, 1)
         self.name.setMinimumWidth(88)
         self.slider.moving.connect(self.moving)
         self.slider.valueChanged.connect(lambda step: self.moved.emit(self.axis, step / _FINE))

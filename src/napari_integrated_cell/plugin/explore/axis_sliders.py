@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
     QCheckBox,
-    QComboBox,
     QFormLayout,
     QLabel,
     QLineEdit,
@@ -22,12 +20,10 @@ from napari_integrated_cell.latent.projection import SHAPE
 from napari_integrated_cell.plugin.explore import actions
 from napari_integrated_cell.plugin.explore.axis_slider import AxisSlider
 from napari_integrated_cell.plugin.layers.display import label_of
+from napari_integrated_cell.plugin.session import Session
 from napari_integrated_cell.plugin.widgets import column
-from napari_integrated_cell.plugin.widgets.inputs import button, combo, described, offer
+from napari_integrated_cell.plugin.widgets.inputs import button, combo, described
 from napari_integrated_cell.vocabulary import STRUCTURES
-
-if TYPE_CHECKING:
-    from napari_integrated_cell.plugin.session import Session
 
 _TOGETHER = 1.0  # seconds: key presses on one axis within this time are one move to undo
 _HELD_BACK = 100  # ms that a moved row waits at most, so that it is painted together with the canvas
@@ -54,18 +50,21 @@ class AxisSliders(QWidget):
     # ---------------------------------------------------------------- widgets
 
     def _build(self) -> None:
+        session = self._session
         self.space = combo(
             "Latent space",
             "The latent space of the sliders: cell and nuclear shape (z^r), or the variation of one structure in a\n"
             "cell of that shape (z^s).",
             characters=12,
+            choose=self._choose_space,
         )
-        self.basis = described(
-            QComboBox(),
+        self.basis = combo(
             "Kind of axes",
             "Principal axes of the training cells (PCA), sorted by variance, or the raw latent dimensions.",
+            {True: "principal axes", False: "raw dimensions"},
+            characters=14,
+            choose=lambda principal: actions.change(session, principal=principal, query=""),
         )
-        offer(self.basis, {True: "principal axes", False: "raw dimensions"}, True)
         self.count = described(QSpinBox(minimum=1, maximum=1), "Number of sliders", "Number of sliders.")
         self.search = described(
             QLineEdit(placeholderText="find axes: 3, 17, 40-45", clearButtonEnabled=True),
@@ -81,7 +80,7 @@ class AxisSliders(QWidget):
         self.walk = button(_WALK, tip)
         self.walk.setCheckable(True)
         tip = "Set all axes of this space that are not locked back to the start."
-        self.back = button("&Reset axes", tip, lambda: actions.reset(self._session))
+        self.back = button("&Reset axes", tip, lambda: actions.reset(session))
         self.none = QLabel("No axis has such a number.")
 
         form = QFormLayout()
@@ -93,11 +92,6 @@ class AxisSliders(QWidget):
         buttons = column.row(self.walk, self.back)
         column.stack(self, form, self.effects, self.none, self._rows, buttons)
 
-        session = self._session
-        self.space.activated.connect(self._choose_space)
-        self.basis.activated.connect(
-            lambda i: actions.change(session, principal=self.basis.itemData(i), query="")
-        )
         self.count.valueChanged.connect(lambda n: actions.change(session, count=n))
         self.search.textChanged.connect(lambda text: actions.change(session, query=text))
         self.effects.toggled.connect(lambda on: actions.change(session, effects=on))
@@ -205,8 +199,8 @@ class AxisSliders(QWidget):
 
     # ---------------------------------------------------------------- what the user does
 
-    def _choose_space(self, index: int) -> None:
-        space, session = self.space.itemData(index), self._session
+    def _choose_space(self, space: str) -> None:
+        session = self._session
         actions.change(session, space=space, query="")
         if space != SHAPE and space not in session.scene.shown:
             session.scene.shown = (*session.scene.shown, space)  # else its sliders would show nothing

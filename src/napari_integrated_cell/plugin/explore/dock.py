@@ -37,6 +37,7 @@ class ExploreWidget(Dock):
             "Where to start from: the z^r of the active cell (Enc^r(x^r)), the prior's mode (all zeros, the most\n"
             "probable cell), a random draw from the prior, the present position (for example a cell that you chose\n"
             "on the map), or the medoid of a stage.",
+            choose=lambda origin: actions.change(session, origin=origin),
         )
         tip = "Go there. Differences are taken to this position from now on."
         self.start = button("S&tart", tip, self.set_out)
@@ -61,7 +62,6 @@ class ExploreWidget(Dock):
         self._measured: tuple[Any, ...] = ()
         self._walk = QTimer(self, interval=_STEP)
         self._walk.timeout.connect(self._random_walk.step)
-        self.origin.activated.connect(lambda i: actions.change(session, origin=self.origin.itemData(i)))
         for keys, do in (
             (QKeySequence.StandardKey.Undo, session.scene.undo),
             (QKeySequence.StandardKey.Redo, session.scene.redo),
@@ -85,13 +85,12 @@ class ExploreWidget(Dock):
             (session.scene.events.shown, self.shown.redraw),
             (session.scene.events.difference, self.shown.redraw),
             (session.explore.events, self._state_changed),
-            (self._viewer.events.theme, self._theme_changed),
             (scene.shown, self.sliders.paint_rows),
         )
         hold.callback(session.tasks.cancel, actions.EFFECTS)
         hold.callback(scene.hold())
         hold.callback(self._pause)
-        self._theme_changed()
+        self._follow_theme(lambda name: self.sliders.set_colour(get_theme(name).text.as_hex()))
         self._draw_origins()
         self._open()
 
@@ -152,9 +151,6 @@ class ExploreWidget(Dock):
         if wanted != self._measured:
             self._measured = wanted
             actions.measure(session, self.sliders.chosen if wanted else [])
-
-    def _theme_changed(self, *_: Any) -> None:
-        self.sliders.set_colour(get_theme(self._viewer.theme).text.as_hex())
 
     def _draw_origins(self, *_: Any) -> None:
         session, chosen = self._session, self._session.explore.origin

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from napari.utils.notifications import show_info
-from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog, QGridLayout, QWidget
+from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog, QWidget
 
+from napari_integrated_cell.latent.position import Position
 from napari_integrated_cell.plugin.activity import refusals_shown
 from napari_integrated_cell.plugin.explore import actions
+from napari_integrated_cell.plugin.session import Session
+from napari_integrated_cell.plugin.widgets.column import grid
 from napari_integrated_cell.plugin.widgets.inputs import button, combo
-
-if TYPE_CHECKING:
-    from napari_integrated_cell.plugin.session import Session
 
 _TABLES = "Tables of positions (*.csv);;All files (*)"
 
@@ -29,7 +27,7 @@ class Positions(QWidget):
         self.copy = button("Cop&y", "Copy the position to the clipboard, as JSON.", self._copy)
         self.paste = button("Past&e", "Go to the position on the clipboard.", self._paste)
         tip = "Type a name to keep the position under, or choose a kept position to go there."
-        self.kept = combo("Kept positions", tip)
+        self.kept = combo("Kept positions", tip, choose=self._go)
         self.kept.setEditable(True)
         self.kept.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
         edit = self.kept.lineEdit()
@@ -43,16 +41,14 @@ class Positions(QWidget):
         tip = "Save the kept positions as a table (.csv), or the present one if none is kept."
         self.save = button("&Save…", tip, self._save)
         self.open = button("&Open…", "Open a table of positions (.csv).", self._open)
-        grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
+        layout = grid(self)
         for column, each in enumerate((self.undo, self.redo, self.copy, self.paste)):
             each.setMinimumWidth(30)
-            grid.addWidget(each, 0, column)
-        grid.addWidget(self.kept, 1, 0, 1, 3)
-        grid.addWidget(self.keep, 1, 3)
-        grid.addWidget(self.save, 2, 0, 1, 2)
-        grid.addWidget(self.open, 2, 2, 1, 2)
-        self.kept.activated.connect(self._go)
+            layout.addWidget(each, 0, column)
+        layout.addWidget(self.kept, 1, 0, 1, 3)
+        layout.addWidget(self.keep, 1, 3)
+        layout.addWidget(self.save, 2, 0, 1, 2)
+        layout.addWidget(self.open, 2, 2, 1, 2)
         self.redraw()
 
     def redraw(self) -> None:
@@ -73,8 +69,7 @@ class Positions(QWidget):
             self.kept.setCurrentIndex(self.kept.findText(text))
             self.kept.setEditText(text)
 
-    def _go(self, index: int) -> None:
-        position = self.kept.itemData(index)
+    def _go(self, position: Position | None) -> None:
         if position is not None:
             self._session.scene.go_to(position)
 

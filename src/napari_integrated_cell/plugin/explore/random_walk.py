@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
+from napari_integrated_cell.arrays import Floats
 from napari_integrated_cell.plugin.explore.actions import axes_of, free, vector, with_vector
-
-if TYPE_CHECKING:
-    from napari_integrated_cell.arrays import Floats
-    from napari_integrated_cell.plugin.session import Session
+from napari_integrated_cell.plugin.session import Session
 
 _ANGLE = 0.05  # radians of a step: after about thirty steps the cell is unrelated to the first one
 _PERSISTENCE = 0.98  # share of the velocity that is kept from step to step

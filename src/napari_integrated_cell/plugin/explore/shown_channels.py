@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from qtpy.QtCore import QSignalBlocker
-from qtpy.QtWidgets import QCheckBox, QComboBox, QGridLayout, QLabel, QWidget
+from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QWidget
 
 from napari_integrated_cell.plugin.layers.display import label_of
 from napari_integrated_cell.plugin.scene.layers import channels_of
+from napari_integrated_cell.plugin.session import Session
 from napari_integrated_cell.plugin.widgets.checklist import swatch
-from napari_integrated_cell.plugin.widgets.column import row, stack
+from napari_integrated_cell.plugin.widgets.column import grid, row, stack
 from napari_integrated_cell.plugin.widgets.inputs import described
 from napari_integrated_cell.vocabulary import STRUCTURES, colour_of
-
-if TYPE_CHECKING:
-    from napari_integrated_cell.plugin.session import Session
 
 _COLUMNS = 3
 
@@ -27,9 +23,7 @@ class ShownChannels(QWidget):
         super().__init__(parent)
         self._session = session
         self.boxes: dict[str, QCheckBox] = {}
-        self._grid = QGridLayout()
-        self._grid.setHorizontalSpacing(4)
-        self._grid.setVerticalSpacing(0)
+        self._grid = grid(across=4, down=0)
         self.difference = described(
             QComboBox(),
             "Difference to the start",

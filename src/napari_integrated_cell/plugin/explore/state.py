@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
+from napari_integrated_cell.latent.axis_effects import AxisEffect
+from napari_integrated_cell.latent.position import Position
 from napari_integrated_cell.latent.projection import SHAPE
 from napari_integrated_cell.plugin.signals import field_signals
-
-if TYPE_CHECKING:
-    from napari_integrated_cell.latent.axis_effects import AxisEffect
-    from napari_integrated_cell.latent.position import Position
 
 Basis = tuple[str, bool]
 """A space, and whether its axes are the principal ones or the raw dimensions."""

@@ -67,14 +67,18 @@ class LayerChooser(QObject):
         self._combos: dict[str, LayerCombo] = {}
         for role, (title, none, tip) in _ROLES.items():
             combo = described(LayerCombo(viewer, partial(self._accepts, role), none), title, tip)
-            combo.chosen.connect(self._take_change)
+            combo.chosen.connect(self._mark_guesses)
+            combo.chosen.connect(self.changed)
             combo.chosen_by_hand.connect(partial(self._take_choice, role))
             self._combos[role] = combo
-        self.guess_marks = {pair: self._guess_mark(pair) for pair in (_STAINS, _SEGMENTATIONS)}
-        for pair, mark in self.guess_marks.items():
-            for role in pair:
-                form.addRow(_ROLES[role][0], self._combos[role])
-            form.addRow(mark)
+        self.guess_marks: dict[tuple[str, str], GuessMark] = {}
+        for pair in (_STAINS, _SEGMENTATIONS):
+            first, second = (self._combos[role] for role in pair)
+            titles = _ROLES[pair[0]][0], _ROLES[pair[1]][0]
+            self.guess_marks[pair] = GuessMark(titles, (first, second), partial(self._by_hand.update, pair))
+            form.addRow(titles[0], first)
+            form.addRow(titles[1], second)
+            form.addRow(self.guess_marks[pair])
         self._contents.changed.connect(self.refresh)
 
     def combo(self, role: str) -> LayerCombo:
@@ -187,10 +191,6 @@ class LayerChooser(QObject):
         self._contents.changed.disconnect(self.refresh)
         self._tasks.cancel("contents")
 
-    def _take_change(self) -> None:
-        self._mark_guesses()
-        self.changed.emit()
-
     def _take_choice(self, role: str) -> None:
         self._by_hand.add(role)
         self._mark_guesses()
@@ -223,14 +223,6 @@ class LayerChooser(QObject):
         if not is_volume(layer):
             return False
         return isinstance(layer, Image) if role in _STAINS else holds_labels(layer, self._contents.of)
-
-    def _guess_mark(self, pair: tuple[str, str]) -> GuessMark:
-        first, second = pair
-        return GuessMark(
-            (_ROLES[first][0], _ROLES[second][0]),
-            (self._combos[first], self._combos[second]),
-            lambda: self._by_hand.update(pair),
-        )
 
     def _no_layer(self) -> Refusal:
         """Return why no layer is chosen: the active layer cannot be used, or another one first needs an action."""

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QFileDialog, QFormLayout, QWidget
 
+from napari_integrated_cell.model.runtime import DeviceChoice
 from napari_integrated_cell.plugin import preferences
+from napari_integrated_cell.plugin.session import Session
+from napari_integrated_cell.plugin.tasks import Task
 from napari_integrated_cell.plugin.widgets.inputs import combo, offer
-
-if TYPE_CHECKING:
-    from napari_integrated_cell.model.runtime import DeviceChoice
-    from napari_integrated_cell.plugin.session import Session
-    from napari_integrated_cell.plugin.tasks import Task
 
 _OPEN = "Open a model…"
 
@@ -30,17 +27,16 @@ class ModelChooser(QWidget):
             "The trained networks that predict the structures (Enc^r, Dec^{r,s} of the paper):\n"
             "the demo model, a recent one, or a bundle's folder or .zip.",
             characters=6,
+            choose=self._choose_model,
         )
         tip = "Where the networks run. 'auto' takes the fastest device found."
-        self.device = combo("Device", tip, characters=6)
+        self.device = combo("Device", tip, characters=6, choose=session.choose_device)
         form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
         form.addRow("Model", self.model)
         form.addRow("Device", self.device)
         self._fill_models()
         self._fill_devices([])
-        self.model.activated.connect(self._choose_model)
-        self.device.activated.connect(lambda i: session.choose_device(self.device.itemData(i)))
         session.events.model_source.connect(self._fill_models)
         session.tasks.start("find devices", "Looking for models and devices", _look, on_done=self._found)
 
@@ -75,8 +71,7 @@ class ModelChooser(QWidget):
         names.setdefault(chosen, chosen)
         offer(self.device, names, chosen)
 
-    def _choose_model(self, index: int) -> None:
-        source = self.model.itemData(index)
+    def _choose_model(self, source: str | None) -> None:
         if source is None:
             source = self._ask()
         if source:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QGridLayout, QLabel, QProgressBar, QWidget
+from qtpy.QtWidgets import QLabel, QProgressBar, QWidget
 
+from napari_integrated_cell.plugin.widgets.column import grid
 from napari_integrated_cell.vocabulary import colour_of, structure
 
 if TYPE_CHECKING:
@@ -30,8 +31,7 @@ class ClassificationBars(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._grid = QGridLayout(self)
-        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid = grid(self)
         self.ranked: list[tuple[str, float]] = []
         self.setToolTip("ŷ of Enc^{r,s}: how probable the model finds each structure for this layer.")
         self.hide()
@@ -44,12 +44,8 @@ class ClassificationBars(QWidget):
                 widget.deleteLater()
         self.ranked = sorted((probabilities or {}).items(), key=lambda pair: -pair[1])
         for row, (name, probability) in enumerate(self.ranked[:_SHOWN]):
-            bar = QProgressBar()
-            bar.setRange(0, 1000)
-            bar.setValue(round(1000 * probability))
-            bar.setTextVisible(
-                False
-            )  # white on a bright colour cannot be read: the number stands beside the bar
+            # White on a bright colour cannot be read: the number stands beside the bar.
+            bar = QProgressBar(maximum=1000, value=round(1000 * probability), textVisible=False)
             bar.setMaximumHeight(16)
             bar.setStyleSheet(f"QProgressBar::chunk {{ background: {colour_of(name)}; }}")
             bar.setAccessibleName(f"{structure(name).label}: {100 * probability:.0f} percent")

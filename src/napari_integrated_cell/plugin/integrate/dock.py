@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from napari.layers import Layer
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QFormLayout, QGroupBox
+from qtpy.QtWidgets import QFormLayout
 
 from napari_integrated_cell.plugin.activity import refusals_shown
 from napari_integrated_cell.plugin.integrate import actions, field, mends
@@ -16,17 +17,13 @@ from napari_integrated_cell.plugin.integrate.classification import Classificatio
 from napari_integrated_cell.plugin.integrate.layer_combo import LayerCombo
 from napari_integrated_cell.plugin.integrate.preview import PosePreview, Posing, posing_of, preview_box
 from napari_integrated_cell.plugin.integrate.refusals import TITLES, Mend, Missed, Refusal
+from napari_integrated_cell.plugin.layers.place import ImageFrame
 from napari_integrated_cell.plugin.layers.volumes import is_volume
 from napari_integrated_cell.plugin.widgets.checklist import StructureChecklist
 from napari_integrated_cell.plugin.widgets.column import Column, titled
 from napari_integrated_cell.plugin.widgets.dock import Dock
 from napari_integrated_cell.plugin.widgets.inputs import button, described
 from napari_integrated_cell.plugin.widgets.work_row import WorkRow
-
-if TYPE_CHECKING:
-    from napari.layers import Layer
-
-    from napari_integrated_cell.plugin.layers.place import ImageFrame
 
 # Events of a layer that change where its voxels lie.
 _PLACE = {"scale", "units", "affine", "rotate", "shear"}
@@ -62,16 +59,13 @@ class IntegrateWidget(Dock):
         question = QFormLayout()
         question.addRow("Structure layer", self.structure_layer)
         question.addRow(self.classification)
-        asked = QGroupBox("What does a layer show?")
-        asked.setLayout(question)
-        self._offered: tuple[Mend, ...] | None = (
-            None  # the actions beside a refusal; None while there is none
-        )
+        # The actions beside a refusal; None while there is none.
+        self._offered: tuple[Mend, ...] | None = None
         self._column = Column(
             titled("Model", self.model),
             titled("Cell", self.cell, self.preview),
             titled("Structures", self.structures),
-            asked,
+            titled("What does a layer show?", question),
         )
         self._fill(self._column, self.work)
 
@@ -80,8 +74,8 @@ class IntegrateWidget(Dock):
     def _connect(self) -> None:
         self._timer = QTimer(self, singleShot=True, interval=_PAUSE)
         self._timer.timeout.connect(self._look_at_cell)
-        self.cell.changed.connect(self._preview_soon)
-        self.structure_layer.chosen.connect(self._preview_soon)
+        self.cell.changed.connect(self._timer.start)
+        self.structure_layer.chosen.connect(self._timer.start)
         self.structures.changed.connect(lambda: self._draw_running())
         self.run.clicked.connect(lambda _: self.integrate())
         self.cancel.clicked.connect(lambda _: self._stop())
@@ -105,7 +99,7 @@ class IntegrateWidget(Dock):
         hold.callback(self.cell.close_down)
         self._model_changed()
         self._draw_running()
-        self._preview_soon()
+        self._timer.start()
 
     def _layers_changed(self, event: Any) -> None:
         self.cell.roles.refresh()
@@ -119,7 +113,7 @@ class IntegrateWidget(Dock):
     def _look_again(self) -> None:
         """Find out whether other layers mend a refusal."""
         if self._offered is not None:
-            self._preview_soon()
+            self._timer.start()
 
     def _layer_event(self, event: Any) -> None:
         """Follow the place and the data of layers. The list of layers repeats the events of all its layers."""
@@ -133,7 +127,7 @@ class IntegrateWidget(Dock):
 
     def _step_changed(self, event: Any) -> None:
         if "use time point" in (self._offered or ()):
-            self._preview_soon()
+            self._timer.start()
 
     def _model_changed(self) -> None:
         model = self._session.model
@@ -183,9 +177,6 @@ class IntegrateWidget(Dock):
             running = [self._session.tasks.running(each) for each in (field.SLOT, actions.SLOT)]
             first, *others = sorted(running, key=lambda task: task is None)
             self.work.show_running(first, *others)
-
-    def _preview_soon(self) -> None:
-        self._timer.start()
 
     def _look_at_cell(self) -> None:
         """Preview the chosen cell, and classify the structure layer if there is one."""

@@ -38,11 +38,8 @@ class LabelBox(QAbstractSpinBox):
 
     def stepEnabled(self) -> QAbstractSpinBox.StepEnabledFlag:
         """Return in which directions the arrows go."""
-        up, down = (
-            QAbstractSpinBox.StepEnabledFlag.StepUpEnabled,
-            QAbstractSpinBox.StepEnabledFlag.StepDownEnabled,
-        )
-        return up | down if self._value else up
+        steps = QAbstractSpinBox.StepEnabledFlag
+        return steps.StepUpEnabled | steps.StepDownEnabled if self._value else steps.StepUpEnabled
 
     def validate(self, text: str, position: int) -> tuple[QValidator.State, str, int]:
         """Accept whole numbers."""

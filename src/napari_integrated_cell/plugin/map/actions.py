@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.utils.notifications import show_info, show_warning
 
 from napari_integrated_cell.arrays import Floats, Indices, Reals
+from napari_integrated_cell.latent.groups import mean_position, medoid_cell, position_of, write_group
+from napari_integrated_cell.latent.population import CELL_ID, Population, bundled_population, read_population
 from napari_integrated_cell.latent.position import Position
 from napari_integrated_cell.latent.projection import (
     SHAPE,
@@ -25,7 +28,6 @@ from napari_integrated_cell.plugin.map.state import PRINCIPAL, UMAP, MapView
 
 if TYPE_CHECKING:
     from napari_integrated_cell.latent.axes import LatentAxes
-    from napari_integrated_cell.latent.population import Population
     from napari_integrated_cell.model.integrated_cell import IntegratedCell
     from napari_integrated_cell.model.latent import Landmark
     from napari_integrated_cell.plugin.session import Session
@@ -52,8 +54,6 @@ def _open_bundled(session: Session, model: IntegratedCell) -> None:
     source = session.model_source
 
     def work(task: Task) -> Population | None:
-        from napari_integrated_cell.latent.population import bundled_population
-
         return bundled_population(source, model)
 
     def take(found: Population | None) -> None:
@@ -75,8 +75,6 @@ def open_cells(session: Session, path: str | Path) -> None:
         return model, _population_at(source, model, task, left_out), left_out
 
     def take(result: tuple[IntegratedCell, Population, dict[str, str]]) -> None:
-        from napari.utils.notifications import show_warning
-
         model, found, left_out = result
         if session.model_source != model_source:
             show_warning(
@@ -97,7 +95,6 @@ def open_cells(session: Session, path: str | Path) -> None:
 def _population_at(source: Path, model: IntegratedCell, task: Task, left_out: dict[str, str]) -> Population:
     from napari_integrated_cell.data.store import PosedStore
     from napari_integrated_cell.latent.embedding import embed_store
-    from napari_integrated_cell.latent.population import read_population
     from napari_integrated_cell.latent.table_embedding import embed_table
 
     if source.is_dir():
@@ -246,8 +243,6 @@ def find(session: Session, name: str) -> int:
     ValueError
         If there is none.
     """
-    from napari_integrated_cell.latent.population import CELL_ID
-
     if session.map.population is not None:
         found = np.flatnonzero((session.map.population.table[CELL_ID] == name.strip()).to_numpy(bool))
         if len(found):
@@ -257,8 +252,6 @@ def find(session: Session, name: str) -> int:
 
 def go_to_cell(session: Session, cell: int) -> None:
     """Select a cell and go to its position."""
-    from napari_integrated_cell.latent.groups import position_of
-
     select(session, [cell])
     population, _ = _group(session)
     session.scene.go_to(position_of(population, cell, session.map.view.space))
@@ -277,8 +270,6 @@ def go_to_mean(session: Session) -> None:
     ValueError
         If no cell is selected.
     """
-    from napari_integrated_cell.latent.groups import mean_position
-
     session.scene.go_to(mean_position(*_group(session), session.map.view.space))
 
 
@@ -290,8 +281,6 @@ def go_to_medoid(session: Session) -> None:
     ValueError
         If no cell is selected.
     """
-    from napari_integrated_cell.latent.groups import medoid_cell, position_of
-
     (population, cells), space = _group(session), session.map.view.space
 
     def arrive(cell: int) -> None:
@@ -315,10 +304,6 @@ def save_selected(session: Session, path: str | Path) -> None:
     ValueError
         If no cell is selected.
     """
-    from napari.utils.notifications import show_info
-
-    from napari_integrated_cell.latent.groups import write_group
-
     (population, cells), target = _group(session), Path(path)
     session.tasks.start(
         FILE,

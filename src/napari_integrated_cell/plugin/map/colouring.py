@@ -126,6 +126,7 @@ def _by_class(values: pd.Series, column: str) -> Colouring:
     counts = np.bincount(codes[codes >= 0], minlength=len(found))
     order = sorted(range(len(found)), key=lambda i: (_rank(str(found[i])), -counts[i]))
     palette = np.full((len(found) + 1, 3), UNKNOWN, np.uint8)
+    labels = {entry.name: entry.label for entry in STAGES} | {entry.name: entry.label for entry in STRUCTURES}
     classes, next_other = [], 0
     for i in order:
         word = str(found[i])
@@ -133,7 +134,7 @@ def _by_class(values: pd.Series, column: str) -> Colouring:
         if colour is None:
             colour, next_other = _rgb(_OTHERS[next_other % len(_OTHERS)]), next_other + 1
         palette[i] = colour
-        classes.append(Class(found[i], _label(word), colour, int(counts[i])))
+        classes.append(Class(found[i], labels.get(word, word), colour, int(counts[i])))
     missing = int((codes < 0).sum())
     if missing:
         classes.append(Class(None, "unknown", UNKNOWN, missing))
@@ -152,11 +153,6 @@ def _known_colour(word: str) -> tuple[int, int, int] | None:
     if word in STAGE_NAMES:
         return stage_colour(word)
     return next((_rgb(s.colour) for s in STRUCTURES if s.name == word), None)
-
-
-def _label(word: str) -> str:
-    labels = {entry.name: entry.label for entry in STAGES} | {entry.name: entry.label for entry in STRUCTURES}
-    return labels.get(word, word)
 
 
 def _mapped(share: Doubles) -> Rgb:

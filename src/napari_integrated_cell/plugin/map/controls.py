@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
 
+from numpy.typing import NDArray
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QFormLayout,
@@ -17,43 +18,42 @@ from qtpy.QtWidgets import (
 )
 
 from napari_integrated_cell.latent.groups import compared
+from napari_integrated_cell.latent.population import Population
 from napari_integrated_cell.latent.projection import SHAPE, axis_title, has_umap
 from napari_integrated_cell.plugin.map import actions
 from napari_integrated_cell.plugin.map.colouring import colourable, title_of
 from napari_integrated_cell.plugin.map.group_shape import GroupShape
 from napari_integrated_cell.plugin.map.state import PRINCIPAL, UMAP
+from napari_integrated_cell.plugin.session import Session
 from napari_integrated_cell.plugin.widgets.column import row, stack
 from napari_integrated_cell.plugin.widgets.inputs import button, combo, described, offer, tool_button
 from napari_integrated_cell.vocabulary import STRUCTURES
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from napari_integrated_cell.latent.population import Population
-    from napari_integrated_cell.plugin.session import Session
 
 
 class MapControls:
     """Controls above and below the map. Its parts are ``view``, ``tools``, ``status`` and ``source``."""
 
-    def __init__(self) -> None:
+    def __init__(self, session: Session) -> None:
+        change = partial(actions.change_view, session)
         self.space = combo(
             "Latent space",
             "z^r: cell and nuclear shape. z^s: a structure's location, beyond the shape.",
             characters=5,
+            choose=lambda space: change(space=space),
         )
         self.layout_kind = combo(
             "Layout",
             "Principal axes: as the sliders of the explorer. UMAP: places neighbours together, distorts distances.",
             {PRINCIPAL: "Principal axes", UMAP: "UMAP" if has_umap() else "UMAP (not installed)"},
             characters=5,
+            choose=lambda layout: change(layout=layout),
         )
         tip = "The principal axis to the right, with its share of the variance."
         self.x = combo("Horizontal axis", tip, characters=5)
         tip = "The principal axis upwards, with its share of the variance."
         self.y = combo("Vertical axis", tip, characters=5)
         tip = "The column of the cells' table that gives their colours."
-        self.colour = combo("Colour by", tip, characters=5)
+        self.colour = combo("Colour by", tip, characters=5, choose=lambda name: change(colour=name))
         self.view = QFormLayout(verticalSpacing=2)
         self.view.addRow("Space", row((self.space, 1), (self.layout_kind, 1)))
         self.view.addRow("Axes", row((self.x, 1), (self.y, 1)))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog
 
+from napari_integrated_cell.latent.population import Population
 from napari_integrated_cell.latent.position import Position
 from napari_integrated_cell.latent.projection import SHAPE
 from napari_integrated_cell.plugin.activity import refusals_shown
@@ -21,9 +21,6 @@ from napari_integrated_cell.plugin.scene.decoder import scene_of
 from napari_integrated_cell.plugin.widgets.column import Column
 from napari_integrated_cell.plugin.widgets.dock import Dock
 from napari_integrated_cell.vocabulary import stage
-
-if TYPE_CHECKING:
-    from napari_integrated_cell.latent.population import Population
 
 _AWAITED = ("model", actions.SLOT, actions.LAYOUT)
 _HOW = (
@@ -39,7 +36,7 @@ class MapWidget(Dock):
 
     def _build(self) -> None:
         self.setObjectName("Cell map")
-        self.controls = MapControls()
+        self.controls = MapControls(self._session)
         self.scatter = Scatter()
         self.scatter.setAccessibleName("Map of cells")
         self.scatter.setToolTip(
@@ -63,26 +60,18 @@ class MapWidget(Dock):
     # ---------------------------------------------------------------- connections
 
     def _connect(self) -> None:
-        session, controls, cells = self._session, self.controls, self.cells
+        session, controls, scatter, cells = self._session, self.controls, self.scatter, self.cells
         self._shows = False
         self._colouring: Colouring | None = None
         self._coloured_by: tuple[Population | None, str] | None = None
-        for name, box in (
-            ("space", controls.space),
-            ("layout", controls.layout_kind),
-            ("colour", controls.colour),
-        ):
-            box.activated.connect(
-                lambda i, name=name, box=box: actions.change_view(session, **{name: box.itemData(i)})
-            )
         controls.x.activated.connect(
             lambda i: actions.change_view(session, axes=(i, session.map.view.axes[1]))
         )
         controls.y.activated.connect(
             lambda i: actions.change_view(session, axes=(session.map.view.axes[0], i))
         )
-        controls.lasso.toggled.connect(self._lasso)
-        controls.fit.clicked.connect(lambda _: self.scatter.fit())
+        controls.lasso.toggled.connect(lambda on: setattr(scatter.plane, "lasso", on))
+        controls.fit.clicked.connect(lambda _: scatter.fit())
         controls.nothing.clicked.connect(lambda _: actions.select(session, ()))
         controls.find.returnPressed.connect(lambda: self._go(self._find))
         controls.open_file.triggered.connect(lambda _: self._choose("Embedded cells (*.parquet)"))
@@ -93,7 +82,6 @@ class MapWidget(Dock):
         cells.open.clicked.connect(lambda _: self._open_cell())
         cells.save.clicked.connect(lambda _: self._save())
         self.legend.chosen.connect(lambda value: actions.select_class(session, value))
-        scatter = self.scatter
         scatter.point_clicked.connect(lambda i: self._go(lambda: actions.go_to_cell(session, self._cell(i))))
         scatter.mark_clicked.connect(self._go_to_mark)
         scatter.point_hovered.connect(lambda i: controls.describe(self._about(i)))
@@ -114,9 +102,8 @@ class MapWidget(Dock):
             (session.scene.events.start, self._draw_marks),
             (session.integrate.events.integration, self._draw_marks),
             (session.tasks.changed, self._draw_state),
-            (self._viewer.events.theme, self._draw_theme),
         )
-        self._draw_theme()
+        self._follow_theme(self.scatter.use_theme)
         self._draw_all()
         actions.open_map(session)
 
@@ -218,9 +205,6 @@ class MapWidget(Dock):
         self.scatter.show_message("" if has_points else message)
         self.controls.show_state(session.map.population, message)
 
-    def _draw_theme(self, event: object = None) -> None:
-        self.scatter.use_theme(self._viewer.theme)
-
     # ---------------------------------------------------------------- user input
 
     def _go(self, act: Callable[[], None]) -> None:
@@ -250,9 +234,6 @@ class MapWidget(Dock):
             shown = f"{value:.4g}" if isinstance(value, float) else str(value)
             words.append(f"{title_of(column)} {shown}")
         return " · ".join(words)
-
-    def _lasso(self, on: bool) -> None:
-        self.scatter.plane.lasso = on
 
     def _select_inside(self, corners: np.ndarray) -> None:
         if self._session.map.projection is not None:

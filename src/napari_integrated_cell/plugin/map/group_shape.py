@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import isfinite
-from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QModelIndex, QPersistentModelIndex, QRectF, Qt
 from qtpy.QtGui import QColor, QPainter
@@ -18,8 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-if TYPE_CHECKING:
-    from napari_integrated_cell.latent.groups import Comparison
+from napari_integrated_cell.latent.groups import Comparison
 
 _HEADERS = ("Mean", "Selected", "Others", "Diff., σ")
 _WIDEST = 2.0  # standard deviations that fill a bar

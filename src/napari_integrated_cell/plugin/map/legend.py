@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QColor, QImage, QPixmap
-from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from napari_integrated_cell.plugin.map.colouring import Class, Colouring, gradient
 from napari_integrated_cell.plugin.widgets.checklist import swatch
+from napari_integrated_cell.plugin.widgets.column import grid, row
+from napari_integrated_cell.plugin.widgets.inputs import described
 
 _COLUMNS = 2
 _MOST = 24
@@ -44,41 +46,33 @@ class Legend(QWidget):
 
     def _classes(self, classes: tuple[Class, ...]) -> QWidget:
         inside = QWidget()
-        grid = QGridLayout(inside)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setSpacing(1)
+        layout = grid(inside, across=1, down=1)
         for i, entry in enumerate(classes[:_MOST]):
-            button = QToolButton()
+            tip = f"{entry.label}: {entry.n} cells. Press to select them."
+            button = described(QToolButton(autoRaise=True), f"Select {entry.label}", tip)
             button.setText(f"{entry.label} {entry.n}")
             button.setIcon(swatch(QColor(*entry.colour)))
             button.setIconSize(QSize(10, 10))
             button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-            button.setAutoRaise(True)
             button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-            button.setToolTip(f"{entry.label}: {entry.n} cells. Press to select them.")
-            button.setAccessibleName(f"Select {entry.label}")
             button.clicked.connect(lambda _=False, value=entry.value: self.chosen.emit(value))
-            grid.addWidget(button, i // _COLUMNS, i % _COLUMNS)
+            layout.addWidget(button, i // _COLUMNS, i % _COLUMNS)
             self.buttons.append(button)
         if len(classes) > _MOST:
-            grid.addWidget(QLabel(f"and {len(classes) - _MOST} others"), _MOST // _COLUMNS, 0)
+            layout.addWidget(QLabel(f"and {len(classes) - _MOST} others"), _MOST // _COLUMNS, 0)
         return inside
 
     def _bar(self, colouring: Colouring) -> QWidget:
         low, high = colouring.span or (0.0, 1.0)
         colours = np.ascontiguousarray(gradient(_STEPS))
         image = QImage(colours.tobytes(), _STEPS, 1, 3 * _STEPS, QImage.Format.Format_RGB888)
-        bar = QLabel()
+        tip = f"{colouring.title}: from the 1st to the 99th percentile of the cells."
+        bar = described(QLabel(scaledContents=True), f"Colour bar from {low:.4g} to {high:.4g}", tip)
         bar.setPixmap(QPixmap.fromImage(image))
-        bar.setScaledContents(True)
         bar.setFixedHeight(10)
         bar.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        bar.setToolTip(f"{colouring.title}: from the 1st to the 99th percentile of the cells.")
-        bar.setAccessibleName(f"Colour bar from {low:.4g} to {high:.4g}")
         inside = QWidget()
-        row = QHBoxLayout(inside)
-        row.setContentsMargins(0, 2, 0, 2)
-        row.addWidget(QLabel(f"{low:.4g}"))
-        row.addWidget(bar, 1)
-        row.addWidget(QLabel(f"{high:.4g}"))
+        layout = row(QLabel(f"{low:.4g}"), (bar, 1), QLabel(f"{high:.4g}"))
+        layout.setContentsMargins(0, 2, 0, 2)
+        inside.setLayout(layout)
         return inside

@@ -5,21 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from napari.components import ViewerModel
 from numpy.typing import NDArray
 
+from napari_integrated_cell.latent.population import CELL_ID, ROW, Population
 from napari_integrated_cell.plugin.layers.cell_layers import cell_layers
 from napari_integrated_cell.plugin.layers.marks import mark_of
 from napari_integrated_cell.plugin.layers.place import ORIGIN
-
-if TYPE_CHECKING:
-    from napari.components import ViewerModel
-
-    from napari_integrated_cell.latent.population import Population
-    from napari_integrated_cell.plugin.session import Session
-    from napari_integrated_cell.plugin.tasks import Task
+from napari_integrated_cell.plugin.session import Session
+from napari_integrated_cell.plugin.tasks import Task
 
 SLOT = "open a cell"
 
@@ -39,8 +36,6 @@ class OpenedCell:
 
 def why_not_openable(population: Population | None) -> str:
     """Return why the images of a population's cells cannot be opened, in a sentence; empty if they can."""
-    from napari_integrated_cell.latent.population import ROW
-
     if population is None:
         return "There are no cells on the map."
     if not population.source or ROW not in population.table:
@@ -85,8 +80,6 @@ def read_cell(population: Population, cell: int) -> OpenedCell:
     ValueError, OSError
         If they cannot be read, or the table or store has changed.
     """
-    from napari_integrated_cell.latent.population import CELL_ID, ROW
-
     source = Path(population.source)
     known = population.table.iloc[cell]
     name, row = str(known[CELL_ID]), int(known[ROW])

@@ -87,7 +87,6 @@ class Scatter(pg.PlotWidget):
     points : array of float32, (N, 2)
     colours : array of uint8, (N, 3)
     selected : array of bool, (N,), or None
-    marks : tuple of Mark
     """
 
     point_hovered = Signal(int)

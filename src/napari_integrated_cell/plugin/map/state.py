@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-from napari_integrated_cell.latent.projection import SHAPE
+from napari_integrated_cell.latent.population import Population
+from napari_integrated_cell.latent.projection import SHAPE, Projection
 from napari_integrated_cell.plugin.signals import field_signals
-
-if TYPE_CHECKING:
-    from napari_integrated_cell.latent.population import Population
-    from napari_integrated_cell.latent.projection import Projection
 
 PRINCIPAL, UMAP = "principal axes", "UMAP"
 

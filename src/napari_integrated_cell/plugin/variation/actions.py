@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,13 +10,13 @@ import numpy as np
 from napari.utils.notifications import show_warning
 
 from napari_integrated_cell.arrays import Floats
+from napari_integrated_cell.imaging.pose import pose_of, posed_mask, posed_references
+from napari_integrated_cell.integration import model_box
 from napari_integrated_cell.plugin.layers.place import Place, place_over
 from napari_integrated_cell.plugin.signals import Connections
 from napari_integrated_cell.plugin.variation.state import CELL, DRAW, VariationRequest, VariedShape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from napari_integrated_cell.cell import Cell
     from napari_integrated_cell.latent.position import Position
     from napari_integrated_cell.model.integrated_cell import IntegratedCell
@@ -122,9 +123,6 @@ def scrub(session: Session, show: Callable[[VariedShape, str, int, Floats], None
         return
     wanted = (request.looked_at, min(request.draw, found.n - 1))
 
-    def done(volume: Floats) -> None:
-        show(shape, *wanted, volume)
-
     def end() -> None:
         now: VariationRequest = session.variation.request
         same = (now.looked_at, now.draw) == (request.looked_at, request.draw)
@@ -135,7 +133,7 @@ def scrub(session: Session, show: Callable[[VariedShape, str, int, Floats], None
         SCRUB,
         f"Drawing {wanted[0]}",
         lambda task: shape.draws_of(wanted[0]).draw(wanted[1]),
-        on_done=done,
+        on_done=lambda volume: show(shape, *wanted, volume),
         on_end=end,
     )
 
@@ -160,9 +158,6 @@ def _subject(session: Session) -> Callable[[IntegratedCell], VariedShape]:
 
 def of_cell(cell: Cell, frame: ImageFrame | None, model: IntegratedCell) -> VariedShape:
     """Return the shape of a posed and encoded cell. Draws are compared inside the cell."""
-    from napari_integrated_cell.imaging.pose import pose_of, posed_mask, posed_references
-    from napari_integrated_cell.integration import model_box
-
     pose = pose_of(cell, model_box(model.config))
     z_ref = model.encode(posed_references(cell, pose)[None])[0]
     return VariedShape(

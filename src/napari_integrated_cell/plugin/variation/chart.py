@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyqtgraph as pg
@@ -11,15 +11,12 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QWidget
 
 from napari_integrated_cell.arrays import Doubles
-from napari_integrated_cell.model.variation_reference import GROUPS
+from napari_integrated_cell.model.variation_reference import GROUPS, VariationReference
 from napari_integrated_cell.plugin.widgets.column import stack
 from napari_integrated_cell.plugin.widgets.inputs import text_label
 from napari_integrated_cell.plugin.widgets.still_plot import colour_axes, fitted, grey_band, keep_still
+from napari_integrated_cell.variation.structure_variation import StructureVariation
 from napari_integrated_cell.vocabulary import colour_of, structure
-
-if TYPE_CHECKING:
-    from napari_integrated_cell.model.variation_reference import VariationReference
-    from napari_integrated_cell.variation.structure_variation import StructureVariation
 
 GROUP_COLOURS = {"interphase": "#5fb3ff", "mitosis": "#ffb000"}
 """Colours of the boxes. The colour-blind can distinguish them; the groups also lie above and below the bar."""
@@ -73,7 +70,6 @@ class VariationChart(QWidget):
 
         Parameters
         ----------
-        found : mapping of str to StructureVariation
         rows : sequence of str
             The structures that have a row, from top to bottom, measured or not.
         looked_at : str

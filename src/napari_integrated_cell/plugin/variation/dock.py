@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QFormLayout, QGroupBox, QSpinBox
 
+from napari_integrated_cell.model.variation_reference import VariationReference
 from napari_integrated_cell.plugin.activity import refusals_shown
 from napari_integrated_cell.plugin.variation import actions
 from napari_integrated_cell.plugin.variation.chart import VariationChart, legend
@@ -20,9 +20,6 @@ from napari_integrated_cell.plugin.widgets.dock import Dock
 from napari_integrated_cell.plugin.widgets.inputs import combo, described, offer
 from napari_integrated_cell.plugin.widgets.work_row import WorkRow
 from napari_integrated_cell.variation.structure_variation import RIDGE
-
-if TYPE_CHECKING:
-    from napari_integrated_cell.model.variation_reference import VariationReference
 
 _MOST_DRAWS = 10_000
 
@@ -38,6 +35,7 @@ class VariationWidget(Dock):
             "Shape to draw structures in",
             "The shape to draw structures in: that of the active cell (chosen in 'Integrate structures'; its\n"
             "z^r = Enc^r(x^r)), or that of the present position in the latent space.",
+            choose=lambda subject: actions.change(self._session, subject=subject),
         )
         self.n = described(
             QSpinBox(minimum=2, maximum=_MOST_DRAWS, singleStep=100),
@@ -71,7 +69,6 @@ class VariationWidget(Dock):
     def _connect(self) -> None:
         session = self._session
         change = partial(actions.change, session)
-        self.subject.activated.connect(lambda i: change(subject=self.subject.itemData(i)))
         self.n.valueChanged.connect(lambda n: change(n=n))
         self.structures.changed.connect(lambda: change(structures=self._ticked()))
         self.run.clicked.connect(lambda _: self.measure())
@@ -93,17 +90,16 @@ class VariationWidget(Dock):
             (session.integrate.events.integration, self._draw_request),
             (session.scene.events.position, self._draw_subject),
             (session.tasks.changed, self._draw_running),
-            (self._viewer.events.theme, self._theme_changed),
         )
         self.layers.open()
         hold.callback(self.layers.close)
         hold.callback(session.tasks.cancel, actions.SCRUB)
-        self._theme_changed()
+        self._follow_theme(self._use_theme)
         self._draw_request()
         self._draw_running()
 
-    def _theme_changed(self, event: Any = None) -> None:
-        self.chart.use_theme(self._viewer.theme)
+    def _use_theme(self, name: str) -> None:
+        self.chart.use_theme(name)
         self._draw_found()
 
     # ---------------------------------------------------------------- showing the session

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QSlider, QSpinBox, QWidget
@@ -12,10 +11,8 @@ from napari_integrated_cell.plugin.variation.state import DEVIATION, DRAW, MEAN,
 from napari_integrated_cell.plugin.widgets.checklist import swatch
 from napari_integrated_cell.plugin.widgets.column import row, stack
 from napari_integrated_cell.plugin.widgets.inputs import described
+from napari_integrated_cell.variation.structure_variation import StructureVariation
 from napari_integrated_cell.vocabulary import colour_of, structure
-
-if TYPE_CHECKING:
-    from napari_integrated_cell.variation.structure_variation import StructureVariation
 
 _FIGURES = {
     MEAN: ("&Mean", "The mean of all draws, voxel by voxel: where the structure is on average."),

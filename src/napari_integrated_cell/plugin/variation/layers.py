@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from napari.components import ViewerModel
 from napari.layers import Image
 from napari.utils.colormaps import Colormap
 
@@ -16,16 +17,12 @@ from napari_integrated_cell.plugin.layers.display import (
     show_volume,
 )
 from napari_integrated_cell.plugin.layers.marks import MARK, mark_of
+from napari_integrated_cell.plugin.session import Session
 from napari_integrated_cell.plugin.signals import Connections, OwnChanges
 from napari_integrated_cell.plugin.variation.actions import change, scrub
 from napari_integrated_cell.plugin.variation.state import DEVIATION, DRAW, MEAN, VariationRequest, VariedShape
+from napari_integrated_cell.variation.structure_variation import StructureVariation
 from napari_integrated_cell.vocabulary import structure as structure_named
-
-if TYPE_CHECKING:
-    from napari.components import ViewerModel
-
-    from napari_integrated_cell.plugin.session import Session
-    from napari_integrated_cell.variation.structure_variation import StructureVariation
 
 Limits = tuple[float, float]
 

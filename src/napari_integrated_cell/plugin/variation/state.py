@@ -59,13 +59,11 @@ class VariedShape:
     ----------
     name : str
         Its name in the window.
-    model : IntegratedCell
     z_ref : array of float32, (n_ref,)
     compared_in : array of float32, (Z, Y, X)
         The cell in the model's box. Draws are compared inside it.
     masked : bool
         Whether the layers are masked by it: the outline of a segmented cell is known, that of a decoded cell is not.
-    place : Place
     seed : int
         Random seed of the draws.
     """

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from qtpy.QtCore import QEvent, QObject, QSize, Qt
-from qtpy.QtWidgets import QFrame, QGroupBox, QHBoxLayout, QLayout, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QFrame,
+    QGridLayout,
+    QGroupBox,
+    QHBoxLayout,
+    QLayout,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
 
 _ROOM = 6  # the scroll bar's margin in napari's themes, which its size hint does not include
 
@@ -27,6 +36,15 @@ def row(*parts: QWidget | tuple[QWidget, int]) -> QHBoxLayout:
     layout = QHBoxLayout()
     for part in parts:
         layout.addWidget(*part if isinstance(part, tuple) else (part,))
+    return layout
+
+
+def grid(parent: QWidget | None = None, *, across: int = -1, down: int = -1) -> QGridLayout:
+    """Return a grid without margins. ``across`` and ``down`` are its spacings in pixels, -1 for those of the style."""
+    layout = QGridLayout(parent)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setHorizontalSpacing(across)
+    layout.setVerticalSpacing(down)
     return layout
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import Any
 
+import napari.viewer
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QWidget
 
 from napari_integrated_cell.plugin.session import session_of
 from napari_integrated_cell.plugin.signals import Connections
 from napari_integrated_cell.plugin.widgets.column import stack
-
-if TYPE_CHECKING:
-    import napari.viewer
 
 
 class Dock(QWidget):
@@ -50,6 +49,11 @@ class Dock(QWidget):
     def _fill(self, *parts: QWidget) -> None:
         """Lay parts out from top to bottom. The first takes the remaining height."""
         stack(self, *parts, margin=4, tall=parts[0])
+
+    def _follow_theme(self, use: Callable[[str], Any]) -> None:
+        """Call ``use`` with the name of the viewer's theme, now and whenever it changes."""
+        self._hold.connect((self._viewer.events.theme, lambda event: use(self._viewer.theme)))
+        use(self._viewer.theme)
 
     def event(self, event: QEvent) -> bool:
         """Disconnect from the viewer when the dock is closed: napari then removes the widget from its window."""

@@ -18,7 +18,14 @@ def described(widget: W, name: str, tip: str) -> W:
     return widget
 
 
-def combo(name: str, tip: str, items: Mapping[Any, str] | None = None, *, characters: int = 8) -> QComboBox:
+def combo(
+    name: str,
+    tip: str,
+    items: Mapping[Any, str] | None = None,
+    *,
+    characters: int = 8,
+    choose: Callable[[Any], Any] | None = None,
+) -> QComboBox:
     """Return a combo box that is at least some ``characters`` wide, and not as wide as its longest item.
 
     Parameters
@@ -29,11 +36,15 @@ def combo(name: str, tip: str, items: Mapping[Any, str] | None = None, *, charac
         Labels by value.
     characters : int
         Its smallest width.
+    choose : callable, optional
+        Called with the value that the user chooses.
     """
     box = described(QComboBox(), name, tip)
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     box.setMinimumContentsLength(characters)
     offer(box, items or {}, next(iter(items or {}), None))
+    if choose is not None:
+        box.activated.connect(lambda index: choose(box.itemData(index)))
     return box
 
 

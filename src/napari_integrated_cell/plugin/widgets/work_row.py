@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from qtpy.QtWidgets import QLabel, QWidget
 
-from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
-
+from napari_integrated_cell.plugin.tasks import Task
+from napari_integrated_cell.plugin.widgets.column import grid
 from napari_integrated_cell.plugin.widgets.inputs import button
-
-if TYPE_CHECKING:
-    from napari_integrated_cell.plugin.tasks import Task
 
 _HEIGHT = 36  # pixels: the main buttons of a dock are large
 
@@ -33,13 +30,12 @@ class WorkRow(QWidget):
         self.start.setFont(font)
         self.cancel = button("Canc&el", cancel_tip)
         self.status = QLabel(wordWrap=True)
-        grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
+        layout = grid(self)
         for column, (each, share) in enumerate(((self.start, 3), (self.cancel, 1))):
             each.setMinimumHeight(_HEIGHT)
-            grid.addWidget(each, 0, column)
-            grid.setColumnStretch(column, share)
-        grid.addWidget(self.status, 1, 0, 1, 2)
+            layout.addWidget(each, 0, column)
+            layout.setColumnStretch(column, share)
+        layout.addWidget(self.status, 1, 0, 1, 2)
 
     def show_running(self, work: Task | None, *others: Task | None) -> None:
         """Show the tasks that run. The cancel button stops ``work``."""
