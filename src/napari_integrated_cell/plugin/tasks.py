@@ -5,8 +5,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Callable
-from functools import cache
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import Any, TypeAlias, TypedDict, Unpack
 
 from napari.qt.threading import FunctionWorker, create_worker
 from psygnal import Signal as Event
@@ -15,11 +14,8 @@ from qtpy.QtCore import QObject, Signal
 from napari_integrated_cell.model.runtime import Cancelled, CancelToken
 from napari_integrated_cell.plugin.activity import ActivityBar, notify
 
-if TYPE_CHECKING:
-    from typing import TypeAlias
-
-    Work: TypeAlias = "Callable[[Task], Any]"
-    Executor: TypeAlias = "Callable[[Task], None]"
+Work: TypeAlias = "Callable[[Task], Any]"
+Executor: TypeAlias = "Callable[[Task], None]"
 
 
 def _nothing(*_: Any) -> Any:
@@ -235,18 +231,14 @@ class Tasks:
         self.changed.emit(slot)
 
 
-@cache
-def _worker_class() -> type[FunctionWorker]:
-    class Worker(FunctionWorker):
-        """A napari worker that cancels its task when napari closes the window."""
+class _Worker(FunctionWorker):
+    """A napari worker that cancels its task when napari closes the window."""
 
-        def quit(self) -> None:
-            self._func.cancel()
-            super().quit()
-
-    return Worker
+    def quit(self) -> None:
+        self._func.cancel()
+        super().quit()
 
 
 def in_thread(task: Task) -> None:
     """Run a task in one of napari's worker threads."""
-    create_worker(task, _worker_class=_worker_class(), _start_thread=True)
+    create_worker(task, _worker_class=_Worker, _start_thread=True)

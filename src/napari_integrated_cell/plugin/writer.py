@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from napari.layers import Labels, Layer
+from numpy.typing import NDArray
+from scipy import ndimage
 
-if TYPE_CHECKING:
-    from napari.layers import Layer
-    from numpy.typing import NDArray
-
-    from napari_integrated_cell.plugin.layers.cell_layers import LayerData
+from napari_integrated_cell.imaging.writing import write_ome_tiff
+from napari_integrated_cell.plugin.layers.cell_layers import LayerData
+from napari_integrated_cell.plugin.layers.marks import mark_of
+from napari_integrated_cell.plugin.layers.volumes import (
+    data_to_world,
+    grid_shape,
+    micrometres_per_unit,
+    volume_of,
+    voxel_size_of,
+    why_no_volume,
+)
 
 
 def write_layers(path: str, layer_data: list[LayerData]) -> list[str]:
@@ -26,10 +35,6 @@ def write_layers(path: str, layer_data: list[LayerData]) -> list[str]:
     OSError
         If the file cannot be written.
     """
-    from napari_integrated_cell.imaging.writing import write_ome_tiff
-    from napari_integrated_cell.plugin.layers.marks import mark_of
-    from napari_integrated_cell.plugin.layers.volumes import volume_of, voxel_size_of
-
     layers = [_layer(data) for data in layer_data]
     if not layers:
         raise ValueError("No layer is selected: select the layers to save.")
@@ -50,10 +55,6 @@ def write_layers(path: str, layer_data: list[LayerData]) -> list[str]:
 
 
 def _layer(data: LayerData) -> Layer:
-    from napari.layers import Layer
-
-    from napari_integrated_cell.plugin.layers.volumes import volume_of, why_no_volume
-
     layer = Layer.create(*data)
     if volume_of(layer).ndim != 3 or getattr(layer, "rgb", False):
         raise ValueError(why_no_volume(layer))
@@ -62,16 +63,6 @@ def _layer(data: LayerData) -> Layer:
 
 def _on_grid(layer: Layer, target: Layer) -> NDArray[Any]:
     """Return a layer's volume on the grid of another layer. It is resampled once, if the grids differ."""
-    from napari.layers import Labels
-    from scipy import ndimage
-
-    from napari_integrated_cell.plugin.layers.volumes import (
-        data_to_world,
-        grid_shape,
-        micrometres_per_unit,
-        volume_of,
-    )
-
     volume = np.asarray(volume_of(layer))
     ratio = np.divide(micrometres_per_unit(target) or (1.0,) * 3, micrometres_per_unit(layer) or (1.0,) * 3)
     to_layer = np.linalg.inv(data_to_world(layer)) @ np.diag([*ratio, 1.0]) @ data_to_world(target)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from napari.utils.notifications import show_warning
 
 from napari_integrated_cell.imaging.doubts import warnings_of
+from napari_integrated_cell.imaging.pose import Pose, pose_of
+from napari_integrated_cell.integration import Integration, integrate_cell, model_box
 from napari_integrated_cell.latent.position import Position
 from napari_integrated_cell.plugin.integrate.layers import note, show_structure
 from napari_integrated_cell.plugin.layers.place import place_over
@@ -19,8 +21,6 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
     from napari_integrated_cell.cell import Cell
-    from napari_integrated_cell.imaging.pose import Pose
-    from napari_integrated_cell.integration import Integration
     from napari_integrated_cell.model.integrated_cell import IntegratedCell
     from napari_integrated_cell.plugin.integrate.request import CellRequest
     from napari_integrated_cell.plugin.session import Session
@@ -63,9 +63,6 @@ def integrate(
     posed: list[Posed] = []
 
     def work(task: Task) -> Integration:
-        from napari_integrated_cell.imaging.pose import pose_of
-        from napari_integrated_cell.integration import integrate_cell, model_box
-
         task.progress(0, 0, "opening the model")
         model = session.load()
         task.token.raise_if_cancelled()

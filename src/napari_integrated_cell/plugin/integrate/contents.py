@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from napari.layers import Labels
+from napari.layers import Labels, Layer
 from psygnal import Signal
 
 from napari_integrated_cell.imaging.cropping import is_in_memory
 from napari_integrated_cell.plugin.layers.contents import Content, look_at
 from napari_integrated_cell.plugin.layers.volumes import volume_of
-
-if TYPE_CHECKING:
-    from napari.layers import Layer
-
-    from napari_integrated_cell.plugin.tasks import Task, Tasks
+from napari_integrated_cell.plugin.tasks import Task, Tasks
 
 _NOTHING = Content(np.zeros((1, 1, 1)), labels=False)
 
@@ -60,10 +56,8 @@ class Contents:
         if not all(is_in_memory(volume_of(layer)) or layer in self._seen for layer in pair):
             return False
         seen = [self.of(layer) for layer in pair]
-        return guess_stains([content.appearance if content is not None else None for content in seen]) == (
-            1,
-            0,
-        )
+        guessed = guess_stains([content.appearance if content is not None else None for content in seen])
+        return guessed == (1, 0)
 
     def _look_later(self, layer: Layer, volume: Any) -> None:
         if layer in self._wanted:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psutil
+from napari.components import ViewerModel
+from napari.layers import Layer
 
 from napari_integrated_cell.imaging.cropping import read_part
+from napari_integrated_cell.imaging.segmenting import segment_field
 from napari_integrated_cell.plugin.integrate.refusals import Refusal
 from napari_integrated_cell.plugin.layers.volumes import VoxelSize, grid_shape, volume_of
-
-if TYPE_CHECKING:
-    from napari.components import ViewerModel
-    from napari.layers import Layer
-
-    from napari_integrated_cell.plugin.session import Session
-    from napari_integrated_cell.plugin.tasks import Task
+from napari_integrated_cell.plugin.session import Session
+from napari_integrated_cell.plugin.tasks import Task
 
 SLOT = "segment"
 _BYTES = 16  # of a voxel: both stains, their labels, and what is computed between them
@@ -46,8 +44,6 @@ def segment(
     whole = (slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2]))
 
     def work(task: Task) -> Any:
-        from napari_integrated_cell.imaging.segmenting import segment_field
-
         read = [
             read_part(stain, whole, what=f"reading {name}", progress=task.progress, cancel=task.token)
             for name, stain in stains.items()

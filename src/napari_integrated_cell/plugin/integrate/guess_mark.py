@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QLabel, QWidget
 
+from napari_integrated_cell.plugin.integrate.layer_combo import LayerCombo
 from napari_integrated_cell.plugin.widgets.column import row
 from napari_integrated_cell.plugin.widgets.inputs import button
-
-if TYPE_CHECKING:
-    from napari_integrated_cell.plugin.integrate.layer_combo import LayerCombo
 
 
 class GuessMark(QWidget):

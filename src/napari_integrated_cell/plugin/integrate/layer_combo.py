@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from napari.layers import Layer
 from qtpy.QtCore import QEvent, QSignalBlocker, Qt, Signal
 from qtpy.QtGui import QHelpEvent, QPaintEvent
 from qtpy.QtWidgets import (
@@ -16,9 +17,6 @@ from qtpy.QtWidgets import (
     QToolTip,
     QWidget,
 )
-
-if TYPE_CHECKING:
-    from napari.layers import Layer
 
 _MARGIN = 4  # pixels beside the text
 

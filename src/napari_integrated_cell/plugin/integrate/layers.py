@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from napari.components import ViewerModel
+from napari.layers import Image
 
 from napari_integrated_cell.arrays import Floats
 from napari_integrated_cell.plugin.layers.display import (
@@ -14,12 +17,7 @@ from napari_integrated_cell.plugin.layers.display import (
 )
 from napari_integrated_cell.plugin.layers.marks import MARK, mark_of, result_layers
 from napari_integrated_cell.plugin.layers.opacity import opacities
-
-if TYPE_CHECKING:
-    from napari.components import ViewerModel
-    from napari.layers import Image
-
-    from napari_integrated_cell.plugin.layers.place import Place
+from napari_integrated_cell.plugin.layers.place import Place
 
 
 def show_structure(
@@ -38,7 +36,6 @@ def show_structure(
 
     Parameters
     ----------
-    viewer : napari.components.ViewerModel
     name : str
         The structure.
     volume : array of float32, (Z, Y, X)

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from napari.layers import Image, Labels
+from napari.components import ViewerModel
+from napari.layers import Image, Labels, Layer
 from numpy.typing import NDArray
 
 from napari_integrated_cell.imaging.cropping import is_in_memory
+from napari_integrated_cell.imaging.labels import checked_labels
+from napari_integrated_cell.imaging.reading import Image as FileImage
+from napari_integrated_cell.imaging.reading import read_image
 from napari_integrated_cell.plugin.layers.axes import channel_axis, time_axis
 from napari_integrated_cell.plugin.layers.display import channel_colormap, image_limits
 from napari_integrated_cell.plugin.layers.marks import MARK, mark_of
-from napari_integrated_cell.plugin.layers.volumes import VoxelSize, micrometres_per_unit, voxel_size_of
+from napari_integrated_cell.plugin.layers.volumes import (
+    VoxelSize,
+    full_data,
+    micrometres_per_unit,
+    voxel_size_of,
+)
+from napari_integrated_cell.plugin.session import Session
+from napari_integrated_cell.plugin.tasks import Task
 from napari_integrated_cell.vocabulary import recognise_channel
-
-if TYPE_CHECKING:
-    from napari.components import ViewerModel
-    from napari.layers import Layer
-
-    from napari_integrated_cell.plugin.session import Session
-    from napari_integrated_cell.plugin.tasks import Task
 
 _RGB = ("red", "green", "blue", "alpha")
 
@@ -41,14 +45,14 @@ def split_channels(viewer: ViewerModel, session: Session, layer: Layer) -> Task:
 
     Names and voxel size come from the layer's file if napari's own reader has left them out.
     """
-    data, guessed = _data(layer), channel_axis(layer)
+    data, guessed = full_data(layer), channel_axis(layer)
     path, rgb = layer.source.path, bool(getattr(layer, "rgb", False))
 
     def work(task: Task) -> _Channels:
-        stated = _channels_of_file(path, data.shape) if path and not rgb else None
+        stated = _channels_of_file(path, data.shape) if not rgb else None
         if stated is not None:
             return stated
-        size = _voxel_size_of_file(path, data.shape) if path and not rgb else None
+        size = _voxel_size_of_file(path, data.shape) if not rgb else None
         if guessed is None:
             raise ValueError(f"{layer.name!r} has no axis that counts channels.")
         count = data.shape[guessed]
@@ -76,21 +80,21 @@ def use_time_point(viewer: ViewerModel, layer: Layer) -> None:
     axis = time_axis(layer)
     if axis is None:
         raise ValueError(f"{layer.name!r} has no axis that counts time points.")
-    count, step = _data(layer).shape[axis], time_step(viewer, layer)
+    count, step = full_data(layer).shape[axis], time_step(viewer, layer)
     alike = [
         each
         for each in viewer.layers
         if isinstance(each, Image | Labels)
         and each.ndim == layer.ndim
         and time_axis(each) == axis
-        and _data(each).shape[axis] == count
+        and full_data(each).shape[axis] == count
     ]
     for each in alike:
-        shape, path = _data(each).shape, each.source.path
-        size = _voxel_size_of_file(path, shape) if path else None
+        shape = full_data(each).shape
+        size = _voxel_size_of_file(each.source.path, shape)
         if size is not None:
             write_voxel_size(each, size, _without(shape, axis)[-3:])
-        part = _data(each)[(*[slice(None)] * axis, step)]
+        part = full_data(each)[(*[slice(None)] * axis, step)]
         _add_part(viewer, each, part, axis, f"{each.name}, time point {step}", each.name)
         each.visible = False
 
@@ -98,7 +102,7 @@ def use_time_point(viewer: ViewerModel, layer: Layer) -> None:
 def time_step(viewer: ViewerModel, layer: Layer) -> int:
     """Return the time point of a layer that the viewer shows."""
     axis = time_axis(layer) or 0
-    count = _data(layer).shape[axis]
+    count = full_data(layer).shape[axis]
     world = viewer.dims.point[viewer.dims.ndim - layer.ndim + axis]
     at = np.asarray(layer.data_to_world((0,) * layer.ndim), dtype=float)
     at[axis] = world
@@ -109,11 +113,9 @@ def make_labels(
     viewer: ViewerModel, session: Session, layer: Layer, then: Callable[[], None] = lambda: None
 ) -> Task:
     """Make a Labels layer with the values of an image, hide the image, and call ``then``."""
-    data = _data(layer)
+    data = full_data(layer)
 
     def work(task: Task) -> Any:
-        from napari_integrated_cell.imaging.labels import checked_labels
-
         if is_in_memory(data):
             return checked_labels(data, repr(layer.name))
         kind = np.dtype(data.dtype).kind
@@ -141,7 +143,7 @@ def write_voxel_size(layer: Layer, voxel_size: VoxelSize, grid: tuple[int, ...])
     Only a layer that shows volumes of ``grid`` voxels (Z, Y, X) gets them, also one with several channels or time
     points. Its last three axes all get a unit, also channels: napari ignores units if those of two layers differ.
     """
-    shape = _data(layer).shape[: layer.ndim]
+    shape = full_data(layer).shape[: layer.ndim]
     if tuple(shape[-2:]) != tuple(grid[-2:]) or grid[0] not in shape[:-2] or not np.allclose(layer.scale, 1):
         return False
     if any(unit.is_compatible_with("micrometer") for unit in layer.units):
@@ -208,13 +210,18 @@ def _place(layer: Layer, kept: Any) -> dict[str, Any]:
     }
 
 
-def _channels_of_file(path: str, shape: tuple[int, ...]) -> _Channels | None:
-    """Return what a file states about a stack of this shape; None if it is another one or is not readable."""
-    from napari_integrated_cell.imaging.reading import read_image
-
+def _image_at(path: str | None) -> FileImage | None:
+    """Return the image of a file, not read yet; None if there is no file or it is not readable."""
     try:
-        image = read_image(path, lazy=True)
+        return read_image(path, lazy=True) if path else None
     except (ValueError, OSError):
+        return None
+
+
+def _channels_of_file(path: str | None, shape: tuple[int, ...]) -> _Channels | None:
+    """Return what a file states about a stack of this shape; None if it is another one or is not readable."""
+    image = _image_at(path)
+    if image is None:
         return None
     for axis, length in enumerate(shape):
         if length == len(image.channel_names) > 1 and _without(shape, axis)[-3:] == image.data.shape[1:]:
@@ -222,17 +229,10 @@ def _channels_of_file(path: str, shape: tuple[int, ...]) -> _Channels | None:
     return None
 
 
-def _voxel_size_of_file(path: str, shape: tuple[int, ...]) -> VoxelSize | None:
+def _voxel_size_of_file(path: str | None, shape: tuple[int, ...]) -> VoxelSize | None:
     """Return the voxel size that a file states, if a stack of this shape can be its; None if it is not readable."""
-    from napari_integrated_cell.imaging.reading import read_image
-
-    try:
-        image = read_image(path, lazy=True)
-    except (ValueError, OSError):
+    image = _image_at(path)
+    if image is None:
         return None
     grids = {_without(shape, axis)[-3:] for axis in range(len(shape) - 2)}
     return image.voxel_size if tuple(image.data.shape[-3:]) in grids else None
-
-
-def _data(layer: Layer) -> Any:
-    return layer.data[0] if layer.multiscale else layer.data

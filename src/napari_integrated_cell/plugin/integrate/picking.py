@@ -15,7 +15,6 @@ class Picking:
 
     Parameters
     ----------
-    viewer : napari.viewer.Viewer
     on_click : callable
         Receives the :class:`Press`.
     """

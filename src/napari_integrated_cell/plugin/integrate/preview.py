@@ -14,6 +14,8 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QWidget
 
 from napari_integrated_cell.arrays import Floats
 from napari_integrated_cell.imaging.doubts import doubts_about_stains, warnings_of
+from napari_integrated_cell.imaging.pose import PAPER_BOX, Box, Pose, pose_of, posed_references
+from napari_integrated_cell.integration import model_box
 from napari_integrated_cell.picture import projection
 from napari_integrated_cell.plugin.widgets.column import stack
 from napari_integrated_cell.plugin.widgets.inputs import described, text_label
@@ -21,7 +23,6 @@ from napari_integrated_cell.vocabulary import REFERENCE_NAMES
 
 if TYPE_CHECKING:
     from napari_integrated_cell.cell import Cell
-    from napari_integrated_cell.imaging.pose import Box, Pose
     from napari_integrated_cell.plugin.integrate.request import CellRequest
     from napari_integrated_cell.plugin.session import Session
     from napari_integrated_cell.plugin.tasks import Task
@@ -42,8 +43,6 @@ class Posing:
 
 def preview_box(session: Session) -> Box:
     """Return the box of the chosen model, opened or not. Reads the disk: call it in a task."""
-    from napari_integrated_cell.imaging.pose import PAPER_BOX
-    from napari_integrated_cell.integration import model_box
     from napari_integrated_cell.model.catalogue import read_manifest
 
     if session.model is not None:
@@ -56,8 +55,6 @@ def preview_box(session: Session) -> Box:
 
 def posing_of(request: CellRequest, box: Box, task: Task) -> Posing:
     """Cut the cell out, pose it and draw its projections. Slow: call it in a task."""
-    from napari_integrated_cell.imaging.pose import pose_of, posed_references
-
     cell = request.cut(only=("membrane", "dna"), progress=task.progress, cancel=task.token)
     pose = pose_of(cell, box)
     doubts = doubts_about_stains(

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Layer
 
 from napari_integrated_cell.plugin.layers.axes import channel_axis, more_likely_time, time_axis
-from napari_integrated_cell.plugin.layers.volumes import is_volume, why_no_volume
-
-if TYPE_CHECKING:
-    from napari.layers import Layer
+from napari_integrated_cell.plugin.layers.volumes import full_data, is_volume, why_no_volume
 
 Mend = Literal["split channels", "use time point", "make labels", "segment field", "set voxel size"]
 
@@ -78,7 +75,7 @@ def refusal_of(layer: Layer) -> Refusal:
             mends.reverse()  # first of all one time point
     if not mends or getattr(layer, "rgb", False):
         return Refusal(why_no_volume(layer), *mends, layer=layer)
-    shape = tuple(int(n) for n in (layer.data[0] if layer.multiscale else layer.data).shape)
+    shape = tuple(int(n) for n in full_data(layer).shape)
     ways = {"split channels": "split its channels", "use time point": "use one of its time points"}
     return Refusal(
         f"{layer.name!r} has {len(shape)} axes {shape} and a cell needs three, (Z, Y, X): "

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_integrated_cell.cell import Cell, checked_voxel_size
 from napari_integrated_cell.imaging.cropping import Window, is_in_memory, read_part
+from napari_integrated_cell.imaging.labels import checked_labels
+from napari_integrated_cell.imaging.segmenting import cell_from_labels, label_values, segment_at
 from napari_integrated_cell.plugin.integrate.cell_window import window_at_point, window_of_label
 from napari_integrated_cell.plugin.integrate.nuclei import has_nucleus
 from napari_integrated_cell.plugin.integrate.refusals import Missed, MissingLayer, Refusal
+from napari_integrated_cell.plugin.layers.place import ImageFrame
 from napari_integrated_cell.processes import CancelToken, Progress
-
-if TYPE_CHECKING:
-    from napari_integrated_cell.plugin.layers.place import ImageFrame
 
 _SMALLEST_NUCLEUS = 8  # voxels: fewer are noise
 
@@ -119,8 +119,6 @@ class CellRequest:
         ValueError
             If the label does not exist, or no cell lies at the point.
         """
-        from napari_integrated_cell.imaging.segmenting import cell_from_labels
-
         self.check()
         voxel_size = checked_voxel_size(self.voxel_size)
         window = self._window(voxel_size, progress, cancel)
@@ -163,8 +161,6 @@ class CellRequest:
         self, voxel_size: tuple[float, float, float], progress: Progress | None, cancel: CancelToken | None
     ) -> Window:
         """Return the part of the image that is read: the cell, its nucleus and a margin."""
-        from napari_integrated_cell.imaging.segmenting import label_values
-
         if self.cells is None:
             assert self.point is not None
             return window_at_point(self.point, self.channels["membrane"].shape, voxel_size)
@@ -189,9 +185,6 @@ class CellRequest:
         voxel_size: tuple[float, float, float],
     ) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return the segmentations of cells and nuclei in a part of the image. Without any, the cell has label 1."""
-        from napari_integrated_cell.imaging.labels import checked_labels
-        from napari_integrated_cell.imaging.segmenting import segment_at
-
         if self.cells is None:
             assert self.point is not None
             z, y, x = (p - w.start for p, w in zip(self.point, window, strict=True))

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
+from napari_integrated_cell.cell import Cell
+from napari_integrated_cell.integration import Integration
+from napari_integrated_cell.plugin.layers.place import ImageFrame
 from napari_integrated_cell.plugin.signals import field_signals
-
-if TYPE_CHECKING:
-    from napari_integrated_cell.cell import Cell
-    from napari_integrated_cell.integration import Integration
-    from napari_integrated_cell.plugin.layers.place import ImageFrame
 
 
 @dataclass(eq=False)

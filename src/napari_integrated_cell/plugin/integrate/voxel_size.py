@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+from napari.layers import Layer
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLabel, QLineEdit, QWidget
 
@@ -14,9 +14,6 @@ from napari_integrated_cell.cell import checked_voxel_size
 from napari_integrated_cell.plugin.layers.volumes import VoxelSize, micrometres_per_unit, voxel_size_of
 from napari_integrated_cell.plugin.widgets.column import stack
 from napari_integrated_cell.plugin.widgets.inputs import button, described
-
-if TYPE_CHECKING:
-    from napari.layers import Layer
 
 _ALIKE = 0.01  # sizes that differ by less are rounded differently
 

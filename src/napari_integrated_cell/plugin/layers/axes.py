@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from napari.layers import Image
+from napari.layers import Image, Layer
 
+from napari_integrated_cell.plugin.layers.volumes import full_data
 from napari_integrated_cell.vocabulary import recognise_channel
-
-if TYPE_CHECKING:
-    from napari.layers import Layer
 
 # An axis before Y that is at most this long may count channels.
 _MOST_CHANNELS = 7
@@ -128,4 +125,4 @@ def _stated(layer: Layer, names: set[str]) -> int | None:
 
 
 def _shape(layer: Layer) -> tuple[int, ...]:
-    return tuple(int(n) for n in (layer.data[0] if layer.multiscale else layer.data).shape)
+    return tuple(int(n) for n in full_data(layer).shape)

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Image
 from napari.utils.colormaps import Colormap
 from numpy.typing import NDArray
 
 from napari_integrated_cell.arrays import Floats
 from napari_integrated_cell.plugin.layers.marks import MARK, mark_of
 from napari_integrated_cell.plugin.layers.opacity import follow_display, opacity_in, untouched_opacity
+from napari_integrated_cell.plugin.layers.place import Place
 from napari_integrated_cell.vocabulary import REFERENCES, STRUCTURES, colour_of
-
-if TYPE_CHECKING:
-    from napari.components import ViewerModel
-    from napari.layers import Image
-
-    from napari_integrated_cell.plugin.layers.place import Place
 
 _LABELS = {**{r.name: r.label for r in REFERENCES}, **{s.name: s.label for s in STRUCTURES}}
 
@@ -69,7 +66,6 @@ def show_volume(
 
     Parameters
     ----------
-    viewer : napari.components.ViewerModel
     layer : Image or None
         The layer that shows it from now on; None to add one.
     volume : array of float32, (Z, Y, X) or (T, Z, Y, X)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from napari.layers import Image
-
-if TYPE_CHECKING:
-    from napari.components import ViewerModel
-    from napari.layers import Layer
+from napari.components import ViewerModel
+from napari.layers import Image, Layer
 
 MARK = "napari_integrated_cell"
 """The key of this plugin in ``layer.metadata``."""

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Layer
 
 from napari_integrated_cell.plugin.layers.marks import mark_of
-
-if TYPE_CHECKING:
-    from napari.components import ViewerModel
-    from napari.layers import Layer
 
 _BRIGHT = 2  # up to this many structures have full opacity
 _following: WeakSet[ViewerModel] = WeakSet()

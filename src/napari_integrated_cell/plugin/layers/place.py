@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from napari.layers import Layer
 
 from napari_integrated_cell.arrays import Doubles
+from napari_integrated_cell.imaging.pose import Pose
 from napari_integrated_cell.plugin.layers.volumes import VoxelSize, data_to_world
-
-if TYPE_CHECKING:
-    from napari.layers import Layer
-
-    from napari_integrated_cell.imaging.pose import Pose
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,19 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Layer
 
 from napari_integrated_cell.imaging.cropping import is_in_memory
+from napari_integrated_cell.plugin.layers.contents import ContentOf
 from napari_integrated_cell.plugin.layers.marks import mark_of
 from napari_integrated_cell.plugin.layers.volumes import grid_shape, is_volume, volume_of
 from napari_integrated_cell.vocabulary import recognise_channel
-
-if TYPE_CHECKING:
-    from napari.layers import Layer
-
-    from napari_integrated_cell.plugin.layers.contents import ContentOf
 
 _NUCLEUS_WORDS = {"nucleus", "nuclei", "nuclear", "dna", "nuc", "chromatin"}
 _CELL_WORDS = {"cell", "cells", "cytoplasm", "membrane"}

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Layer
 
 from napari_integrated_cell.arrays import Doubles
 from napari_integrated_cell.plugin.layers.marks import mark_of
-
-if TYPE_CHECKING:
-    from napari.layers import Layer
 
 VoxelSize = tuple[float, float, float]
 
@@ -42,9 +39,14 @@ def why_no_volume(layer: Layer) -> str:
     return f"{layer.name!r} is a predicted structure: choose the image it was predicted for."
 
 
+def full_data(layer: Layer) -> Any:
+    """Return a layer's data at full resolution."""
+    return layer.data[0] if layer.multiscale else layer.data
+
+
 def volume_of(layer: Layer) -> Any:
     """Return a layer's (Z, Y, X) array at full resolution, without axes of length 1 before Z."""
-    data = layer.data[0] if layer.multiscale else layer.data
+    data = full_data(layer)
     while data.ndim > 3 and not getattr(layer, "rgb", False) and data.shape[0] == 1:
         data = data[0]
     return data

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from napari_integrated_cell.imaging.formats.scene import Scene
+from napari_integrated_cell.imaging.formats.scene import Scene
 
 _MEANINGS = {"Z": "Z planes", "T": "time points", "C": "channels"}
 # As many time points or channels of one plane may be what they are called.
@@ -48,14 +46,10 @@ def default_meaning(scene: Scene, dimension: int) -> str:
         return letter
     if len(meanings(scene, dimension)) > len(_MEANINGS):
         return "CZ"
-    others = [n for i, n in zip(open_axes(scene), _lengths(scene), strict=True) if i != dimension]
+    others = [scene.shape[i] for i in open_axes(scene) if i != dimension]
     if has_z or any(n > count for n in others):
         return letter if letter in "TC" else "C"
     return "Z"
-
-
-def _lengths(scene: Scene) -> list[int]:
-    return [scene.shape[i] for i in open_axes(scene)]
 
 
 def axes_of(scene: Scene, chosen: Sequence[str]) -> str | None:

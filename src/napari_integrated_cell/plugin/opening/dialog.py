@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from napari.components import ViewerModel
+from napari.layers import Layer
 from napari.qt import get_current_stylesheet
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
@@ -19,7 +20,9 @@ from qtpy.QtWidgets import (
 )
 
 from napari_integrated_cell.imaging.choices import ReadingChoices
-from napari_integrated_cell.imaging.formats.scene import names_of_channels
+from napari_integrated_cell.imaging.formats.scene import OpenedFile, Scene, names_of_channels
+from napari_integrated_cell.imaging.opening import READABLE_EXTENSIONS, open_file
+from napari_integrated_cell.imaging.stacks import why_no_stack
 from napari_integrated_cell.plugin import preferences
 from napari_integrated_cell.plugin.opening import choosing
 from napari_integrated_cell.plugin.opening.fields import ChannelNames, VoxelEdges
@@ -28,12 +31,6 @@ from napari_integrated_cell.plugin.opening.notices import tell
 from napari_integrated_cell.plugin.opening.picture import middle_planes
 from napari_integrated_cell.plugin.widgets.column import row, stack
 from napari_integrated_cell.plugin.widgets.inputs import button, combo, described, offer, text_label
-
-if TYPE_CHECKING:
-    from napari.components import ViewerModel
-    from napari.layers import Layer
-
-    from napari_integrated_cell.imaging.formats.scene import OpenedFile, Scene
 
 _READERS = {"auto": "automatic", "bioio": "bioio", "aicsimageio": "aicsimageio"}
 _MOST_SCENES = 200
@@ -46,7 +43,6 @@ class OpenDialog(QDialog):
     ----------
     viewer : napari.components.ViewerModel
         Gets the layers.
-    path : Path
     """
 
     def __init__(self, viewer: ViewerModel, path: Path, parent: QWidget | None = None) -> None:
@@ -62,9 +58,9 @@ class OpenDialog(QDialog):
         self.file = QLabel()
         self.reader = combo("Reader", "The library that reads the file.", _READERS)
         self.scene = combo("Scene", "A file may hold several images.", characters=40)
-        self.time = described(QSpinBox(), "Time point", "Counted from 0. All of them open as a time series.")
+        tip = "Counted from 0. All of them open as a time series."
+        self.time = described(QSpinBox(minimum=-1, maximum=-1), "Time point", tip)
         self.time.setSpecialValueText("all")
-        self.time.setRange(-1, -1)
         self.axes: list[QComboBox] = []
         self._axes_boxes = row()
         self._axes_row = QWidget()
@@ -85,13 +81,12 @@ class OpenDialog(QDialog):
             button("OME-Zarr…", "Choose the folder of an OME-Zarr.", self._other_folder),
         )
         self._form.addRow("File", files)
-        for title, field in (("Reader", self.reader), ("Scene", self.scene)):
-            self._form.addRow(title, field)
+        self._form.addRow("Reader", self.reader)
+        self._form.addRow("Scene", self.scene)
         self._form.addRow("Its axes are", self._axes_row)
-        for title, part in (
-            ("Time point", self.time), ("Channels", self.names), ("Voxel size (µm)", self.voxel_size)
-        ):  # fmt: skip
-            self._form.addRow(title, part)
+        self._form.addRow("Time point", self.time)
+        self._form.addRow("Channels", self.names)
+        self._form.addRow("Voxel size (µm)", self.voxel_size)
         stack(self, self._form, self.picture, self.status, self.buttons, margin=10)
 
         self.reader.setCurrentIndex(max(self.reader.findData(preferences.reader()), 0))
@@ -143,7 +138,6 @@ class OpenDialog(QDialog):
 
     def _open_file(self) -> None:
         from napari_integrated_cell.imaging.formats.damage import one_sentence_about
-        from napari_integrated_cell.imaging.opening import open_file
 
         self.file.setText(self._path.name)
         self.file.setToolTip(str(self._path))
@@ -165,8 +159,6 @@ class OpenDialog(QDialog):
         self._show_scene()
 
     def _first_stack(self) -> int:
-        from napari_integrated_cell.imaging.stacks import why_no_stack
-
         count = len(self._opened.scene_names) if self._opened is not None else 0
         for index in range(min(count, _MOST_SCENES)):
             if self._opened is not None and why_no_stack(self._opened.scene(index), None, "") is None:
@@ -226,8 +218,6 @@ class OpenDialog(QDialog):
 
     def _check(self) -> None:
         """Show why the choice makes no stack. *Open* is enabled if it does."""
-        from napari_integrated_cell.imaging.stacks import why_no_stack
-
         scene, problem = self._scene, self._problem
         if scene is not None:
             reason = why_no_stack(scene, self.choices.axes, self._path.name)
@@ -252,8 +242,6 @@ class OpenDialog(QDialog):
 
 def asked_file(parent: QWidget | None, folder: Path | None = None) -> Path | None:
     """Ask for an image file; return None if the user cancels."""
-    from napari_integrated_cell.imaging.opening import READABLE_EXTENSIONS
-
     patterns = " ".join(f"*{ending}" for ending in READABLE_EXTENSIONS)
     path, _ = QFileDialog.getOpenFileName(
         parent, "Open image with choices", str(folder or ""), f"Images ({patterns});;All files (*)"

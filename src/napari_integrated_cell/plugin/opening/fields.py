@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QGridLayout, QLabel, QLineEdit, QWidget
+from qtpy.QtWidgets import QLabel, QLineEdit, QWidget
 
 from napari_integrated_cell.cell import checked_voxel_size
-from napari_integrated_cell.plugin.widgets.column import row, stack
+from napari_integrated_cell.imaging.formats.sizes import StatedSize
+from napari_integrated_cell.plugin.widgets.column import grid, row, stack
 from napari_integrated_cell.plugin.widgets.inputs import described, text_label
-
-if TYPE_CHECKING:
-    from napari_integrated_cell.imaging.formats.sizes import StatedSize
 
 _MOST_NAMES = 12
 _PER_ROW = 4
@@ -26,8 +22,7 @@ class ChannelNames(QWidget):
         super().__init__()
         self.edits: list[QLineEdit] = []
         self._shown: tuple[str, ...] = ()
-        self._grid = QGridLayout(self)
-        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid = grid(self)
 
     @property
     def value(self) -> tuple[str, ...] | None:
@@ -62,11 +57,7 @@ class VoxelEdges(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.edits = [
-            described(
-                QLineEdit(),
-                f"Voxel size in {axis}, in µm",
-                f"Edge of a voxel along {axis}, in µm.",
-            )
+            described(QLineEdit(), f"Voxel size in {axis}, in µm", f"Edge of a voxel along {axis}, in µm.")
             for axis in "ZYX"
         ]
         self._found = text_label()

@@ -39,8 +39,6 @@ def layers_of_file(
 
     Parameters
     ----------
-    path : Path
-    choices : ReadingChoices, optional
     channel_names, voxel_size : optional
         Instead of the file's, as in :func:`~napari_integrated_cell.imaging.reading.read_image`.
 
@@ -49,7 +47,9 @@ def layers_of_file(
     ValueError, OSError
         If the file is no readable stack.
     """
+    from napari_integrated_cell.imaging.formats.damage import one_sentence_about
     from napari_integrated_cell.imaging.reading import read_image
+    from napari_integrated_cell.imaging.stacks import computed
 
     choices = choices or ReadingChoices()
     image = read_image(
@@ -65,8 +65,10 @@ def layers_of_file(
     )
     if channel_names is None:
         image = _with_known_layout(image, path)
-    if not _is_series(image) and not _too_large(image):
-        image = _in_memory(image, path)
+    most = min(_MOST_BYTES, _MOST_OF_FREE_MEMORY * psutil.virtual_memory().available)
+    if image.data.ndim < 5 and image.data.nbytes <= most:
+        with one_sentence_about(path):
+            image = replace(image, data=computed(image.data))
     name = name_of_file(path)
     if choices.time is not None:
         name += f", time point {choices.time}"
@@ -81,23 +83,6 @@ def name_of_file(path: Path) -> str:
     name = path.name
     ending = next((e for e in READABLE_EXTENSIONS if name.lower().endswith(e)), "")
     return name[: len(name) - len(ending)] or name
-
-
-def _is_series(image: Image) -> bool:
-    return bool(image.data.ndim == 5)
-
-
-def _too_large(image: Image) -> bool:
-    most = min(_MOST_BYTES, _MOST_OF_FREE_MEMORY * psutil.virtual_memory().available)
-    return bool(image.data.nbytes > most)
-
-
-def _in_memory(image: Image, path: Path) -> Image:
-    from napari_integrated_cell.imaging.formats.damage import one_sentence_about
-    from napari_integrated_cell.imaging.stacks import computed
-
-    with one_sentence_about(path):
-        return replace(image, data=computed(image.data))
 
 
 def _with_known_layout(image: Image, path: Path) -> Image:

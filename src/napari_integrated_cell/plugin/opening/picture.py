@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtGui import QImage, QPixmap
 
 from napari_integrated_cell.imaging.choices import ReadingChoices
-
-if TYPE_CHECKING:
-    from napari_integrated_cell.imaging.formats.scene import OpenedFile
+from napari_integrated_cell.imaging.formats.scene import OpenedFile
 
 _SIDE = 160  # pixels
 _MOST_CHANNELS = 3
@@ -31,7 +29,10 @@ def middle_planes(opened: OpenedFile, choices: ReadingChoices, scene: int) -> QP
             planes = computed(data[:_MOST_CHANNELS, data.shape[1] // 2])
     except (ValueError, OSError):
         return None
-    return _pixmap(np.concatenate([_grey(plane) for plane in planes], axis=1))
+    grey = np.ascontiguousarray(np.concatenate([_grey(plane) for plane in planes], axis=1))
+    height, width = grey.shape
+    image = QImage(grey.data, width, height, width, QImage.Format.Format_Grayscale8)
+    return QPixmap.fromImage(image.copy())
 
 
 def _bytes_to_read(data: Any) -> int:
@@ -49,10 +50,3 @@ def _grey(plane: NDArray[Any]) -> NDArray[np.uint8]:
     low, high = np.percentile(small, (1, 99.8))
     grey = (np.clip((small - low) / max(high - low, 1e-12), 0, 1) * 255).astype(np.uint8)
     return np.pad(grey, ((0, 0), (0, 2)))
-
-
-def _pixmap(grey: NDArray[np.uint8]) -> QPixmap:
-    grey = np.ascontiguousarray(grey)
-    height, width = grey.shape
-    image = QImage(grey.data, width, height, width, QImage.Format.Format_Grayscale8)
-    return QPixmap.fromImage(image.copy())
