@@ -146,7 +146,7 @@ def test_layers_may_be_removed_one_by_one(dock, viewer, qtbot):
     assert shown.ended
     assert session_of(viewer).traverse.walk is None
     assert (overlay.text, overlay.visible, overlay.font_size) == ("mine", False, 17)
-    assert shown.frames.nbytes == 0
+    assert shown.frames.kept == []
     assert not dock.keeper.save.isEnabled()
     assert list(layers_of(viewer)) == []
     made(viewer, dock, qtbot)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from napari.components import ViewerModel
 from napari.utils.notifications import show_warning
 
 from napari_integrated_cell.latent.position import Position
+from napari_integrated_cell.model.runtime import CancelToken, Progress
 from napari_integrated_cell.plugin.layers.display import contrast_limits
+from napari_integrated_cell.plugin.layers.place import Place
+from napari_integrated_cell.plugin.session import Session
+from napari_integrated_cell.plugin.tasks import Task
 from napari_integrated_cell.plugin.traverse.frames import MB, Frames
 from napari_integrated_cell.plugin.traverse.layers import ShownWalk
 from napari_integrated_cell.plugin.traverse.plan import (
@@ -20,15 +25,8 @@ from napari_integrated_cell.plugin.traverse.plan import (
     planned_walk,
 )
 from napari_integrated_cell.plugin.traverse.state import CELL
-
-if TYPE_CHECKING:
-    from napari.components import ViewerModel
-
-    from napari_integrated_cell.model.runtime import CancelToken, Progress
-    from napari_integrated_cell.plugin.layers.place import Place
-    from napari_integrated_cell.plugin.session import Session
-    from napari_integrated_cell.plugin.tasks import Task
-    from napari_integrated_cell.walk.traversal import Traversal, Walk
+from napari_integrated_cell.walk.paths import PATHS
+from napari_integrated_cell.walk.traversal import Traversal, Walk
 
 SLOT = "walk"
 PREVIEW = "walk path"
@@ -55,8 +53,6 @@ def make_walk(viewer: ViewerModel, session: Session) -> Task:
     model_source, device = session.model_source, session.device
 
     def work(task: Task) -> Made:
-        from napari_integrated_cell.walk.traversal import Traversal
-
         task.progress(0, 0, "opening the model")
         model = session.load()
         task.token.raise_if_cancelled()
@@ -145,8 +141,6 @@ def preview_path(session: Session, on_done: Any, on_error: Any) -> Task:
     plan = session.traverse.plan
 
     def work(task: Task) -> dict[str, Walk]:
-        from napari_integrated_cell.walk.paths import PATHS
-
         model = session.load()
         stops = planned_stops(plan, session, model)
         return {name: planned_walk(plan, stops, name) for name in PATHS}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from qtpy.QtCore import QSignalBlocker, QTimer
 from qtpy.QtWidgets import QLabel, QSpinBox
 
@@ -19,9 +17,7 @@ from napari_integrated_cell.plugin.widgets.column import Column, row, titled
 from napari_integrated_cell.plugin.widgets.dock import Dock
 from napari_integrated_cell.plugin.widgets.inputs import described
 from napari_integrated_cell.plugin.widgets.work_row import WorkRow
-
-if TYPE_CHECKING:
-    from napari_integrated_cell.walk.traversal import Walk
+from napari_integrated_cell.walk.traversal import Walk
 
 _PAUSE = 100  # ms without a change before the path of the plan is computed
 
@@ -79,12 +75,11 @@ class TraverseWidget(Dock):
             (session.events.model_source, lambda: session.open_then()),
             (session.integrate.events.cell, self._draw_plan),
             (session.tasks.changed, self._draw_running),
-            (self._viewer.events.theme, self._theme_changed),
         )
         hold.callback(self._timer.stop)
         hold.callback(self._playhead.close)
         hold.callback(session.tasks.cancel, actions.PREVIEW)
-        self._theme_changed()
+        self._follow_theme(self.plot.use_theme)
         self._model_changed()
         self._walk_changed()
         self._draw_running()
@@ -95,9 +90,6 @@ class TraverseWidget(Dock):
             self._session.open_then()  # this emits the event again
         actions.fit_plan(self._session)
         self._draw_plan()
-
-    def _theme_changed(self, event: Any = None) -> None:
-        self.plot.use_theme(self._viewer.theme)
 
     def _walk_changed(self) -> None:
         shown = self._session.traverse.walk

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from napari.utils.notifications import show_info
@@ -13,13 +13,11 @@ from PIL import Image
 
 from napari_integrated_cell.arrays import Rgb
 from napari_integrated_cell.imaging.movies import write_gif, write_mp4
-
-if TYPE_CHECKING:
-    from napari_integrated_cell.model.runtime import CancelToken
-    from napari_integrated_cell.plugin.session import Session
-    from napari_integrated_cell.plugin.tasks import Task
-    from napari_integrated_cell.plugin.traverse.layers import ShownWalk
-    from napari_integrated_cell.walk.traversal import Traversal
+from napari_integrated_cell.model.runtime import CancelToken
+from napari_integrated_cell.plugin.session import Session
+from napari_integrated_cell.plugin.tasks import Task
+from napari_integrated_cell.plugin.traverse.layers import ShownWalk
+from napari_integrated_cell.walk.traversal import Traversal
 
 SLOT = "walk export"
 FILMS = (".mp4", ".gif")
@@ -176,7 +174,6 @@ def _shown(session: Session) -> ShownWalk:
 
 
 def _start(session: Session, path: Path, work: Callable[[Task], Path], **callbacks: Any) -> Task:
-    def done(written: Path) -> None:
-        show_info(f"Wrote {written}.")
-
-    return session.tasks.start(SLOT, f"Writing {path.name}", work, on_done=done, bar=True, **callbacks)
+    what = f"Writing {path.name}"
+    callbacks["on_done"] = lambda written: show_info(f"Wrote {written}.")
+    return session.tasks.start(SLOT, what, work, bar=True, **callbacks)

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from napari_integrated_cell.arrays import Floats
-
-if TYPE_CHECKING:
-    from napari_integrated_cell.model.runtime import CancelToken
-    from napari_integrated_cell.walk.traversal import Traversal
-
+from napari_integrated_cell.model.runtime import CancelToken
+from napari_integrated_cell.walk.traversal import Traversal
 
 _LEAST = 2  # frames that are always kept: the shown one and the next
 # A frame behind the playhead counts like one this many times as far ahead. Larger steps back are jumps.
@@ -67,11 +64,6 @@ class Frames:
         """The frames in memory."""
         with self._lock:
             return sorted(self._kept)
-
-    @property
-    def nbytes(self) -> int:
-        """The memory of the kept frames, in bytes."""
-        return len(self.kept) * self.traversal.frame_bytes
 
     def move(self, frame: int) -> None:
         """Move the playhead to ``frame``. It is expected to go on in the same direction."""
@@ -185,19 +177,16 @@ class WalkImage:
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:
             raise ValueError("A walk is decoded when it is read: an array of it is always a copy.")
-        alone = self._alone()
-        channel = alone.channels.index(self.frames.traversal.channels[self.channel])
+        every = self.frames.traversal
+        name = every.channels[self.channel]
+        # The walk with only this structure, so that nothing else is decoded.
+        alone = type(every)(every.model, every.walk, [name] if name in every.structures else [])
+        channel = alone.channels.index(name)
         whole = np.empty(self.shape, self.dtype)
         for t in range(len(self)):
             kept = self.frames.get(t)
             whole[t] = alone[t][channel] if kept is None else kept[self.channel]
         return whole if dtype is None else whole.astype(dtype, copy=False)
-
-    def _alone(self) -> Traversal:
-        """Return the walk with only this structure."""
-        whole = self.frames.traversal
-        name = whole.channels[self.channel]
-        return type(whole)(whole.model, whole.walk, [name] if name in whole.structures else [])
 
     def _nearest(self, frame: int) -> Floats:
         volumes = self.frames.nearest(frame)

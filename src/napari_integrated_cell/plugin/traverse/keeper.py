@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QDoubleSpinBox, QFileDialog, QFormLayout, QGroupBox, QWidget
 
 from napari_integrated_cell.plugin.activity import refusals_shown
+from napari_integrated_cell.plugin.session import Session
 from napari_integrated_cell.plugin.traverse import export
 from napari_integrated_cell.plugin.traverse.plan import change_plan
 from napari_integrated_cell.plugin.widgets.column import row
 from napari_integrated_cell.plugin.widgets.inputs import button, combo, described
-
-if TYPE_CHECKING:
-    from napari_integrated_cell.plugin.session import Session
 
 _FILM = {"MP4 film (*.mp4)": ".mp4", "GIF film (*.gif)": ".gif"}
 KINDS: dict[str, tuple[str, dict[str, str]]] = {
@@ -42,10 +39,8 @@ class WalkKeeper(QGroupBox):
             "as in Figure S9, with two steps from stop to stop.",
             {name: label for name, (label, _) in KINDS.items()},
         )
-        self.fps = described(QDoubleSpinBox(), "Frames per second", "Frames per second of a film.")
-        self.fps.setRange(0.5, 100)
-        self.fps.setDecimals(1)
-        self.fps.setSuffix(" fps")
+        speed = QDoubleSpinBox(minimum=0.5, maximum=100, decimals=1, suffix=" fps")
+        self.fps = described(speed, "Frames per second", "Frames per second of a film.")
         tip = "Choose a file and write the walk to it. The file appears when it is complete."
         self.save = button("&Save…", tip, self.keep)
         tip = "Stop writing. No part of the file is left."

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import ref
 
 import numpy as np
+from napari.components import ViewerModel
 from napari.layers import Image
 from psygnal import Signal
 
@@ -18,16 +19,11 @@ from napari_integrated_cell.plugin.layers.display import (
 )
 from napari_integrated_cell.plugin.layers.marks import mark_of
 from napari_integrated_cell.plugin.layers.opacity import opacities
-from napari_integrated_cell.plugin.layers.place import over_time
+from napari_integrated_cell.plugin.layers.place import Place, over_time
 from napari_integrated_cell.plugin.signals import Connections
+from napari_integrated_cell.plugin.tasks import Tasks
 from napari_integrated_cell.plugin.traverse.frames import Frames, WalkImage
-
-if TYPE_CHECKING:
-    from napari.components import ViewerModel
-
-    from napari_integrated_cell.plugin.layers.place import Place
-    from napari_integrated_cell.plugin.tasks import Tasks
-    from napari_integrated_cell.walk.traversal import Traversal
+from napari_integrated_cell.walk.traversal import Traversal
 
 AHEAD = "walk frames"
 """The slot of the task that decodes frames ahead of the playhead."""
@@ -42,7 +38,6 @@ class ShownWalk:
 
     Parameters
     ----------
-    viewer : napari.components.ViewerModel
     tasks : Tasks
         Where frames are decoded.
     key : str
@@ -128,8 +123,8 @@ class ShownWalk:
             )
         bring_into_view(self.viewer, self.layers[0])
         overlay = _text_overlay(self.viewer)
-        kept = {field: getattr(overlay, field) for field in ("text", "visible", "position", "font_size")}
-        self._hold.callback(_restore, overlay, kept)
+        for field in ("text", "visible", "position", "font_size"):
+            self._hold.callback(setattr, overlay, field, getattr(overlay, field))
         overlay.position, overlay.font_size, overlay.visible = "top_center", 10, True
         self._hold.connect(
             (self.viewer.dims.events.current_step, self._follow),
@@ -228,8 +223,3 @@ def _text_overlay(viewer: ViewerModel) -> Any:
     """Return the viewer's text overlay. napari 0.9 has moved it."""
     canvas = getattr(viewer, "canvas", None)
     return viewer.text_overlay if canvas is None else canvas.overlays.text
-
-
-def _restore(overlay: Any, kept: Mapping[str, Any]) -> None:
-    for field, value in kept.items():
-        setattr(overlay, field, value)

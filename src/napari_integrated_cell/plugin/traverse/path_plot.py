@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyqtgraph as pg
@@ -13,9 +13,7 @@ from qtpy.QtWidgets import QWidget
 from napari_integrated_cell.plugin.widgets.column import stack
 from napari_integrated_cell.plugin.widgets.inputs import text_label
 from napari_integrated_cell.plugin.widgets.still_plot import colour_axes, fitted, grey_band, keep_still
-
-if TYPE_CHECKING:
-    from napari_integrated_cell.walk.traversal import Walk
+from napari_integrated_cell.walk.traversal import Walk
 
 PATH_COLOURS = {"radial": "#3fd0ff", "great-circle": "#ffb000", "straight": "#ff5a5f"}
 

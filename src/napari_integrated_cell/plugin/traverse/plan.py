@@ -6,13 +6,22 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
+from napari_integrated_cell.imaging.pose import pose_of
+from napari_integrated_cell.integration import model_box
 from napari_integrated_cell.plugin.layers.place import Place, place_over
 from napari_integrated_cell.plugin.traverse.state import CELL, EncodedCell, WalkPlan
+from napari_integrated_cell.walk.traversal import (
+    Stop,
+    Walk,
+    stages_between,
+    stop_at_cell,
+    stop_at_stage,
+    walk,
+)
 
 if TYPE_CHECKING:
     from napari_integrated_cell.model.integrated_cell import IntegratedCell
     from napari_integrated_cell.plugin.session import Session
-    from napari_integrated_cell.walk.traversal import Stop, Walk
 
 
 def change_plan(session: Session, **settings: Any) -> None:
@@ -22,8 +31,6 @@ def change_plan(session: Session, **settings: Any) -> None:
 
 def stages_on_offer(plan: WalkPlan, model: IntegratedCell) -> list[str]:
     """Return the stages that the walk may go through, in order."""
-    from napari_integrated_cell.walk.traversal import stages_between
-
     if plan.start != CELL:
         return stages_between(model, plan.start, plan.end)
     marks = [mark.stage for mark in model.landmarks]
@@ -52,8 +59,6 @@ def planned_stops(plan: WalkPlan, session: Session, model: IntegratedCell) -> li
     ValueError
         If the model has no landmark of a stage, or the walk starts from a cell and no cell is active.
     """
-    from napari_integrated_cell.walk.traversal import stop_at_stage
-
     first = _active_cell(session, model).stop if plan.start == CELL else stop_at_stage(model, plan.start)
     last = stop_at_stage(model, plan.end)
     return [first, *(stop_at_stage(model, name) for name in stages_on_the_way(plan, model)), last]
@@ -61,8 +66,6 @@ def planned_stops(plan: WalkPlan, session: Session, model: IntegratedCell) -> li
 
 def planned_walk(plan: WalkPlan, stops: list[Stop], path: str | None = None) -> Walk:
     """Return the walk through ``stops``, along the plan's path or another one."""
-    from napari_integrated_cell.walk.traversal import walk
-
     frames = plan.steps * (len(stops) - 1) + 1
     return walk(stops, frames, path=path or plan.path, easing=plan.easing)
 
@@ -75,10 +78,6 @@ def planned_place(plan: WalkPlan, session: Session, model: IntegratedCell) -> Pl
 
 
 def _active_cell(session: Session, model: IntegratedCell) -> EncodedCell:
-    from napari_integrated_cell.imaging.pose import pose_of
-    from napari_integrated_cell.integration import model_box
-    from napari_integrated_cell.walk.traversal import stop_at_cell
-
     cell, known = session.integrate.cell, session.traverse.encoded
     if cell is None:
         raise ValueError(

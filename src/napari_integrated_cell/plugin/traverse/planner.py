@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QFormLayout, QGroupBox, QSpinBox, QWidget
 
+from napari_integrated_cell.plugin.session import Session
 from napari_integrated_cell.plugin.traverse.plan import change_plan, stages_on_offer, stages_on_the_way
 from napari_integrated_cell.plugin.traverse.stage_strip import StageStrip
 from napari_integrated_cell.plugin.traverse.state import CELL
 from napari_integrated_cell.plugin.widgets.column import row
 from napari_integrated_cell.plugin.widgets.inputs import combo, described, offer
 from napari_integrated_cell.vocabulary import stage
-
-if TYPE_CHECKING:
-    from napari_integrated_cell.plugin.session import Session
 
 _PATHS = {
     "radial": "Radial (as in the paper)",
@@ -32,18 +28,21 @@ class WalkPlanner(QGroupBox):
         super().__init__("Walk", parent)
         self._session = session
         tip = "Where the walk starts: the landmark of a stage, or the z^r of the active cell."
-        self.start = combo("From", tip)
-        self.end = combo("To", "The stage where the walk ends: its landmark, the medoid of its cells' z^r.")
+        self.start = combo("From", tip, choose=lambda name: change_plan(session, start=name, through=None))
+        tip = "The stage where the walk ends: its landmark, the medoid of its cells' z^r."
+        self.end = combo("To", tip, choose=lambda name: change_plan(session, end=name, through=None))
         self.strip = StageStrip()
         tip = "Frames from each stop to the next. The paper's walk has ten."
         self.steps = described(QSpinBox(minimum=1, maximum=200), "Frames from stop to stop", tip)
-        self.easing = combo("Pace", "An even pace, or one that slows down at every stop (easing).", _EASINGS)
+        tip = "An even pace, or one that slows down at every stop (easing)."
+        self.easing = combo("Pace", tip, _EASINGS, choose=lambda name: change_plan(session, easing=name))
         self.path = combo(
             "Path",
             "How z^r goes from stop to stop (section 3.4.6): its length and every hyperspherical angle change\n"
             "evenly; or its direction follows a great circle; or a straight line, which passes through regions\n"
             "with few cells.",
             _PATHS,
+            choose=lambda name: change_plan(session, path=name),
         )
         self.form = QFormLayout(self)
         self.form.setContentsMargins(6, 6, 6, 6)
@@ -52,14 +51,8 @@ class WalkPlanner(QGroupBox):
         self.form.addRow(self.strip)
         self.form.addRow("Frames per step", row(self.steps, (self.easing, 1)))
         self.form.addRow("Path", self.path)
-        self.start.activated.connect(
-            lambda i: change_plan(session, start=self.start.itemData(i), through=None)
-        )
-        self.end.activated.connect(lambda i: change_plan(session, end=self.end.itemData(i), through=None))
         self.strip.toggled.connect(self._toggle_stage)
         self.steps.valueChanged.connect(lambda steps: change_plan(session, steps=steps))
-        self.easing.activated.connect(lambda i: change_plan(session, easing=self.easing.itemData(i)))
-        self.path.activated.connect(lambda i: change_plan(session, path=self.path.itemData(i)))
         self.draw()
 
     def draw(self) -> None:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QRect, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QIcon, QPainter, QPen, QPixmap
-from qtpy.QtWidgets import QGridLayout, QSizePolicy, QToolButton, QWidget
+from qtpy.QtWidgets import QSizePolicy, QToolButton, QWidget
 
+from napari_integrated_cell.model.latent import Landmark
+from napari_integrated_cell.plugin.widgets.column import grid
 from napari_integrated_cell.vocabulary import stage
-
-if TYPE_CHECKING:
-    from napari_integrated_cell.model.latent import Landmark
 
 _COLUMNS = 4
 _ICON = QSize(56, 64)
@@ -28,9 +26,7 @@ class StageStrip(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._grid = QGridLayout(self)
-        self._grid.setContentsMargins(0, 0, 0, 0)
-        self._grid.setSpacing(2)
+        self._grid = grid(self, across=2, down=2)
         self.buttons: dict[str, QToolButton] = {}
         self._pictures: dict[str, QPixmap] = {}
         self._landmarks: Sequence[Landmark] = ()
@@ -44,13 +40,12 @@ class StageStrip(QWidget):
         for i, mark in enumerate(landmarks):
             picture = QPixmap()
             picture.loadFromData(mark.thumbnail)
-            button = QToolButton()
-            button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextUnderIcon)
+            button = QToolButton(toolButtonStyle=Qt.ToolButtonStyle.ToolButtonTextUnderIcon)
+            button.setText("\n".join(textwrap.wrap(stage(mark.stage).label, 12)))
             button.setIconSize(_ICON)
             button.setCheckable(True)
             button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
             button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-            button.setText("\n".join(textwrap.wrap(stage(mark.stage).label, 12)))
             font = button.font()
             font.setPointSizeF(font.pointSizeF() * 0.8)
             button.setFont(font)
