@@ -44,7 +44,6 @@ class Section:
 
     Attributes
     ----------
-    experiment : Experiment
     findings : Findings or None
         None if the experiment cannot run, or has not run yet.
     missing : str

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ic_train.evaluation.findings import Findings, Interval, Table, Value
-from napari_ic_train.evaluation.metrics.bootstrap import bootstrap, mean
+from napari_ic_train.evaluation.metrics.bootstrap import bootstrap
 from napari_integrated_cell.arrays import Floats, Indices, Mask
 from napari_integrated_cell.processes import CancelToken, Progress, slices
 from napari_integrated_cell.vocabulary import label_of
@@ -121,7 +121,9 @@ class Context:
                 return f"The store has {found or 'no'} {kind}, and this experiment needs {needed} or more."
         return None
 
-    def interval(self, values: NDArray[Any], statistic: Callable[[NDArray[Any]], float] = mean) -> Interval:
+    def interval(
+        self, values: NDArray[Any], statistic: Callable[[NDArray[Any]], float] = np.mean
+    ) -> Interval:
         """Return a statistic of cells, by default the mean, with its confidence interval (see `bootstrap`)."""
         return bootstrap(values, statistic, seed=self.seed)
 

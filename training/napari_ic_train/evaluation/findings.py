@@ -26,7 +26,6 @@ class Table:
     ----------
     title : str
         Unique within its experiment. The file is named after it.
-    columns : tuple of str
     rows : list of list
         Each is as long as ``columns``; None where there is no value.
     note : str
@@ -71,8 +70,6 @@ class Findings:
     ----------
     headline : mapping of str to float or Interval
         The most important values by name. The report starts with them.
-    tables : tuple of Table
-    figures : tuple of Figure
     notes : str
         What was done, with how many cells, and how to read the results. An empty line separates paragraphs.
     """

@@ -178,7 +178,6 @@ def score_real_cell(cell: Cell, mitochondria: Mask, model: IntegratedCell) -> di
         A segmented cell. Its reference channels are rendered.
     mitochondria : array of bool, (Z, Y, X)
         TOMM20 segmentation of the whole field.
-    model : IntegratedCell
 
     Returns
     -------
@@ -192,10 +191,8 @@ def score_real_cell(cell: Cell, mitochondria: Mask, model: IntegratedCell) -> di
     pose, volumes = done.pose, done.volumes
     unmasked = integrate_cell(cell, model, pose=pose, masked=False).volumes
 
-    to_membrane, to_nucleus = (
-        distance_in_box(cell.cell_mask, cell, pose),
-        distance_in_box(cell.nucleus_mask, cell, pose),
-    )
+    to_membrane = distance_in_box(cell.cell_mask, cell, pose)
+    to_nucleus = distance_in_box(cell.nucleus_mask, cell, pose)
 
     def share(volume: Floats, where: Mask) -> float:
         total = float(volume.sum())

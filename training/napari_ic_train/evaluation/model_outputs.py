@@ -59,8 +59,6 @@ def decoded(
 
     Parameters
     ----------
-    context : Context
-    split : str
     most : int, optional
         Maximum number of cells, see `balanced`.
     references_only : bool
@@ -88,8 +86,6 @@ def generated(
 
     Parameters
     ----------
-    context : Context
-    split : str
     most : int, optional
         Maximum number of cells, see `balanced`.
     observed_shapes : bool

@@ -9,17 +9,15 @@ import re
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from napari_ic_train.data.store import CellStore
 from napari_ic_train.data.subsets import cells_of
+from napari_ic_train.evaluation.evaluated import Evaluated, Section, Settings
 from napari_ic_train.evaluation.experiment import SPLITS
 from napari_ic_train.evaluation.findings import Figure, Interval
 from napari_integrated_cell import __version__
 from napari_integrated_cell.imaging.atomic import atomic_write
-
-if TYPE_CHECKING:
-    from napari_ic_train.data.store import CellStore
-    from napari_ic_train.evaluation.evaluated import Evaluated, Section, Settings
 
 TEMPLATE = Path(__file__).with_name("page.html")
 HEADLINE = "headline.csv"
@@ -37,8 +35,6 @@ def write_page(path: Path, results: Sequence[Evaluated], store: CellStore, setti
         Path of the page.
     results : sequence of Evaluated
         Results so far, one for each bundle.
-    store : CellStore
-    settings : Settings
     """
     from jinja2 import Environment, StrictUndefined
 

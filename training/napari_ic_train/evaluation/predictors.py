@@ -33,7 +33,6 @@ def predictions(context: Context, wanted: Indices) -> Iterator[tuple[int, Floats
 
     Parameters
     ----------
-    context : Context
     wanted : array of int
         Places among the selected held-out cells, such as `predictable` returns.
 

@@ -58,14 +58,12 @@ def evaluate(
         Has training cells and held-out cells.
     out : path-like
         Folder of the report.
-    settings : Settings, optional
     run : path-like, optional
         Run folder of the bundle, if there is one bundle. If left out, a folder ``run`` beside each bundle is used.
     experiments : sequence of Experiment
         In the report's order.
     progress : callable, optional
         Called with (done, total, what).
-    cancel : CancelToken, optional
 
     Returns
     -------

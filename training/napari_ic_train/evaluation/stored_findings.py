@@ -24,7 +24,6 @@ def write_findings(folder: Path, findings: Findings, facts: Mapping[str, Any]) -
     ----------
     folder : path
         Its previous content is replaced.
-    findings : Findings
     facts : mapping
         What the findings are about, for the JSON file. ``"fingerprint"`` identifies them for `read_findings`.
     """

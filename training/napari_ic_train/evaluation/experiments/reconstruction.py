@@ -33,8 +33,6 @@ class Reconstructed:
     ----------
     model : str
         The reference model or the structure model.
-    split : str
-    channels : tuple of str
     values : array (n, C, 3)
         :data:`MEASURES` of each cell and channel.
     labels : array (n,)

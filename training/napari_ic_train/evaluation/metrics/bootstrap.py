@@ -13,13 +13,8 @@ from napari_ic_train.evaluation.findings import Interval
 LEVEL = 0.95
 
 
-def mean(values: NDArray[Any]) -> float:
-    """Return the mean of values (N, ...)."""
-    return float(np.mean(values))
-
-
 def bootstrap(
-    values: NDArray[Any], statistic: Callable[[NDArray[Any]], float] = mean, n: int = 1000, seed: int = 0
+    values: NDArray[Any], statistic: Callable[[NDArray[Any]], float] = np.mean, n: int = 1000, seed: int = 0
 ) -> Interval:
     """Return a statistic of cells with its 95 % confidence interval, over samples of cells drawn with replacement.
 
