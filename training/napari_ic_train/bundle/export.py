@@ -95,14 +95,15 @@ def export_bundle(
     # The clock may have ended a phase before the last epoch of its configuration.
     first, second = (read_point(checkpoints(Path(run) / phase)[-1]) for phase in ("reference", "conditional"))
     minutes = (first.seconds + second.seconds) / 60
-    n_train = int((store.table["split"] == "train").sum())
+    in_training = store.table["split"] == "train"
+    n_train, counts = int(in_training.sum()), store.table["structure"][in_training].value_counts()
     card = {
         "simulated": store.simulated,
         "licence": licence,
         "preprocessing": PREPROCESSING,
         "provenance": {
             "training cells": f"{n_train} {'simulated' if store.simulated else 'real'} cells ({store.source})",
-            "training cells by structure": _by_structure(store),
+            "training cells by structure": ", ".join(f"{s} {counts.get(s, 0)}" for s in store.structures),
             "held-out cells": len(store) - n_train,
             "reference phase": f"{first.epoch} epochs (Algorithm 1)",
             "conditional phase": f"{second.epoch} epochs (Algorithm 2)",
@@ -117,9 +118,3 @@ def export_bundle(
     }
     text = card_text(model, card)
     return save_bundle(model, out, card=card, model_card_markdown=text, dtype=WEIGHTS[weights])
-
-
-def _by_structure(store: CellStore) -> str:
-    """Return the number of training cells of each structure, as text."""
-    counts = store.table["structure"][store.table["split"] == "train"].value_counts()
-    return ", ".join(f"{name} {counts.get(name, 0)}" for name in store.structures)

@@ -9,7 +9,6 @@ import numpy as np
 from napari_ic_train.bundle.latent_statistics import BATCH
 from napari_ic_train.data.store import CellStore
 from napari_ic_train.data.subsets import cells_of
-from napari_integrated_cell.arrays import Indices
 from napari_integrated_cell.model.integrated_cell import IntegratedCell
 from napari_integrated_cell.processes import Progress, slices
 
@@ -67,7 +66,8 @@ def decoding_difference(
         ``cells``, ``held_out``, ``mean_absolute_difference``, ``max_absolute_difference``.
     """
     held_out = len(cells_of(store, held_out=True)) > 0
-    chosen = _evenly(cells_of(store, held_out=held_out), most)
+    every = cells_of(store, held_out=held_out)
+    chosen = every[np.linspace(0, len(every) - 1, min(most, len(every))).round().astype(int)]
     total, count, largest = 0.0, 0, 0.0
     for position in chosen:
         image = store.images(np.array([position]))
@@ -82,9 +82,3 @@ def decoding_difference(
         "mean_absolute_difference": total / count,
         "max_absolute_difference": largest,
     }
-
-
-def _evenly(positions: Indices, most: int) -> Indices:
-    if len(positions) <= most:
-        return positions
-    return positions[np.linspace(0, len(positions) - 1, most).round().astype(int)]

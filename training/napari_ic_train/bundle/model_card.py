@@ -129,13 +129,8 @@ def card_text(model: IntegratedCell, card: Mapping[str, Any]) -> str:
 def _table(columns: str, rows: Iterable[str], *above: str) -> list[str]:
     """Return paragraphs and a table under them; each row is the text between the first and the last bar."""
     paragraphs = [line for text in above for line in (text, "")]
-    return [
-        "",
-        *paragraphs,
-        f"| {columns} |",
-        "|" + " --- |" * (columns.count("|") + 1),
-        *(f"| {r} |" for r in rows),
-    ]
+    rule = "|" + " --- |" * (columns.count("|") + 1)
+    return ["", *paragraphs, f"| {columns} |", rule, *(f"| {r} |" for r in rows)]
 
 
 def _weights(stored: Mapping[str, Any] | None) -> list[str]:
@@ -183,9 +178,8 @@ def _on_real_cells(real: Mapping[str, Any] | None) -> list[str]:
     for structure, mean in real["inside_cell_mean"].items():
         row = f"{structure} | {mean:.3f} | {real['inside_cell_least'][structure]:.3f}"
         rows.append(row + (f" | {unmasked[structure]:.3f}" if unmasked else ""))
-    columns = "structure | mean over cells | minimum" + (
-        " | before masking, mean over cells" if unmasked else ""
-    )
+    more = " | before masking, mean over cells" if unmasked else ""
+    columns = f"structure | mean over cells | minimum{more}"
     title = f"### Share of predicted intensity inside the cell, on {real['n_cells']} real cells"
     note = "Predictions are masked by the cell. The last column is the output of the networks before masking."
     return _table(columns, rows, title) + (["", note] if unmasked else [])
@@ -201,21 +195,20 @@ def _reported(report: Mapping[str, Any] | None) -> list[str]:
             verdict = "" if wanted is None else "reached" if value >= wanted else "**not reached**"
             asked = "" if wanted is None else f"{wanted:.4g}"
             rows.append(f"{name} | {asked} | {value:.3f} | {low:.3f} to {high:.3f} | {verdict}")
-    title = (
-        f"### From the evaluation report, on {report['held_out_cells']} held-out cells of {report['store']}"
-    )
+    cells = f"{report['held_out_cells']} held-out cells of {report['store']}"
+    title = f"### From the evaluation report, on {cells}"
     return _table("score | wanted | measured | 95 % confidence interval |", rows, title)
 
 
 def _landmarks(landmarks: Sequence[Landmark]) -> list[str]:
     if not landmarks:
         return []
+    rows = (
+        f"{stage(m.stage).label} | {m.cell_id} | {m.n_held_out} | {m.n_cells} | {m.note}" for m in landmarks
+    )
     lines = _table(
         "stage | cell | held-out cells | all cells |",
-        (
-            f"{stage(m.stage).label} | {m.cell_id} | {m.n_held_out} | {m.n_cells} | {m.note}"
-            for m in landmarks
-        ),
+        rows,
         "## Landmarks of the cell cycle",
         "The landmark of a stage is the medoid of its held-out cells in the reference latent space "
         f"({landmarks[0].metric} distance).",

@@ -87,9 +87,8 @@ def sitting(run: Path, facts: Mapping[str, Any], again: str) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        mine["outcome"] = (
-            "stopped" if isinstance(error, Cancelled | KeyboardInterrupt) else f"failed: {error}"
-        )
+        stopped = isinstance(error, Cancelled | KeyboardInterrupt)
+        mine["outcome"] = "stopped" if stopped else f"failed: {error}"
         mine["ended"] = _now()
         with contextlib.suppress(OSError):  # the disk may be the cause of the failure
             write()
@@ -148,11 +147,8 @@ class Heartbeat(Watcher):
     def epoch(self, report: EpochReport, networks: Networks) -> None:
         """Write the state."""
         self._warnings = report.warnings
-        rate, left, losses = (
-            report.cells_per_second,
-            report.seconds_left,
-            {**report.losses, **report.measures},
-        )
+        rate, left = report.cells_per_second, report.seconds_left
+        losses = {**report.losses, **report.measures}
         self._write(StepReport(report.phase, report.epoch, report.epochs, 0, 0, rate, left, losses))
 
     def _write(self, report: StepReport) -> None:

@@ -36,7 +36,6 @@ class RunStatus:
     ----------
     run : str
         The run's folder.
-    phases : tuple of PhaseStatus
     now : dict
         The content of ``now.json``.
     sitting : dict
