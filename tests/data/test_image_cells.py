@@ -8,6 +8,7 @@ import tiny_cells
 from microscope_files import write_ome
 
 from napari_integrated_cell.data.image_cells import MissingInput, cells_of_image
+from napari_integrated_cell.imaging.pose import Box, pose_of
 from napari_integrated_cell.imaging.writing import write_ome_tiff
 
 
@@ -121,11 +122,13 @@ def test_files_that_state_different_voxel_sizes_are_said(folder, tmp_path):
     assert notes == []
 
 
-def test_a_cell_that_needs_absurd_memory_is_refused_when_it_is_taken(folder):
+def test_a_cell_that_needs_absurd_memory_is_refused_when_it_is_posed(folder):
     found, _ = read(folder, image=None, label="all", voxel_size=(0.3, 0.005, 0.005))
     with pytest.raises(
         ValueError, match=r"To pose cell 2 at 0\.3 x 0\.005 x 0\.005 µm .* GB of memory are needed"
     ):
-        found[0]
+        pose_of(found[0])
+    # A smaller box needs fewer weights.
+    assert pose_of(found[0], Box((32, 48, 64), 0.317))
     found, _ = read(folder, image=None, label="all", voxel_size=(0.03, 0.01, 0.01))
-    assert found[0]
+    assert pose_of(found[0])

@@ -12,17 +12,19 @@ from scipy import ndimage
 
 from napari_integrated_cell.cell import Cell
 from napari_integrated_cell.imaging.footprint import rotation
-from napari_integrated_cell.imaging.intensity import dilated
+from napari_integrated_cell.imaging.intensity import above_background, dilated, scaled_to_one
 from napari_integrated_cell.imaging.pose import (
     MASK_TOLERANCE,
     Box,
     Pose,
     pose_of,
+    posed_channels,
     posed_references,
     posed_structure,
     to_box,
     to_image,
 )
+from napari_integrated_cell.imaging.rendering import render_references
 from napari_integrated_cell.imaging.resampling import grid_affine, resample
 
 
@@ -70,10 +72,11 @@ voxel_sizes = st.tuples(*[st.floats(0.1, 0.7)] * 3)
     mirrored=mirrors,
     shift=st.tuples(*[st.floats(-1, 1)] * 3),
     order=st.sampled_from([0, 1]),
+    dark=st.sampled_from([0, 0.9, 0.99]),
     seed=st.integers(0, 99),
 )
 @settings(deadline=None, max_examples=150)
-def test_resampling_is_that_of_the_general_affine(shapes, voxels, angle, mirrored, shift, order, seed):
+def test_resampling_is_that_of_the_general_affine(shapes, voxels, angle, mirrored, shift, order, dark, seed):
     (source_shape, target_shape), (source_voxel, target_voxel) = shapes, voxels
     source_grid, target_grid = grid_affine(source_voxel, (3, 5, 7)), grid_affine(target_voxel, (0, 0, 0))
     turn = np.eye(4)
@@ -83,7 +86,8 @@ def test_resampling_is_that_of_the_general_affine(shapes, voxels, angle, mirrore
         for grid, n in ((source_grid, source_shape), (target_grid, target_shape))
     ]
     turn[:3, 3] = middle[1][:3] - turn[:3, :3] @ middle[0][:3] + shift
-    image = np.random.default_rng(seed).random((2, *source_shape))
+    rng = np.random.default_rng(seed)
+    image = rng.random((2, *source_shape)) * (rng.random((2, *source_shape)) >= dark)
     both = resample(image, source_grid, turn, target_grid, target_shape, order)
     assert both.shape == (2, *target_shape)
     assert both.dtype == np.float32
@@ -174,6 +178,30 @@ def test_neighbours_are_masked_and_the_background_goes():
     assert [c.max() for c in clean] == [1, 1]
     cell_there = to_box(dilated(cell.cell_mask, 1.0, cell.voxel_size), cell.voxel_size, pose)
     assert not clean[:, cell_there == 0].any()
+
+
+@pytest.mark.parametrize("stained", [True, False])
+def test_channels_that_are_posed_together_are_those_of_the_whole_crop(stained):
+    """Plain form: each channel by itself, masked and resampled with all of its crop."""
+    cell = drawn(
+        placement(0.7, (False, True), MIDDLE), offset=(1, 20, 30), shape=(23, 145, 146), background=80.0
+    )
+    kept = cell.channels if stained else {"TOM20": cell.channels["TOM20"]}
+    cell = Cell(kept, cell.cell_mask, cell.nucleus_mask, cell.voxel_size, offset=cell.offset)
+    rendered = render_references(cell)
+    pose, names = pose_of(cell, BOX), ("dna", "TOM20", "membrane")
+    together = posed_channels(cell, names, pose)
+    grid = grid_affine(cell.voxel_size, cell.offset)
+    for name, ours in zip(names, together, strict=True):
+        image = above_background(cell.channels[name]) if name in cell.channels else rendered[name]
+        masked = image * dilated(
+            cell.nucleus_mask if name == "dna" else cell.cell_mask, MASK_TOLERANCE, cell.voxel_size
+        )
+        plain = scaled_to_one(plain_resample(masked, grid, pose.to_box, BOX.grid, BOX.shape))
+        assert plain.max() == 1
+        np.testing.assert_allclose(ours, plain, atol=1e-5)
+    np.testing.assert_array_equal(posed_references(cell, pose), together[[2, 0]])
+    np.testing.assert_array_equal(posed_structure(cell, "TOM20", pose), together[1])
 
 
 def test_the_membrane_survives_its_mask():

@@ -22,7 +22,6 @@ from napari_integrated_cell.data.stain_checks import (
     with_broken_shares,
 )
 from napari_integrated_cell.imaging.cropping import read_part
-from napari_integrated_cell.imaging.rendering import check_memory
 from napari_integrated_cell.imaging.segmenting import cell_from_labels
 from napari_integrated_cell.imaging.values import finite, replacement
 
@@ -181,7 +180,6 @@ class FieldVolumes:
             name=f"cell {place.label}",
             source=self.source,
         )
-        check_memory(cell)
         z, y, x = (o + w.start for o, w in zip(cell.offset, place.window, strict=True))
         cell = replace(cell, offset=(z, y, x))
         if self.not_stains:

@@ -68,7 +68,7 @@ def extent_of(
     found: Window | None = None
     depth, at_once = labels.shape[0], _planes_at_once(labels)
     for part in slices(depth, at_once, f"looking for label {label}", progress, cancel):
-        box = _extent(np.asarray(labels[part]) == label)
+        box = extent_of_mask(np.asarray(labels[part]) == label)
         if box is not None:
             found = union(found, moved(box, (part.start, 0, 0)))
     return found
@@ -102,7 +102,7 @@ def extent_around(
     window = grown(start, reach, shape)
     while True:
         part = read_part(labels, window, what="looking for the cell", progress=progress, cancel=cancel)
-        box = _extent(part == label)
+        box = extent_of_mask(part == label)
         if box is None:
             return None
         sides = [
@@ -143,8 +143,8 @@ def union(one: Window | None, other: Window) -> Window:
     return z, y, x
 
 
-def _extent(mask: Mask) -> Window | None:
-    """Return the smallest part of a mask (Z, Y, X) that contains all of it."""
+def extent_of_mask(mask: Mask) -> Window | None:
+    """Return the smallest part of a mask (Z, Y, X) that contains all of it; None if it is empty."""
     filled = [np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
     if len(filled[0]) == 0:
         return None

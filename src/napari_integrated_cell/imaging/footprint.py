@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_integrated_cell.arrays import Doubles
+from napari_integrated_cell.arrays import Doubles, Mask
 from napari_integrated_cell.cell import Cell
+from napari_integrated_cell.imaging.cropping import extent_of_mask
 
 
 class Footprint(NamedTuple):
@@ -77,7 +78,8 @@ def skewness(points: Doubles, weights: NDArray[Any]) -> tuple[float, float]:
     """Return the skewness along Y and along X of weighted points (n, 2) about their weighted mean."""
     share = weights / weights.sum()
     from_mean = points - share @ points
-    variance, third = share @ from_mean**2, share @ from_mean**3
+    squares = from_mean**2
+    variance, third = share @ squares, share @ (squares * from_mean)
     wide = variance > 1e-12  # µm²: for a cell one pixel wide the skewness would be a rounding error
     y, x = np.where(wide, third / np.where(wide, variance, 1) ** 1.5, 0.0)
     return float(y), float(x)
@@ -94,17 +96,27 @@ def nucleus_centre(cell: Cell) -> tuple[Doubles, float]:
         Distance in µm between the centres of the two largest pieces; 0 for a single piece. Pieces smaller than a
         tenth of the nucleus are ignored as segmentation errors.
     """
-    (around,) = ndimage.find_objects(cell.nucleus_mask.astype(np.uint8))
+    around = extent_of_mask(cell.nucleus_mask)
+    assert around is not None  # a cell has no empty masks
     nucleus, first = cell.nucleus_mask[around], np.array([s.start for s in around])
     step = np.asarray(cell.voxel_size)
-    centre = (np.argwhere(nucleus).mean(axis=0) + first) * step
-    pieces, _ = ndimage.label(nucleus, np.ones((3, 3, 3)))
+    centre = (_mean_index(nucleus) + first) * step
+    pieces, count = ndimage.label(nucleus, np.ones((3, 3, 3)))
+    if count == 1:
+        return centre, 0.0
     sizes = np.bincount(pieces.ravel())[1:]
     largest = [piece for piece in np.argsort(-sizes)[:2] + 1 if sizes[piece - 1] >= 0.1 * sizes.sum()]
     if len(largest) < 2:
         return centre, 0.0
     one, other = np.array(ndimage.center_of_mass(nucleus, pieces, largest)) * step
     return centre, float(np.linalg.norm(one - other))
+
+
+def _mean_index(mask: Mask) -> Doubles:
+    """Return the mean index (Z, Y, X) of the voxels of a mask."""
+    from_above = mask.sum(axis=0)
+    counts = (mask.sum(axis=(1, 2)), from_above.sum(axis=1), from_above.sum(axis=0))
+    return np.array([np.arange(len(along)) @ along for along in counts]) / counts[0].sum()
 
 
 class BoxFit(NamedTuple):
@@ -135,7 +147,11 @@ def fit_in_box(
     z = np.arange(cell.shape[0]) * cell.voxel_size[0] - centre[0]
     plane = (footprint.points - centre[1:]) @ linear[1:, 1:].T
     within = (np.abs(plane) <= half[1:]).all(axis=1)
-    kept = cell.cell_mask[np.abs(z) <= half[0]].sum(axis=0)[cell.cell_mask.any(axis=0)][within].sum()
+    planes = np.abs(z) <= half[0]
+    if planes[filled].all():
+        kept = footprint.voxels[within].sum()
+    else:
+        kept = cell.cell_mask[planes].sum(axis=0)[cell.cell_mask.any(axis=0)][within].sum()
 
     low = np.array([z[filled].min(), *plane.min(axis=0)])
     high = np.array([z[filled].max(), *plane.max(axis=0)])

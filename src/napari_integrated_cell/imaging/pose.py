@@ -6,6 +6,8 @@ the way into the box and once on the way back.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 
 from napari_integrated_cell.arrays import Floats, Mask
 from napari_integrated_cell.cell import Cell, checked_voxel_size
+from napari_integrated_cell.imaging.cropping import Window, extent_of_mask, grown
 from napari_integrated_cell.imaging.footprint import (
     fit_in_box,
     footprint_of,
@@ -33,8 +36,10 @@ __all__ = [
     "PAPER_BOX",
     "Box",
     "Pose",
+    "check_memory",
     "normalise",
     "pose_of",
+    "posed_channels",
     "posed_mask",
     "posed_references",
     "posed_structure",
@@ -47,6 +52,9 @@ __all__ = [
 MASK_TOLERANCE = 0.3
 # A smaller skewness is a rounding error and flips nothing.
 _SYMMETRIC = 1e-9
+# More weights are not computed to pose a cell: they would take several GB. Voxels of 0.0075 µm need as many.
+_MOST_WEIGHTS = 200_000_000
+_RENDERED = {"membrane": render_membrane, "dna": render_dna}
 
 
 def pose_of(cell: Cell, box: Box = PAPER_BOX) -> Pose:
@@ -68,7 +76,13 @@ def pose_of(cell: Cell, box: Box = PAPER_BOX) -> Pose:
     Pose
         :attr:`Pose.warnings` reports a cell longer than the box, an uncertain rotation or flip, and a nucleus in two
         places. None of these raises an error.
+
+    Raises
+    ------
+    ValueError
+        As :func:`check_memory`.
     """
+    check_memory(cell, box)
     footprint = footprint_of(cell)
     angle, footprint_ratio = major_axis(footprint.points, None, cell.voxel_size[1:])
     _, volume_ratio = major_axis(footprint.points, footprint.voxels, cell.voxel_size[1:])
@@ -96,6 +110,17 @@ def pose_of(cell: Cell, box: Box = PAPER_BOX) -> Pose:
         overhang=overhang,
         nucleus_gap=gap,
     )
+
+
+def check_memory(cell: Cell, box: Box) -> None:
+    """Raise a ValueError if the voxels of a cell are so small that posing it in ``box`` would take several GB."""
+    taps = [2 + 3 * max(box.voxel_size / v - 1, 0) for v in cell.voxel_size[1:]]
+    if math.prod(taps) * math.prod(box.shape[1:]) > _MOST_WEIGHTS:
+        listed = " x ".join(f"{v:g}" for v in cell.voxel_size)
+        raise ValueError(
+            f"To pose {cell.name} at {listed} µm (Z, Y, X), several GB of memory are needed: check the voxel size, or "
+            "give an image of larger voxels."
+        )
 
 
 def to_box(
@@ -185,20 +210,7 @@ def posed_references(cell: Cell, pose: Pose, *, ceiling: float = 100.0) -> Float
     array, (2, Z, Y, X) float32 in [0, 1]
         Membrane, DNA.
     """
-    around = _around(cell)
-    near = _cut(cell, around)
-    stained = {
-        name: above_background(cell.channels[name], around)
-        for name in ("membrane", "dna")
-        if name in cell.channels
-    }
-    membrane = stained["membrane"] if "membrane" in stained else render_membrane(near)
-    dna = stained["dna"] if "dna" in stained else render_dna(near)
-    masked = [
-        _masked(image, mask, near) for image, mask in ((membrane, near.cell_mask), (dna, near.nucleus_mask))
-    ]
-    posed = to_box(np.stack(masked), near.voxel_size, pose, offset=near.offset)
-    return np.stack([scaled_to_one(image, ceiling) for image in posed])
+    return posed_channels(cell, ("membrane", "dna"), pose, ceiling=ceiling)
 
 
 def posed_structure(cell: Cell, name: str, pose: Pose, *, ceiling: float = 100.0) -> Floats:
@@ -222,13 +234,51 @@ def posed_structure(cell: Cell, name: str, pose: Pose, *, ceiling: float = 100.0
     ValueError
         If the cell has no such channel; the message lists those it has.
     """
-    if name not in cell.channels:
-        have = ", ".join(cell.channels) or "none"
-        raise ValueError(f"{cell.name!r} has no channel {name!r}; its channels are: {have}.")
-    around = _around(cell)
-    near = _cut(cell, around)
-    masked = _masked(above_background(cell.channels[name], around), near.cell_mask, near)
-    return scaled_to_one(to_box(masked, near.voxel_size, pose, offset=near.offset), ceiling)
+    return posed_channels(cell, (name,), pose, ceiling=ceiling)[0]
+
+
+def posed_channels(cell: Cell, names: Sequence[str], pose: Pose, *, ceiling: float = 100.0) -> Floats:
+    """Return channels posed and normalised as :func:`posed_references` and :func:`posed_structure` do, at once.
+
+    Parameters
+    ----------
+    cell : Cell
+    names : sequence of str
+        ``"membrane"`` and ``"dna"``, which are rendered if the cell lacks them, and structures' names in
+        ``cell.channels``. Each name once.
+    pose : Pose
+    ceiling : float
+        As in :func:`posed_references`.
+
+    Returns
+    -------
+    array, (``len(names)``, Z, Y, X) float32 in [0, 1]
+
+    Raises
+    ------
+    ValueError
+        If the cell has no such structure; the message lists the channels it has.
+    """
+    for name in names:
+        if name not in (*_RENDERED, *cell.channels):
+            have = ", ".join(cell.channels) or "none"
+            raise ValueError(f"{cell.name!r} has no channel {name!r}; its channels are: {have}.")
+    posed: dict[str, Floats] = {}
+    # Each mask is dilated once, and the channels that it masks are resampled together.
+    of_nucleus = [name for name in names if name == "dna"]
+    of_cell = [name for name in names if name != "dna"]
+    for together, mask in ((of_cell, cell.cell_mask), (of_nucleus, cell.nucleus_mask)):
+        if not together:
+            continue
+        around, wide = _dilated(cell, mask)
+        masked = np.empty((len(together), *wide.shape), np.float32)
+        for name, image in zip(together, masked, strict=True):
+            np.multiply(_image_of(cell, name, around), wide, out=image)
+        found = to_box(masked, cell.voxel_size, pose, offset=_offset(cell, around))
+        posed.update(
+            (name, scaled_to_one(image, ceiling)) for name, image in zip(together, found, strict=True)
+        )
+    return np.stack([posed[name] for name in names])
 
 
 def posed_mask(cell: Cell, pose: Pose) -> Floats:
@@ -238,30 +288,31 @@ def posed_mask(cell: Cell, pose: Pose) -> Floats:
     -------
     array, (Z, Y, X) float32 in [0, 1]
     """
-    near = _cut(cell, _around(cell))
-    mask = dilated(near.cell_mask, MASK_TOLERANCE, near.voxel_size).astype(np.float32)
-    return np.clip(to_box(mask, near.voxel_size, pose, offset=near.offset), 0, 1)
+    around, wide = _dilated(cell, cell.cell_mask)
+    return np.clip(to_box(wide, cell.voxel_size, pose, offset=_offset(cell, around)), 0, 1)
 
 
-def _around(cell: Cell) -> tuple[slice, ...]:
-    """Return the part of a crop that contains its masks after dilation."""
-    room = [int(np.ceil(2 * MASK_TOLERANCE / v)) + 1 for v in cell.voxel_size]
-    either = cell.cell_mask | cell.nucleus_mask
-    filled = [np.flatnonzero(either.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
-    return tuple(slice(max(int(f[0]) - r, 0), int(f[-1]) + r + 1) for f, r in zip(filled, room, strict=True))
+def _dilated(cell: Cell, mask: Mask) -> tuple[Window, Mask]:
+    """Return the part of a cell's crop that contains a mask after dilation, and the dilated mask there."""
+    z, y, x = (int(np.ceil(2 * MASK_TOLERANCE / v)) + 1 for v in cell.voxel_size)
+    extent = extent_of_mask(mask)
+    assert extent is not None  # a cell has no empty masks
+    around = grown(extent, (z, y, x), mask.shape)
+    return around, dilated(mask[around], MASK_TOLERANCE, cell.voxel_size)
 
 
-def _cut(cell: Cell, around: tuple[slice, ...]) -> Cell:
-    """Return a cell with the masks of ``cell`` in ``around`` and the matching offset."""
-    z, y, x = (first + s.start for first, s in zip(cell.offset, around, strict=True))
-    return Cell(
-        {}, cell.cell_mask[around], cell.nucleus_mask[around], cell.voxel_size, cell.name, offset=(z, y, x)
-    )
+def _image_of(cell: Cell, name: str, around: Window) -> Floats:
+    """Return a channel in ``around``: its intensities above the background, or as rendered from the masks there."""
+    if name in cell.channels:
+        return above_background(cell.channels[name], around)
+    cell_mask, nucleus_mask = cell.cell_mask[around], cell.nucleus_mask[around]
+    return _RENDERED[name](Cell({}, cell_mask, nucleus_mask, cell.voxel_size, cell.name))
 
 
-def _masked(image: Floats, mask: Mask, near: Cell) -> Floats:
-    """Mask ``image``, on the grid of ``near``, by a mask that is dilated by :data:`MASK_TOLERANCE`."""
-    return image * dilated(mask, MASK_TOLERANCE, near.voxel_size)
+def _offset(cell: Cell, around: Window) -> tuple[int, int, int]:
+    """Return the index of the first voxel of a part of a crop, in the source image."""
+    z, y, x = (first + part.start for first, part in zip(cell.offset, around, strict=True))
+    return z, y, x
 
 
 def _volume(image: NDArray[Any]) -> NDArray[Any]:

@@ -12,14 +12,11 @@ from scipy import ndimage
 
 from napari_integrated_cell.arrays import Floats, Mask
 from napari_integrated_cell.cell import Cell, checked_voxel_size
-from napari_integrated_cell.imaging.frame import PAPER_BOX
 
 # Width (µm) of the Gaussian that smooths the mask before its gradient is taken. The shell is then 0.2 µm thick.
 _SURFACE_SIGMA = 0.085
 # More voxels are not rendered: a cell of 100 x 100 x 40 µm has as many at 0.08 µm.
 _MOST_VOXELS = 800_000_000
-# More weights are not computed to pose a cell: they would take several GB. Voxels of 0.0075 µm need as many.
-_MOST_WEIGHTS = 200_000_000
 
 
 @dataclass(frozen=True)
@@ -68,18 +65,6 @@ def render_references(cell: Cell, psf: PointSpread = SPINNING_DISC) -> dict[str,
         blurred by the point-spread and scaled to a maximum of 1.
     """
     return {"membrane": render_membrane(cell, psf), "dna": render_dna(cell, psf)}
-
-
-def check_memory(cell: Cell) -> None:
-    """Raise a ValueError if the voxels of a cell are so small that posing it would take several GB."""
-    box = PAPER_BOX
-    taps = [2 + 3 * max(box.voxel_size / v - 1, 0) for v in cell.voxel_size[1:]]
-    if math.prod(taps) * math.prod(box.shape[1:]) > _MOST_WEIGHTS:
-        listed = " x ".join(f"{v:g}" for v in cell.voxel_size)
-        raise ValueError(
-            f"To pose {cell.name} at {listed} µm (Z, Y, X), several GB of memory are needed: check the voxel size, or "
-            "give an image of larger voxels."
-        )
 
 
 def render_membrane(cell: Cell, psf: PointSpread = SPINNING_DISC) -> Floats:

@@ -1,7 +1,8 @@
 """Resample an image onto another grid that is rotated about Z, shifted or flipped, with one interpolation.
 
 Such a map mixes Y and X, and leaves Z by itself. So linear interpolation, with the blur against aliasing, is a matrix
-along Z, times a sparse matrix with a few weights for each pixel of a plane. The two matrices serve all channels.
+along Z, times a sparse matrix with a few weights for each pixel of a plane. The two matrices serve all channels. Pixels
+of a plane near which the image is 0 have no weights.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from napari_integrated_cell.arrays import Doubles, Floats
+from napari_integrated_cell.arrays import Doubles, Floats, Mask
 
 # Kernels of the blur against aliasing end at this many standard deviations.
 _TRUNCATE = 3.0
@@ -87,12 +88,18 @@ def _linear(volumes: NDArray[Any], to_source: Doubles, shape: tuple[int, int, in
     sigma = np.maximum(shrink - 1, 0) / 2
     sigma[sigma < 0.15] = 0.0  # such a kernel keeps 99.9 % of a voxel in its place
     along_z = _weights_along_z(to_source, shape[0], depth, sigma[0])
-    in_plane = _weights_in_plane(to_source, shape[1:], (rows, columns), sigma[1:])
+    shown: Mask = np.asarray(volumes.any(axis=(0, 1)))
+    in_plane = _weights_in_plane(to_source, shape[1:], shown, sigma[1:])
+    # What shrinks the image more is done first.
+    z_first = shape[0] * rows * columns < depth * shape[1] * shape[2]
     out = np.empty((len(volumes), *shape), np.float32)
     for target, volume in zip(out, volumes, strict=True):
-        planes = along_z @ np.ascontiguousarray(volume, np.float32).reshape(depth, -1)
+        planes = np.ascontiguousarray(volume, np.float32).reshape(depth, -1)
         # The planes are the last axis here: all of them take the weights of a pixel at once.
-        target[:] = (in_plane @ np.ascontiguousarray(planes.T)).T.reshape(shape)
+        if z_first:
+            target[:] = (in_plane @ (along_z @ planes).T).T.reshape(shape)
+        else:
+            np.matmul(along_z, (in_plane @ planes.T).T, out=target.reshape(shape[0], -1))
     return out
 
 
@@ -104,26 +111,38 @@ def _weights_along_z(to_source: Doubles, count: int, source_count: int, sigma: f
     return weights.astype(np.float32)
 
 
-def _weights_in_plane(
-    to_source: Doubles, shape: tuple[int, int], source_shape: tuple[int, int], sigma: Doubles
-) -> Any:
-    """Return the weights of the source's pixels in each pixel of the target, a sparse matrix of float32."""
+def _weights_in_plane(to_source: Doubles, shape: tuple[int, int], shown: Mask, sigma: Doubles) -> Any:
+    """Return the weights of the source's pixels in each pixel of the target, a sparse matrix of float32.
+
+    ``shown``, (Y, X) of the source, says which pixels are not 0 in all planes.
+    """
     y, x = _points_in_plane(to_source, shape)
-    rows, row_weights = _taps(y, source_shape[0], sigma[0])
-    columns, column_weights = _taps(x, source_shape[1], sigma[1])
-    # Only pixels of the target that lie in the source have weights.
-    inside = np.flatnonzero(row_weights.any(axis=0) & column_weights.any(axis=0))
+    rows, row_weights = _taps(y, shown.shape[0], sigma[0])
+    columns, column_weights = _taps(x, shown.shape[1], sigma[1])
+    # Only pixels of the target whose taps reach what the source shows have weights.
+    near = row_weights.any(axis=0) & column_weights.any(axis=0)
+    near &= _any_between(shown, rows[0], rows[-1], columns[0], columns[-1])
+    inside = np.flatnonzero(near)
     rows, row_weights = rows.T[inside, :, None], row_weights.T[inside, :, None]
     columns, column_weights = columns.T[inside, None], column_weights.T[inside, None]
-    pixels, values = rows * source_shape[1] + columns, row_weights * column_weights
+    pixels, values = rows * shown.shape[1] + columns, row_weights * column_weights
     counts = np.zeros(y.size + 1, np.int64)
     counts[inside + 1] = rows.shape[1] * columns.shape[2]
     weights = sparse.csr_array(
         (values.ravel(), pixels.ravel(), np.cumsum(counts)),
-        shape=(y.size, source_shape[0] * source_shape[1]),
+        shape=(y.size, shown.size),
     )
     weights.eliminate_zeros()
     return weights
+
+
+def _any_between(
+    shown: Mask, top: NDArray[Any], bottom: NDArray[Any], left: NDArray[Any], right: NDArray[Any]
+) -> Mask:
+    """Return for each rectangle, its last row and column included, whether ``shown`` (Y, X) is true anywhere in it."""
+    before = np.pad(shown.cumsum(axis=0, dtype=np.int32).cumsum(axis=1, dtype=np.int32), ((1, 0), (1, 0)))
+    below, after = bottom + 1, right + 1
+    return before[below, after] - before[top, after] - before[below, left] + before[top, left] > 0
 
 
 def _points_in_plane(to_source: Doubles, shape: tuple[int, int]) -> Doubles:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from napari_ic_train.data.recipe import Recipe
 from napari_ic_train.data.splits import fraction_of, split_of
 from napari_integrated_cell.arrays import Floats
 from napari_integrated_cell.cell import Cell
 from napari_integrated_cell.data.entry import STRUCTURE, Entry
 from napari_integrated_cell.data.entry_cell import pose_in_box, read_entry
-from napari_integrated_cell.imaging.pose import Pose, posed_references, posed_structure
+from napari_integrated_cell.imaging.pose import Pose, posed_channels
 from napari_integrated_cell.vocabulary import REFERENCE_NAMES
 
 CHANNELS = (*REFERENCE_NAMES, STRUCTURE)
@@ -38,7 +36,7 @@ def posed_entry(entry: Entry, recipe: Recipe) -> tuple[Floats, dict[str, Any]]:
     )
     cell = read_entry(entry, CHANNELS if stained else (STRUCTURE,), structure_needed=True)
     pose = pose_in_box(cell, recipe.box)
-    image = np.concatenate([posed_references(cell, pose), posed_structure(cell, STRUCTURE, pose)[None]])
+    image = posed_channels(cell, CHANNELS, pose)
     for name, volume in zip(CHANNELS, image, strict=True):
         if not volume.any():
             raise ValueError(
