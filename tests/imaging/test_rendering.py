@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from plain_rendering import plain_dna, plain_membrane
 
 from napari_integrated_cell.cell import Cell
 from napari_integrated_cell.imaging.pose import Box, pose_of, posed_references
@@ -145,3 +146,23 @@ def test_a_cell_that_needs_absurd_memory_is_refused_before_it_is_rendered(monkey
         ValueError, match=r"cell at 0\.01 x 0\.01 x 0\.01 µm .* voxels are needed: check the voxel"
     ):
         render_references(Cell({}, mask, mask, (0.01, 0.01, 0.01)))
+
+
+@given(
+    shape=st.tuples(*[st.integers(2, 16)] * 3),
+    voxel=st.tuples(*[st.sampled_from([0.05, 0.108333, 0.29, 0.317, 0.4, 0.6, 1.0])] * 3),
+    share=st.sampled_from([0.05, 0.6, 1.0]),
+    psf=st.sampled_from([SPINNING_DISC, ROUND_PSF]),
+    at_once=st.sampled_from([1, 2_000, 250_000]),
+    seed=st.integers(0, 99),
+)
+@settings(deadline=None, max_examples=60)
+def test_references_are_those_of_the_plain_form(shape, voxel, share, psf, at_once, seed):
+    mask = np.random.default_rng(seed).random(shape) < share
+    mask[0, 0, 0] = True
+    cell = Cell({}, mask, mask, voxel)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("napari_integrated_cell.imaging.rendering._VOXELS_AT_ONCE", at_once)
+        ours = render_references(cell, psf)
+    np.testing.assert_allclose(ours["membrane"], plain_membrane(cell, psf), atol=1e-5)
+    np.testing.assert_allclose(ours["dna"], plain_dna(cell, psf), atol=1e-5)
