@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from plain_simulation import plain_metric, plain_simulation, plain_surfaces, plain_waves
 from scipy import ndimage
 
 from napari_integrated_cell.simulation import (
@@ -14,6 +15,8 @@ from napari_integrated_cell.simulation import (
     structure_draws,
 )
 from napari_integrated_cell.simulation.cells import draw_stage
+from napari_integrated_cell.simulation.geometry import metric
+from napari_integrated_cell.simulation.grid import Waves
 from napari_integrated_cell.vocabulary import STAGE_NAMES, STRUCTURE_NAMES
 
 COARSE = 0.8
@@ -51,6 +54,47 @@ def test_a_seed_is_a_cell():
     one, same, other = (simulate_cell(s, structure="TOM20", voxel_size=COARSE).cell for s in (3, 3, 4))
     assert all((one.channels[c] == same.channels[c]).all() for c in one.channels)
     assert one.shape != other.shape or (one.cell_mask != other.cell_mask).any()
+
+
+@pytest.mark.parametrize(
+    ("seed", "stage"), [(1, "interphase"), (2, "metaphase"), (3, "telophase-cytokinesis")]
+)
+@pytest.mark.parametrize("at_once", [1, 5_000, 10**9])
+def test_a_cell_is_that_of_the_plain_formulas(seed, stage, at_once, monkeypatch):
+    """Bit by bit: a rounding error may change the number of photons of a voxel, and then all noise after it."""
+    waves_on = Waves.on
+    monkeypatch.setattr(Waves, "on", plain_waves)
+    monkeypatch.setattr("napari_integrated_cell.simulation.grid._VOXELS_AT_ONCE", at_once)
+    ours = simulate_cell(seed, stage=stage, structure=("TOM20", "ZO1"), voxel_size=COARSE)
+    with plain_simulation():
+        plain = simulate_cell(seed, stage=stage, structure=("TOM20", "ZO1"), voxel_size=COARSE)
+    for name, image in plain.cell.channels.items():
+        np.testing.assert_array_equal(ours.cell.channels[name], image)
+        np.testing.assert_array_equal(ours.noise_free[name], plain.noise_free[name])
+    np.testing.assert_array_equal(ours.cell.cell_mask, plain.cell.cell_mask)
+    np.testing.assert_array_equal(ours.cell.nucleus_mask, plain.cell.nucleus_mask)
+    shape, grid = ours.shape, ours.grid
+    for one, other in zip(shape.surfaces(grid), plain_surfaces(shape, grid), strict=True):
+        np.testing.assert_array_equal(one, other)
+    cell = shape.surfaces(grid)[2]
+    np.testing.assert_array_equal(metric(cell, grid), plain_metric(cell, grid))
+    waves = shape.roughness[1]
+    np.testing.assert_allclose(waves_on(waves, grid), plain_waves(waves, grid), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("seed", "stage", "shape", "volume", "nucleus", "light"),
+    [
+        (1, "interphase", (26, 77, 70), 18844, 5301, (0.06557377, 0.02882205, 0.007483765)),
+        (2, "metaphase", (24, 43, 42), 12862, 1631, (0.08725519, 0.03294013, 0.008980235)),
+        (3, "telophase-cytokinesis", (24, 72, 46), 18788, 2957, (0.07734418, 0.02306077, 0.01012245)),
+    ],
+)
+def test_a_seed_keeps_its_cell(seed, stage, shape, volume, nucleus, light):
+    simulated = simulate_cell(seed, stage=stage, structure="TOM20", voxel_size=0.5)
+    assert simulated.cell.shape == shape
+    assert (simulated.cell.cell_mask.sum(), simulated.cell.nucleus_mask.sum()) == (volume, nucleus)
+    assert [image.mean() for image in simulated.noise_free.values()] == pytest.approx(light, rel=1e-5)
 
 
 def test_one_structure_more_changes_nothing_else():

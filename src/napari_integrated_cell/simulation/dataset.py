@@ -27,6 +27,7 @@ from napari_integrated_cell.simulation.cells import (
     voxels,
     wanted_structures,
 )
+from napari_integrated_cell.simulation.geometry import CellShape
 from napari_integrated_cell.vocabulary import STRUCTURE_NAMES
 
 RAW_CHANNELS = ("dna", "membrane", "structure")
@@ -205,13 +206,13 @@ def _write_cell(folder: Path, plan: _Plan, index: int) -> tuple[int, _Rows]:
         write_ome_tiff(
             folder / path, dict(zip(names, volumes, strict=True)), plan.voxel_size, description=what
         )
-    return index, _rows(plan, index)
+    return index, _rows(plan, index, simulated.shape)
 
 
-def _rows(plan: _Plan, index: int) -> _Rows:
+def _rows(plan: _Plan, index: int, shape: CellShape | None = None) -> _Rows:
     """Return the rows of one cell in the manifest and in the ground truth. Both follow from the settings."""
     name, stage, seed = plan.structure(index), plan.stage(index), plan.cell_seed(index)
-    shape = simulate_shape(seed, stage)
+    shape = shape or simulate_shape(seed, stage)
     nz, ny, nx = shape.grid(plan.voxel_size, plan.margin).shape
     raw, seg = plan.paths(index)
     field, within = divmod(index, CELLS_PER_FIELD)

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from napari_integrated_cell.arrays import Doubles, Floats
+from napari_integrated_cell.arrays import Doubles, Floats, Reals
 from napari_integrated_cell.simulation.grid import Grid, Waves, blend_max
 from napari_integrated_cell.simulation.mitosis import Body
 
@@ -102,7 +102,7 @@ class CellShape:
     half_distance: float = 0.0
     centre: Doubles = field(default_factory=lambda: np.zeros(3))
 
-    def surfaces(self, grid: Grid) -> tuple[Floats, Floats, Floats, Floats]:
+    def surfaces(self, grid: Grid) -> tuple[Floats, Floats, Reals, Floats]:
         """Return sides, apex and whole cell in about µm, negative inside, and the ridges; each (Z, Y, X).
 
         The ridge is the gap between the two nearest facets. It is 0 where two neighbours of the cell meet.
@@ -112,8 +112,7 @@ class CellShape:
         u, v = x * c + y * s, y * c - x * s
         o = self.outline
         v = v - np.float32(o.bow) * (u * u - np.float32(0.25 * o.reach[0] ** 2))
-        first: Floats | None = None
-        second = np.full(grid.shape, -np.inf, np.float32)
+        faces: list[tuple[Reals, Reals]] = []
         for angle, distance, bend, span, lean, foot in zip(
             o.angles, o.distances, o.bends, o.spans, o.leans, o.feet, strict=True
         ):
@@ -123,32 +122,45 @@ class CellShape:
             offset = np.float32(lean) * (z - np.float32(o.pivot)) + np.float32(foot) * np.exp(
                 -z / np.float32(1.5)
             )
-            value = (face - offset).astype(np.float32)
-            if first is None:
-                first = value
-            else:
-                second = np.maximum(second, np.minimum(first, value))
-                first = blend_max(first, value, o.crease).astype(np.float32)
-        assert first is not None
-        ridge = first - second
+            faces.append((face, offset))
         outer = np.sqrt((u / o.reach[0]) ** 2 + (v / o.reach[1]) ** 2)
-        sides = blend_max(first, (outer - 1) * np.float32(np.sqrt(o.reach[0] * o.reach[1])), 2.0)
-        amplitude, waves = self.roughness
-        sides = sides + np.float32(amplitude) * waves.on(grid)
+        beyond = (outer - 1) * np.float32(np.sqrt(o.reach[0] * o.reach[1]))
         fall = np.float32(self.dome) * outer * outer
-        top = (
-            z - np.float32(self.height) + fall - np.float32(self.slope[0]) * u - np.float32(self.slope[1]) * v
-        )
-        bottom = np.float32(self.lift) * outer * outer - z
+        rise = np.float32(self.lift) * outer * outer
+        amplitude, waves = self.roughness
+        rough = waves.on(grid)
+        rough *= np.float32(amplitude)
         depth, width = self.furrow
         if depth > 0:
             a = np.float32(self.spindle[0])
             cy, cx = np.float32(self.centre[1]), np.float32(self.centre[2])
             across = (x - cx) * np.cos(a) + (y - cy) * np.sin(a)
             pinch = np.float32(depth) * np.exp(-((across / np.float32(width)) ** 2))
-            sides, top, bottom = sides + pinch, top + 0.35 * pinch, bottom + 0.25 * pinch
-        cell = blend_max(blend_max(sides, top, self.rim), bottom, self.rim * 0.6)
-        return sides.astype(np.float32), np.broadcast_to(top, grid.shape).astype(np.float32), cell, ridge
+        all_sides, all_top, ridge = (np.empty(grid.shape, np.float32) for _ in range(3))
+        cell = np.empty(grid.shape)
+        for planes in grid.slabs():
+            value = (faces[0][0] - faces[0][1][planes]).astype(np.float32)
+            first, second = value, np.full(value.shape, -np.inf, np.float32)
+            for face, offset in faces[1:]:
+                value = (face - offset[planes]).astype(np.float32)
+                np.maximum(second, np.minimum(first, value), out=second)
+                first = blend_max(first, value, o.crease)
+            np.subtract(first, second, out=ridge[planes])
+            sides = blend_max(first, beyond, 2.0)
+            sides += rough[planes]
+            top = (
+                z[planes]
+                - np.float32(self.height)
+                + fall
+                - np.float32(self.slope[0]) * u
+                - np.float32(self.slope[1]) * v
+            )
+            bottom = rise - z[planes]
+            if depth > 0:
+                sides, top, bottom = sides + pinch, top + 0.35 * pinch, bottom + 0.25 * pinch
+            cell[planes] = blend_max(blend_max(sides, top, self.rim), bottom, self.rim * 0.6)
+            all_sides[planes], all_top[planes] = sides, top
+        return all_sides, all_top, cell, ridge
 
     def chromatin(self, grid: Grid, cell: Floats) -> Floats:
         """Return the signed distance (Z, Y, X) to the chromatin, negative inside, from the cell's on the same grid."""
@@ -213,12 +225,18 @@ class CellShape:
         return Grid.covering((-0.7, -r, -r), (self.height + 3.5, r, r), (_COARSE,) * 3)
 
 
-def gradient(value: Floats, grid: Grid) -> Floats:
+def gradient(value: Reals, grid: Grid) -> Floats:
     """Return the gradient (3, Z, Y, X) per µm of a value on a grid."""
     return np.array(np.gradient(value, *grid.voxel_size), np.float32)
 
 
-def metric(value: Floats, grid: Grid, floor: float = 0.4) -> Floats:
+def metric(value: Reals, grid: Grid, floor: float = 0.4) -> Floats:
     """Divide ``value`` by the length of its gradient, which gives a distance in µm near the zero level."""
-    squares = np.square(gradient(value, grid)).sum(axis=0)
-    return (value / np.sqrt(np.maximum(squares, np.float32(floor * floor)))).astype(np.float32)
+    distance = np.empty(grid.shape, np.float32)
+    for planes in grid.slabs():
+        near = slice(max(planes.start - 1, 0), planes.stop + 1)
+        slopes = gradient(value[near], grid)
+        squares = np.square(slopes, out=slopes).sum(axis=0)
+        length = np.sqrt(np.maximum(squares, np.float32(floor * floor)))
+        distance[planes] = value[planes] / length[planes.start - near.start :][: planes.stop - planes.start]
+    return distance

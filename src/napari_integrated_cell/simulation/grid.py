@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from napari_integrated_cell.arrays import Doubles, Floats, Mask, Reals
+
+_VOXELS_AT_ONCE = 40_000
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,13 @@ class Grid:
     def voxel_volume(self) -> float:
         """Volume of a voxel in µm³."""
         return float(np.prod(self.voxel_size))
+
+    def slabs(self) -> Iterator[slice]:
+        """Yield planes, some at a time. What is computed for them stays in the processor's cache."""
+        depth, rows, columns = self.shape
+        at_once = max(1, _VOXELS_AT_ONCE // (rows * columns))
+        for first in range(0, depth, at_once):
+            yield slice(first, first + at_once)
 
     def points(self, where: Mask) -> Doubles:
         """Return the centres (N, 3) in µm of the voxels that ``where`` (Z, Y, X) selects."""
@@ -120,10 +129,11 @@ class Waves:
     def on(self, grid: Grid) -> Floats:
         """Return the field (Z, Y, X) on a grid, as one matrix product of one-dimensional waves."""
         z, y, x = grid.axes
-        zy = np.exp(1j * (z.reshape(-1, 1, 1) * self._k[:, 0] + y.reshape(1, -1, 1) * self._k[:, 1]))
+        zs, ys = (np.exp(1j * (a.reshape(-1, 1) * self._k[:, i])) for i, a in enumerate((z, y)))
+        zy = zs[:, None] * ys  # exponentials of single axes are few
         xs = np.exp(1j * (x.reshape(-1, 1) * self._k[:, 2] + self._phase)) * self._scale
-        left = np.concatenate([zy.real, zy.imag], axis=-1).astype(np.float32)
-        right = np.concatenate([xs.real, -xs.imag], axis=-1).astype(np.float32)
+        left = np.concatenate([zy.real, zy.imag], axis=-1, dtype=np.float32)
+        right = np.concatenate([xs.real, -xs.imag], axis=-1, dtype=np.float32)
         return (left.reshape(-1, left.shape[-1]) @ right.T).reshape(grid.shape)
 
     def at(self, points: Reals) -> Doubles:
@@ -135,5 +145,11 @@ def blend_max(a: Reals, b: Reals, k: float) -> Reals:
     """Return the maximum of two distances, with the crease rounded upwards over a width ``k`` (µm)."""
     if k < 1e-6:
         return np.maximum(a, b)
-    crease = np.maximum(k - np.abs(a - b), 0)
-    return np.maximum(a, b) + crease * crease * np.float32(0.25 / k)
+    crease = np.asarray(a - b)
+    np.abs(crease, out=crease)
+    np.subtract(k, crease, out=crease)
+    np.maximum(crease, 0, out=crease)
+    crease *= crease
+    crease *= np.float32(0.25 / k)
+    crease += np.maximum(a, b)
+    return crease
