@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,19 @@ import torch
 from measuring import replaced
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.stats import norm
 
 from napari_integrated_cell.imaging import pose, resampling, watershed
+from napari_integrated_cell.imaging.rendering import SPINNING_DISC
 from napari_integrated_cell.model import inference
 from napari_integrated_cell.model.integrated_cell import IntegratedCell
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "examples"))
+from plain_rendering import plain_dna, plain_membrane
 from plain_resampling import plain_resample
+from plain_simulation import plain_simulation
+
+__all__ = ["plain_simulation"]
 
 
 def resample(
@@ -44,15 +51,30 @@ def within(mask: NDArray[Any], distance: float, voxel_size: tuple[float, ...]) -
     return ndimage.distance_transform_edt(~mask, sampling=voxel_size) <= distance
 
 
+def dilated(mask: NDArray[Any], distance: float, voxel_size: tuple[float, ...]) -> NDArray[np.bool_]:
+    """Dilate a mask by a Gaussian of the whole volume."""
+    sigma = [distance / v for v in voxel_size]
+    blurred = ndimage.gaussian_filter(mask.astype(np.float32), sigma, mode="nearest", truncate=3)
+    return mask | (blurred > norm.cdf(-1))
+
+
+RENDERED = {
+    "membrane": partial(plain_membrane, psf=SPINNING_DISC),
+    "dna": partial(plain_dna, psf=SPINNING_DISC),
+}
+
+
 @contextmanager
 def plain_package() -> Iterator[None]:
-    """Make the package resample, dilate and infer by the plain implementations."""
+    """Make the package resample, dilate, render and infer by the plain implementations."""
     from napari_integrated_cell import integration
 
     with ExitStack() as stack:
         for module in (pose, watershed, resampling):
             stack.enter_context(replaced(module, "resample", resample))
         stack.enter_context(replaced(integration, "within", within))
+        stack.enter_context(replaced(pose, "dilated", dilated))
+        stack.enter_context(replaced(pose, "_RENDERED", RENDERED))
         stack.enter_context(replaced(inference, "applies", lambda network, x: False))
         yield
 
