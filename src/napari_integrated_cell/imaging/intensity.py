@@ -65,10 +65,11 @@ def scaled_to_one(image: Floats, ceiling: float = 100.0) -> Floats:
     The paper rescales to between 0 and 1 and does not say how. The default 100 is the brightest voxel; a lower value
     (99.9) is robust to hot pixels.
     """
-    bright = image[image > 0]
-    if bright.size == 0:
+    top = float(image.max(initial=0))
+    if top <= 0:
         return np.zeros_like(image, dtype=np.float32)
-    top = float(bright.max() if ceiling >= 100 else np.percentile(bright, ceiling))
+    if ceiling < 100:
+        top = float(np.percentile(image[image > 0], ceiling))
     return np.minimum(image / np.float32(top), np.float32(1))
 
 

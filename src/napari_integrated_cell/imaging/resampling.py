@@ -89,12 +89,13 @@ def _linear(volumes: NDArray[Any], to_source: Doubles, shape: tuple[int, int, in
     sigma[sigma < 0.15] = 0.0  # such a kernel keeps 99.9 % of a voxel in its place
     along_z = _weights_along_z(to_source, shape[0], depth, sigma[0])
     shown: Mask = np.asarray(volumes.any(axis=(0, 1)))
+    pixels = np.flatnonzero(shown)
     in_plane = _weights_in_plane(to_source, shape[1:], shown, sigma[1:])
     # What shrinks the image more is done first.
     z_first = shape[0] * rows * columns < depth * shape[1] * shape[2]
     out = np.empty((len(volumes), *shape), np.float32)
     for target, volume in zip(out, volumes, strict=True):
-        planes = np.ascontiguousarray(volume, np.float32).reshape(depth, -1)
+        planes = volume.reshape(depth, -1).take(pixels, axis=1).astype(np.float32, copy=False)
         # The planes are the last axis here: all of them take the weights of a pixel at once.
         if z_first:
             target[:] = (in_plane @ (along_z @ planes).T).T.reshape(shape)
@@ -114,7 +115,7 @@ def _weights_along_z(to_source: Doubles, count: int, source_count: int, sigma: f
 def _weights_in_plane(to_source: Doubles, shape: tuple[int, int], shown: Mask, sigma: Doubles) -> Any:
     """Return the weights of the source's pixels in each pixel of the target, a sparse matrix of float32.
 
-    ``shown``, (Y, X) of the source, says which pixels are not 0 in all planes.
+    ``shown``, (Y, X) of the source, says which pixels are not 0 in all planes. Only these have columns.
     """
     y, x = _points_in_plane(to_source, shape)
     rows, row_weights = _taps(y, shown.shape[0], sigma[0])
@@ -125,12 +126,15 @@ def _weights_in_plane(to_source: Doubles, shape: tuple[int, int], shown: Mask, s
     inside = np.flatnonzero(near)
     rows, row_weights = rows.T[inside, :, None], row_weights.T[inside, :, None]
     columns, column_weights = columns.T[inside, None], column_weights.T[inside, None]
-    pixels, values = rows * shown.shape[1] + columns, row_weights * column_weights
+    pixels, values = (rows * shown.shape[1] + columns).ravel(), (row_weights * column_weights).ravel()
+    values *= shown.ravel()[pixels]
+    numbers = np.cumsum(shown, dtype=np.int32) - 1
+    pixels = np.maximum(numbers[pixels], 0)  # those without a column have no weight
     counts = np.zeros(y.size + 1, np.int64)
     counts[inside + 1] = rows.shape[1] * columns.shape[2]
     weights = sparse.csr_array(
-        (values.ravel(), pixels.ravel(), np.cumsum(counts)),
-        shape=(y.size, shown.size),
+        (values, pixels, np.cumsum(counts)),
+        shape=(y.size, int(shown.sum())),
     )
     weights.eliminate_zeros()
     return weights
