@@ -19,6 +19,7 @@ from napari_integrated_cell.imaging.pieces import largest_pieces, left_out_metad
 from napari_integrated_cell.imaging.pose import pose_of
 from napari_integrated_cell.imaging.reading import Image, read_image
 from napari_integrated_cell.imaging.segmenting import cell_from_labels, label_values
+from napari_integrated_cell.imaging.stacks import computed
 from napari_integrated_cell.imaging.values import finite
 
 POSED = "posed"
@@ -57,7 +58,7 @@ def read_entry(
             raise ValueError("The row names no image of the structure.")
         wanted[STRUCTURE] = replace(shown, optional=False)
     planes = (*wanted.values(), entry.cell, entry.nucleus)
-    files = {path: read_image(path) for path in dict.fromkeys(plane.path for plane in planes)}
+    files = {path: _read(path) for path in dict.fromkeys(plane.path for plane in planes)}
     found = {name: _volume(files[plane.path], name, plane) for name, plane in wanted.items()}
     raw = {name: volume for name, volume in found.items() if volume is not None}
     not_stains = () if entry.posed else channels_of_labels(raw)
@@ -110,6 +111,12 @@ def pose_in_box(cell: Cell, box: Box) -> Pose:
         extent=extent,
         overhang=overhang,
     )
+
+
+def _read(path: str) -> Image:
+    """Read an image. Small files are read by our own planes, which takes a third of the time of a library."""
+    image = read_image(path, lazy="if large")
+    return replace(image, data=computed(image.data))
 
 
 def _volume(image: Image, name: str, plane: FileChannel) -> NDArray[Any] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_integrated_cell.imaging.formats.damage import one_sentence_about
-from napari_integrated_cell.imaging.formats.tiff_pages import Page, read_bytes, read_page
+from napari_integrated_cell.imaging.formats.tiff_pages import Page, read_bytes, read_pages
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,21 +40,30 @@ class Planes:
 
     def plane(self, index: tuple[int, ...]) -> NDArray[Any]:
         """Read one plane."""
-        file, offset = self.where[index]
-        name = self.files[file]
-        if self.raw:
-            return read_bytes(name, int(offset), self.shape, self.dtype)
-        plane = read_page(name, int(offset))
-        with one_sentence_about(Path(name)):
-            return plane.reshape(self.shape).astype(self.dtype, copy=False)
+        ((_, plane),) = self._planes([index])
+        return plane
+
+    def _planes(self, indices: Sequence[tuple[int, ...]]) -> Iterator[tuple[tuple[int, ...], NDArray[Any]]]:
+        """Yield planes with their index. Each file is opened once, or for each plane that lies in it in one piece."""
+        for file, name in enumerate(self.files):
+            here = [index for index in indices if self.where[index][0] == file]
+            offsets = [int(self.where[index][1]) for index in here]
+            if self.raw:
+                yield from zip(
+                    here, (read_bytes(name, o, self.shape, self.dtype) for o in offsets), strict=True
+                )
+                continue
+            for index, plane in zip(here, read_pages(name, offsets), strict=True):
+                with one_sentence_about(Path(name)):
+                    yield index, plane.reshape(self.shape).astype(self.dtype, copy=False)
 
     def array(self, lazy: bool) -> Any:
         """Return all planes with their leading axes, at once or as a dask array of one plane per chunk."""
         leading = self.where.shape[:-1]
         if not lazy:
             whole = np.empty((*leading, *self.shape), self.dtype)
-            for index in np.ndindex(*leading):
-                whole[index] = self.plane(index)
+            for index, plane in self._planes(list(np.ndindex(*leading))):
+                whole[index] = plane
             return whole
         import dask.array as da
 

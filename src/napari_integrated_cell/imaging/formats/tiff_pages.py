@@ -87,13 +87,14 @@ def pages_of(tif: tifffile.TiffFile, path: Path) -> tuple[Page, ...]:
     return _without_overlaps(pages, pixels, tags)
 
 
-def read_page(file: str, offset: int) -> NDArray[Any]:
-    """Return the pixels of the page whose tags begin at ``offset``."""
+def read_pages(file: str, offsets: Sequence[int]) -> Iterator[NDArray[Any]]:
+    """Yield the pixels of the pages whose tags begin at ``offsets``."""
     path = Path(file)
     with one_sentence_about(path), tifffile.TiffFile(path) as tif:
-        tif.filehandle.seek(offset)
-        # tifffile corrects the tags of a page in an LSM, but those of a first page only by its own tags.
-        return np.asarray(tifffile.TiffPage(tif, int(tif.is_lsm)).asarray())
+        for offset in offsets:
+            tif.filehandle.seek(offset)
+            # tifffile corrects the tags of a page in an LSM, but those of a first page only by its own tags.
+            yield np.asarray(tifffile.TiffPage(tif, int(tif.is_lsm)).asarray())
 
 
 def read_bytes(file: str, begin: int, shape: Sequence[int], dtype: np.dtype[Any]) -> NDArray[Any]:
