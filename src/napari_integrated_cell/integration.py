@@ -7,19 +7,18 @@ so they give the same answer.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from napari_integrated_cell.arrays import Floats
 from napari_integrated_cell.cell import Cell
 from napari_integrated_cell.imaging.field_canvas import FieldCanvas
-from napari_integrated_cell.imaging.intensity import within
+from napari_integrated_cell.imaging.placing import FIELD_DILATION, check_in_field, placed
 from napari_integrated_cell.imaging.pose import (
     Box,
     Pose,
@@ -27,21 +26,36 @@ from napari_integrated_cell.imaging.pose import (
     posed_mask,
     posed_references,
     posed_structure,
-    to_image,
 )
-from napari_integrated_cell.imaging.writing import ChannelVolumes, check_tiff_path, write_ome_tiff
+from napari_integrated_cell.imaging.writing import (
+    FILE_TYPES,
+    ChannelVolumes,
+    FileType,
+    check_tiff_path,
+    quantised,
+    quantised_volumes,
+    write_ome_tiff,
+)
 
 if TYPE_CHECKING:
     from napari_integrated_cell.model.config import ModelConfig
     from napari_integrated_cell.model.integrated_cell import IntegratedCell
     from napari_integrated_cell.model.runtime import CancelToken, Progress
 
-FileType = Literal["uint16", "uint8"]
-#: Types of the values in files of predictions. The largest value means an intensity of 1.
-FILE_TYPES: tuple[FileType, ...] = ("uint16", "uint8")
-# A field shows each prediction up to this distance from the cell's mask, in µm. It keeps the blur of a membrane
-# structure, and a cell hardly writes into its neighbours.
-FIELD_DILATION = 0.5
+__all__ = [
+    "FIELD_DILATION",
+    "FILE_TYPES",
+    "FileType",
+    "Integration",
+    "classify_cell",
+    "integrate_cell",
+    "model_box",
+    "quantised",
+    "quantised_volumes",
+    "save_field",
+    "to_cell_image",
+    "to_field",
+]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -266,32 +280,11 @@ def to_cell_image(integration: Integration) -> ChannelVolumes:
         ``membrane``, ``dna``, then one volume per structure, with the grid and voxel size of ``integration.cell``.
     """
     cell = integration.cell
-    placed, around = _placed(integration)
-    whole = {name: np.zeros(cell.shape, np.float32) for name in placed}
-    for name, volume in placed.items():
+    here, around = placed(integration.in_box, cell, integration.pose)
+    whole = {name: np.zeros(cell.shape, np.float32) for name in here}
+    for name, volume in here.items():
         whole[name][around] = volume
     return ChannelVolumes(whole, cell.voxel_size)
-
-
-def _placed(integration: Integration) -> tuple[dict[str, Floats], tuple[slice, ...]]:
-    """Return what :func:`to_cell_image` returns, but only the part of the cell's grid that is not empty.
-
-    Returns
-    -------
-    volumes : dict of str to array of float32, (Z, Y, X)
-    around : tuple of slice
-        Where they lie in the cell's crop.
-    """
-    cell = integration.cell
-    near = within(cell.cell_mask, FIELD_DILATION, cell.voxel_size)
-    (around,) = ndimage.find_objects(near.astype(np.uint8))
-    near = near[around]
-    z, y, x = (first + s.start for first, s in zip(cell.offset, around, strict=True))
-    in_box = integration.in_box
-    stacked = np.stack(list(in_box.values()))
-    volumes = to_image(stacked, integration.pose, near.shape, cell.voxel_size, offset=(z, y, x))
-    volumes *= near
-    return dict(zip(in_box, volumes, strict=True)), around
 
 
 def to_field(
@@ -324,8 +317,8 @@ def to_field(
         cell = integration.cell
         if not isinstance(field, ChannelVolumes):
             field = ChannelVolumes({}, cell.voxel_size)
-        _check_in_field(cell, shape, field.voxel_size)
-        volumes, around = _placed(integration)
+        check_in_field(cell, shape, field.voxel_size)
+        volumes, around = placed(integration.in_box, cell, integration.pose)
         window = tuple(slice(o + s.start, o + s.stop) for o, s in zip(cell.offset, around, strict=True))
         for name, volume in volumes.items():
             target = field.setdefault(name, np.zeros(shape, dtype))[window]
@@ -351,44 +344,10 @@ def save_field(
     with FieldCanvas(shape, path.parent, dtype) as canvas:
         for integration in integrations:
             first = first or integration
-            _check_in_field(integration.cell, shape, first.cell.voxel_size)
-            volumes, around = _placed(integration)
+            check_in_field(integration.cell, shape, first.cell.voxel_size)
+            volumes, around = placed(integration.in_box, integration.cell, integration.pose)
             z, y, x = (o + s.start for o, s in zip(integration.cell.offset, around, strict=True))
             canvas.paste(quantised_volumes(volumes, dtype), (z, y, x))
         if first is None:
             raise ValueError("There is no integrated cell to write.")
         return canvas.write(path, first.cell.voxel_size, first.description_for(dtype))
-
-
-def _check_in_field(cell: Cell, shape: tuple[int, int, int], voxel_size: tuple[float, float, float]) -> None:
-    """Raise a ValueError if a cell does not fit into an image of this shape and voxel size."""
-    if not np.allclose(cell.voxel_size, voxel_size):
-        raise ValueError(
-            f"{cell.name!r} has a voxel size of {cell.voxel_size} µm, but a cell before it {voxel_size} "
-            "µm: give the cells of one image."
-        )
-    if any(o < 0 or o + n > whole for o, n, whole in zip(cell.offset, cell.shape, shape, strict=True)):
-        raise ValueError(
-            f"{cell.name!r}, of shape {cell.shape} at {cell.offset}, does not fit into an image of shape "
-            f"{tuple(shape)}: give the shape of the image that it was cut from."
-        )
-
-
-def quantised_volumes(volumes: Mapping[str, Floats], dtype: FileType) -> dict[str, NDArray[Any]]:
-    """Return volumes with intensities in [0, 1] as they are written to a file.
-
-    Raises
-    ------
-    ValueError
-        If a file cannot have values of this type.
-    """
-    if dtype not in FILE_TYPES:
-        raise ValueError(f"Volumes cannot be written as {dtype!r}: choose {' or '.join(FILE_TYPES)}.")
-    return {name: quantised(volume, np.dtype(dtype).type) for name, volume in volumes.items()}
-
-
-def quantised(volume: Floats, dtype: type[np.generic]) -> NDArray[Any]:
-    """Return intensities in [0, 1] as ``dtype``. An integer type is used over its whole positive range."""
-    if issubclass(dtype, np.integer):
-        return np.round(np.clip(volume, 0, 1) * np.float32(np.iinfo(dtype).max)).astype(dtype)
-    return volume.astype(dtype)

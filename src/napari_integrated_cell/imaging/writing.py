@@ -6,17 +6,21 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import imagecodecs
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from napari_integrated_cell.arrays import Floats
 from napari_integrated_cell.cell import checked_voxel_size
 from napari_integrated_cell.imaging.atomic import atomic_write
 from napari_integrated_cell.processes import computed_ahead
 
+FileType = Literal["uint16", "uint8"]
+#: Types of the values in files of predictions. The largest value means an intensity of 1.
+FILE_TYPES: tuple[FileType, ...] = ("uint16", "uint8")
 _SUFFIXES = (".ome.tiff", ".ome.tif", ".tiff", ".tif")
 # Classic TIFF counts bytes in 32 bits. BigTIFF is the safe choice from half of that on.
 _BIG = 2 * 1024**3
@@ -226,3 +230,23 @@ def _planes(arrays: Mapping[str, NDArray[Any]], dtype: np.dtype[Any]) -> Iterato
     for array in arrays.values():
         for plane in array:
             yield np.ascontiguousarray(plane, dtype=dtype)
+
+
+def quantised_volumes(volumes: Mapping[str, Floats], dtype: FileType) -> dict[str, NDArray[Any]]:
+    """Return volumes with intensities in [0, 1] as they are written to a file.
+
+    Raises
+    ------
+    ValueError
+        If a file cannot have values of this type.
+    """
+    if dtype not in FILE_TYPES:
+        raise ValueError(f"Volumes cannot be written as {dtype!r}: choose {' or '.join(FILE_TYPES)}.")
+    return {name: quantised(volume, np.dtype(dtype).type) for name, volume in volumes.items()}
+
+
+def quantised(volume: Floats, dtype: type[np.generic]) -> NDArray[Any]:
+    """Return intensities in [0, 1] as ``dtype``. An integer type is used over its whole positive range."""
+    if issubclass(dtype, np.integer):
+        return np.round(np.clip(volume, 0, 1) * np.float32(np.iinfo(dtype).max)).astype(dtype)
+    return volume.astype(dtype)
