@@ -39,6 +39,7 @@ class DnaEverywhere:
     config = CONFIG
     name = "fake"
     trained_on = "simulated cells"
+    typicality = latent = None
 
     def encode(self, x, *, cancel=None, **_):
         if cancel is not None:

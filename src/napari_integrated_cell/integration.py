@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from napari_integrated_cell.arrays import Floats
 from napari_integrated_cell.cell import Cell
 from napari_integrated_cell.imaging.field_canvas import FieldCanvas
+from napari_integrated_cell.imaging.frame import shape_of
 from napari_integrated_cell.imaging.placing import FIELD_DILATION, check_in_field, placed
 from napari_integrated_cell.imaging.pose import (
     Box,
@@ -27,6 +28,7 @@ from napari_integrated_cell.imaging.pose import (
     posed_references,
     posed_structure,
 )
+from napari_integrated_cell.imaging.stained_masks import overlaps
 from napari_integrated_cell.imaging.writing import (
     FILE_TYPES,
     ChannelVolumes,
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from napari_integrated_cell.model.config import ModelConfig
     from napari_integrated_cell.model.integrated_cell import IntegratedCell
     from napari_integrated_cell.model.runtime import CancelToken, Progress
+    from napari_integrated_cell.model.typicality import Typicality
 
 __all__ = [
     "FIELD_DILATION",
@@ -55,6 +58,7 @@ __all__ = [
     "save_field",
     "to_cell_image",
     "to_field",
+    "typicality_of",
 ]
 
 
@@ -79,6 +83,8 @@ class Integration:
         The name of the model.
     trained_on : str
         What the model was trained on: ``"simulated cells"``, ``"real cells"``, or empty if it is not known.
+    typicality : Typicality, optional
+        Where the cell lies among the cells that the model knows; None if the model does not hold their distribution.
 
     Raises
     ------
@@ -93,6 +99,7 @@ class Integration:
     volumes: dict[str, Floats]
     model_name: str
     trained_on: str = ""
+    typicality: Typicality | None = None
 
     def __post_init__(self) -> None:
         box = self.pose.box
@@ -173,9 +180,10 @@ class Integration:
 
     def description_for(self, dtype: FileType) -> str:
         """Return the sentences that a file with the prediction states, if its values are of this type."""
+        typical = "" if self.typicality is None else f" {self.typicality.sentence}"
         return (
             f"Structures predicted by napari-integrated-cell with {self._model}; {np.iinfo(dtype).max} means an "
-            "intensity of 1. Membrane and DNA are the model's reference input."
+            f"intensity of 1. Membrane and DNA are the model's reference input.{typical}"
         )
 
     @property
@@ -241,7 +249,39 @@ def integrate_cell(
         on_structure=None if on_structure is None else lambda name, v: on_structure(name, mask * v[0]),
     )
     masked_volumes = {name: mask * volume[0] for name, volume in volumes.items()}
-    return Integration(cell, pose, references, z_ref[0], masked_volumes, model.name, model.trained_on)
+    typical = typicality_of(cell, pose, references, z_ref[0], model)
+    return Integration(
+        cell, pose, references, z_ref[0], masked_volumes, model.name, model.trained_on, typical
+    )
+
+
+def typicality_of(
+    cell: Cell, pose: Pose, references: Floats, z_ref: Floats, model: IntegratedCell
+) -> Typicality | None:
+    """Return where a posed and encoded cell lies among the cells that the model knows.
+
+    Parameters
+    ----------
+    cell : Cell
+    pose : Pose
+    references : array (R, Z, Y, X)
+        Its posed reference images x^r.
+    z_ref : array (n_ref,)
+        z^r = Enc^r(x^r) (equation 1).
+    model : IntegratedCell
+
+    Returns
+    -------
+    Typicality or None
+        None if the model does not hold the distribution of the cells that it knows.
+    """
+    if model.typicality is None or model.latent is None:
+        return None
+    from napari_integrated_cell.model.typicality import mahalanobis
+
+    distance = float(mahalanobis(z_ref, model.latent.z_ref)[0])
+    fit = overlaps(references, model.decode_reference(z_ref[None])[0])
+    return model.typicality.typicality(distance, fit, shape_of(cell, pose))
 
 
 def classify_cell(cell: Cell, channel: str, model: IntegratedCell) -> dict[str, float]:

@@ -16,7 +16,7 @@ from napari_integrated_cell.data.entry_cell import pose_in_box
 from napari_integrated_cell.data.field_cells import FieldVolumes
 from napari_integrated_cell.data.field_survey import CellPlace
 from napari_integrated_cell.imaging.doubts import warnings_of
-from napari_integrated_cell.imaging.frame import Pose
+from napari_integrated_cell.imaging.frame import Pose, shape_of
 from napari_integrated_cell.imaging.pose import posed_references, posed_structure
 from napari_integrated_cell.imaging.writing import write_ome_tiff
 from napari_integrated_cell.integration import (
@@ -26,12 +26,13 @@ from napari_integrated_cell.integration import (
     model_box,
     quantised_volumes,
     to_cell_image,
+    typicality_of,
 )
-from napari_integrated_cell.latent.embedding import shape_of
 
 if TYPE_CHECKING:
     from napari_integrated_cell.arrays import Floats
     from napari_integrated_cell.model.integrated_cell import IntegratedCell
+    from napari_integrated_cell.model.typicality import Typicality
 
 Row = dict[str, Any]
 Write = Literal["cell", "field", "none"]
@@ -161,10 +162,13 @@ def row_of(task: CellTask, model: IntegratedCell, settings: BatchSettings) -> Ro
         pose = pose_in_box(cell, model_box(model.config))
         row = {**task.known, **shape_row(cell, pose), "outcome": OK, "reason": ""}
         if settings.write == "none":
-            z_ref = model.encode(posed_references(cell, pose)[None])[0]
+            references = posed_references(cell, pose)
+            z_ref = model.encode(references[None])[0]
+            row |= typicality_row(typicality_of(cell, pose, references, z_ref, model))
         else:
             integration = integrate_cell(cell, model, settings.structures, pose=pose)
             z_ref = integration.z_ref
+            row |= typicality_row(integration.typicality)
             write_cell(task, integration, settings)
             row["file"] = task.file
         row |= shape_space_row(z_ref, model)
@@ -213,6 +217,22 @@ def shape_space_row(z_ref: Floats, model: IntegratedCell) -> Row:
         row["nearest_stage"] = model.landmarks[nearest].stage
         row["stage_distance"] = round(distances[nearest], 4)
     return row
+
+
+def typicality_row(typical: Typicality | None) -> Row:
+    """Return the columns of where a cell lies among the cells that the model knows."""
+    if typical is None:
+        return {}
+    return {
+        "typicality_percentile": round(typical.percentile, 2),
+        "typicality_distance": round(typical.distance, 4),
+        "cell_overlap": round(typical.cell_overlap, 4),
+        "nucleus_overlap": round(typical.nucleus_overlap, 4),
+        "unusual_measure": typical.measure or None,
+        "unusual_percentile": round(typical.measure_percentile, 2),
+        "typical": typical.is_typical,
+        "typicality": typical.sentence,
+    }
 
 
 def opinion(cell: Cell, pose: Pose, model: IntegratedCell) -> Row:

@@ -30,6 +30,7 @@ def summary_of(integration: Integration) -> dict[str, Any]:
         "outside_box": round(float(pose.outside), 4),
         "warnings": list(warnings_of(integration.cell, integration.pose)),
         "z_ref": [round(float(z), 5) for z in integration.z_ref],
+        "typicality": None if integration.typicality is None else integration.typicality.to_dict(),
     }
 
 
@@ -137,6 +138,9 @@ def write_integrations(
             summaries.append(summary_of(integration))
             for warning in summaries[-1]["warnings"]:
                 tqdm.write(f"{PROGRAM}: {integration.cell.name}: {warning}", file=sys.stderr)
+            typical = integration.typicality
+            if typical is not None and not typical.is_typical:
+                tqdm.write(f"{PROGRAM}: {integration.cell.name}: {typical.sentence}", file=sys.stderr)
             yield integration
 
     if frame == "image":

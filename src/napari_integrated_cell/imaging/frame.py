@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from napari_integrated_cell.arrays import Doubles
+from napari_integrated_cell.cell import Cell
 
 #: Below this ratio of the axes one in ten cells gets another rotation after a small change (notes/pose-warnings.md).
 NEAR_ROUND = 1.06
@@ -177,3 +178,22 @@ def _listed(parts: Iterable[str]) -> str:
     """Return parts as a list in a sentence."""
     *first, last = parts
     return f"{', '.join(first)} and {last}" if first else last
+
+
+def shape_of(cell: Cell, pose: Pose) -> dict[str, float]:
+    """Return measures of a cell's segmentations, in µm and µm³.
+
+    Returns
+    -------
+    dict of str to float
+        ``cell_volume``, ``nucleus_volume``, ``height``, ``length`` and ``width`` of the posed cell, ``elongation``.
+    """
+    height, width, length = pose.extent
+    return {
+        "cell_volume": cell.volume,
+        "nucleus_volume": cell.nucleus_volume,
+        "height": height,
+        "length": length,
+        "width": width,
+        "elongation": pose.elongation,
+    }

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import ndimage
 
 from napari_integrated_cell.arrays import Doubles, Floats, Mask
 from napari_integrated_cell.imaging.footprint import major_axis
+from napari_integrated_cell.imaging.stained_masks import enclosed, membrane_of, nucleus_of
 from napari_integrated_cell.latent.position import Position, decode
 
 if TYPE_CHECKING:
@@ -21,11 +21,6 @@ if TYPE_CHECKING:
 
 STEPS = (-2.0, -1.0, 0.0, 1.0, 2.0)
 """Default values on an axis at which cells are decoded."""
-
-# Thresholds of the stains, as shares of their maximum. A membrane seen face on is dark.
-_MEMBRANE = 0.25
-_DNA = 0.5
-_PIECE = 0.1  # smaller pieces, relative to the largest, are not the second half of a dividing nucleus
 
 
 @dataclass(frozen=True)
@@ -152,8 +147,8 @@ def measure_shape(membrane: Floats, dna: Floats, voxel_size: float) -> dict[str,
     its maximum. Elongation is the ratio of the footprint's principal spreads. The nucleus's eccentricity, seen from
     above, is √(1 - b²/a²), which is 0 for a disc. Height is the distance between the 1st and 99th percentile of Z.
     """
-    shell = membrane >= _MEMBRANE * _brightest(membrane)
-    cell, nucleus = enclosed(shell), _without_specks(dna >= _DNA * _brightest(dna))
+    shell = membrane_of(membrane)
+    cell, nucleus = enclosed(shell), nucleus_of(dna)
     of_nucleus = _axis_ratio(nucleus, voxel_size)
     return {
         # The blurred stain lies on both sides of the membrane: average the volumes with and without it.
@@ -184,36 +179,6 @@ def measure_structure(volume: Floats, voxel_size: float) -> dict[str, float]:
         if axis == 0:
             height = centre
     return {"amount": total * voxel_size**3, "height_of_centre": height, "spread": variance**0.5}
-
-
-def enclosed(shell: Mask) -> Mask:
-    """Return the cell that a membrane (Z, Y, X) encloses, including the membrane's voxels.
-
-    The membrane may have gaps: a hole is filled if it is closed in any of the three planes through it.
-    """
-    filled = shell.copy()
-    for axis in range(3):
-        planes = np.moveaxis(shell, axis, 0)
-        into = np.moveaxis(filled, axis, 0)
-        for plane, target in zip(planes, into, strict=True):
-            if plane.any():
-                target |= ndimage.binary_fill_holes(plane)
-    return _without_specks(filled)
-
-
-def _brightest(image: Floats) -> float:
-    """Return the eighth largest value, so that one hot voxel does not set the scale."""
-    return max(float(np.partition(image, -8, axis=None)[-8]), 1e-6)
-
-
-def _without_specks(mask: Mask) -> Mask:
-    """Return the mask without pieces that are much smaller than the largest."""
-    pieces, n = ndimage.label(mask)
-    if n < 2:
-        return mask
-    sizes = np.bincount(pieces.ravel())
-    sizes[0] = 0
-    return (sizes >= _PIECE * sizes.max())[pieces]
 
 
 def _volume(mask: Mask, voxel_size: float) -> float:

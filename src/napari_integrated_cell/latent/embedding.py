@@ -11,7 +11,7 @@ import pandas as pd
 from napari_integrated_cell.arrays import Floats, Indices
 from napari_integrated_cell.data.entry import STRUCTURE
 from napari_integrated_cell.data.entry_cell import pose_in_box
-from napari_integrated_cell.imaging.frame import Pose
+from napari_integrated_cell.imaging.frame import shape_of
 from napari_integrated_cell.imaging.pose import posed_references, posed_structure
 from napari_integrated_cell.integration import model_box
 from napari_integrated_cell.latent.population import CELL_ID, ROW, Population
@@ -199,16 +199,3 @@ def embed_cells(
         model=model.name,
         weights=fingerprint(model),
     )
-
-
-def shape_of(cell: Cell, pose: Pose) -> dict[str, float]:
-    """Return the measures of :data:`~napari_integrated_cell.latent.population.MEASURES` of a cell's segmentations."""
-    height, width, length = pose.extent
-    return {
-        "cell_volume": cell.volume,
-        "nucleus_volume": cell.nucleus_volume,
-        "height": height,
-        "length": length,
-        "width": width,
-        "elongation": pose.elongation,
-    }

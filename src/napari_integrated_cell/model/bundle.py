@@ -1,7 +1,8 @@
 """Save and load models: ``model.json``, ``weights/<network>.safetensors``, ``MODEL_CARD.md`` and checksums.
 
 If they are known, a bundle also contains ``latent/statistics.*``, ``landmarks.json``, ``landmarks/thumbnails/*.png``,
-``variation.json`` and ``cells.parquet``. Weights are safetensors: loading a bundle executes no code from it.
+``variation.json``, ``typicality.json`` and ``cells.parquet``. Weights are safetensors: loading a bundle executes no
+code from it.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from napari_integrated_cell.model.latent_files import (
 )
 from napari_integrated_cell.model.networks import model_networks
 from napari_integrated_cell.model.runtime import choose_device
+from napari_integrated_cell.model.typicality import TYPICALITY, read_typicality
 from napari_integrated_cell.model.variation_reference import VARIATION, read_variation
 
 __all__ = [
@@ -66,7 +68,7 @@ def save_bundle(
     Parameters
     ----------
     model : IntegratedCell
-        The model. Its latent statistics, landmarks and reference scores are saved too, if it has any.
+        The model. Its latent statistics, landmarks and references are saved too, if it has any.
     path : path
         Destination. Parent folders are created.
     card : mapping
@@ -101,6 +103,8 @@ def save_bundle(
             yield from landmark_files(model.landmarks)
         if model.variation is not None:
             yield VARIATION, model.variation.to_json()
+        if model.typicality is not None:
+            yield TYPICALITY, model.typicality.to_json()
 
     archive.write(Path(path), files())
     return Path(path)
@@ -127,6 +131,7 @@ def load_model(model: str | Path = "demo", device: str = "auto", *, exact: bool 
         latent = read_statistics(bundle, manifest.config)
         landmarks = read_landmarks(bundle, manifest.config)
         variation = read_variation(bundle, manifest.config)
+        typicality = read_typicality(bundle)
     card = {"structures": manifest.config.structures, **manifest.card.model_dump()}
     return IntegratedCell(
         manifest.config,
@@ -136,6 +141,7 @@ def load_model(model: str | Path = "demo", device: str = "auto", *, exact: bool 
         latent=latent,
         landmarks=landmarks,
         variation=variation,
+        typicality=typicality,
         exact=exact,
     ).to(target)
 

@@ -10,6 +10,7 @@ import torch
 from napari_ic_train.bundle.fitted import fitted_model, measure
 from napari_ic_train.bundle.held_out import decoding_difference, score_held_out
 from napari_ic_train.bundle.model_card import card_text
+from napari_ic_train.bundle.typicality import typicality_reference
 from napari_ic_train.config import read_config
 from napari_ic_train.data.store import CellStore
 from napari_ic_train.data.subsets import stages_of
@@ -90,6 +91,7 @@ def export_bundle(
     model = fitted_model(run, name=name).to(place)
     measure(model, store, run, progress=progress)
     stored = as_stored(model, WEIGHTS[weights])
+    model.typicality = typicality_reference(stored, store, progress)
     held_out = score_held_out(stored, store, progress)
     rounding = {} if weights == "float32" else decoding_difference(model, stored, store)
     # The clock may have ended a phase before the last epoch of its configuration.

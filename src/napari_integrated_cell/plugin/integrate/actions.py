@@ -105,7 +105,13 @@ def integrate(
 
     def done(integration: Integration) -> None:
         # With its z^r, a saved structure can be found again in the latent space.
-        note(viewer, run, z_ref=[float(z) for z in integration.z_ref])
+        typical = integration.typicality
+        note(
+            viewer,
+            run,
+            z_ref=[float(z) for z in integration.z_ref],
+            typicality=None if typical is None else typical.to_dict(),
+        )
         session.integrate.integration = integration
         session.scene.place = place_over(integration.pose, request.image_frame)
         session.scene.set_out(Position(integration.z_ref, name=request.name))

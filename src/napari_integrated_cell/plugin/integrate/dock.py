@@ -15,7 +15,13 @@ from napari_integrated_cell.plugin.integrate.choose_cell import CellChooser
 from napari_integrated_cell.plugin.integrate.choose_model import ModelChooser
 from napari_integrated_cell.plugin.integrate.classification import ClassificationBars, classified
 from napari_integrated_cell.plugin.integrate.layer_combo import LayerCombo
-from napari_integrated_cell.plugin.integrate.preview import PosePreview, Posing, posing_of, preview_box
+from napari_integrated_cell.plugin.integrate.preview import (
+    PosePreview,
+    Posing,
+    posing_of,
+    preview_box,
+    typicality_in,
+)
 from napari_integrated_cell.plugin.integrate.refusals import TITLES, Mend, Missed, Refusal
 from napari_integrated_cell.plugin.layers.place import ImageFrame
 from napari_integrated_cell.plugin.layers.volumes import is_volume
@@ -94,6 +100,7 @@ class IntegrateWidget(Dock):
             (self._viewer.dims.events.point, self._step_changed),
         )
         hold.callback(session.tasks.cancel, "preview")
+        hold.callback(session.tasks.cancel, "typicality")
         hold.callback(session.tasks.cancel, "classification")
         hold.callback(self.model.close_down)
         hold.callback(self.cell.close_down)
@@ -181,6 +188,7 @@ class IntegrateWidget(Dock):
     def _look_at_cell(self) -> None:
         """Preview the chosen cell, and classify the structure layer if there is one."""
         tasks, session = self._session.tasks, self._session
+        tasks.cancel("typicality")
         structure = self.structure_layer.layer
         if structure is None:
             self.classification.show_probabilities(None)
@@ -213,7 +221,15 @@ class IntegrateWidget(Dock):
         self._offered = None
         self.cell.cell_found(True)
         self.preview.show_posing(posing, self.cell.roles.guessed_stains)
-        self._session.integrate.image_frame, self._session.integrate.cell = image_frame, posing.cell
+        session = self._session
+        session.integrate.image_frame, session.integrate.cell = image_frame, posing.cell
+        session.tasks.start(
+            "typicality",
+            "Comparing the cell with those that the model knows",
+            lambda task: typicality_in(session.load(), posing),
+            on_done=self.preview.show_typicality,
+            on_error=lambda error: True,  # the model's errors are shown where the model is chosen, or used
+        )
 
     def _say_error(self, error: Exception) -> bool:
         """Show an error in place of the cell's picture, with buttons that mend it."""

@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QWidget
 from napari_integrated_cell.arrays import Floats
 from napari_integrated_cell.imaging.doubts import doubts_about_stains, warnings_of
 from napari_integrated_cell.imaging.pose import PAPER_BOX, Box, Pose, pose_of, posed_references
-from napari_integrated_cell.integration import model_box
+from napari_integrated_cell.integration import model_box, typicality_of
 from napari_integrated_cell.picture import projection
 from napari_integrated_cell.plugin.widgets.column import stack
 from napari_integrated_cell.plugin.widgets.inputs import described, text_label
@@ -23,6 +23,8 @@ from napari_integrated_cell.vocabulary import REFERENCE_NAMES
 
 if TYPE_CHECKING:
     from napari_integrated_cell.cell import Cell
+    from napari_integrated_cell.model.integrated_cell import IntegratedCell
+    from napari_integrated_cell.model.typicality import Typicality
     from napari_integrated_cell.plugin.integrate.request import CellRequest
     from napari_integrated_cell.plugin.session import Session
     from napari_integrated_cell.plugin.tasks import Task
@@ -33,10 +35,11 @@ _EMPTY = "The posed cell appears here once a cell is chosen."
 
 @dataclass(frozen=True, eq=False)
 class Posing:
-    """A posed cell, its picture, and what is doubtful about its stains."""
+    """A posed cell, its posed stains (2, Z, Y, X), their picture, and what is doubtful about the stains."""
 
     cell: Cell
     pose: Pose
+    references: Floats
     picture: NDArray[np.uint8]
     doubts_about_stains: tuple[str, ...] = ()
 
@@ -64,7 +67,16 @@ def posing_of(request: CellRequest, box: Box, task: Task) -> Posing:
         cell.nucleus_mask,
         cell.voxel_size,
     )
-    return Posing(cell, pose, picture_of(posed_references(cell, pose)), tuple(doubts))
+    references = posed_references(cell, pose)
+    return Posing(cell, pose, references, picture_of(references), tuple(doubts))
+
+
+def typicality_in(model: IntegratedCell, posing: Posing) -> Typicality | None:
+    """Return how typical a posed cell is for a model, or None if that is not known or the model has another box."""
+    if posing.pose.box != model_box(model.config):
+        return None
+    z_ref = model.encode(posing.references[None])[0]
+    return typicality_of(posing.cell, posing.pose, posing.references, z_ref, model)
 
 
 def picture_of(references: Floats) -> NDArray[np.uint8]:
@@ -162,3 +174,9 @@ class PosePreview(QWidget):
                 0, f"{what} guessed and may be wrong: choose another layer, or none to render the stain."
             )
         self._words.setText("\n".join([facts, *(f"⚠ {warning}" for warning in warnings)]))
+
+    def show_typicality(self, typical: Typicality | None) -> None:
+        """Add to the text how typical the shown cell is for the model."""
+        if typical is not None:
+            mark = "" if typical.is_typical else "⚠ "
+            self._words.setText(f"{self.words}\n{mark}{typical.sentence}")

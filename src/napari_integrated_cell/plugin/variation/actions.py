@@ -11,6 +11,7 @@ from napari.utils.notifications import show_warning
 
 from napari_integrated_cell.arrays import Floats
 from napari_integrated_cell.imaging.pose import pose_of, posed_mask, posed_references
+from napari_integrated_cell.imaging.stained_masks import enclosed, membrane_of
 from napari_integrated_cell.integration import model_box
 from napari_integrated_cell.plugin.layers.place import Place, place_over
 from napari_integrated_cell.plugin.signals import Connections
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 SLOT = "variation"
 SCRUB = "variation draw"
-
-_MEMBRANE = 0.25  # share of the brightest voxel of a decoded membrane at which the cell ends
 
 
 def change(session: Session, **settings: Any) -> None:
@@ -167,10 +166,8 @@ def of_cell(cell: Cell, frame: ImageFrame | None, model: IntegratedCell) -> Vari
 
 def of_position(position: Position, place: Place, model: IntegratedCell, name: str) -> VariedShape:
     """Return the shape at a position. Draws are compared inside the decoded membrane."""
-    from napari_integrated_cell.latent.axis_effects import enclosed
-
     position.check_fits(model)
     decoded = model.decode_reference(position.z_ref[None])[0]
     membrane = decoded[model.config.references.index("membrane")]
-    inside = enclosed(membrane >= _MEMBRANE * membrane.max()).astype(np.float32)
+    inside = enclosed(membrane_of(membrane)).astype(np.float32)
     return VariedShape(name, model, position.z_ref, inside, False, place)
