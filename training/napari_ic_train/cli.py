@@ -16,6 +16,7 @@ from napari_ic_train.commands.prepare import prepare
 from napari_ic_train.commands.score import score
 from napari_ic_train.commands.simulate import simulate
 from napari_ic_train.commands.status import status
+from napari_ic_train.commands.typicality import typicality
 from napari_ic_train.commands.variation import variation
 
 app = typer.Typer(
@@ -27,7 +28,7 @@ app = typer.Typer(
     "score, evaluate.",
 )
 FITTING = (fetch, simulate, prepare, fit, status, landmarks, export)
-AFTERWARDS = (cells, variation, score, evaluate, describe)
+AFTERWARDS = (cells, typicality, variation, score, evaluate, describe)
 for command in (*FITTING, *AFTERWARDS):
     app.command()(command)
 app.command("demo-model")(demo_model)
