@@ -1,7 +1,8 @@
 """Save and load models: ``model.json``, ``weights/<network>.safetensors``, ``MODEL_CARD.md`` and checksums.
 
 If they are known, a bundle also contains ``latent/statistics.*``, ``landmarks.json``, ``landmarks/thumbnails/*.png``,
-``variation.json`` and ``cells.parquet``. Weights are safetensors: loading a bundle executes no code from it.
+``variation.json``, ``novelty.json`` and ``cells.parquet``. Weights are safetensors: loading a bundle executes no code
+from it.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from napari_integrated_cell.model.latent_files import (
     statistics_files,
 )
 from napari_integrated_cell.model.networks import model_networks
+from napari_integrated_cell.model.novelty import NOVELTY, read_known_structures
 from napari_integrated_cell.model.runtime import choose_device
 from napari_integrated_cell.model.variation_reference import VARIATION, read_variation
 
@@ -66,7 +68,8 @@ def save_bundle(
     Parameters
     ----------
     model : IntegratedCell
-        The model. Its latent statistics, landmarks and reference scores are saved too, if it has any.
+        The model. Its latent statistics, landmarks, reference scores and statistics of known structures are saved
+        too, if it has any.
     path : path
         Destination. Parent folders are created.
     card : mapping
@@ -101,6 +104,8 @@ def save_bundle(
             yield from landmark_files(model.landmarks)
         if model.variation is not None:
             yield VARIATION, model.variation.to_json()
+        if model.known_structures is not None:
+            yield NOVELTY, model.known_structures.to_json()
 
     archive.write(Path(path), files())
     return Path(path)
@@ -127,6 +132,7 @@ def load_model(model: str | Path = "demo", device: str = "auto", *, exact: bool 
         latent = read_statistics(bundle, manifest.config)
         landmarks = read_landmarks(bundle, manifest.config)
         variation = read_variation(bundle, manifest.config)
+        known_structures = read_known_structures(bundle, manifest.config)
     card = {"structures": manifest.config.structures, **manifest.card.model_dump()}
     return IntegratedCell(
         manifest.config,
@@ -136,6 +142,7 @@ def load_model(model: str | Path = "demo", device: str = "auto", *, exact: bool 
         latent=latent,
         landmarks=landmarks,
         variation=variation,
+        known_structures=known_structures,
         exact=exact,
     ).to(target)
 
