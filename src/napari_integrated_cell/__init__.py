@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from napari_integrated_cell.model.config import ModelConfig, preset
     from napari_integrated_cell.model.integrated_cell import IntegratedCell
     from napari_integrated_cell.processes import Cancelled, CancelToken
+    from napari_integrated_cell.recognition import Recognition, recognise_cell
     from napari_integrated_cell.simulation import (
         SimulatedCell,
         expected_localisation,
@@ -77,6 +78,7 @@ __all__ = [
     "Pose",
     "PosedStore",
     "Position",
+    "Recognition",
     "SimulatedCell",
     "Traversal",
     "axis_effect",
@@ -101,6 +103,7 @@ __all__ = [
     "read_labels",
     "read_population",
     "read_positions",
+    "recognise_cell",
     "save_bundle",
     "simulate_cell",
     "simulate_field",
@@ -135,6 +138,7 @@ _HOMES = {
     "model.config": ("ModelConfig", "preset"),
     "model.integrated_cell": ("IntegratedCell",),
     "processes": ("CancelToken", "Cancelled"),
+    "recognition": ("Recognition", "recognise_cell"),
     "simulation": ("SimulatedCell", "expected_localisation", "simulate_cell", "simulate_field"),
     "variation.structure_variation": ("structure_variation", "structure_variations"),
     "vocabulary": ("STAGES", "STRUCTURES"),

@@ -38,6 +38,7 @@ class EchoModel:
     def __init__(self, box: str = "demo", structures: tuple[str, ...] = STRUCTURE_NAMES) -> None:
         self.config = preset(box).model_copy(update={"structures": structures})
         self.name, self.trained_on = "echo", "simulated cells"
+        self.known_structures = None
         self.gate = threading.Event()
         self.gate.set()
 
