@@ -142,8 +142,14 @@ def limits(energy: Reals, distance: Reals, rejected: float) -> tuple[float, floa
     n = len(energy)
     # A cell is rejected if the larger of its two ranks is above that of the limits. Ranks begin at 0.
     ranks = np.sort(np.maximum(*(np.argsort(np.argsort(value)) for value in (energy, distance))))
-    rank = ranks[n - 1 - int(rejected * n)]
-    return float(np.sort(energy)[rank]), float(np.sort(distance)[rank])
+    rank = int(ranks[n - 1 - int(rejected * n)])
+    return _above(energy, rank), _above(distance, rank)
+
+
+def _above(values: Reals, rank: int) -> float:
+    """Return the middle between the value of a rank and the next, so that no rounding error moves a cell across it."""
+    ordered = np.sort(values)
+    return float(ordered[rank : rank + 2].mean())
 
 
 def _logits(
