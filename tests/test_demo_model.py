@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from napari_ic_train.bundle.model_card import TARGETS, verdicts
 from napari_ic_train.config import preset
-from napari_ic_train.evaluation.localisation import score_real_field, score_simulated
+from napari_ic_train.evaluation.localisation import field_cells, score_real_field, score_simulated
+from napari_integrated_cell.data.cell_table import open_table
+from napari_integrated_cell.data.entry_cell import read_entry
+from napari_integrated_cell.latent.recognition import recognise_cell
 from napari_integrated_cell.model.bundle import load_model
 from napari_integrated_cell.model.catalogue import locate, read_model_card
+from napari_integrated_cell.simulation import simulate_cell
 from napari_integrated_cell.vocabulary import STAGE_NAMES, STRUCTURE_NAMES
 
 
@@ -62,3 +68,48 @@ def test_real_cells_score_as_the_card_says(model, real_data):
     np.testing.assert_allclose(
         list(scores["inside_cell_mean"].values()), list(card["inside_cell_mean"].values()), atol=0.01
     )
+
+
+def test_one_held_out_cell_in_twenty_is_rejected(model):
+    known = model.known_structures
+    assert tuple(known.means) == STRUCTURE_NAMES
+    assert (known.n_training, known.n_held_out) == (4190, 210)
+    assert known.held_out_rejected == pytest.approx(0.05, abs=0.02)
+    assert f"{known.held_out_rejected:.1%} of 210 held-out cells" in read_model_card("demo")
+
+
+@pytest.mark.slow
+def test_few_new_simulated_cells_are_rejected_but_other_channels_are(model):
+    """Of 440 other new cells, 7 % are rejected: up to 10 of 66 are within the sampling error."""
+    rejected = {"structure": 0, "dna": 0}
+    for i in range(66):
+        name = STRUCTURE_NAMES[i % 11]
+        cell = simulate_cell(5_000 + i, stage=None, structure=name, voxel_size=0.4).cell
+        rejected["structure"] += recognise_cell(cell, name, model).none_of_these
+        rejected["dna"] += recognise_cell(cell, "dna", model).none_of_these
+    assert rejected["structure"] <= 10
+    assert rejected["dna"] >= 60
+
+
+@pytest.mark.real_data
+@pytest.mark.slow
+def test_most_real_lysosomes_and_transferrin_receptors_are_none_of_the_structures(model, real_data):
+    rejected = {"LAM": [], "TfR": []}
+    for entry in open_table(real_data / "hela3d" / "manifest.csv").entries():
+        if entry.name[:3] in rejected:
+            cell = read_entry(entry, structure_needed=True)
+            rejected[entry.name[:3]].append(recognise_cell(cell, "structure", model).none_of_these)
+    assert [len(found) for found in rejected.values()] == [25, 25]
+    assert min(np.mean(found) for found in rejected.values()) >= 0.7
+
+
+@pytest.mark.real_data
+def test_most_real_mitochondria_of_hipscs_are_not_rejected(model, real_data):
+    cells, mitochondria = field_cells(real_data / "hipsc_tomm20_field")
+    found = []
+    for cell in cells:
+        window = tuple(slice(o, o + n) for o, n in zip(cell.offset, cell.shape, strict=True))
+        shown = replace(cell, channels={"mask": mitochondria[window]})
+        found.append(recognise_cell(shown, "mask", model))
+    assert [next(iter(r.probabilities)) for r in found] == ["TOM20"] * 13
+    assert np.mean([r.none_of_these for r in found]) <= 0.25

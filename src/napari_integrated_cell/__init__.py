@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         write_population,
     )
     from napari_integrated_cell.latent.position import Position, decode, read_positions, write_positions
+    from napari_integrated_cell.latent.recognition import Recognition, recognise_cell
     from napari_integrated_cell.latent.table_embedding import embed_table
     from napari_integrated_cell.model.bundle import load_model, save_bundle
     from napari_integrated_cell.model.catalogue import list_models
@@ -77,6 +78,7 @@ __all__ = [
     "Pose",
     "PosedStore",
     "Position",
+    "Recognition",
     "SimulatedCell",
     "Traversal",
     "axis_effect",
@@ -101,6 +103,7 @@ __all__ = [
     "read_labels",
     "read_population",
     "read_positions",
+    "recognise_cell",
     "save_bundle",
     "simulate_cell",
     "simulate_field",
@@ -135,6 +138,7 @@ _HOMES = {
     "model.config": ("ModelConfig", "preset"),
     "model.integrated_cell": ("IntegratedCell",),
     "processes": ("CancelToken", "Cancelled"),
+    "latent.recognition": ("Recognition", "recognise_cell"),
     "simulation": ("SimulatedCell", "expected_localisation", "simulate_cell", "simulate_field"),
     "variation.structure_variation": ("structure_variation", "structure_variations"),
     "vocabulary": ("STAGES", "STRUCTURES"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -12,9 +13,10 @@ from napari_ic_train.cli import app as train
 from napari_integrated_cell.cli import app
 from napari_integrated_cell.imaging.reading import read_image
 from napari_integrated_cell.imaging.writing import write_ome_tiff
-from napari_integrated_cell.model.bundle import save_bundle
+from napari_integrated_cell.model.bundle import replace_files, save_bundle
 from napari_integrated_cell.model.config import preset
 from napari_integrated_cell.model.integrated_cell import IntegratedCell
+from napari_integrated_cell.model.novelty import NOVELTY, KnownStructures
 from napari_integrated_cell.vocabulary import STRUCTURE_NAMES
 
 VOXEL = (0.6, 0.5, 0.5)
@@ -218,6 +220,40 @@ def test_classify_gives_every_structure_a_probability(field):
     opinion = json.loads(result.stdout)["cells"]["cell 3"]
     assert set(opinion) == set(STRUCTURE_NAMES)
     assert sum(opinion.values()) == pytest.approx(1, abs=1e-5)
+
+
+def test_classify_says_that_a_channel_looks_like_none_of_the_structures(field, tmp_path):
+    arguments = (
+        "classify", field / "stack.ome.tif", "--structure", "EGFP", "--cells", field / "cells.ome.tif",
+        "--nuclei", field / "nuclei.ome.tif", "--label", 3, "--model",
+    )  # fmt: skip
+    sentence = "cell 3: The channel looks like none of the structures that the model knows."
+    for largest_energy, new in ((1e6, False), (-1e6, True)):
+        bundle = shutil.copy(field / "tiny.zip", tmp_path / f"{new}.zip")
+        k = len(STRUCTURE_NAMES)
+        known = KnownStructures({"TOM20": np.zeros(k)}, np.eye(k), largest_energy, 1e6, 4, 40, 0.05)
+        replace_files(bundle, {NOVELTY: known.to_json()})
+        told = call(*arguments, bundle)
+        assert told.exit_code == 0, told.output
+        assert (sentence in told.stdout.splitlines()) is new
+        assert "not measured" not in told.stdout
+        found = json.loads(call(*arguments, bundle, "--json").stdout)
+        assert list(found) == ["model", "cells", "novelty", "warnings"]
+        assert found["novelty"]["cell 3"]["none_of_these"] is new
+        assert found["novelty"]["cell 3"]["largest_energy"] == largest_energy
+
+
+def test_classify_says_that_novelty_is_not_measured_for_an_older_bundle(field):
+    arguments = (
+        "classify", field / "stack.ome.tif", "--structure", "EGFP", "--cells", field / "cells.ome.tif",
+        "--nuclei", field / "nuclei.ome.tif", "--model", field / "tiny.zip", "--label", "all",
+    )  # fmt: skip
+    told = call(*arguments)
+    assert told.exit_code == 0, told.output
+    assert len(told.stdout.splitlines()) == 3  # two cells, and one sentence for both
+    assert "not measured" in told.stdout.splitlines()[-1]
+    found = json.loads(call(*arguments, "--json").stdout)
+    assert [cell["none_of_these"] for cell in found["novelty"].values()] == [None, None]
 
 
 def test_classify_and_integrate_say_that_membrane_and_dna_look_exchanged(field, tmp_path):

@@ -39,6 +39,7 @@ class EchoModel:
         self.config = preset(box).model_copy(update={"structures": structures})
         self.name, self.trained_on = "echo", "simulated cells"
         self.typicality = self.latent = None
+        self.known_structures = None
         self.gate = threading.Event()
         self.gate.set()
 

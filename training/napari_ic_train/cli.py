@@ -12,6 +12,7 @@ from napari_ic_train.commands.export import export
 from napari_ic_train.commands.fetch import fetch
 from napari_ic_train.commands.fit import fit
 from napari_ic_train.commands.landmarks import landmarks
+from napari_ic_train.commands.novelty import novelty
 from napari_ic_train.commands.prepare import prepare
 from napari_ic_train.commands.score import score
 from napari_ic_train.commands.simulate import simulate
@@ -28,7 +29,7 @@ app = typer.Typer(
     "score, evaluate.",
 )
 FITTING = (fetch, simulate, prepare, fit, status, landmarks, export)
-AFTERWARDS = (cells, typicality, variation, score, evaluate, describe)
+AFTERWARDS = (cells, typicality, variation, novelty, score, evaluate, describe)
 for command in (*FITTING, *AFTERWARDS):
     app.command()(command)
 app.command("demo-model")(demo_model)

@@ -29,7 +29,7 @@ def classify(
     reader: options.ReaderOption = "auto",
     as_json: options.JsonOption = False,
 ) -> None:
-    """Print which structure a channel most probably shows."""
+    """Print which structure a channel most probably shows, and whether it looks like none that the model knows."""
     with one_line_errors(options.PROGRAM):
         if image is None or structure is None:
             raise ValueError("Give an IMAGE, and with --structure the channel to classify.")
@@ -39,18 +39,30 @@ def classify(
         )
         from napari_integrated_cell.imaging.doubts import warnings_of
         from napari_integrated_cell.imaging.pose import pose_of
-        from napari_integrated_cell.integration import classify_cell, model_box
+        from napari_integrated_cell.integration import model_box
+        from napari_integrated_cell.latent.recognition import recognise_cell
         from napari_integrated_cell.model.bundle import load_model
+        from napari_integrated_cell.model.novelty import NOT_MEASURED
 
         loaded = load_model(model, device=device, exact=exact)
-        opinions, warnings = {}, {}
+        recognitions, warnings = {}, {}
         for cell in found:
-            opinions[cell.name] = classify_cell(cell, "structure", loaded)
+            recognitions[cell.name] = recognise_cell(cell, "structure", loaded)
             warnings[cell.name] = warnings_of(cell, pose_of(cell, model_box(loaded.config)))
             for warning in warnings[cell.name]:
                 print(f"{options.PROGRAM}: {cell.name}: {warning}", file=sys.stderr)
-        lines = [
-            f"{name}: " + ", ".join(f"{s} {p:.0%}" for s, p in list(opinion.items())[:3])
-            for name, opinion in opinions.items()
-        ]
-        report({"model": loaded.name, "cells": opinions, "warnings": warnings}, as_json, "\n".join(lines))
+        lines = []
+        for name, recognition in recognitions.items():
+            best = list(recognition.probabilities.items())[:3]
+            lines.append(f"{name}: " + ", ".join(f"{s} {p:.0%}" for s, p in best))
+            if recognition.none_of_these:
+                lines.append(f"{name}: {recognition.sentence}")
+        if loaded.known_structures is None:
+            lines.append(NOT_MEASURED)
+        summary = {
+            "model": loaded.name,
+            "cells": {name: recognition.probabilities for name, recognition in recognitions.items()},
+            "novelty": {name: recognition.novelty for name, recognition in recognitions.items()},
+            "warnings": warnings,
+        }
+        report(summary, as_json, "\n".join(lines))

@@ -1,8 +1,8 @@
 """Save and load models: ``model.json``, ``weights/<network>.safetensors``, ``MODEL_CARD.md`` and checksums.
 
 If they are known, a bundle also contains ``latent/statistics.*``, ``landmarks.json``, ``landmarks/thumbnails/*.png``,
-``variation.json``, ``typicality.json`` and ``cells.parquet``. Weights are safetensors: loading a bundle executes no
-code from it.
+``variation.json``, ``typicality.json``, ``novelty.json`` and ``cells.parquet``. Weights are safetensors: loading a
+bundle executes no code from it.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from napari_integrated_cell.model.latent_files import (
     statistics_files,
 )
 from napari_integrated_cell.model.networks import model_networks
+from napari_integrated_cell.model.novelty import NOVELTY, read_known_structures
 from napari_integrated_cell.model.runtime import choose_device
 from napari_integrated_cell.model.typicality import TYPICALITY, read_typicality
 from napari_integrated_cell.model.variation_reference import VARIATION, read_variation
@@ -105,6 +106,8 @@ def save_bundle(
             yield VARIATION, model.variation.to_json()
         if model.typicality is not None:
             yield TYPICALITY, model.typicality.to_json()
+        if model.known_structures is not None:
+            yield NOVELTY, model.known_structures.to_json()
 
     archive.write(Path(path), files())
     return Path(path)
@@ -132,6 +135,7 @@ def load_model(model: str | Path = "demo", device: str = "auto", *, exact: bool 
         landmarks = read_landmarks(bundle, manifest.config)
         variation = read_variation(bundle, manifest.config)
         typicality = read_typicality(bundle)
+        known_structures = read_known_structures(bundle, manifest.config)
     card = {"structures": manifest.config.structures, **manifest.card.model_dump()}
     return IntegratedCell(
         manifest.config,
@@ -142,6 +146,7 @@ def load_model(model: str | Path = "demo", device: str = "auto", *, exact: bool 
         landmarks=landmarks,
         variation=variation,
         typicality=typicality,
+        known_structures=known_structures,
         exact=exact,
     ).to(target)
 

@@ -95,13 +95,3 @@ def _finite(values: ArrayLike | Tensor, what: str) -> Tensor:
     if not torch.isfinite(tensor).all():
         raise ValueError(f"{what} NaN or infinite values: replace them first.")
     return tensor
-
-
-def layout(device: torch.device) -> torch.memory_format:
-    """Return the memory format. Channels last decodes 17 to 33 % faster on a CPU; elsewhere it gains nothing."""
-    return torch.channels_last_3d if device.type == "cpu" else torch.contiguous_format
-
-
-def moved(tensor: Tensor, device: torch.device) -> Tensor:
-    """Return a tensor on a device; images (N, C, Z, Y, X) in its memory format."""
-    return tensor.to(device, memory_format=layout(device)) if tensor.ndim == 5 else tensor.to(device)

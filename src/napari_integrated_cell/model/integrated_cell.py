@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from napari_integrated_cell.arrays import Floats
 from napari_integrated_cell.model import inputs
 from napari_integrated_cell.model.config import ModelConfig
-from napari_integrated_cell.model.inference import plain_layers
+from napari_integrated_cell.model.inference import memory_format, on_device, plain_layers
 from napari_integrated_cell.model.latent import Landmark, LatentStatistics
 from napari_integrated_cell.model.networks import (
     ConditionalDecoder,
@@ -24,6 +24,7 @@ from napari_integrated_cell.model.networks import (
     initialise,
     model_networks,
 )
+from napari_integrated_cell.model.novelty import KnownStructures
 from napari_integrated_cell.model.runtime import RunOptions, batches, choose_device
 from napari_integrated_cell.model.typicality import TypicalityReference
 from napari_integrated_cell.model.variation_reference import VariationReference
@@ -64,6 +65,8 @@ class IntegratedCell:
         Reference scores of how much each structure varies.
     typicality : TypicalityReference, optional
         Distributions of known cells, which tell how typical a cell is.
+    known_structures : KnownStructures, optional
+        Statistics that tell whether a channel shows none of the model's structures.
     exact : bool
         Compute in float32 with PyTorch's own layers on a CPU, not with the faster forms of :mod:`.inference`.
     """
@@ -82,6 +85,7 @@ class IntegratedCell:
         landmarks: Sequence[Landmark] = (),
         variation: VariationReference | None = None,
         typicality: TypicalityReference | None = None,
+        known_structures: KnownStructures | None = None,
         exact: bool = False,
     ) -> None:
         self.config = config
@@ -93,6 +97,7 @@ class IntegratedCell:
         self.landmarks = tuple(landmarks)
         self.variation = variation
         self.typicality = typicality
+        self.known_structures = known_structures
         self.exact = exact
         for network in self.networks.values():
             network.eval()
@@ -140,7 +145,7 @@ class IntegratedCell:
         """
         target = choose_device(device) if isinstance(device, str) else device
         for network in self.networks.values():
-            network.to(target).to(memory_format=inputs.layout(target))  # type: ignore[call-overload]
+            network.to(target).to(memory_format=memory_format(target))  # type: ignore[call-overload]
         return self
 
     def encode(self, x_ref: ArrayLike | Tensor, **run: Unpack[RunOptions]) -> Floats:
@@ -365,7 +370,7 @@ class IntegratedCell:
         def step(part: slice) -> list[Floats]:
             # Inside the batch: both are per thread, and must not leak to the caller between batches.
             with torch.inference_mode(), plain_layers(self.exact):
-                outputs = compute(*(inputs.moved(tensor[part], device) for tensor in arguments))
+                outputs = compute(*(on_device(tensor[part], device) for tensor in arguments))
                 return [output.float().cpu().contiguous().numpy() for output in outputs]
 
         return batches(step, len(arguments[0]), what=what, **run)

@@ -17,6 +17,7 @@ from safetensors.numpy import load, save
 from napari_integrated_cell.model.archive import Archive
 from napari_integrated_cell.model.config import ModelConfig, one_sentence
 from napari_integrated_cell.model.latent import Landmark, LatentDistribution, LatentStatistics
+from napari_integrated_cell.model.novelty import NOVELTY
 from napari_integrated_cell.model.typicality import TYPICALITY
 from napari_integrated_cell.model.variation_reference import VARIATION
 from napari_integrated_cell.vocabulary import STAGE_NAMES
@@ -45,6 +46,7 @@ OPTIONAL_FILES: tuple[str, ...] = (
     CELLS,
     VARIATION,
     TYPICALITY,
+    NOVELTY,
     *(name for stage in STAGE_NAMES for name in thumbnail_names(stage)),
 )
 """Files that a bundle may contain. Bundles of older versions have none of them."""

@@ -183,6 +183,7 @@ def test_the_classifier_is_asked_about_a_structure_layer(dock, viewer, qtbot, si
     qtbot.waitUntil(lambda: bool(dock.classification.ranked), timeout=60_000)
     assert dock.classification.ranked[0][0] == "TOM20"
     assert not dock.classification.isHidden()
+    assert "not measured" in dock.classification.sentence  # the stand-in has no limits
     dock.structure_layer.setCurrentIndex(0)
     qtbot.waitUntil(lambda: dock.classification.isHidden(), timeout=60_000)
 

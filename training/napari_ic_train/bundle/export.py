@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -10,6 +11,7 @@ import torch
 from napari_ic_train.bundle.fitted import fitted_model, measure
 from napari_ic_train.bundle.held_out import decoding_difference, score_held_out
 from napari_ic_train.bundle.model_card import card_text
+from napari_ic_train.bundle.novelty import TooFewHeldOut, known_structures
 from napari_ic_train.bundle.typicality import typicality_reference
 from napari_ic_train.config import read_config
 from napari_ic_train.data.store import CellStore
@@ -54,6 +56,8 @@ def export_bundle(
 ) -> Path:
     """Write the bundle of a finished run: encoders and decoders, latent statistics, landmarks and a card.
 
+    With 40 or more held-out cells it also gets the statistics that tell whether a channel shows none of its structures.
+
     Parameters
     ----------
     run : path-like
@@ -92,6 +96,8 @@ def export_bundle(
     measure(model, store, run, progress=progress)
     stored = as_stored(model, WEIGHTS[weights])
     model.typicality = typicality_reference(stored, store, progress)
+    with suppress(TooFewHeldOut):
+        model.known_structures = known_structures(stored, store, progress=progress)
     held_out = score_held_out(stored, store, progress)
     rounding = {} if weights == "float32" else decoding_difference(model, stored, store)
     # The clock may have ended a phase before the last epoch of its configuration.

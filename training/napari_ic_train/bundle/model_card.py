@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_integrated_cell.model.integrated_cell import IntegratedCell
 from napari_integrated_cell.model.latent import Landmark, LatentDistribution, LatentStatistics
+from napari_integrated_cell.model.novelty import KnownStructures
 from napari_integrated_cell.vocabulary import STAGE_NAMES, stage
 
 TARGETS: Mapping[tuple[str, str], tuple[str, float]] = {
@@ -74,6 +75,7 @@ def model_card(
     *,
     latent: LatentStatistics | None = None,
     landmarks: Sequence[Landmark] = (),
+    known_structures: KnownStructures | None = None,
 ) -> str:
     """Return the card as Markdown.
 
@@ -88,6 +90,8 @@ def model_card(
         Distributions of the training cells in the latent spaces.
     landmarks : sequence of Landmark
         Cells that represent the stages of the cell cycle.
+    known_structures : KnownStructures, optional
+        Statistics that tell whether a channel shows none of the structures.
     """
     metrics = card["metrics"]
     lines = [f"# {name}", "", description, ""]
@@ -110,6 +114,7 @@ def model_card(
     lines += _on_simulated_cells(metrics.get("simulated"))
     lines += _on_real_cells(metrics.get("real"))
     lines += _reported(metrics.get("report"))
+    lines += _novelty(known_structures)
     lines += _landmarks(landmarks)
     lines += _latent_spaces(latent)
     return "\n".join(lines) + "\n"
@@ -123,7 +128,14 @@ def card_text(model: IntegratedCell, card: Mapping[str, Any]) -> str:
         f"are {', '.join(model.config.structures)}. The model is the two-phase conditional adversarial autoencoder of "
         f'"Building a 3D Integrated Cell", trained on {kind}.'
     )
-    return model_card(model.name, description, card, latent=model.latent, landmarks=model.landmarks)
+    return model_card(
+        model.name,
+        description,
+        card,
+        latent=model.latent,
+        landmarks=model.landmarks,
+        known_structures=model.known_structures,
+    )
 
 
 def _table(columns: str, rows: Iterable[str], *above: str) -> list[str]:
@@ -198,6 +210,19 @@ def _reported(report: Mapping[str, Any] | None) -> list[str]:
     cells = f"{report['held_out_cells']} held-out cells of {report['store']}"
     title = f"### From the evaluation report, on {cells}"
     return _table("score | wanted | measured | 95 % confidence interval |", rows, title)
+
+
+def _novelty(known: KnownStructures | None) -> list[str]:
+    if known is None:
+        return []
+    return [
+        "",
+        "## Channels that show none of the structures",
+        "",
+        f"Measured with {known.n_training} training cells. Limits: an energy of {known.largest_energy:.2f} and a "
+        f"distance of {known.largest_distance:.2f}. They reject {known.held_out_rejected:.1%} of "
+        f"{known.n_held_out} held-out cells, which all show a known structure.",
+    ]
 
 
 def _landmarks(landmarks: Sequence[Landmark]) -> list[str]:

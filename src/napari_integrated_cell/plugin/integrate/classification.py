@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
@@ -12,6 +11,7 @@ from napari_integrated_cell.plugin.widgets.column import grid
 from napari_integrated_cell.vocabulary import colour_of, structure
 
 if TYPE_CHECKING:
+    from napari_integrated_cell.latent.recognition import Recognition
     from napari_integrated_cell.plugin.integrate.request import CellRequest
     from napari_integrated_cell.plugin.session import Session
     from napari_integrated_cell.plugin.tasks import Task
@@ -19,31 +19,38 @@ if TYPE_CHECKING:
 _SHOWN = 4
 
 
-def classified(request: CellRequest, session: Session, task: Task) -> dict[str, float]:
-    """Return the probability of each structure for the cell's channel ``"structure"``. Slow: call it in a task."""
-    from napari_integrated_cell.integration import classify_cell
+def recognised(request: CellRequest, session: Session, task: Task) -> Recognition:
+    """Return which structure the cell's channel ``"structure"`` shows, or none. Slow: call it in a task."""
+    from napari_integrated_cell.latent.recognition import recognise_cell
 
-    return classify_cell(request.cut(progress=task.progress, cancel=task.token), "structure", session.load())
+    return recognise_cell(request.cut(progress=task.progress, cancel=task.token), "structure", session.load())
 
 
 class ClassificationBars(QWidget):
-    """The most probable structures with bars, the best first."""
+    """The most probable structures with bars, the best first, and whether the layer looks like none of them."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._grid = grid(self)
         self.ranked: list[tuple[str, float]] = []
-        self.setToolTip("ŷ of Enc^{r,s}: how probable the model finds each structure for this layer.")
+        self.sentence = ""
+        self.setToolTip(
+            "ŷ of Enc^{r,s}: how probable the model finds each structure for this layer. The numbers sum to\n"
+            "100 % also if the layer shows another structure. A sentence says if the layer looks like none of them."
+        )
         self.hide()
 
-    def show_probabilities(self, probabilities: Mapping[str, float] | None) -> None:
-        """Show probabilities by structure. None hides the widget."""
+    def show_recognition(self, recognition: Recognition | None) -> None:
+        """Show the probability of each structure, and whether the layer looks like none. None hides the widget."""
         while (item := self._grid.takeAt(0)) is not None:
             widget = item.widget()
             if widget is not None:
                 widget.deleteLater()
-        self.ranked = sorted((probabilities or {}).items(), key=lambda pair: -pair[1])
-        for row, (name, probability) in enumerate(self.ranked[:_SHOWN]):
+        self.ranked = [] if recognition is None else list(recognition.probabilities.items())
+        self.sentence = "" if recognition is None else recognition.sentence
+        if self.sentence:
+            self._grid.addWidget(QLabel(self.sentence, wordWrap=True), 0, 0, 1, 3)
+        for row, (name, probability) in enumerate(self.ranked[:_SHOWN], start=1):
             # White on a bright colour cannot be read: the number stands beside the bar.
             bar = QProgressBar(maximum=1000, value=round(1000 * probability), textVisible=False)
             bar.setMaximumHeight(16)

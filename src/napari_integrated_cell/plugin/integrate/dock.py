@@ -13,7 +13,7 @@ from napari_integrated_cell.plugin.activity import refusals_shown
 from napari_integrated_cell.plugin.integrate import actions, field, mends
 from napari_integrated_cell.plugin.integrate.choose_cell import CellChooser
 from napari_integrated_cell.plugin.integrate.choose_model import ModelChooser
-from napari_integrated_cell.plugin.integrate.classification import ClassificationBars, classified
+from napari_integrated_cell.plugin.integrate.classification import ClassificationBars, recognised
 from napari_integrated_cell.plugin.integrate.layer_combo import LayerCombo
 from napari_integrated_cell.plugin.integrate.preview import (
     PosePreview,
@@ -191,7 +191,7 @@ class IntegrateWidget(Dock):
         tasks.cancel("typicality")
         structure = self.structure_layer.layer
         if structure is None:
-            self.classification.show_probabilities(None)
+            self.classification.show_recognition(None)
         try:
             request = self.cell.request(structure)
         except ValueError as error:
@@ -212,8 +212,8 @@ class IntegrateWidget(Dock):
             tasks.start(
                 "classification",
                 f"Classifying {structure.name}",
-                lambda task: classified(request, session, task),
-                on_done=self.classification.show_probabilities,
+                lambda task: recognised(request, session, task),
+                on_done=self.classification.show_recognition,
                 bar=True,
             )
 
