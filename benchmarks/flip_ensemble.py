@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,13 @@ from napari_ic_train.evaluation.localisation import (
 from napari_integrated_cell.data.cell_table import open_table
 from napari_integrated_cell.data.entry import STRUCTURE, FaultyRow
 from napari_integrated_cell.imaging.mirroring import mean_and_spread, mirror_images, mirrored_back
-from napari_integrated_cell.imaging.pose import pose_of, posed_references, posed_structure
+from napari_integrated_cell.imaging.pose import (
+    NEAR_SYMMETRIC,
+    pose_of,
+    posed_references,
+    posed_structure,
+    to_box,
+)
 from napari_integrated_cell.imaging.reading import read_labels
 from napari_integrated_cell.imaging.segmenting import cell_from_labels
 from napari_integrated_cell.integration import model_box
@@ -70,6 +77,7 @@ def compared(
         "other_flips": float(np.mean([pearson(volume[inside], known) for volume in single[1:]])),
         "blurred": pearson(blurred[inside], known),
         "ensemble": pearson(predicted, known),
+        "between_flips": float(np.mean([pearson(a[inside], b[inside]) for a, b in combinations(single, 2)])),
         "relative_spread": float(wide.sum() / predicted.sum()),
         "spread_error": float(to_error),
         "light_error": float(brightness),
@@ -121,15 +129,24 @@ def fields(model: IntegratedCell, folder: Path) -> Iterator[dict[str, Any]]:
     ):
         for cell in several:
             plain, ensemble = (score_real_cell(cell, mask, model, ensemble=e) for e in (False, True))
-            names = [*(["tom20_pearson"] if mask.any() else []), *SHARES]
-            for name in names:
+            if mask.any():
+                pose = pose_of(cell, model_box(model.config))
+                inside = distance_in_box(cell.cell_mask, cell, pose) <= 0
+                window = tuple(slice(o, o + n) for o, n in zip(cell.offset, cell.shape, strict=True))
+                real = to_box(mask[window].astype(np.float32), cell.voxel_size, pose, offset=cell.offset)
+                scores = compared(model, posed_references(cell, pose), "TOM20", real, inside)
+                # As in the model card, where the prediction is masked by the cell.
+                scores |= {"plain": plain["tom20_pearson"], "ensemble": ensemble["tom20_pearson"]}
                 yield {
-                    "what": f"{name}, {field}",
+                    "what": f"TOM20 and its mask, {field}",
                     "cell": cell.name,
-                    "plain": plain[name],
-                    "ensemble": ensemble[name],
-                    "flip_margin": min(pose_of(cell, model_box(model.config)).flip_margins),
+                    "structure": "TOM20",
+                    "flip_margin": min(pose.flip_margins),
+                    **scores,
                 }
+            for name in SHARES:
+                what = f"{name}, {field}"
+                yield {"what": what, "cell": cell.name, "plain": plain[name], "ensemble": ensemble[name]}
 
 
 def tables(scores: pd.DataFrame) -> str:
@@ -149,24 +166,31 @@ def tables(scores: pd.DataFrame) -> str:
             f"| {what} | {len(gain)} | {plain} | {ensemble} | {gain.mean():+.3f} ({low:+.3f} to {high:+.3f}) "
             f"| {(gain > 0).sum()} | {' | '.join(rest)} |"
         )
-    rows += [
-        "",
-        "| | relative spread | spread, error | light, error | spread, error, given light | over cells |",
-    ]
-    rows.append("| --- | --- | --- | --- | --- | --- |")
-    known = scores.dropna(subset="spread_error")
-    for what, group in known.groupby("what", sort=False):
+    columns = ("between_flips", "relative_spread", "spread_error", "light_error", "spread_error_given_light")
+    rows += ["", f"| | {' | '.join(columns)} | over cells |", "| --- " * (len(columns) + 2) + "|"]
+    for what, group in scores.dropna(subset="spread_error").groupby("what", sort=False):
+        # Structures differ in spread and in score: each has its mean subtracted.
         within = group.groupby("structure")
-        centred = [
-            group[c] - within[c].transform("mean") for c in ("relative_spread", "ensemble")
-        ]  # structures differ in both
-        over = stats.spearmanr(centred[0], -centred[1]).statistic
-        values = [f"{group[c].mean():.2f}" for c in ("relative_spread", "spread_error", "light_error")]
-        rows.append(
-            f"| {what} | {' | '.join(values)} | {group['spread_error_given_light'].mean():.2f} | {over:.2f} |"
-        )
-    by = scores[scores["what"] == "simulated"].groupby("structure")[["plain", "ensemble", "relative_spread"]]
-    return "\n".join([*rows, "", by.mean().round(3).to_string()])
+        wide, right = (group[c] - within[c].transform("mean") for c in ("relative_spread", "ensemble"))
+        values = [*(group[name].mean() for name in columns), stats.spearmanr(wide, -right).statistic]
+        rows.append(f"| {what} | {' | '.join(f'{value:.2f}' for value in values)} |")
+    rows += ["", "| | cells | plain | ensemble |", "| --- | --- | --- | --- |"]
+    posed = scores.dropna(subset="flip_margin")
+    unsure = np.where(posed["flip_margin"] < NEAR_SYMMETRIC, "with", "without")
+    groups = [
+        *(
+            (f"{w}, {which} an uncertain flip", g)
+            for (w, which), g in posed.groupby(["what", unsure], sort=False)
+        ),
+        *(
+            (f"simulated, {name}", g)
+            for name, g in scores[scores["what"] == "simulated"].groupby("structure")
+        ),
+    ]
+    for what, group in groups:
+        plain, ensemble = (f"{group[column].mean():.3f}" for column in ("plain", "ensemble"))
+        rows.append(f"| {what} | {len(group)} | {plain} | {ensemble} |")
+    return "\n".join(rows)
 
 
 def main() -> None:
@@ -178,7 +202,11 @@ def main() -> None:
     parser.add_argument("--simulated", type=int, default=88)
     parser.add_argument("--real", type=Path)
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--tables", type=Path, help="Only print the tables of these scores.")
     options = parser.parse_args()
+    if options.tables is not None:
+        print(tables(pd.read_csv(options.tables)))
+        return
     model = load_model(options.model, device="cpu")
     rows: list[dict[str, Any]] = []
     if options.real is not None:
