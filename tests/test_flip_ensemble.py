@@ -118,6 +118,9 @@ def test_the_four_are_encoded_in_one_call_and_decoded_in_one():
     fake = LightAtTheDna()
     integrate_cell(made_cell(), fake, NAMES, ensemble=True)
     assert fake.calls == [("encode", 4), ("decode", 4)]
+    fake.calls.clear()
+    integrate_cell(made_cell(), fake, NAMES)
+    assert fake.calls == [("encode", 1), ("decode", 1)]
 
 
 def test_without_the_ensemble_there_is_no_spread(model):

@@ -69,9 +69,7 @@ def mean_and_spread(volumes: NDArray[Any]) -> tuple[Floats, Floats]:
         most 0.5.
     """
     back = mirrored_back(volumes)
-    # In float64, four equal values have exactly themselves as their mean, and no spread.
-    mean, spread = back.mean(axis=0, dtype=np.float64), back.std(axis=0, dtype=np.float64)
-    return mean.astype(np.float32), spread.astype(np.float32)
+    return back.mean(axis=0, dtype=np.float32), back.std(axis=0, dtype=np.float32)
 
 
 def relative_spreads(volumes: Mapping[str, Floats], spreads: Mapping[str, Floats]) -> dict[str, float]:
