@@ -35,6 +35,7 @@ class LightAtTheDna:
     config = CONFIG
     name = "fake"
     trained_on = "simulated cells"
+    typicality = latent = None
 
     def __init__(self):
         self.calls = []

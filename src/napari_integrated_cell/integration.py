@@ -7,20 +7,18 @@ so they give the same answer.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_integrated_cell.arrays import Floats
 from napari_integrated_cell.cell import Cell
 from napari_integrated_cell.imaging import mirroring
-from napari_integrated_cell.imaging.field_canvas import FieldCanvas
 from napari_integrated_cell.imaging.frame import shape_of
-from napari_integrated_cell.imaging.placing import FIELD_DILATION, check_in_field, placed
+from napari_integrated_cell.imaging.placing import FIELD_DILATION, save_field, to_cell_image, to_field
 from napari_integrated_cell.imaging.pose import (
     Box,
     Pose,
@@ -34,7 +32,6 @@ from napari_integrated_cell.imaging.writing import (
     FILE_TYPES,
     ChannelVolumes,
     FileType,
-    check_tiff_path,
     quantised,
     quantised_volumes,
     write_ome_tiff,
@@ -346,85 +343,3 @@ def classify_cell(cell: Cell, channel: str, model: IntegratedCell) -> dict[str, 
     probabilities = model.classify(image[None])[0]
     ranked = sorted(zip(model.config.structures, probabilities, strict=True), key=lambda pair: -pair[1])
     return {name: float(p) for name, p in ranked}
-
-
-def to_cell_image(integration: Integration) -> ChannelVolumes:
-    """Return references and predicted structures on the cell's own grid, cut at the cell's dilated mask.
-
-    Returns
-    -------
-    dict of str to array of float32, (Z, Y, X)
-        The channels of :attr:`Integration.in_box`, with the grid and voxel size of ``integration.cell``.
-    """
-    cell = integration.cell
-    here, around = placed(integration.in_box, cell, integration.pose)
-    whole = {name: np.zeros(cell.shape, np.float32) for name in here}
-    for name, volume in here.items():
-        whole[name][around] = volume
-    return ChannelVolumes(whole, cell.voxel_size)
-
-
-def to_field(
-    integrations: Iterable[Integration], shape: tuple[int, int, int], dtype: type[np.generic] = np.float32
-) -> dict[str, NDArray[Any]]:
-    """Place integrated cells back in the image that they were cut from. Where cells overlap, the brighter one stays.
-
-    Parameters
-    ----------
-    integrations : iterable of Integration
-        Cells of one image. They are consumed one at a time.
-    shape : tuple of int
-        Grid (Z, Y, X) of that image.
-    dtype : numpy type
-        Type of the result. In an integer type, the largest value means an intensity of 1. ``uint8`` and
-        ``uint16`` need less memory than ``float32``.
-
-    Returns
-    -------
-    dict of str to array, (Z, Y, X)
-        The channels of :attr:`Integration.in_box`, with the image's grid and voxel size.
-
-    Raises
-    ------
-    ValueError
-        If a cell does not fit into ``shape``, or the cells have several voxel sizes.
-    """
-    field: dict[str, NDArray[Any]] = {}
-    for integration in integrations:
-        cell = integration.cell
-        if not isinstance(field, ChannelVolumes):
-            field = ChannelVolumes({}, cell.voxel_size)
-        check_in_field(cell, shape, field.voxel_size)
-        volumes, around = placed(integration.in_box, cell, integration.pose)
-        window = tuple(slice(o + s.start, o + s.stop) for o, s in zip(cell.offset, around, strict=True))
-        for name, volume in volumes.items():
-            target = field.setdefault(name, np.zeros(shape, dtype))[window]
-            np.maximum(target, quantised(volume, dtype), out=target)
-    return field
-
-
-def save_field(
-    path: str | os.PathLike[str],
-    integrations: Iterable[Integration],
-    shape: tuple[int, int, int],
-    *,
-    overwrite: bool = True,
-    dtype: FileType = "uint16",
-) -> Path:
-    """Write integrated cells of one image as one OME-TIFF on the image's grid. The image is not held in memory.
-
-    The parameters are those of :func:`to_field` and :meth:`Integration.save`. There must be at least one cell.
-    """
-    path = Path(path)
-    check_tiff_path(path, overwrite)
-    first: Integration | None = None
-    with FieldCanvas(shape, path.parent, dtype) as canvas:
-        for integration in integrations:
-            first = first or integration
-            check_in_field(integration.cell, shape, first.cell.voxel_size)
-            volumes, around = placed(integration.in_box, integration.cell, integration.pose)
-            z, y, x = (o + s.start for o, s in zip(integration.cell.offset, around, strict=True))
-            canvas.paste(quantised_volumes(volumes, dtype), (z, y, x))
-        if first is None:
-            raise ValueError("There is no integrated cell to write.")
-        return canvas.write(path, first.cell.voxel_size, first.description_for(dtype))
