@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,7 +35,7 @@ def summary_of(integration: Integration) -> dict[str, Any]:
     }
     if integration.spreads is not None:
         spreads = integration.relative_spreads.items()
-        summary["relative_spreads"] = {name: round(s, 5) if s == s else None for name, s in spreads}
+        summary["relative_spreads"] = {name: round(s, 5) if math.isfinite(s) else None for name, s in spreads}
     return summary
 
 
@@ -53,7 +54,7 @@ def integrate_field(
     model: str,
     device: str,
     exact: bool,
-    ensemble: bool = False,
+    ensemble: bool,
     frame: str,
     dtype: FileType,
     out: Path,
