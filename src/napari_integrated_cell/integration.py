@@ -7,19 +7,18 @@ so they give the same answer.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_integrated_cell.arrays import Floats
 from napari_integrated_cell.cell import Cell
-from napari_integrated_cell.imaging.field_canvas import FieldCanvas
+from napari_integrated_cell.imaging import mirroring
 from napari_integrated_cell.imaging.frame import shape_of
-from napari_integrated_cell.imaging.placing import FIELD_DILATION, check_in_field, placed
+from napari_integrated_cell.imaging.placing import FIELD_DILATION, save_field, to_cell_image, to_field
 from napari_integrated_cell.imaging.pose import (
     Box,
     Pose,
@@ -33,7 +32,6 @@ from napari_integrated_cell.imaging.writing import (
     FILE_TYPES,
     ChannelVolumes,
     FileType,
-    check_tiff_path,
     quantised,
     quantised_volumes,
     write_ome_tiff,
@@ -85,11 +83,14 @@ class Integration:
         What the model was trained on: ``"simulated cells"``, ``"real cells"``, or empty if it is not known.
     typicality : Typicality, optional
         Where the cell lies among the cells that the model knows; None if the model does not hold their distribution.
+    spreads : dict of str to array of float32, (Z, Y, X), optional
+        With the ensemble over the four flips: the standard deviation of each structure over the four predictions,
+        whose mean is in ``volumes``. It has the same scale, so it is at most 0.5. None without the ensemble.
 
     Raises
     ------
     ValueError
-        If a volume does not have the shape of the model's box.
+        If a volume does not have the shape of the model's box, or the spreads are not of the same structures.
     """
 
     cell: Cell
@@ -100,10 +101,18 @@ class Integration:
     model_name: str
     trained_on: str = ""
     typicality: Typicality | None = None
+    spreads: Mapping[str, Floats] | None = None
 
     def __post_init__(self) -> None:
         box = self.pose.box
         object.__setattr__(self, "volumes", ChannelVolumes(self.volumes, (box.voxel_size,) * 3))
+        if self.spreads is not None:
+            if list(self.spreads) != list(self.volumes):
+                raise ValueError(
+                    f"The spreads are of {', '.join(self.spreads)}, but the volumes of {', '.join(self.volumes)}: give "
+                    "both for the same structures, in the same order."
+                )
+            object.__setattr__(self, "spreads", ChannelVolumes(self.spreads, (box.voxel_size,) * 3))
         for name, volume in self.in_box.items():
             if volume.shape != box.shape:
                 raise ValueError(
@@ -116,9 +125,18 @@ class Integration:
 
     @property
     def in_box(self) -> ChannelVolumes:
-        """Membrane, DNA, then the structures, each (Z, Y, X) in the model's box."""
+        """Membrane, DNA, the structures, then the spread of each if there is one; (Z, Y, X) in the model's box.
+
+        The name of a spread is that of the structure and the word spread, for example ``"TOM20 spread"``.
+        """
         named = {"membrane": self.references[0], "dna": self.references[1], **self.volumes}
+        named |= {f"{name} spread": spread for name, spread in (self.spreads or {}).items()}
         return ChannelVolumes(named, (self.pose.box.voxel_size,) * 3)
+
+    @property
+    def relative_spreads(self) -> dict[str, float]:
+        """Each structure's spread divided by its light, both summed over the box; empty without the ensemble."""
+        return mirroring.relative_spreads(self.volumes, self.spreads or {})
 
     def save(
         self,
@@ -130,6 +148,9 @@ class Integration:
         dtype: FileType = "uint16",
     ) -> Path:
         """Write membrane, DNA and the structures as one OME-TIFF, with the voxel size of their grid.
+
+        With the ensemble, one more channel for each structure follows, for example ``"TOM20 spread"``: the standard
+        deviation over the four flips, on the scale of the structures.
 
         Parameters
         ----------
@@ -184,6 +205,7 @@ class Integration:
         return (
             f"Structures predicted by napari-integrated-cell with {self._model}; {np.iinfo(dtype).max} means an "
             f"intensity of 1. Membrane and DNA are the model's reference input.{typical}"
+            + ("" if self.spreads is None else mirroring.OF_SPREADS)
         )
 
     @property
@@ -205,6 +227,7 @@ def integrate_cell(
     *,
     pose: Pose | None = None,
     masked: bool = True,
+    ensemble: bool = False,
     cancel: CancelToken | None = None,
     progress: Progress | None = None,
     on_structure: Callable[[str, Floats], None] | None = None,
@@ -224,10 +247,14 @@ def integrate_cell(
     masked : bool
         Whether to mask the predictions by the cell, as section 3.1 masks the training images. The segmentation
         gives the cell's outline more exactly than z^r does. False gives Algorithm 3 as the paper states it.
+    ensemble : bool
+        Whether to predict for the cell's four mirror images (no flip, Y, X, both) and take the mean of the four,
+        flipped back. The standard deviation of the four becomes ``spreads`` of the result. z^r and the references stay
+        those of the cell as it is posed. The networks have four times the work.
     cancel, progress
         Checked and called between batches.
     on_structure : callable, optional
-        Called with a structure's name and its volume (Z, Y, X) as soon as it is decoded.
+        Called with a structure's name and its volume (Z, Y, X) as soon as it is decoded; with the ensemble, its mean.
 
     Raises
     ------
@@ -239,19 +266,26 @@ def integrate_cell(
     pose = pose or pose_of(cell, model_box(model.config))
     references = posed_references(cell, pose)
     # These are the two steps of IntegratedCell.integrate. They are separate here because the result holds z^r.
-    z_ref = model.encode(references[None], cancel=cancel)
+    z_ref = model.encode(mirroring.mirror_images(references) if ensemble else references[None], cancel=cancel)
     mask = posed_mask(cell, pose) if masked else np.float32(1)
+
+    def predicted(decoded: Floats) -> Floats:
+        return mask * (mirroring.mean_and_spread(decoded)[0] if ensemble else decoded[0])
+
     volumes = model.decode_structures(
         z_ref,
         structures,
         cancel=cancel,
         progress=progress,
-        on_structure=None if on_structure is None else lambda name, v: on_structure(name, mask * v[0]),
+        on_structure=None if on_structure is None else lambda name, v: on_structure(name, predicted(v)),
     )
-    masked_volumes = {name: mask * volume[0] for name, volume in volumes.items()}
+    masked_volumes = {name: predicted(decoded) for name, decoded in volumes.items()}
+    spreads = (
+        {name: mask * mirroring.mean_and_spread(v)[1] for name, v in volumes.items()} if ensemble else None
+    )
     typical = typicality_of(cell, pose, references, z_ref[0], model)
     return Integration(
-        cell, pose, references, z_ref[0], masked_volumes, model.name, model.trained_on, typical
+        cell, pose, references, z_ref[0], masked_volumes, model.name, model.trained_on, typical, spreads
     )
 
 
@@ -309,85 +343,3 @@ def classify_cell(cell: Cell, channel: str, model: IntegratedCell) -> dict[str, 
     probabilities = model.classify(image[None])[0]
     ranked = sorted(zip(model.config.structures, probabilities, strict=True), key=lambda pair: -pair[1])
     return {name: float(p) for name, p in ranked}
-
-
-def to_cell_image(integration: Integration) -> ChannelVolumes:
-    """Return references and predicted structures on the cell's own grid, cut at the cell's dilated mask.
-
-    Returns
-    -------
-    dict of str to array of float32, (Z, Y, X)
-        ``membrane``, ``dna``, then one volume per structure, with the grid and voxel size of ``integration.cell``.
-    """
-    cell = integration.cell
-    here, around = placed(integration.in_box, cell, integration.pose)
-    whole = {name: np.zeros(cell.shape, np.float32) for name in here}
-    for name, volume in here.items():
-        whole[name][around] = volume
-    return ChannelVolumes(whole, cell.voxel_size)
-
-
-def to_field(
-    integrations: Iterable[Integration], shape: tuple[int, int, int], dtype: type[np.generic] = np.float32
-) -> dict[str, NDArray[Any]]:
-    """Place integrated cells back in the image that they were cut from. Where cells overlap, the brighter one stays.
-
-    Parameters
-    ----------
-    integrations : iterable of Integration
-        Cells of one image. They are consumed one at a time.
-    shape : tuple of int
-        Grid (Z, Y, X) of that image.
-    dtype : numpy type
-        Type of the result. In an integer type, the largest value means an intensity of 1. ``uint8`` and
-        ``uint16`` need less memory than ``float32``.
-
-    Returns
-    -------
-    dict of str to array, (Z, Y, X)
-        ``membrane``, ``dna``, then one volume per structure, with the image's grid and voxel size.
-
-    Raises
-    ------
-    ValueError
-        If a cell does not fit into ``shape``, or the cells have several voxel sizes.
-    """
-    field: dict[str, NDArray[Any]] = {}
-    for integration in integrations:
-        cell = integration.cell
-        if not isinstance(field, ChannelVolumes):
-            field = ChannelVolumes({}, cell.voxel_size)
-        check_in_field(cell, shape, field.voxel_size)
-        volumes, around = placed(integration.in_box, cell, integration.pose)
-        window = tuple(slice(o + s.start, o + s.stop) for o, s in zip(cell.offset, around, strict=True))
-        for name, volume in volumes.items():
-            target = field.setdefault(name, np.zeros(shape, dtype))[window]
-            np.maximum(target, quantised(volume, dtype), out=target)
-    return field
-
-
-def save_field(
-    path: str | os.PathLike[str],
-    integrations: Iterable[Integration],
-    shape: tuple[int, int, int],
-    *,
-    overwrite: bool = True,
-    dtype: FileType = "uint16",
-) -> Path:
-    """Write integrated cells of one image as one OME-TIFF on the image's grid. The image is not held in memory.
-
-    The parameters are those of :func:`to_field` and :meth:`Integration.save`. There must be at least one cell.
-    """
-    path = Path(path)
-    check_tiff_path(path, overwrite)
-    first: Integration | None = None
-    with FieldCanvas(shape, path.parent, dtype) as canvas:
-        for integration in integrations:
-            first = first or integration
-            check_in_field(integration.cell, shape, first.cell.voxel_size)
-            volumes, around = placed(integration.in_box, integration.cell, integration.pose)
-            z, y, x = (o + s.start for o, s in zip(integration.cell.offset, around, strict=True))
-            canvas.paste(quantised_volumes(volumes, dtype), (z, y, x))
-        if first is None:
-            raise ValueError("There is no integrated cell to write.")
-        return canvas.write(path, first.cell.voxel_size, first.description_for(dtype))

@@ -325,3 +325,23 @@ def test_a_small_simulated_set_goes_through_simulate_and_prepare(tmp_path):
     )  # fmt: skip
     assert refused.exit_code == 1
     assert "stain, segmentation, mixed" in refused.stderr
+
+
+@pytest.mark.parametrize("frame", ["image", "model"])
+def test_the_ensemble_adds_spreads_and_nothing_else(field, tmp_path, frame):
+    where = (field, "--label", "7", "--structures", "TOM20,ZO1", "--frame", frame)
+    plain, four = tmp_path / "plain.ome.tiff", tmp_path / "four.ome.tiff"
+    before = json.loads(on(*where, "--out", plain).stdout)["cells"][0]
+    result = on(*where, "--ensemble", "--out", four)
+    assert result.exit_code == 0, result.output
+    (cell,) = json.loads(result.stdout)["cells"]
+    spreads = cell.pop("relative_spreads")
+    assert list(spreads) == ["TOM20", "ZO1"]
+    assert all(0 < spread < 2 for spread in spreads.values())
+    assert cell.pop("z_ref") == pytest.approx(before.pop("z_ref"), abs=1e-4)
+    assert cell == before, "without --ensemble there is no such key"
+    image, alone = read_image(four), read_image(plain)
+    assert image.channel_names == (*alone.channel_names, "TOM20 spread", "ZO1 spread")
+    np.testing.assert_array_equal(image.channel("dna"), alone.channel("dna"))
+    assert (image.channel("TOM20") != alone.channel("TOM20")).any()
+    assert image.channel("TOM20 spread").any()

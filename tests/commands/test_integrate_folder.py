@@ -147,6 +147,18 @@ def test_files_of_bytes(plate, tmp_path, write):
         assert "255 means an intensity of 1." in (file.ome_metadata or "")
 
 
+@pytest.mark.parametrize("way", ["--folder", "--manifest"])
+def test_the_ensemble_of_a_folder_and_of_a_table(plate, tmp_path, way):
+    source = plate / "plate" if way == "--folder" else write_tiny(tmp_path / "table", 2, {})
+    result = integrate(plate, way, source, "--out", tmp_path / "out", "--ensemble", "--json")
+    assert result.exit_code == 0, result.output
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    assert len(rows) == 2
+    for row in rows:
+        assert row["relative_spread_TOM20"] > 0
+        assert read_image(row["file"]).channel_names == ("membrane", "dna", "TOM20", "TOM20 spread")
+
+
 def test_a_table_with_one_bad_row_is_a_success(plate, tmp_path):
     table = write_tiny(tmp_path / "table", 3, {1: {"crop_seg": "gone.ome.tif"}})
     result = integrate(plate, "--manifest", table, "--out", tmp_path / "out")

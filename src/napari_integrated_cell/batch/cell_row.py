@@ -38,6 +38,8 @@ Row = dict[str, Any]
 Write = Literal["cell", "field", "none"]
 
 OK, FAILED = "ok", "failed"
+SPREAD_OF = "relative_spread_"
+"""How the names of the columns begin that hold the structures' spreads over the four flips."""
 
 
 class OutputError(OSError):
@@ -63,6 +65,8 @@ class BatchSettings:
         Type of the values in the files.
     threads : int, optional
         Threads of torch in each process. None leaves torch's own choice.
+    ensemble : bool
+        Take the mean over the four flips of each cell. The rows and files have the spreads too.
     """
 
     model: str
@@ -73,6 +77,7 @@ class BatchSettings:
     dtype: FileType = "uint16"
     threads: int | None = None
     exact: bool = False
+    ensemble: bool = False
 
 
 @dataclass(frozen=True)
@@ -161,16 +166,20 @@ def row_of(task: CellTask, model: IntegratedCell, settings: BatchSettings) -> Ro
         cell = task.read()
         pose = pose_in_box(cell, model_box(model.config))
         row = {**task.known, **shape_row(cell, pose), "outcome": OK, "reason": ""}
-        if settings.write == "none":
+        if settings.write == "none" and not settings.ensemble:
             references = posed_references(cell, pose)
             z_ref = model.encode(references[None])[0]
             row |= typicality_row(typicality_of(cell, pose, references, z_ref, model))
         else:
-            integration = integrate_cell(cell, model, settings.structures, pose=pose)
+            integration = integrate_cell(
+                cell, model, settings.structures, pose=pose, ensemble=settings.ensemble
+            )
             z_ref = integration.z_ref
             row |= typicality_row(integration.typicality)
-            write_cell(task, integration, settings)
-            row["file"] = task.file
+            row |= spread_row(integration)
+            if settings.write != "none":
+                write_cell(task, integration, settings)
+                row["file"] = task.file
         row |= shape_space_row(z_ref, model)
         if STRUCTURE in cell.channels:
             row |= opinion(cell, pose, model)
@@ -206,6 +215,12 @@ def shape_row(cell: Cell, pose: Pose) -> Row:
         **{f"offset_{axis}": int(o) for axis, o in zip("zyx", cell.offset, strict=True)},
         "warnings": list(warnings_of(cell, pose)),
     }
+
+
+def spread_row(integration: Integration) -> Row:
+    """Return the column of each structure's relative spread over the four flips; none without the ensemble."""
+    spreads = integration.relative_spreads.items()
+    return {f"{SPREAD_OF}{name}": round(spread, 5) for name, spread in spreads}
 
 
 def shape_space_row(z_ref: Floats, model: IntegratedCell) -> Row:

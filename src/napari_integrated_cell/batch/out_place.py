@@ -94,6 +94,11 @@ def check_writable(folder: Path, needed: int = 0) -> None:
         )
 
 
+def channels_of(structures: int, ensemble: bool) -> int:
+    """Return how many channels a file has: membrane, DNA and the structures; with the ensemble also their spreads."""
+    return 2 + structures * (2 if ensemble else 1)
+
+
 def bytes_needed(
     listed: Sequence[ListedField], settings: BatchSettings, n_channels: int, entries: int, *, several: bool
 ) -> int:
@@ -102,7 +107,7 @@ def bytes_needed(
     Parameters
     ----------
     n_channels : int
-        Channels of a file: membrane, DNA and the structures.
+        Channels of a file, as :func:`channels_of` counts them.
     entries : int
         Cells that have files of their own.
     several : bool

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_integrated_cell.batch.cell_row import Row
+from napari_integrated_cell.batch.cell_row import SPREAD_OF, Row
 from napari_integrated_cell.imaging.atomic import atomic_write
 from napari_integrated_cell.latent.position import latent_columns
 
@@ -59,7 +59,7 @@ COLUMNS: dict[str, str] = {
     "weights": TEXT,
     "warnings": TEXTS,
 }
-"""Columns of the table and the kind of their values, before z^r."""
+"""Columns of the table and the kind of their values, before z^r. After it come those of spreads, if there are any."""
 
 
 def write_tables(folder: Path, rows: Sequence[Row], n_ref: int) -> tuple[Path, Path]:
@@ -75,16 +75,17 @@ def write_tables(folder: Path, rows: Sequence[Row], n_ref: int) -> tuple[Path, P
 
 def _write_csv(path: Path, rows: Sequence[Row], n_ref: int) -> Path:
     """Write z^r as one column for each dimension, with the names of a table of positions."""
-    latent = latent_columns(n_ref, (), 0)
+    latent, spreads = latent_columns(n_ref, (), 0), _spread_columns(rows)
     with (
         atomic_write(path) as aside,
         aside.open("w", newline="", encoding="utf-8", errors=_ESCAPE) as file,
     ):
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*COLUMNS, *latent])
+        writer.writerow([*COLUMNS, *latent, *spreads])
         for row in rows:
             z_ref = row.get("z_ref") or [""] * n_ref
-            writer.writerow([*(_in_csv(row.get(name)) for name in COLUMNS), *z_ref])
+            values = [_in_csv(row.get(name)) for name in (*COLUMNS, *spreads)]
+            writer.writerow([*values[: len(COLUMNS)], *z_ref, *values[len(COLUMNS) :]])
     return path
 
 
@@ -105,9 +106,16 @@ def _write_parquet(path: Path, rows: Sequence[Row], n_ref: int) -> Path:
         for name, kind in COLUMNS.items()
     }
     columns["z_ref"] = pa.array([row.get("z_ref") for row in rows], pa.list_(pa.float32(), n_ref))
+    for name in _spread_columns(rows):
+        columns[name] = pa.array([row.get(name) for row in rows], types[NUMBER])
     with atomic_write(path) as aside:
         pq.write_table(pa.table(columns), aside, compression="zstd")
     return path
+
+
+def _spread_columns(rows: Sequence[Row]) -> list[str]:
+    """Return the names of the columns of spreads. A table without the ensemble has none."""
+    return list(dict.fromkeys(name for row in rows for name in row if name.startswith(SPREAD_OF)))
 
 
 def _in_csv(value: Any) -> Any:

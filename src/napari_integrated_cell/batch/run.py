@@ -142,6 +142,7 @@ class _Run:
         later = [
             *([] if settings.dtype == "uint16" else [settings.dtype]),
             *(["exact"] if settings.exact else []),
+            *(["ensemble"] if settings.ensemble else []),
         ]
         self._recipe = digest_of(*recipe, *later)
         self._found, self._listed, self._settings = found, list(listed), settings

@@ -65,6 +65,7 @@ def integrate(
     model: options.ModelOption = "demo",
     device: options.DeviceOption = "auto",
     exact: options.ExactOption = False,
+    ensemble: options.EnsembleOption = False,
     frame: Annotated[
         str, typer.Option(help="Write on the grid of the image (image) or in the model's box (model).")
     ] = "image",
@@ -93,7 +94,7 @@ def integrate(
 ) -> None:
     """Predict where the structures lie in one cell, in every cell of a field, or of a whole folder.
 
-    A file has the channels membrane and dna, and one for each structure with its name.
+    A file has the channels membrane and dna, and one for each structure with its name; with --ensemble also its spread.
 
     \b
     One cell of a field, or all of them in one file:
@@ -132,6 +133,7 @@ def integrate(
                 model=model,
                 device=device,
                 exact=exact,
+                ensemble=ensemble,
                 frame=frame,
                 dtype=cast("Any", dtype),
                 out=out or Path("integrated.ome.tiff"),
@@ -163,6 +165,7 @@ def integrate(
             frame=cast("Any", frame),
             dtype=cast("Any", dtype),
             threads=max(1, (os.cpu_count() or 1) // workers) if workers > 1 else None,
+            ensemble=ensemble,
         )
         chosen = ChosenChannels(membrane, dna, structure_channel, options.voxel_size_of(voxel_size), choices)
         batch = BatchOptions(folder, manifest, pattern or (), chosen, workers, scheduler, dry_run, as_json)

@@ -60,7 +60,12 @@ def integrate_all(options: BatchOptions, settings: BatchSettings, out: Path) -> 
     """
     from napari_integrated_cell.batch.journal import Journal
     from napari_integrated_cell.batch.listing import list_fields
-    from napari_integrated_cell.batch.out_place import bytes_needed, check_out_folder, check_writable
+    from napari_integrated_cell.batch.out_place import (
+        bytes_needed,
+        channels_of,
+        check_out_folder,
+        check_writable,
+    )
     from napari_integrated_cell.batch.run import JOURNAL, SEGMENTED, integrate_batch
     from napari_integrated_cell.batch.targets import check_owner
     from napari_integrated_cell.model.bundle import read_manifest
@@ -92,7 +97,8 @@ def integrate_all(options: BatchOptions, settings: BatchSettings, out: Path) -> 
             raise typer.Exit(1)
         return
     several = options.workers > 1 or options.scheduler is not None
-    check_writable(out, bytes_needed(listed, settings, len(names) + 2, len(found.entries), several=several))
+    n_channels = channels_of(len(names), settings.ensemble)
+    check_writable(out, bytes_needed(listed, settings, n_channels, len(found.entries), several=several))
     faulty = [field.files for field in listed if field.reason]
     printed = {item.name for item in found.faulty} | {files.name for files in faulty}
     printed |= {entry.name for files in faulty for entry in files.entries.values()}

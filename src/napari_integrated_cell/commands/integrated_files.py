@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +24,7 @@ def summary_of(integration: Integration) -> dict[str, Any]:
     from napari_integrated_cell.imaging.doubts import warnings_of
 
     pose = integration.pose
-    return {
+    summary = {
         "cell": integration.cell.name,
         "angle_degrees": round(float(pose.angle), 2),
         "flips_yx": [bool(f) for f in pose.flips],
@@ -32,6 +33,10 @@ def summary_of(integration: Integration) -> dict[str, Any]:
         "z_ref": [round(float(z), 5) for z in integration.z_ref],
         "typicality": None if integration.typicality is None else integration.typicality.to_dict(),
     }
+    if integration.spreads is not None:
+        spreads = integration.relative_spreads.items()
+        summary["relative_spreads"] = {name: round(s, 5) if math.isfinite(s) else None for name, s in spreads}
+    return summary
 
 
 @options.naming_memory()
@@ -49,6 +54,7 @@ def integrate_field(
     model: str,
     device: str,
     exact: bool,
+    ensemble: bool,
     frame: str,
     dtype: FileType,
     out: Path,
@@ -58,7 +64,12 @@ def integrate_field(
 
     Of several cells, one that cannot be used is named and left out.
     """
-    from napari_integrated_cell.batch.out_place import bytes_joined, check_out_file, check_writable
+    from napari_integrated_cell.batch.out_place import (
+        bytes_joined,
+        channels_of,
+        check_out_file,
+        check_writable,
+    )
 
     inputs = [file for file in (image, cells, nuclei) if file is not None]
     if out.is_dir():
@@ -75,14 +86,14 @@ def integrate_field(
     from napari_integrated_cell.processes import computed_ahead
 
     wanted = structure_names(options.structures_of(structures), read_manifest(model).config)
-    check_writable(out.parent, bytes_joined(found.places, len(wanted) + 2))
+    check_writable(out.parent, bytes_joined(found.places, channels_of(len(wanted), ensemble)))
     loaded = load_model(model, device=device, exact=exact)
     left_out: dict[str, str] = {}
     replaced = out.exists()
 
     @options.naming_memory()
     def one(index: int) -> Integration:
-        return integrate_cell(found[index], loaded, wanted)
+        return integrate_cell(found[index], loaded, wanted, ensemble=ensemble)
 
     def integrated() -> Iterator[Integration]:
         # One cell is placed and written while the next ones are posed and decoded.

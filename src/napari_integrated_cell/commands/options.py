@@ -29,6 +29,14 @@ ExactOption = Annotated[
         "at most 0.001 %; networks of the paper's size compute in bf16 where the CPU has it, and differ by up to 1 %.",
     ),
 ]
+EnsembleOption = Annotated[
+    bool,
+    typer.Option(
+        "--ensemble",
+        help="Predict for the cell's four mirror images and write their mean, and for each structure one more channel, "
+        "e.g. 'TOM20 spread', their standard deviation. Takes four times as long to compute.",
+    ),
+]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print a machine-readable summary to standard output.")
 ]

@@ -169,7 +169,9 @@ def field_cells(folder: Path) -> tuple[list[Cell], Mask]:
     return cells, mitochondria > 0
 
 
-def score_real_cell(cell: Cell, mitochondria: Mask, model: IntegratedCell) -> dict[str, Any]:
+def score_real_cell(
+    cell: Cell, mitochondria: Mask, model: IntegratedCell, *, ensemble: bool = False
+) -> dict[str, Any]:
     """Measure how the predicted intensity of structures spreads over the compartments of one real cell.
 
     Parameters
@@ -178,6 +180,8 @@ def score_real_cell(cell: Cell, mitochondria: Mask, model: IntegratedCell) -> di
         A segmented cell. Its reference channels are rendered.
     mitochondria : array of bool, (Z, Y, X)
         TOMM20 segmentation of the whole field.
+    ensemble : bool
+        Whether to score the mean over the four flips.
 
     Returns
     -------
@@ -187,9 +191,9 @@ def score_real_cell(cell: Cell, mitochondria: Mask, model: IntegratedCell) -> di
         and ``cytoplasm_pearson``, the same for a uniform cytoplasm. Predictions are masked by the cell, as a user
         gets them. The keys ``..._unmasked`` are about the decoder's output before masking.
     """
-    done = integrate_cell(cell, model)
+    done = integrate_cell(cell, model, ensemble=ensemble)
     pose, volumes = done.pose, done.volumes
-    unmasked = integrate_cell(cell, model, pose=pose, masked=False).volumes
+    unmasked = integrate_cell(cell, model, pose=pose, masked=False, ensemble=ensemble).volumes
 
     to_membrane = distance_in_box(cell.cell_mask, cell, pose)
     to_nucleus = distance_in_box(cell.nucleus_mask, cell, pose)
