@@ -14,11 +14,18 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from napari_integrated_cell.model.config import one_sentence
 
 MANIFEST = "model.json"
 CHECKSUMS = "SHA256SUMS"  # in the format of sha256sum, so that anyone can check it
 
 _BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
+
+T = TypeVar("T", bound=BaseModel)
 
 
 class Archive:
@@ -90,6 +97,14 @@ class Archive:
         content = self.unverified(name, limit)
         self.verify(name, content)
         return content
+
+
+def read_json(archive: Archive, name: str, kind: type[T]) -> T:
+    """Return a JSON file in an open bundle as a pydantic model; ValueError if it is damaged or not valid."""
+    try:
+        return kind.model_validate_json(archive.read(name))
+    except ValidationError as error:
+        raise ValueError(f"{name} of {archive.path} is not valid: {one_sentence(error)}.") from None
 
 
 @contextmanager

@@ -6,16 +6,16 @@ import json
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from napari_integrated_cell.model.archive import Archive
-from napari_integrated_cell.model.config import ModelConfig, one_sentence
+from napari_integrated_cell.model.archive import Archive, read_json
+from napari_integrated_cell.model.config import ModelConfig
 from napari_integrated_cell.model.latent import Landmark, LatentDistribution, LatentStatistics
 from napari_integrated_cell.model.novelty import NOVELTY
 from napari_integrated_cell.model.typicality import TYPICALITY
@@ -26,8 +26,6 @@ STATISTICS = "latent/statistics.safetensors"
 COUNTS = "latent/statistics.json"
 LANDMARKS = "landmarks.json"
 CELLS = "cells.parquet"  # embedded cells, written and read by napari_integrated_cell.latent.population
-
-T = TypeVar("T", bound=BaseModel)
 
 ARRAYS = tuple(f.name for f in fields(LatentDistribution) if f.name != "n")
 LARGEST_THUMBNAIL = 1024  # pixels per side
@@ -84,7 +82,7 @@ def read_statistics(archive: Archive, config: ModelConfig) -> LatentStatistics |
     """
     if not (archive.holds(STATISTICS) or archive.holds(COUNTS)):
         return None
-    counts = _validated(_Counts, archive, COUNTS)
+    counts = read_json(archive, COUNTS, _Counts)
     foreign = counts.z_struct.keys() - set(config.structures)
     if foreign:
         raise ValueError(
@@ -119,7 +117,7 @@ def read_landmarks(archive: Archive, config: ModelConfig) -> tuple[Landmark, ...
     """
     if not archive.holds(LANDMARKS):
         return ()
-    entries = {entry.stage: entry for entry in _validated(_Entries, archive, LANDMARKS).landmarks}
+    entries = {entry.stage: entry for entry in read_json(archive, LANDMARKS, _Entries).landmarks}
     where = f"{LANDMARKS} of {archive.path}"
     for entry in entries.values():
         if entry.stage not in STAGE_NAMES:
@@ -166,13 +164,6 @@ def _space(structure: str) -> str:
 
 def _json(content: Any) -> bytes:
     return (json.dumps(content, indent=2, allow_nan=False) + "\n").encode()
-
-
-def _validated(kind: type[T], archive: Archive, name: str) -> T:
-    try:
-        return kind.model_validate_json(archive.read(name))
-    except ValidationError as error:
-        raise ValueError(f"{name} of {archive.path} is not valid: {one_sentence(error)}.") from None
 
 
 def _distribution(

@@ -19,12 +19,12 @@ from types import MappingProxyType
 from typing import Annotated
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from scipy.special import logsumexp
 
 from napari_integrated_cell.arrays import Doubles, Mask, Reals
-from napari_integrated_cell.model.archive import Archive
-from napari_integrated_cell.model.config import ModelConfig, one_sentence
+from napari_integrated_cell.model.archive import Archive, read_json
+from napari_integrated_cell.model.config import ModelConfig
 
 NOVELTY = "novelty.json"
 """The bundle's file with the statistics of known structures. Bundles of older versions have none."""
@@ -143,10 +143,7 @@ def read_known_structures(archive: Archive, config: ModelConfig) -> KnownStructu
     if not archive.holds(NOVELTY):
         return None
     where = f"{NOVELTY} of {archive.path}"
-    try:
-        file = _File.model_validate_json(archive.read(NOVELTY))
-    except ValidationError as error:
-        raise ValueError(f"{where} is not valid: {one_sentence(error)}.") from None
+    file = read_json(archive, NOVELTY, _File)
     foreign = file.means.keys() - set(config.structures)
     if foreign:
         raise ValueError(

@@ -16,11 +16,10 @@ from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from napari_integrated_cell.arrays import Doubles
-from napari_integrated_cell.model.archive import Archive
-from napari_integrated_cell.model.config import one_sentence
+from napari_integrated_cell.model.archive import Archive, read_json
 from napari_integrated_cell.model.latent import LatentDistribution
 
 TYPICALITY = "typicality.json"
@@ -226,10 +225,7 @@ def read_typicality(archive: Archive) -> TypicalityReference | None:
     if not archive.holds(TYPICALITY):
         return None
     where = f"{TYPICALITY} of {archive.path}"
-    try:
-        file = _File.model_validate_json(archive.read(TYPICALITY))
-    except ValidationError as error:
-        raise ValueError(f"{where} is not valid: {one_sentence(error)}.") from None
+    file = read_json(archive, TYPICALITY, _File)
     quantiles = {name: np.array(values) for name, values in file.quantiles.items()}
     for name, values in quantiles.items():
         if (np.diff(values) < 0).any():

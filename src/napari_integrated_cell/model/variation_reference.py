@@ -12,11 +12,11 @@ from types import MappingProxyType
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from napari_integrated_cell.arrays import Doubles
-from napari_integrated_cell.model.archive import Archive
-from napari_integrated_cell.model.config import ModelConfig, one_sentence
+from napari_integrated_cell.model.archive import Archive, read_json
+from napari_integrated_cell.model.config import ModelConfig
 from napari_integrated_cell.vocabulary import STAGE_NAMES
 
 VARIATION = "variation.json"
@@ -127,10 +127,7 @@ def read_variation(archive: Archive, config: ModelConfig) -> VariationReference 
     if not archive.holds(VARIATION):
         return None
     where = f"{VARIATION} of {archive.path}"
-    try:
-        file = _File.model_validate_json(archive.read(VARIATION))
-    except ValidationError as error:
-        raise ValueError(f"{where} is not valid: {one_sentence(error)}.") from None
+    file = read_json(archive, VARIATION, _File)
     foreign = file.scores.keys() - set(config.structures)
     if foreign:
         raise ValueError(
