@@ -45,6 +45,7 @@ def integrate(
     structures: Sequence[str],
     *,
     layers: Sequence[Layer] = (),
+    ensemble: bool = False,
 ) -> Task:
     """Predict the structures of a cell in the background. A run that has not ended is stopped.
 
@@ -58,6 +59,8 @@ def integrate(
         The structures to predict. A notification lists those that the model does not know.
     layers : sequence of Layer
         The layers that the cell comes from: the run stops when one of them is removed.
+    ensemble : bool
+        Whether to show the mean over the four mirror images of the cell.
     """
     run = f"{session.key}/{request.key}"
     posed: list[Posed] = []
@@ -81,6 +84,7 @@ def integrate(
             model,
             known,
             pose=pose,
+            ensemble=ensemble,
             cancel=task.token,
             progress=task.progress,
             on_structure=lambda name, volume: task.give((name, volume)),
@@ -99,7 +103,7 @@ def integrate(
             cell_name=request.name,
             place=place_over(posed[0].pose, request.image_frame),
             voxel_size=posed[0].pose.box.voxel_size,
-            about=_about(request, posed[0], session.model_source),
+            about={**_about(request, posed[0], session.model_source), "ensemble": ensemble},
             together=len(structures),
         )
 
