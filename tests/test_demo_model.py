@@ -80,7 +80,7 @@ def test_one_held_out_cell_in_twenty_is_rejected(model):
 
 @pytest.mark.slow
 def test_few_new_simulated_cells_are_rejected_but_other_channels_are(model):
-    """Of 440 other new cells, 7 % are rejected: up to 10 of 66 are within the sampling error."""
+    """Of 880 other new cells, 6 % are rejected: up to 10 of 66 are within the sampling error."""
     rejected = {"structure": 0, "dna": 0}
     for i in range(66):
         name = STRUCTURE_NAMES[i % 11]

@@ -4,8 +4,8 @@
 
 - The *energy* -log Σ exp(logits) (Liu et al., 2020). It is high if no structure fits.
 - The *distance* (Mahalanobis, as of Lee et al., 2018) of what the structure's channel adds to the logits, from the
-  nearest mean of the training cells of one structure. It is large if the channel excites the classifier as no known
-  structure does, for example with the light of several structures at once.
+  nearest mean of the training cells of one structure. It is large if the channel changes the logits as no known
+  structure does, for example because it shows the DNA or is evenly bright.
 
 A channel is new if one of the two is above its limit. Importing this module imports no torch.
 """
