@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.stats import norm
 
-from napari_integrated_cell.imaging import pose, resampling, watershed
+from napari_integrated_cell.imaging import placing, pose, resampling, watershed
 from napari_integrated_cell.imaging.rendering import SPINNING_DISC
 from napari_integrated_cell.model import inference
 from napari_integrated_cell.model.integrated_cell import IntegratedCell
@@ -67,12 +67,10 @@ RENDERED = {
 @contextmanager
 def plain_package() -> Iterator[None]:
     """Make the package resample, dilate, render and infer by the plain implementations."""
-    from napari_integrated_cell import integration
-
     with ExitStack() as stack:
         for module in (pose, watershed, resampling):
             stack.enter_context(replaced(module, "resample", resample))
-        stack.enter_context(replaced(integration, "within", within))
+        stack.enter_context(replaced(placing, "within", within))
         stack.enter_context(replaced(pose, "dilated", dilated))
         stack.enter_context(replaced(pose, "_RENDERED", RENDERED))
         stack.enter_context(replaced(inference, "applies", lambda network, x: False))

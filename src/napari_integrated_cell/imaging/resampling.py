@@ -95,10 +95,13 @@ def _linear(volumes: NDArray[Any], to_source: Doubles, shape: tuple[int, int, in
     z_first = shape[0] * rows * columns < depth * shape[1] * shape[2]
     out = np.empty((len(volumes), *shape), np.float32)
     for target, volume in zip(out, volumes, strict=True):
-        planes = volume.reshape(depth, -1).take(pixels, axis=1).astype(np.float32, copy=False)
+        planes = volume.reshape(depth, -1)
+        if len(pixels) < planes.shape[1]:
+            planes = planes.take(pixels, axis=1)
+        planes = np.ascontiguousarray(planes, np.float32)
         # The planes are the last axis here: all of them take the weights of a pixel at once.
         if z_first:
-            target[:] = (in_plane @ (along_z @ planes).T).T.reshape(shape)
+            target[:] = (in_plane @ np.ascontiguousarray((along_z @ planes).T)).T.reshape(shape)
         else:
             np.matmul(along_z, (in_plane @ planes.T).T, out=target.reshape(shape[0], -1))
     return out
