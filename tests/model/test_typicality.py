@@ -127,6 +127,11 @@ def test_the_most_unusual_measure_is_named_in_words(measure):
         assert f"({value:g}{' ' + unit if unit else ''})" in found.sentence
 
 
+def test_large_values_are_written_as_people_write_them():
+    known = reference(cell_volume=np.linspace(1000, 2000, 101))
+    assert "(3,040 µm³)" in known.typicality(0.8, (0.5, 0.5), {"cell_volume": 3040.3}).sentence
+
+
 def test_a_shape_that_could_not_be_measured_is_left_out():
     found = reference().typicality(0.8, (0.5, 0.5), {"height": float("nan"), "length": 3.0})
     assert found.measure == ""

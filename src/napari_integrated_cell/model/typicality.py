@@ -118,7 +118,8 @@ class Typicality:
         than = _share(self.measure_percentile if is_large else 100 - self.measure_percentile)
         word = large if is_large else small
         verb = "has" if word.endswith("nucleus") else "is"
-        return f"{verb} {word} than {than} ({self.value:.3g}{' ' + unit if unit else ''})"
+        value = f"{self.value:,.0f}" if self.value >= 100 else f"{self.value:.3g}"
+        return f"{verb} {word} than {than} ({value}{' ' + unit if unit else ''})"
 
     def to_dict(self) -> dict[str, Any]:
         """Return all values and the sentence, for JSON; None stands for what is not known."""
