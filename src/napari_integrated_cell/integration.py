@@ -318,7 +318,9 @@ def typicality_of(
     return model.typicality.typicality(distance, fit, shape_of(cell, pose))
 
 
-def classify_cell(cell: Cell, channel: str, model: IntegratedCell) -> dict[str, float]:
+def classify_cell(
+    cell: Cell, channel: str, model: IntegratedCell, *, pose: Pose | None = None
+) -> dict[str, float]:
     """Return the probability of each structure for ``channel``: ŷ of Enc^{r,s} (equation 7), highest first.
 
     Parameters
@@ -327,6 +329,9 @@ def classify_cell(cell: Cell, channel: str, model: IntegratedCell) -> dict[str, 
         A cell that has the channel.
     channel : str
         The channel to classify. Its name does not matter.
+    model : IntegratedCell
+    pose : Pose, optional
+        The cell's pose, if it is known already.
 
     Returns
     -------
@@ -338,7 +343,7 @@ def classify_cell(cell: Cell, channel: str, model: IntegratedCell) -> dict[str, 
     ValueError
         If the cell has no such channel.
     """
-    pose = pose_of(cell, model_box(model.config))
+    pose = pose or pose_of(cell, model_box(model.config))
     image = np.concatenate([posed_references(cell, pose), posed_structure(cell, channel, pose)[None]])
     probabilities = model.classify(image[None])[0]
     ranked = sorted(zip(model.config.structures, probabilities, strict=True), key=lambda pair: -pair[1])

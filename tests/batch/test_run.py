@@ -20,6 +20,7 @@ from tiny_bundle import CONFIG
 from tiny_cells import write_tiny
 from tiny_fields import VOXEL, side_by_side, write_image, write_labels
 
+from napari_integrated_cell.batch import cell_row
 from napari_integrated_cell.batch.cell_row import BatchSettings, reason_of
 from napari_integrated_cell.batch.folder import fields_of_folder
 from napari_integrated_cell.batch.found_fields import fields_of_table
@@ -31,6 +32,7 @@ from napari_integrated_cell.data.image_cells import cells_of_image
 from napari_integrated_cell.imaging.reading import read_image
 from napari_integrated_cell.imaging.writing import write_ome_tiff
 from napari_integrated_cell.integration import integrate_cell, to_field
+from napari_integrated_cell.latent.recognition import Recognition
 from napari_integrated_cell.model.bundle import load_model
 from napari_integrated_cell.processes import CancelToken
 
@@ -50,6 +52,21 @@ def settings(model) -> BatchSettings:
     return BatchSettings(str(model), "cpu", ("TOM20",))
 
 
+def test_a_row_says_that_a_channel_shows_none_of_the_structures(plate, tmp_path, settings, monkeypatch):
+    poses = []
+
+    def none_of_these(cell, channel, model, *, pose):
+        poses.append(pose)
+        return Recognition({"TOM20": 0.9}, none_of_these=True)
+
+    monkeypatch.setattr(cell_row, "recognise_cell", none_of_these)
+    result, _ = run(fields_of_folder(plate), tmp_path / "out", settings)
+    assert [row.get("none_of_these") for row in result.rows] == [True, True, None, None]
+    assert all(pose.box.shape == CONFIG.box for pose in poses)
+    with (tmp_path / "out" / "results.csv").open(encoding="utf-8") as file:
+        assert [row["none_of_these"].lower() for row in csv.DictReader(file)] == ["true", "true", "", ""]
+
+
 def test_every_cell_has_a_row_and_a_file(plate, tmp_path, settings, model):
     result, new = run(fields_of_folder(plate), tmp_path / "out", settings)
     assert [row["cell_id"] for row in result.rows] == ["f1/2", "f1/3", "day 2/2", "day 2/3"]
@@ -58,6 +75,7 @@ def test_every_cell_has_a_row_and_a_file(plate, tmp_path, settings, model):
     assert first["source"].endswith("f1.ome.tif")
     assert first["nearest_stage"] == "interphase"
     assert first["classified_as"] in CONFIG.structures
+    assert first["none_of_these"] is None  # this model has no limits for it
     assert "classified_as" not in result.rows[2]
     assert first["cell_volume"] == side_by_side("cell_mask").astype(bool)[:, :, :30].sum()
     (cell, _), shape = cells_of_image(

@@ -17,7 +17,7 @@ from napari_integrated_cell.data.field_cells import FieldVolumes
 from napari_integrated_cell.data.field_survey import CellPlace
 from napari_integrated_cell.imaging.doubts import warnings_of
 from napari_integrated_cell.imaging.frame import Pose, shape_of
-from napari_integrated_cell.imaging.pose import posed_references, posed_structure
+from napari_integrated_cell.imaging.pose import posed_references
 from napari_integrated_cell.imaging.writing import write_ome_tiff
 from napari_integrated_cell.integration import (
     FileType,
@@ -28,6 +28,7 @@ from napari_integrated_cell.integration import (
     to_cell_image,
     typicality_of,
 )
+from napari_integrated_cell.latent.recognition import recognise_cell
 
 if TYPE_CHECKING:
     from napari_integrated_cell.arrays import Floats
@@ -251,13 +252,13 @@ def typicality_row(typical: Typicality | None) -> Row:
 
 
 def opinion(cell: Cell, pose: Pose, model: IntegratedCell) -> Row:
-    """Return the structure that the classifier takes the cell's structure channel for (ŷ of equation 7)."""
-    image = np.concatenate([posed_references(cell, pose), posed_structure(cell, STRUCTURE, pose)[None]])
-    probabilities = model.classify(image[None])[0]
-    best = int(np.argmax(probabilities))
+    """Return the structure that the classifier takes the cell's structure channel for, or that it is none of them."""
+    found = recognise_cell(cell, STRUCTURE, model, pose=pose)
+    name, probability = next(iter(found.probabilities.items()))
     return {
-        "classified_as": model.config.structures[best],
-        "classified_probability": round(float(probabilities[best]), 5),
+        "classified_as": name,
+        "classified_probability": round(probability, 5),
+        "none_of_these": found.none_of_these,
     }
 
 

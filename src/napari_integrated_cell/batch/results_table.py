@@ -54,6 +54,7 @@ COLUMNS: dict[str, str] = {
     "structure": TEXT,
     "classified_as": TEXT,
     "classified_probability": NUMBER,
+    "none_of_these": FLAG,
     "stage": TEXT,
     "model": TEXT,
     "weights": TEXT,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_integrated_cell.cell import Cell
+from napari_integrated_cell.imaging.frame import Pose
 from napari_integrated_cell.imaging.pose import pose_of, posed_references, posed_structure
 from napari_integrated_cell.integration import classify_cell, model_box
 from napari_integrated_cell.model.novelty import NONE_OF_THESE, NOT_MEASURED, energies
@@ -55,7 +56,9 @@ class Recognition:
         return {name: getattr(self, name) for name in names}
 
 
-def recognise_cell(cell: Cell, channel: str, model: IntegratedCell) -> Recognition:
+def recognise_cell(
+    cell: Cell, channel: str, model: IntegratedCell, *, pose: Pose | None = None
+) -> Recognition:
     """Return the probability of each structure for ``channel``, and whether it looks like none of them.
 
     Parameters
@@ -66,6 +69,8 @@ def recognise_cell(cell: Cell, channel: str, model: IntegratedCell) -> Recogniti
         The channel to classify. Its name does not matter.
     model : IntegratedCell
         A trained model. Without ``model.known_structures``, nothing is rejected and ``none_of_these`` is None.
+    pose : Pose, optional
+        The cell's pose, if it is known already.
 
     Raises
     ------
@@ -74,10 +79,10 @@ def recognise_cell(cell: Cell, channel: str, model: IntegratedCell) -> Recogniti
     """
     known = model.known_structures
     if known is None:
-        return Recognition(classify_cell(cell, channel, model))
+        return Recognition(classify_cell(cell, channel, model, pose=pose))
     from napari_integrated_cell.model.label_logits import label_logits  # imports torch
 
-    pose = pose_of(cell, model_box(model.config))
+    pose = pose or pose_of(cell, model_box(model.config))
     image = np.concatenate([posed_references(cell, pose), posed_structure(cell, channel, pose)[None]])
     logits, added = label_logits(model, image[None])
     energy = energies(logits)[0]
