@@ -23,9 +23,9 @@ from napari_integrated_cell.imaging.pose import (
     Box,
     Pose,
     pose_of,
+    posed_image,
     posed_mask,
     posed_references,
-    posed_structure,
 )
 from napari_integrated_cell.imaging.stained_masks import overlaps
 from napari_integrated_cell.imaging.writing import (
@@ -344,7 +344,7 @@ def classify_cell(
         If the cell has no such channel.
     """
     pose = pose or pose_of(cell, model_box(model.config))
-    image = np.concatenate([posed_references(cell, pose), posed_structure(cell, channel, pose)[None]])
+    image = posed_image(cell, channel, pose)
     probabilities = model.classify(image[None])[0]
     ranked = sorted(zip(model.config.structures, probabilities, strict=True), key=lambda pair: -pair[1])
     return {name: float(p) for name, p in ranked}

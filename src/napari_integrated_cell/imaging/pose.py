@@ -237,6 +237,21 @@ def posed_structure(cell: Cell, name: str, pose: Pose, *, ceiling: float = 100.0
     return posed_channels(cell, (name,), pose, ceiling=ceiling)[0]
 
 
+def posed_image(cell: Cell, channel: str, pose: Pose) -> Floats:
+    """Return membrane, DNA and one channel of a cell, posed and normalised: the input of Enc^{r,s} (equation 7).
+
+    Returns
+    -------
+    array, (3, Z, Y, X) float32 in [0, 1]
+
+    Raises
+    ------
+    ValueError
+        If the cell has no such channel; the message lists the channels it has.
+    """
+    return np.concatenate([posed_references(cell, pose), posed_structure(cell, channel, pose)[None]])
+
+
 def posed_channels(cell: Cell, names: Sequence[str], pose: Pose, *, ceiling: float = 100.0) -> Floats:
     """Return channels posed and normalised as :func:`posed_references` and :func:`posed_structure` do, at once.
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_integrated_cell.cell import Cell
 from napari_integrated_cell.imaging.frame import Pose
-from napari_integrated_cell.imaging.pose import pose_of, posed_references, posed_structure
+from napari_integrated_cell.imaging.pose import pose_of, posed_image
 from napari_integrated_cell.integration import classify_cell, model_box
 from napari_integrated_cell.model.novelty import NONE_OF_THESE, NOT_MEASURED, energies
 
@@ -83,7 +83,7 @@ def recognise_cell(
     from napari_integrated_cell.model.label_logits import label_logits  # imports torch
 
     pose = pose or pose_of(cell, model_box(model.config))
-    image = np.concatenate([posed_references(cell, pose), posed_structure(cell, channel, pose)[None]])
+    image = posed_image(cell, channel, pose)
     logits, added = label_logits(model, image[None])
     energy = energies(logits)[0]
     probabilities = np.exp(logits[0] + energy)  # the energy normalises the softmax

@@ -19,9 +19,8 @@ from napari_integrated_cell.imaging.pose import (
     Box,
     Pose,
     pose_of,
+    posed_image,
     posed_mask,
-    posed_references,
-    posed_structure,
     to_box,
 )
 from napari_integrated_cell.imaging.reading import read_labels
@@ -99,7 +98,7 @@ def known_cell(
     simulated = simulate_cell(cell_seed, stage=stage, structure=structure, voxel_size=box.voxel_size / 2)
     cell = simulated.cell
     pose = pose_of(cell, box)
-    image = np.concatenate([posed_references(cell, pose), posed_structure(cell, structure, pose)[None]])
+    image = posed_image(cell, structure, pose)
     expected = simulated.expected_localisation(structure, draws=draws, seed=seed)
     expected = to_box(expected, cell.voxel_size, pose, offset=cell.offset)
     return structure, stage, image, expected, distance_in_box(cell.cell_mask, cell, pose) <= 0

@@ -14,6 +14,7 @@ from napari_ic_train.config import TrainingConfig
 from napari_ic_train.data.training_cells import Cells, to_device
 from napari_ic_train.fit.distributed import World
 from napari_integrated_cell.arrays import Indices
+from napari_integrated_cell.imaging.mirroring import MIRRORS
 from napari_integrated_cell.model.networks import ReferenceEncoder
 from napari_integrated_cell.model.runtime import CancelToken
 
@@ -23,7 +24,7 @@ Batch = tuple[Indices, Indices]
 Load = Callable[[Indices, Indices], tuple[Tensor, ...]]
 """``load(indices, flips)`` reads one batch."""
 
-FLIPS: tuple[tuple[int, ...], ...] = ((), (-2,), (-1,), (-2, -1))
+FLIPS = MIRRORS
 """Axes along which a cell is flipped (`TrainingConfig.augment_flips`); the first entry means no flip."""
 
 ENCODE_BATCH = 32
