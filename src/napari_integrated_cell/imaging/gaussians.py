@@ -60,7 +60,7 @@ def weighted(volume: NDArray[Any], along_z: Any, along_y: Any, along_x: Any) -> 
     """
     _, rows, columns = volume.shape
     planes = along_z @ volume.reshape(len(volume), -1).astype(np.float32)
-    # The axis of a matrix comes first, and the others make one long axis: all of it takes a weight at once.
+    # The axis of a matrix comes first. The others make one long axis, which a weight multiplies at once.
     lines = along_y @ planes.reshape(-1, rows, columns).swapaxes(0, 1).reshape(rows, -1)
     points = along_x @ lines.reshape(-1, columns).T
     return points.reshape(along_x.shape[0], along_y.shape[0], along_z.shape[0]).transpose(2, 1, 0)

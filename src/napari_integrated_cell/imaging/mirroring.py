@@ -1,6 +1,6 @@
 """The four mirror images of a posed cell, and the mean and spread of what is predicted for them.
 
-A pose flips Y and X by a rule. A small change of a nearly symmetric cell can turn its flips around, and then a model
+A pose flips Y and X by a rule. A small change of a nearly symmetric cell can change its flips, and then a model
 predicts something else. The mean over all four flips stays the same.
 """
 

@@ -91,7 +91,7 @@ def _linear(volumes: NDArray[Any], to_source: Doubles, shape: tuple[int, int, in
     shown: Mask = np.asarray(volumes.any(axis=(0, 1)))
     pixels = np.flatnonzero(shown)
     in_plane = _weights_in_plane(to_source, shape[1:], shown, sigma[1:])
-    # What shrinks the image more is done first.
+    # The step that shrinks the image more comes first.
     z_first = shape[0] * rows * columns < depth * shape[1] * shape[2]
     out = np.empty((len(volumes), *shape), np.float32)
     for target, volume in zip(out, volumes, strict=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
@@ -221,6 +221,15 @@ def preset(name: str) -> ModelConfig:
     if name not in PRESETS:
         raise ValueError(f"No preset is called {name!r}; there are {', '.join(PRESETS)}.")
     return PRESETS[name]
+
+
+def check_structures(names: Iterable[str], config: ModelConfig, where: str) -> None:
+    """Raise a ValueError if the file ``where`` names a structure that the model does not have."""
+    foreign = set(names) - set(config.structures)
+    if foreign:
+        raise ValueError(
+            f"{where} names {min(foreign)!r}, which the model does not have: get the model again."
+        )
 
 
 def one_sentence(error: ValidationError) -> str:

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from napari_integrated_cell.model.archive import Archive, read_json
-from napari_integrated_cell.model.config import ModelConfig
+from napari_integrated_cell.model.config import ModelConfig, check_structures
 from napari_integrated_cell.model.latent import Landmark, LatentDistribution, LatentStatistics
 from napari_integrated_cell.model.novelty import NOVELTY
 from napari_integrated_cell.model.typicality import TYPICALITY
@@ -83,11 +83,7 @@ def read_statistics(archive: Archive, config: ModelConfig) -> LatentStatistics |
     if not (archive.holds(STATISTICS) or archive.holds(COUNTS)):
         return None
     counts = read_json(archive, COUNTS, _Counts)
-    foreign = counts.z_struct.keys() - set(config.structures)
-    if foreign:
-        raise ValueError(
-            f"{COUNTS} of {archive.path} names {min(foreign)!r}, which the model does not have: get the model again."
-        )
+    check_structures(counts.z_struct, config, f"{COUNTS} of {archive.path}")
     sizes = {"z_ref": config.n_ref} | {_space(name): config.n_struct for name in counts.z_struct}
     limit = (1 << 20) + sum(4 * d * (2 * d + 2) for d in sizes.values())
     try:

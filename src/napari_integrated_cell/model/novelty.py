@@ -24,7 +24,7 @@ from scipy.special import logsumexp
 
 from napari_integrated_cell.arrays import Doubles, Mask, Reals
 from napari_integrated_cell.model.archive import Archive, read_json
-from napari_integrated_cell.model.config import ModelConfig
+from napari_integrated_cell.model.config import ModelConfig, check_structures
 
 NOVELTY = "novelty.json"
 """The bundle's file with the statistics of known structures. Bundles of older versions have none."""
@@ -144,11 +144,7 @@ def read_known_structures(archive: Archive, config: ModelConfig) -> KnownStructu
         return None
     where = f"{NOVELTY} of {archive.path}"
     file = read_json(archive, NOVELTY, _File)
-    foreign = file.means.keys() - set(config.structures)
-    if foreign:
-        raise ValueError(
-            f"{where} names {min(foreign)!r}, which the model does not have: get the model again."
-        )
+    check_structures(file.means, config, where)
     if len(file.covariance) != config.n_structures or len({len(row) for row in file.covariance}) != 1:
         raise ValueError(
             f"{where} does not fit the model: the covariance is not that of {config.n_structures} logits."

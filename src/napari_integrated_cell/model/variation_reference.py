@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from napari_integrated_cell.arrays import Doubles
 from napari_integrated_cell.model.archive import Archive, read_json
-from napari_integrated_cell.model.config import ModelConfig
+from napari_integrated_cell.model.config import ModelConfig, check_structures
 from napari_integrated_cell.vocabulary import STAGE_NAMES
 
 VARIATION = "variation.json"
@@ -128,11 +128,7 @@ def read_variation(archive: Archive, config: ModelConfig) -> VariationReference 
         return None
     where = f"{VARIATION} of {archive.path}"
     file = read_json(archive, VARIATION, _File)
-    foreign = file.scores.keys() - set(config.structures)
-    if foreign:
-        raise ValueError(
-            f"{where} names {min(foreign)!r}, which the model does not have: get the model again."
-        )
+    check_structures(file.scores, config, where)
     try:
         return VariationReference(
             file.n,
