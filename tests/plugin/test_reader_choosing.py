@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_integrated_cell.imaging.formats.scene import Scene
+from napari_integrated_cell.imaging.formats.scene import ImageScene
 from napari_integrated_cell.imaging.formats.sizes import StatedSize
 from napari_integrated_cell.imaging.stacks import why_no_stack
 from napari_integrated_cell.plugin.opening.choosing import (
@@ -17,9 +17,9 @@ from napari_integrated_cell.plugin.opening.choosing import (
 )
 
 
-def scene(axes: str, *shape: int, channels: int | None = None) -> Scene:
+def scene(axes: str, *shape: int, channels: int | None = None) -> ImageScene:
     """Return a scene of planes of 8 x 9 pixels."""
-    return Scene(
+    return ImageScene(
         f"{axes}YX",
         (*shape, 8, 9),
         np.dtype(np.uint16),

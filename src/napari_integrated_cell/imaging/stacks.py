@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from napari_integrated_cell.imaging.choices import MissingInput, UnsupportedImage
 from napari_integrated_cell.imaging.formats.planes import counted
-from napari_integrated_cell.imaging.formats.scene import OpenedFile, Scene
+from napari_integrated_cell.imaging.formats.scene import ImageScene, OpenedFile
 
 #: Bytes up to which an image is small.
 SMALL = 128 << 20
@@ -25,7 +25,7 @@ class Stack(NamedTuple):
     """One scene: ``data`` (C, Z, Y, X), or (C, T, Z, Y, X) of a series; a numpy or dask array."""
 
     data: Any
-    scene: Scene
+    scene: ImageScene
     notes: tuple[str, ...]
 
 
@@ -90,7 +90,7 @@ def stack_of(
     return Stack(_native(data), chosen, tuple(notes))
 
 
-def why_no_stack(scene: Scene, axes: str | None, name: str) -> ValueError | None:
+def why_no_stack(scene: ImageScene, axes: str | None, name: str) -> ValueError | None:
     """Return why a scene of the file ``name`` is no Z stack with these axes; None if it is one. Nothing is read."""
     try:
         scene = _unfolded(scene, axes, name)
@@ -100,7 +100,7 @@ def why_no_stack(scene: Scene, axes: str | None, name: str) -> ValueError | None
     return None
 
 
-def _scene(opened: OpenedFile, wanted: int | str | None, axes: str | None) -> tuple[Scene, list[str]]:
+def _scene(opened: OpenedFile, wanted: int | str | None, axes: str | None) -> tuple[ImageScene, list[str]]:
     names, name = opened.scene_names, opened.path.name
     if wanted is not None:
         index = _index(names, wanted)
@@ -138,7 +138,7 @@ def _index(names: tuple[str, ...], wanted: int | str) -> int | None:
     return alike[0] if len(alike) == 1 else None
 
 
-def _unfolded(scene: Scene, axes: str | None, name: str) -> Scene:
+def _unfolded(scene: ImageScene, axes: str | None, name: str) -> ImageScene:
     """Return a scene with an axis for each of the given ones, if these divide its planes."""
     if axes is None:
         return scene
@@ -154,7 +154,7 @@ def _unfolded(scene: Scene, axes: str | None, name: str) -> Scene:
     return _with_leading(scene, leading)
 
 
-def _divided(scene: Scene, axes: str, name: str) -> Scene:
+def _divided(scene: ImageScene, axes: str, name: str) -> ImageScene:
     """Return a scene whose planes are divided as axes with lengths say. One axis may have none."""
     given = [(letter, int(length or 0)) for letter, length in _LETTER_AND_LENGTH.findall(axes.upper())]
     plane = 3 if "S" in scene.axes else 2
@@ -175,7 +175,7 @@ def _divided(scene: Scene, axes: str, name: str) -> Scene:
     return _with_leading(scene, whole[:-plane])
 
 
-def _with_leading(scene: Scene, leading: tuple[int, ...]) -> Scene:
+def _with_leading(scene: ImageScene, leading: tuple[int, ...]) -> ImageScene:
     """Return a scene with other axes, of no name, before the plane."""
     plane = 3 if "S" in scene.axes else 2
     array, at_once, shape = scene.array, scene.at_once, (*leading, *scene.shape[-plane:])
@@ -188,7 +188,7 @@ def _with_leading(scene: Scene, leading: tuple[int, ...]) -> Scene:
     )
 
 
-def _letters(scene: Scene, axes: str | None, name: str) -> str:
+def _letters(scene: ImageScene, axes: str | None, name: str) -> str:
     """Return one letter for each dimension of the scene's array; "_" for one of length 1 that is left out."""
     if axes is None:
         return scene.axes
@@ -214,7 +214,7 @@ def _letters(scene: Scene, axes: str | None, name: str) -> str:
     return "".join(letters)
 
 
-def _refuse(scene: Scene, letters: str, name: str) -> None:
+def _refuse(scene: ImageScene, letters: str, name: str) -> None:
     """Raise the reason why a scene is no stack with these axes, if there is one."""
     # Given axes mend only what was refused for want of axes.
     if scene.refusal is not None and (letters == scene.axes or not isinstance(scene.refusal, MissingInput)):
@@ -246,7 +246,7 @@ def _refuse(scene: Scene, letters: str, name: str) -> None:
     raise UnsupportedImage(f"{name} is a flat picture, and a cell needs a Z stack: export all planes.")
 
 
-def _short(asked: str, scene: Scene, letters: str) -> str:
+def _short(asked: str, scene: ImageScene, letters: str) -> str:
     """Return axes to give: those of length 1 are left out."""
     kept = [letter for letter, length in zip(letters, scene.shape, strict=True) if length > 1]
     renamed = dict(zip((x for x in letters if x not in "Z_S"), asked, strict=True))
@@ -261,7 +261,7 @@ def _listed(axes: str, shape: tuple[int, ...]) -> str:
     )
 
 
-def _length(scene: Scene, letters: str, axis: str) -> int:
+def _length(scene: ImageScene, letters: str, axis: str) -> int:
     return scene.shape[letters.index(axis)] if axis in letters else 1
 
 

@@ -12,7 +12,7 @@ from napari_integrated_cell.imaging.choices import MissingInput, UnsupportedImag
 from napari_integrated_cell.imaging.formats.plain_tiff import unnamed_planes
 from napari_integrated_cell.imaging.formats.planes import counted, planes_in_one_piece, planes_of_pages
 from napari_integrated_cell.imaging.formats.resolution import Resolution
-from napari_integrated_cell.imaging.formats.scene import Scene
+from napari_integrated_cell.imaging.formats.scene import ImageScene
 from napari_integrated_cell.imaging.formats.sizes import seconds
 from napari_integrated_cell.imaging.formats.tiff_pages import Page
 
@@ -26,7 +26,7 @@ def looks_like_imagej(text: str) -> bool:
     return text.startswith(("ImageJ=", "SCIFIO=")) or len(set(_SIGNS.findall(text[:5000]))) >= 2
 
 
-def imagej_scene(path: Path, pages: Sequence[Page], text: str, resolution: Resolution) -> Scene:
+def imagej_scene(path: Path, pages: Sequence[Page], text: str, resolution: Resolution) -> ImageScene:
     """Return the scene of a stack: T, Z, C, Y, X, all planes with tags of their own or in one piece."""
     said = dict(line.split("=", 1) for line in text.strip("\0").splitlines() if "=" in line)
     size = resolution.size(said.get("unit"), said.get("spacing"), said.get("zunit"), said.get("yunit"))
@@ -66,7 +66,7 @@ def imagej_scene(path: Path, pages: Sequence[Page], text: str, resolution: Resol
             "were left out.",
         )
     planes = planes_in_one_piece(first, shape) if in_one_piece else planes_of_pages(full, shape)
-    return Scene(
+    return ImageScene(
         axes + first.axes,
         (*shape, *first.shape),
         planes.dtype,

@@ -15,7 +15,7 @@ import numpy as np
 
 from napari_integrated_cell.imaging.choices import MissingInput
 from napari_integrated_cell.imaging.formats.damage import one_sentence_about
-from napari_integrated_cell.imaging.formats.scene import OpenedFile, Scene
+from napari_integrated_cell.imaging.formats.scene import ImageScene, OpenedFile
 from napari_integrated_cell.imaging.formats.sizes import StatedSize, stated_size
 
 #: The readers that can be chosen.
@@ -74,7 +74,7 @@ def container_of(path: Path, kind: str, library: str) -> Any:
     return importlib.import_module(_MODULES[kind][0]).Reader(path)
 
 
-def tiff_container(path: Path, scene: Scene, library: str) -> Any:
+def tiff_container(path: Path, scene: ImageScene, library: str) -> Any:
     """Open a TIFF with a library's reader for OME-TIFF, or with that for other TIFFs and the axes of the scene."""
     named = "".join(axis for axis, n in zip(scene.axes, scene.shape, strict=True) if n > 1)
     if library == "aicsimageio":
@@ -94,7 +94,7 @@ def tiff_through_library(opened: OpenedFile, library: str, *, always: bool) -> O
     """
     path = opened.path
 
-    def scene_of(index: int) -> Scene:
+    def scene_of(index: int) -> ImageScene:
         scene = opened.scene(index)
         if not scene.strict:
             return scene
@@ -113,7 +113,7 @@ def zarr_through_library(opened: OpenedFile, library: str) -> OpenedFile:
     """Return an OME-Zarr whose pixels a library reads, as far as it understands the file as we do."""
     path = opened.path
 
-    def scene_of(index: int) -> Scene:
+    def scene_of(index: int) -> ImageScene:
         scene = opened.scene(index)
 
         def array(lazy: bool) -> Any:
@@ -125,7 +125,7 @@ def zarr_through_library(opened: OpenedFile, library: str) -> OpenedFile:
     return replace(opened, scene=scene_of)
 
 
-def _library_array(path: Path, index: int, scene: Scene, opener: Callable[[], Any], lazy: bool) -> Any:
+def _library_array(path: Path, index: int, scene: ImageScene, opener: Callable[[], Any], lazy: bool) -> Any:
     """Return the pixels of a scene, or None where the library cannot read it or understands it otherwise."""
     if lazy and not scene.dtype.isnative:
         return None  # aicsimageio's tifffile fails on it with numpy 2, and a lazy array would fail too late
@@ -154,7 +154,7 @@ def open_with_library(path: Path, kind: str, library: str) -> OpenedFile:
     """Open a file of a format that only the libraries know."""
     container = container_of(path, kind, library)
 
-    def scene(index: int) -> Scene:
+    def scene(index: int) -> ImageScene:
         with one_sentence_about(path):
             container.set_scene(index)
             axes = "".join(container.dims.order)
@@ -169,7 +169,7 @@ def open_with_library(path: Path, kind: str, library: str) -> OpenedFile:
                 return container.get_image_data(axes)
 
         channels = tuple(str(name) for name in (names if names is not None else ()))
-        return Scene(axes, shape, dtype, channels, size, array)
+        return ImageScene(axes, shape, dtype, channels, size, array)
 
     return OpenedFile(path, tuple(str(name) for name in container.scenes), scene)
 

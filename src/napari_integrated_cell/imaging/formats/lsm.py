@@ -12,7 +12,7 @@ import tifffile
 from napari_integrated_cell.imaging.choices import MissingInput, UnsupportedImage
 from napari_integrated_cell.imaging.formats.plain_tiff import unnamed_planes
 from napari_integrated_cell.imaging.formats.planes import counted, planes_of_pages
-from napari_integrated_cell.imaging.formats.scene import Scene
+from napari_integrated_cell.imaging.formats.scene import ImageScene
 from napari_integrated_cell.imaging.formats.sizes import StatedSize, seconds, stated_size
 from napari_integrated_cell.imaging.formats.tiff_pages import Page
 
@@ -55,7 +55,7 @@ def lsm_facts(tif: tifffile.TiffFile) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def lsm_scenes(path: Path, pages: Sequence[Page], said: Mapping[str, Any]) -> list[tuple[str, Scene]]:
+def lsm_scenes(path: Path, pages: Sequence[Page], said: Mapping[str, Any]) -> list[tuple[str, ImageScene]]:
     """Return one scene for each position on the stage: T, Z, and the channels, which are on one page."""
     full = [page for page in pages if not page.reduced]
     size, names = _size(said), _names(said)
@@ -87,7 +87,7 @@ def lsm_scenes(path: Path, pages: Sequence[Page], said: Mapping[str, Any]) -> li
     each = times * planes
     for stage in range(stages):
         held = planes_of_pages(full[stage * each : (stage + 1) * each], (times, planes))
-        scene = Scene(
+        scene = ImageScene(
             "TZ" + first.axes.replace("S", "C"),
             (times, planes, *first.shape),
             held.dtype,

@@ -14,7 +14,7 @@ import tifffile
 from napari_integrated_cell.imaging.choices import MissingInput
 from napari_integrated_cell.imaging.formats.ome_tiff import scenes_of
 from napari_integrated_cell.imaging.formats.ome_xml import OmeImage, OmeXml, PlaneBlock
-from napari_integrated_cell.imaging.formats.scene import Scene
+from napari_integrated_cell.imaging.formats.scene import ImageScene
 from napari_integrated_cell.imaging.formats.sizes import StatedSize, seconds, stated_size
 from napari_integrated_cell.imaging.formats.tiff_pages import Page
 
@@ -114,13 +114,13 @@ def micromanager_of(tif: tifffile.TiffFile, pages: Sequence[Page], path: Path) -
 
 
 def with_micromanager(
-    path: Path, pages: Sequence[Page], said: MicroManager, found: list[tuple[str, Scene]], kind: str
-) -> list[tuple[str, Scene]]:
+    path: Path, pages: Sequence[Page], said: MicroManager, found: list[tuple[str, ImageScene]], kind: str
+) -> list[tuple[str, ImageScene]]:
     """Return the scenes of a file that Micro-Manager wrote.
 
     Parameters
     ----------
-    found : list of (name, Scene)
+    found : list of (name, ImageScene)
         What other metadata of the file say.
     kind : {"OME", "ImageJ", ""}
         Which metadata these are.
@@ -142,7 +142,7 @@ def with_micromanager(
     return own
 
 
-def _scenes(path: Path, pages: Sequence[Page], said: MicroManager) -> list[tuple[str, Scene]]:
+def _scenes(path: Path, pages: Sequence[Page], said: MicroManager) -> list[tuple[str, ImageScene]]:
     """Return one scene for each position on the stage, with the checks of OME's."""
     stages = sorted({p for _, _, _, p in said.positions}) or [0]
     notes = list(said.notes)
@@ -199,7 +199,7 @@ def _counted(said: MicroManager) -> tuple[dict[str, int], str]:
     return {**held, **stated}, ""
 
 
-def _filled(scene: Scene, said: MicroManager, path: Path) -> Scene:
+def _filled(scene: ImageScene, said: MicroManager, path: Path) -> ImageScene:
     """Return a scene with the names, sizes and interval that its own metadata lack."""
     values = dict(zip("ZYX", scene.size.values, strict=True))
     lacking = [axis for axis, value in values.items() if value is None and axis in said.physical]
@@ -221,7 +221,7 @@ def _filled(scene: Scene, said: MicroManager, path: Path) -> Scene:
     return scene
 
 
-def _contradict(found: list[tuple[str, Scene]], own: list[tuple[str, Scene]]) -> bool:
+def _contradict(found: list[tuple[str, ImageScene]], own: list[tuple[str, ImageScene]]) -> bool:
     """Return whether two sources divide the same number of planes in different ways."""
     if len(found) != 1 or len(own) != 1:
         return False  # other files hold the other scenes

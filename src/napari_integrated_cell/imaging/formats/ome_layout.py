@@ -26,7 +26,7 @@ class Unsound(ValueError):
 
 
 @dataclass(frozen=True)
-class Layout:
+class PlaneLayout:
     """The planes of one image.
 
     Attributes
@@ -62,7 +62,7 @@ def layout_of(
     here: str,
     alone: bool,
     sound: bool,
-) -> Layout:
+) -> PlaneLayout:
     """Return the pages of an image's planes.
 
     Parameters
@@ -113,7 +113,7 @@ def layout_of(
         names = ()
     elif any(names) and not all(names):
         notes.append(f"{here} gives a name to {sum(map(bool, names))} of {len(names)} channels only.")
-    return Layout(axes, shape, pages, names, tuple(notes), explicit, complete, bool(image.channels))
+    return PlaneLayout(axes, shape, pages, names, tuple(notes), explicit, complete, bool(image.channels))
 
 
 def _samples(image: OmeImage, opened: Sequence[Page]) -> int:

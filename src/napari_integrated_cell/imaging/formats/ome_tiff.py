@@ -10,16 +10,16 @@ import tifffile
 
 from napari_integrated_cell.imaging.choices import MissingInput, UnsupportedImage
 from napari_integrated_cell.imaging.formats.damage import one_sentence_about
-from napari_integrated_cell.imaging.formats.ome_layout import Layout, Unsound, layout_of
+from napari_integrated_cell.imaging.formats.ome_layout import PlaneLayout, Unsound, layout_of
 from napari_integrated_cell.imaging.formats.ome_xml import OmeImage, OmeXml, bare_uuid, read_ome_xml, uuid_in
 from napari_integrated_cell.imaging.formats.plain_tiff import unnamed_planes
 from napari_integrated_cell.imaging.formats.planes import counted, planes_of_pages
-from napari_integrated_cell.imaging.formats.scene import Scene
+from napari_integrated_cell.imaging.formats.scene import ImageScene
 from napari_integrated_cell.imaging.formats.sizes import seconds, stated_size
 from napari_integrated_cell.imaging.formats.tiff_pages import Page, pages_of
 
 
-def ome_scenes(path: Path, pages: Sequence[Page], text: str) -> list[tuple[str, Scene]]:
+def ome_scenes(path: Path, pages: Sequence[Page], text: str) -> list[tuple[str, ImageScene]]:
     """Return name and scene of every image in an OME-TIFF.
 
     An image whose metadata do not fit the file is a scene of unnamed planes, which refuses until axes are given.
@@ -35,7 +35,7 @@ def ome_scenes(path: Path, pages: Sequence[Page], text: str) -> list[tuple[str, 
     return scenes_of(path, ome, pages)
 
 
-def scenes_of(path: Path, ome: OmeXml, pages: Sequence[Page]) -> list[tuple[str, Scene]]:
+def scenes_of(path: Path, ome: OmeXml, pages: Sequence[Page]) -> list[tuple[str, ImageScene]]:
     """Return name and scene of every image that metadata name; see :func:`ome_scenes`."""
     files = _Files(path, ome, pages)
     if not ome.images:
@@ -122,7 +122,7 @@ def _metadata_elsewhere(path: Path, ome: OmeXml) -> OmeXml:
     return replace(found, uuid=ome.uuid, metadata_file=other.name)
 
 
-def _scene(path: Path, ome: OmeXml, image: OmeImage, files: _Files) -> tuple[Scene, Layout | None]:
+def _scene(path: Path, ome: OmeXml, image: OmeImage, files: _Files) -> tuple[ImageScene, PlaneLayout | None]:
     here = files.pages(files.here) or ()
     try:
         layout = layout_of(
@@ -154,7 +154,7 @@ def _scene(path: Path, ome: OmeXml, image: OmeImage, files: _Files) -> tuple[Sce
     if files.renamed:
         notes.append(f"{path.name} is called {files.renamed} in its metadata: it was renamed.")
     planes = planes_of_pages(pages, layout.shape)
-    scene = Scene(
+    scene = ImageScene(
         layout.axes + first.axes,
         (*layout.shape, *first.shape),
         planes.dtype,
@@ -171,7 +171,7 @@ def _scene(path: Path, ome: OmeXml, image: OmeImage, files: _Files) -> tuple[Sce
 
 def _unsound(
     path: Path, pages: Sequence[Page], image: OmeImage, why: str, ome: OmeXml, *, mendable: bool = True
-) -> Scene:
+) -> ImageScene:
     """Return a scene that refuses, but can be read with given axes if ``mendable``."""
     kind = f"damaged {ome.program}" if ome.damage else ome.program
     damage = f" ({ome.damage})" if ome.damage else ""
@@ -190,12 +190,12 @@ def _unsound(
 
 
 def _checked_leftovers(
-    path: Path, ome: OmeXml, found: list[tuple[Scene, Layout | None]], files: _Files
-) -> list[tuple[Scene, Layout | None]]:
+    path: Path, ome: OmeXml, found: list[tuple[ImageScene, PlaneLayout | None]], files: _Files
+) -> list[tuple[ImageScene, PlaneLayout | None]]:
     """Refuse images whose file holds further planes of their kind, unless the metadata name every plane."""
     here = files.pages(files.here) or ()
     used = {page.offset for _, layout in found if layout for page in layout.pages if page.file == str(path)}
-    checked: list[tuple[Scene, Layout | None]] = []
+    checked: list[tuple[ImageScene, PlaneLayout | None]] = []
     for image, (scene, layout) in zip(ome.images, found, strict=True):
         if layout is not None:
             kind = layout.pages[0].kind

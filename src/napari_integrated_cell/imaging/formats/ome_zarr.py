@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_integrated_cell.imaging.choices import UnsupportedImage
-from napari_integrated_cell.imaging.formats.scene import OpenedFile, Scene
+from napari_integrated_cell.imaging.formats.scene import ImageScene, OpenedFile
 from napari_integrated_cell.imaging.formats.sizes import StatedSize, seconds, stated_size
 from napari_integrated_cell.imaging.formats.zarr_tree import ArrayLayout, ZarrPixels, ZarrTree
 
@@ -90,7 +90,7 @@ def _images_below(tree: ZarrTree, node: str, depth: int = 3) -> Iterator[str]:
             yield from _images_below(tree, below, depth - 1)
 
 
-def _scene(tree: ZarrTree, node: str, image: Mapping[str, Any]) -> Scene:
+def _scene(tree: ZarrTree, node: str, image: Mapping[str, Any]) -> ImageScene:
     name = tree.path.name
     levels = [(dataset, _joined(node, str(dataset["path"]))) for dataset in image["datasets"]]
     layouts = [tree.layout(path) for _, path in levels]
@@ -109,7 +109,7 @@ def _scene(tree: ZarrTree, node: str, image: Mapping[str, Any]) -> Scene:
     note = (
         "" if "image-label" in ome else _missing_note(name, axes, layout, tree.missing_chunks(path, layout))
     )
-    return Scene(
+    return ImageScene(
         axes,
         layout.shape,
         dtype,

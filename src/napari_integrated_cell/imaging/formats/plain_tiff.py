@@ -14,7 +14,7 @@ import numpy as np
 from napari_integrated_cell.imaging.choices import MissingInput, UnsupportedImage
 from napari_integrated_cell.imaging.formats.planes import counted, planes_in_one_piece, planes_of_pages
 from napari_integrated_cell.imaging.formats.resolution import Resolution
-from napari_integrated_cell.imaging.formats.scene import Scene
+from napari_integrated_cell.imaging.formats.scene import ImageScene
 from napari_integrated_cell.imaging.formats.sizes import StatedSize
 from napari_integrated_cell.imaging.formats.tiff_pages import Page
 
@@ -24,7 +24,7 @@ _MOST_CHANNELS = 6
 SHAPED_SIGNS = ('"shape": [', '"axes": "')
 
 
-def plain_scenes(path: Path, pages: Sequence[Page], resolution: Resolution) -> list[tuple[str, Scene]]:
+def plain_scenes(path: Path, pages: Sequence[Page], resolution: Resolution) -> list[tuple[str, ImageScene]]:
     """Return one scene for each run of pages of one kind. Smaller copies of a page are left out."""
     full = [page for page in pages if not page.reduced]
     runs: list[list[Page]] = []
@@ -47,23 +47,23 @@ def plain_scenes(path: Path, pages: Sequence[Page], resolution: Resolution) -> l
     return [(f"Image:{i}", scene) for i, scene in enumerate(scenes)]
 
 
-def unnamed_planes(pages: Sequence[Page], size: StatedSize) -> Scene:
+def unnamed_planes(pages: Sequence[Page], size: StatedSize) -> ImageScene:
     """Return a scene of the pages of the most frequent kind, in their order, whose axis has no name."""
     full = [page for page in pages if not page.reduced and not page.wrong]
     kinds = Counter(page.kind for page in full)
     most = [page for page in full if page.kind == kinds.most_common(1)[0][0]]
     if not most:
-        return Scene("YX", (1, 1), np.dtype(np.uint8), (), size, _nothing)
+        return ImageScene("YX", (1, 1), np.dtype(np.uint8), (), size, _nothing)
     planes = planes_of_pages(most, (len(most),))
-    return Scene("I" + most[0].axes, (len(most), *most[0].shape), planes.dtype, (), size, planes.array)
+    return ImageScene("I" + most[0].axes, (len(most), *most[0].shape), planes.dtype, (), size, planes.array)
 
 
-def _scene(path: Path, pages: list[Page], resolution: Resolution) -> Scene:
+def _scene(path: Path, pages: list[Page], resolution: Resolution) -> ImageScene:
     first, name = pages[0], path.name
     size = resolution.size()
     wrong = next((page.wrong for page in pages if page.wrong), "")
     if wrong:
-        empty = Scene("YX", (1, 1), np.dtype(np.uint8), (), size, _nothing)
+        empty = ImageScene("YX", (1, 1), np.dtype(np.uint8), (), size, _nothing)
         return empty.refusing(
             UnsupportedImage(f"{name} is damaged or cut short ({wrong}): copy or export it again.")
         )
@@ -88,7 +88,7 @@ def _scene(path: Path, pages: list[Page], resolution: Resolution) -> Scene:
     # The tags give lengths along the plane's rows and columns.
     if not usual and resolution.y != resolution.x:
         size = StatedSize()
-    return Scene(
+    return ImageScene(
         axes, whole, planes.dtype, (), size, planes.array, notes, refusal, strict=usual and refusal is None
     )
 

@@ -17,7 +17,7 @@ _STAND_IN = re.compile(r"|(Channel|C):\d+(:\d+)?")
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
+class ImageScene:
     """One image of a file. Nothing of its pixels is read yet.
 
     Attributes
@@ -67,17 +67,17 @@ class Scene:
 
     def refusing(
         self, refusal: Exception, channel_names: tuple[str, ...] = (), channels: int | None = None
-    ) -> Scene:
+    ) -> ImageScene:
         """Return this scene with the reason why it cannot be read as the file describes it."""
         return replace(
             self, refusal=refusal, channel_names=channel_names, channels=channels, notes=(), strict=False
         )
 
-    def noting(self, note: str) -> Scene:
+    def noting(self, note: str) -> ImageScene:
         """Return this scene with one more note."""
         return replace(self, notes=(*self.notes, note), strict=False)
 
-    def unnamed(self) -> Scene:
+    def unnamed(self) -> ImageScene:
         """Return this scene with axes that have no names."""
         return replace(self, axes="".join("I" if axis in "TCZ" else axis for axis in self.axes))
 
@@ -93,12 +93,12 @@ class OpenedFile:
     Attributes
     ----------
     scene : callable
-        Called with an index: returns the :class:`Scene`.
+        Called with an index: returns the :class:`ImageScene`.
     """
 
     path: Path
     scene_names: tuple[str, ...]
-    scene: Callable[[int], Scene]
+    scene: Callable[[int], ImageScene]
 
 
 def names_of_channels(given: tuple[str, ...], count: int) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ import tifffile
 from napari_integrated_cell.imaging.choices import MissingInput, UnsupportedImage
 from napari_integrated_cell.imaging.formats.plain_tiff import unnamed_planes
 from napari_integrated_cell.imaging.formats.planes import counted, planes_in_one_piece, planes_of_pages
-from napari_integrated_cell.imaging.formats.scene import Scene
+from napari_integrated_cell.imaging.formats.scene import ImageScene
 from napari_integrated_cell.imaging.formats.sizes import StatedSize, stated_size
 from napari_integrated_cell.imaging.formats.tiff_pages import Page
 
@@ -69,7 +69,7 @@ def stk_of(tif: tifffile.TiffFile) -> Stk | None:
     )
 
 
-def stk_scene(path: Path, pages: Sequence[Page], said: Stk) -> Scene:
+def stk_scene(path: Path, pages: Sequence[Page], said: Stk) -> ImageScene:
     """Return the scene of a stack: Z, Y, X."""
     full = [page for page in pages if not page.reduced]
     size, notes = _size(said, path.name)
@@ -100,15 +100,15 @@ def stk_scene(path: Path, pages: Sequence[Page], said: Stk) -> Scene:
     if not alone and held > 1 and "Z" not in _step(said)[0]:
         notes = (*notes, f"{path.name} does not say what its {counted(held)} are: Z planes were assumed.")
     planes = planes_in_one_piece(first, (held,)) if len(full) == 1 else planes_of_pages(full, (held,))
-    return Scene("Z" + first.axes, (held, *first.shape), planes.dtype, (), size, planes.array, notes)
+    return ImageScene("Z" + first.axes, (held, *first.shape), planes.dtype, (), size, planes.array, notes)
 
 
-def _asking(path: Path, full: list[Page], held: int, size: StatedSize, why: str) -> Scene:
+def _asking(path: Path, full: list[Page], held: int, size: StatedSize, why: str) -> ImageScene:
     """Return a scene that refuses until axes are given."""
     first = full[0]
     planes = planes_in_one_piece(first, (held,)) if len(full) == 1 else planes_of_pages(full, (len(full),))
     shape = (*planes.where.shape[:-1], *first.shape)
-    scene = Scene("I" + first.axes, shape, planes.dtype, (), size, planes.array)
+    scene = ImageScene("I" + first.axes, shape, planes.dtype, (), size, planes.array)
     return scene.refusing(
         MissingInput("axes", f"{path.name} {why}: give its axes, for example ZYX, or ZC2YX for 2 channels.")
     )

@@ -15,7 +15,7 @@ from napari_integrated_cell.imaging.formats.ome_tiff import ome_scenes
 from napari_integrated_cell.imaging.formats.ome_xml import looks_like_ome
 from napari_integrated_cell.imaging.formats.plain_tiff import SHAPED_SIGNS, plain_scenes
 from napari_integrated_cell.imaging.formats.resolution import resolution_of
-from napari_integrated_cell.imaging.formats.scene import OpenedFile, Scene
+from napari_integrated_cell.imaging.formats.scene import ImageScene, OpenedFile
 from napari_integrated_cell.imaging.formats.stk import stk_of, stk_scene
 from napari_integrated_cell.imaging.formats.tiff_pages import pages_of
 
@@ -35,7 +35,7 @@ def open_tiff(path: Path) -> OpenedFile:
         micromanager = micromanager_of(tif, pages, path)
     ome = next((text for text in texts if looks_like_ome(text)), None)
     imagej = next((text for text in texts if looks_like_imagej(text)), None)
-    found: list[tuple[str, Scene]]
+    found: list[tuple[str, ImageScene]]
     if lsm is not None:
         found = lsm_scenes(path, pages, lsm)
     elif stk is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from napari_integrated_cell.imaging.formats.scene import Scene
+from napari_integrated_cell.imaging.formats.scene import ImageScene
 
 _MEANINGS = {"Z": "Z planes", "T": "time points", "C": "channels"}
 # As many time points or channels of one plane may be what they are called.
@@ -12,14 +12,14 @@ _FEW = 3
 _WORDS = {**_MEANINGS, "I": "unnamed planes", "S": "colours"}
 
 
-def scene_label(index: int, name: str, scene: Scene) -> str:
+def scene_label(index: int, name: str, scene: ImageScene) -> str:
     """Return a scene's index, name and the lengths of its axes."""
     lengths = {axis: n for axis, n in zip(scene.axes, scene.shape, strict=True) if axis not in "YX" and n > 1}
     stacked = "".join(f"{n} {_WORDS.get(axis, 'planes')}, " for axis, n in lengths.items())
     return f"{index}: {name} ({stacked}{scene.length('Y')} × {scene.length('X')})"
 
 
-def open_axes(scene: Scene) -> tuple[int, ...]:
+def open_axes(scene: ImageScene) -> tuple[int, ...]:
     """Return the dimensions of a scene whose meaning can be chosen: those longer than 1, without Y, X and colours."""
     return tuple(
         i
@@ -28,7 +28,7 @@ def open_axes(scene: Scene) -> tuple[int, ...]:
     )
 
 
-def meanings(scene: Scene, dimension: int) -> dict[str, str]:
+def meanings(scene: ImageScene, dimension: int) -> dict[str, str]:
     """Return what a dimension may be: letters, and words for them. Two letters divide it into channels and planes."""
     found = dict(_MEANINGS)
     count, channels = scene.shape[dimension], scene.channels or 1
@@ -38,7 +38,7 @@ def meanings(scene: Scene, dimension: int) -> dict[str, str]:
     return found
 
 
-def default_meaning(scene: Scene, dimension: int) -> str:
+def default_meaning(scene: ImageScene, dimension: int) -> str:
     """Return what a dimension most probably is. Many time points or channels of one plane are Z planes."""
     letter, count = scene.axes[dimension], scene.shape[dimension]
     has_z = scene.length("Z") > 1
@@ -52,7 +52,7 @@ def default_meaning(scene: Scene, dimension: int) -> str:
     return "Z"
 
 
-def axes_of(scene: Scene, chosen: Sequence[str]) -> str | None:
+def axes_of(scene: ImageScene, chosen: Sequence[str]) -> str | None:
     """Return the letters of all axes longer than 1 if some of the chosen ones are not the file's, else None."""
     if list(chosen) == [scene.axes[i] for i in open_axes(scene)]:
         return None
@@ -62,7 +62,7 @@ def axes_of(scene: Scene, chosen: Sequence[str]) -> str | None:
     )
 
 
-def length_of(scene: Scene, chosen: Sequence[str], axis: str) -> int:
+def length_of(scene: ImageScene, chosen: Sequence[str], axis: str) -> int:
     """Return how many channels ("C") or time points ("T") a scene has with the chosen meanings."""
     for i, letters in zip(open_axes(scene), chosen, strict=True):
         if letters == axis:

@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_integrated_cell.imaging.choices import ReadingChoices
-from napari_integrated_cell.imaging.formats.scene import OpenedFile, Scene, names_of_channels
+from napari_integrated_cell.imaging.formats.scene import ImageScene, OpenedFile, names_of_channels
 from napari_integrated_cell.imaging.opening import READABLE_EXTENSIONS, open_file
 from napari_integrated_cell.imaging.stacks import why_no_stack
 from napari_integrated_cell.plugin import preferences
@@ -51,7 +51,7 @@ class OpenDialog(QDialog):
         self.setStyleSheet(get_current_stylesheet())
         self._viewer, self._path = viewer, path
         self._opened: OpenedFile | None = None
-        self._scene: Scene | None = None
+        self._scene: ImageScene | None = None
         self._problem = ""
         self.layers: list[Layer] = []
 
@@ -179,7 +179,7 @@ class OpenDialog(QDialog):
         self.voxel_size.show_stated(scene.size if scene is not None else None)
         self._show_channels()
 
-    def _axis(self, scene: Scene, dimension: int) -> QComboBox:
+    def _axis(self, scene: ImageScene, dimension: int) -> QComboBox:
         count = scene.shape[dimension]
         words = {
             letters: text if len(letters) > 1 else f"{count} {text}"
