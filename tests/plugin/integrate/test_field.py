@@ -137,7 +137,8 @@ def test_a_cell_longer_than_the_box_is_said_to_be(viewer, qtbot, notified):
     session_of(viewer).open_model = lambda source, device: echo
     dock = dock_of(viewer)
     integrate(viewer, qtbot, 7)
-    assert "longer than the model's box" in dock.preview.words
+    # The preview poses the cell in a task of its own, which may end after the run.
+    qtbot.waitUntil(lambda: "longer than the model's box" in dock.preview.words, timeout=60_000)
     assert any(severity == "warning" and "longer than the model's box" in said for severity, said in notified)
 
 
