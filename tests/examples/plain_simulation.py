@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-from napari_integrated_cell.simulation import anatomy, geometry, optics, population
+from napari_integrated_cell.simulation import anatomy, geometry, optics, shapes
 from napari_integrated_cell.simulation.geometry import CellShape
 from napari_integrated_cell.simulation.grid import Waves
 
@@ -65,6 +65,10 @@ def plain_surfaces(shape, grid):
     sides = sides + np.float32(amplitude) * plain_waves(waves, grid)
     top = z - np.float32(shape.height) + np.float32(shape.dome) * outer * outer
     top = top - np.float32(shape.slope[0]) * u - np.float32(shape.slope[1]) * v
+    drop, skirt_width = shape.skirt
+    if drop > 0:
+        depth_in_cell = np.clip(-first / np.float32(skirt_width), 0, 1)
+        top = top + np.float32(drop) * (1 - depth_in_cell) ** np.float32(1.7)
     bottom = np.float32(shape.lift) * outer * outer - z
     depth, width = shape.furrow
     if depth > 0:
@@ -87,6 +91,6 @@ def plain_simulation() -> Iterator[None]:
         patch.object(geometry, "metric", plain_metric),
         patch.object(anatomy, "metric", plain_metric),
         patch.object(optics, "metric", plain_metric),
-        patch.object(population, "metric", plain_metric),
+        patch.object(shapes, "metric", plain_metric),
     ):
         yield

@@ -16,6 +16,10 @@ _WALK_VOXEL = 0.6
 """Voxel size in µm of the grid on which random walks look up distances. It does not depend on the grid of rendering."""
 
 
+_FULL_HEIGHT = 6.5
+"""Height in µm from which depths below the surface do not depend on the cell's height."""
+
+
 class Distances:
     """Distances (Z, Y, X) in µm of one shape on one grid."""
 
@@ -71,7 +75,7 @@ class Anatomy:
 
     def __init__(self, shape: CellShape) -> None:
         self.shape = shape
-        self.grid = shape.grid((_WALK_VOXEL,) * 3, 1.2)
+        self.grid = shape.grid((min(_WALK_VOXEL, shape.height / 12), _WALK_VOXEL, _WALK_VOXEL), 1.2)
         self.fields = Distances(shape, self.grid)
         cell_slope = gradient(self.fields.cell, self.grid)
         chromatin_slope = gradient(self.fields.chromatin, self.grid)
@@ -83,6 +87,16 @@ class Anatomy:
     def stage(self) -> StageShape:
         """Effects of the stage on the cell."""
         return STAGE_SHAPES[self.shape.stage]
+
+    @property
+    def thinness(self) -> float:
+        """Factor on distances along Z and on depths in a cell flatter than hiPS cells; 1 in others."""
+        return min(self.shape.height / _FULL_HEIGHT, 1.0)
+
+    def upward(self, low: float, high: float) -> Floats:
+        """Return weights (Z, Y, X) on :attr:`grid` that rise from ``low`` at the base to ``high`` at 0.7 of the height."""
+        rise = np.clip(self.grid.axes[0] / np.float32(0.7 * self.shape.height), 0, 1)
+        return (np.float32(low) + np.float32(high - low) * rise).astype(np.float32)
 
     @property
     def intact(self) -> bool:
@@ -130,11 +144,11 @@ class Anatomy:
     def _juxtanuclear(self) -> tuple[Doubles, Doubles]:
         """Possible places of a centrosome, and the score of each."""
         f = self.fields
-        where = (f.chromatin > 0.6) & (f.chromatin < 2.4) & (f.cell < -0.9)
+        where = (f.chromatin > 0.6 * self.thinness) & (f.chromatin < 2.4) & (f.cell < -0.9 * self.thinness)
         if not where.any():
             where = (f.chromatin > 0.2) & (f.cell < -0.3)
         points = self.grid.points(where)
-        height = np.abs(points[:, 0] - 0.55 * self.shape.height) / 2.0
+        height = np.abs(points[:, 0] - 0.55 * self.shape.height) / (2.0 * self.thinness)
         return points, np.minimum(-f.cell[where], 2.5) - height - np.abs(f.chromatin[where] - 1.2)
 
     def centrosome(self, rng: np.random.Generator, spread: float = 0.3, side: float | None = None) -> Doubles:
@@ -188,7 +202,8 @@ class Anatomy:
         flatten : float
             Factor on the change in Z.
         min_depth, min_gap : float
-            Depth below the surface and distance from the chromatin (µm) at which a walk turns along it.
+            Depth below the surface and distance from the chromatin (µm) at which a walk turns along it; less in flat
+            cells.
 
         Returns
         -------
@@ -203,8 +218,8 @@ class Anatomy:
             around = self.surroundings(position)
             heading = heading + wander * rng.normal(size=heading.shape) * np.array([flatten, 1, 1])
             for distance, keep, normal in (
-                (around.depth, min_depth, -around.outward),
-                (around.chromatin, min_gap, around.away),
+                (around.depth, min_depth * self.thinness, -around.outward),
+                (around.chromatin, min_gap * self.thinness, around.away),
             ):
                 inward = (heading * normal).sum(1)
                 turn = (distance < keep) & (inward < 0)

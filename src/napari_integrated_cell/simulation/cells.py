@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from napari_integrated_cell import vocabulary
 from napari_integrated_cell.arrays import Floats
 from napari_integrated_cell.cell import Cell, checked_voxel_size
+from napari_integrated_cell.simulation.acquisition import IDEAL, Acquisition, checked_imaging
 from napari_integrated_cell.simulation.anatomy import Anatomy, Distances
 from napari_integrated_cell.simulation.geometry import CellShape
 from napari_integrated_cell.simulation.grid import Grid
@@ -22,7 +23,8 @@ from napari_integrated_cell.simulation.optics import (
     dna_stain,
     membrane_stain,
 )
-from napari_integrated_cell.simulation.population import draw_shape
+from napari_integrated_cell.simulation.population import POPULATIONS, population_of
+from napari_integrated_cell.simulation.shapes import draw_shape
 from napari_integrated_cell.simulation.structures import draw_structure
 from napari_integrated_cell.vocabulary import STAGE_NAMES, STRUCTURE_NAMES
 
@@ -34,7 +36,7 @@ DEFAULT_STAGE_WEIGHTS: dict[str, float] = {
 
 # Independent random streams for the parts of a cell: one more structure, another voxel size or no noise changes
 # nothing else.
-_SHAPE, _STAINS, _CAMERA, _STAGE, _EXPRESSION = 0, 1, 2, 3, 4
+_SHAPE, _STAINS, _CAMERA, _STAGE, _EXPRESSION, _ACQUISITION, _POPULATION = range(7)
 _STRUCTURES = 16
 
 
@@ -50,11 +52,14 @@ class Truth:
         Structures that were drawn.
     parameters : mapping of str to float
         Parameters of the shape.
+    population : str
+        ``"hipsc"`` or ``"spread"``.
     """
 
     stage: str
     structures: tuple[str, ...]
     parameters: Mapping[str, float]
+    population: str = "hipsc"
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +78,8 @@ class SimulatedCell:
         The cell's voxels in the shape's coordinates.
     noise_free : mapping of str to array, each (Z, Y, X) float32
         The channels without photon and camera noise, with maximum 1.
+    acquisition : Acquisition
+        How the cell was imaged and segmented. The stated voxel size of ``cell`` may be wrong; that of ``grid`` is true.
     """
 
     cell: Cell
@@ -80,10 +87,12 @@ class SimulatedCell:
     truth: Truth
     grid: Grid
     noise_free: Mapping[str, Floats]
+    acquisition: Acquisition = Acquisition()
 
     def expected_localisation(self, structure: str, *, draws: int = 64, seed: int = 0) -> Floats:
         """Return :func:`expected_localisation` of this cell on its own grid."""
-        return _expected(self.shape, structure, self.grid, draws, seed, SPINNING_DISC)
+        psf = self.acquisition.point_spread()
+        return _expected(self.shape, structure, self.grid, draws, seed, psf)
 
 
 def random_generator(seed: int, *stream: int) -> np.random.Generator:
@@ -119,10 +128,22 @@ def voxels(voxel_size: float | Iterable[float]) -> tuple[float, float, float]:
     return checked_voxel_size((voxel_size,) * 3 if isinstance(voxel_size, int | float) else voxel_size)
 
 
-def simulate_shape(seed: int, stage: str = "interphase") -> CellShape:
-    """Return only the shape of the cell that :func:`simulate_cell` makes from ``seed`` and ``stage``."""
+def simulate_shape(seed: int, stage: str = "interphase", population: str = "hipsc") -> CellShape:
+    """Return only the shape of the cell that :func:`simulate_cell` makes of these arguments."""
     stage = vocabulary.stage(stage).name
-    return draw_shape(random_generator(seed, _SHAPE, STAGE_NAMES.index(stage)), stage)
+    of = POPULATIONS[drawn_population(seed, population)]
+    return draw_shape(random_generator(seed, _SHAPE, STAGE_NAMES.index(stage)), stage, population=of)
+
+
+def drawn_population(seed: int, population: str) -> str:
+    """Return the population of the cell with this seed: ``"hipsc"`` or ``"spread"``."""
+    return population_of(random_generator(seed, _POPULATION), population)
+
+
+def drawn_acquisition(seed: int, imaging: str) -> Acquisition:
+    """Return the acquisition of the cell with this seed."""
+    ideal = checked_imaging(imaging) == IDEAL
+    return Acquisition() if ideal else Acquisition.drawn(random_generator(seed, _ACQUISITION))
 
 
 def simulate_cell(
@@ -134,8 +155,10 @@ def simulate_cell(
     noise: bool = True,
     margin: float | tuple[float, float, float] = 1.5,
     psf: PointSpread = SPINNING_DISC,
+    population: str = "hipsc",
+    imaging: str = IDEAL,
 ) -> SimulatedCell:
-    """Simulate one hiPSC-like cell.
+    """Simulate one cell.
 
     Parameters
     ----------
@@ -154,6 +177,11 @@ def simulate_cell(
         Margin in µm around the cell.
     psf : PointSpread
         The microscope's blur.
+    population : {"hipsc", "spread", "mixed"}
+        hiPS cells of a colony, flat cells that spread alone, or one of the two at random.
+    imaging : {"ideal", "varied"}
+        ``"varied"`` has the faults of real images: cells that the edge of the field cuts, wrong voxel sizes, more
+        blur, less light, light from out of focus, and segmentations that are too large or too small.
 
     Returns
     -------
@@ -163,12 +191,14 @@ def simulate_cell(
     Raises
     ------
     ValueError
-        For an unknown stage or structure, an invalid voxel size or a negative seed.
+        For an unknown stage, structure, population or imaging, an invalid voxel size or a negative seed.
     """
     stage = draw_stage(random_generator(seed, _STAGE)) if stage is None else vocabulary.stage(stage).name
     names, spacing = wanted_structures(structure), voxels(voxel_size)
-    shape = simulate_shape(seed, stage)
-    grid = shape.grid(spacing, margin)
+    shape = simulate_shape(seed, stage, population)
+    acquisition = drawn_acquisition(seed, imaging)
+    grid = acquisition.in_field(shape, shape.grid(spacing, margin))
+    psf = acquisition.point_spread(psf)
     anatomy, fields = Anatomy(shape), Distances(shape, grid)
 
     def of_structure(name: str) -> np.random.Generator:
@@ -179,25 +209,29 @@ def simulate_cell(
         "dna": dna_stain(anatomy, fields, random_generator(seed, _STAINS, 1), of_structure("fibrillarin")),
     }
     images |= {name: draw_structure(name, anatomy, fields, of_structure(name)) for name in names}
-    noise_free = {name: scaled(psf.blur(image, spacing)) for name, image in images.items()}
+    noise_free = {
+        name: scaled(acquisition.lit(psf.blur(image, spacing), grid, shape)) for name, image in images.items()
+    }
     channels: dict[str, NDArray[Any]] = dict(noise_free)
     if noise:
         for name, image in noise_free.items():
             stream = STRUCTURE_NAMES.index(name) + 2 if name in names else list(images).index(name)
             photons = random_generator(seed, _EXPRESSION, stream).lognormal(np.log(600), 0.4)
-            rng = random_generator(seed, _CAMERA, stream)
-            channels[name] = Camera().expose(image, float(np.clip(photons, 200, 3000)), rng)
-    cell_mask = fields.cell < 0
+            photons = float(np.clip(photons, 200, 3000)) * acquisition.photons
+            channels[name] = Camera().expose(image, photons, random_generator(seed, _CAMERA, stream))
+    cell_grown, nucleus_grown = acquisition.grown
+    cell_mask = fields.cell < cell_grown
     cell = Cell(
         channels=channels,
         cell_mask=cell_mask,
-        nucleus_mask=(fields.chromatin < 0) & cell_mask,
-        voxel_size=spacing,
+        nucleus_mask=(fields.chromatin < nucleus_grown) & cell_mask,
+        voxel_size=acquisition.stated_voxel_size(spacing),
         name=f"simulated cell {seed} ({stage})",
         source="simulated",
         metadata={"simulated": True, "stage": stage, "seed": seed, "structures": names},
     )
-    return SimulatedCell(cell, shape, Truth(stage, names, shape.parameters()), grid, noise_free)
+    truth = Truth(stage, names, shape.parameters(), drawn_population(seed, population))
+    return SimulatedCell(cell, shape, truth, grid, noise_free, acquisition)
 
 
 def scaled(image: Floats) -> Floats:

@@ -18,9 +18,12 @@ from napari_integrated_cell.imaging.atomic import atomic_write
 from napari_integrated_cell.imaging.reading import CROP_SEG_CHANNELS
 from napari_integrated_cell.imaging.writing import write_ome_tiff
 from napari_integrated_cell.processes import CancelToken, Progress, worker_processes
+from napari_integrated_cell.simulation.acquisition import IDEAL, checked_imaging
 from napari_integrated_cell.simulation.cells import (
     DEFAULT_STAGE_WEIGHTS,
     draw_stage,
+    drawn_acquisition,
+    drawn_population,
     random_generator,
     simulate_cell,
     simulate_shape,
@@ -28,6 +31,7 @@ from napari_integrated_cell.simulation.cells import (
     wanted_structures,
 )
 from napari_integrated_cell.simulation.geometry import CellShape
+from napari_integrated_cell.simulation.population import checked_population
 from napari_integrated_cell.vocabulary import STRUCTURE_NAMES
 
 RAW_CHANNELS = ("dna", "membrane", "structure")
@@ -48,6 +52,8 @@ class _Plan:
     structures: tuple[str, ...]
     stage_weights: tuple[tuple[str, float], ...]
     margin: float
+    population: str
+    imaging: str
 
     def cell_seed(self, index: int) -> int:
         return int(np.random.SeedSequence([self.seed, index]).generate_state(1)[0])
@@ -71,6 +77,8 @@ def write_dataset(
     structures: str | Iterable[str] | None = None,
     stage_weights: Mapping[str, float] | None = None,
     margin: float = 2.0,
+    population: str = "hipsc",
+    imaging: str = IDEAL,
     workers: int = 1,
     progress: Progress | None = None,
     cancel: CancelToken | None = None,
@@ -95,6 +103,10 @@ def write_dataset(
         Probability of each stage; by default :data:`DEFAULT_STAGE_WEIGHTS`.
     margin : float
         Margin in µm around each cell.
+    population : {"hipsc", "spread", "mixed"}
+        As for :func:`simulate_cell`.
+    imaging : {"ideal", "varied"}
+        As for :func:`simulate_cell`. ``truth.csv`` lists the faults of each cell's images.
     workers : int
         Number of processes.
     progress : callable (done, total, what), optional
@@ -127,6 +139,8 @@ def write_dataset(
         names,
         tuple((vocabulary.stage(s).name, float(w)) for s, w in weights.items()),
         float(margin),
+        checked_population(population),
+        checked_imaging(imaging),
     )
     folder = Path(out)
     _check_settings(folder, plan)
@@ -192,6 +206,8 @@ def _write_cell(folder: Path, plan: _Plan, index: int) -> tuple[int, _Rows]:
         structure=name,
         voxel_size=plan.voxel_size,
         margin=plan.margin,
+        population=plan.population,
+        imaging=plan.imaging,
     )
     cell = simulated.cell
     image = simulated.noise_free[name]
@@ -204,7 +220,7 @@ def _write_cell(folder: Path, plan: _Plan, index: int) -> tuple[int, _Rows]:
         plan.paths(index), (RAW_CHANNELS, CROP_SEG_CHANNELS), (raw, seg), strict=True
     ):
         write_ome_tiff(
-            folder / path, dict(zip(names, volumes, strict=True)), plan.voxel_size, description=what
+            folder / path, dict(zip(names, volumes, strict=True)), cell.voxel_size, description=what
         )
     return index, _rows(plan, index, simulated.shape)
 
@@ -212,8 +228,9 @@ def _write_cell(folder: Path, plan: _Plan, index: int) -> tuple[int, _Rows]:
 def _rows(plan: _Plan, index: int, shape: CellShape | None = None) -> _Rows:
     """Return the rows of one cell in the manifest and in the ground truth. Both follow from the settings."""
     name, stage, seed = plan.structure(index), plan.stage(index), plan.cell_seed(index)
-    shape = shape or simulate_shape(seed, stage)
-    nz, ny, nx = shape.grid(plan.voxel_size, plan.margin).shape
+    shape = shape or simulate_shape(seed, stage, plan.population)
+    acquisition = drawn_acquisition(seed, plan.imaging)
+    nz, ny, nx = acquisition.in_field(shape, shape.grid(plan.voxel_size, plan.margin)).shape
     raw, seg = plan.paths(index)
     field, within = divmod(index, CELLS_PER_FIELD)
     well = field // FIELDS_PER_WELL
@@ -224,7 +241,7 @@ def _rows(plan: _Plan, index: int, shape: CellShape | None = None) -> _Rows:
         "name_dict": str({"crop_raw": list(RAW_CHANNELS), "crop_seg": list(CROP_SEG_CHANNELS)}),
         "structure_name": vocabulary.structure(name).gene,
         "cell_stage": vocabulary.stage(stage).dataset_code,
-        "scale_micron": str(list(plan.voxel_size)),
+        "scale_micron": str(list(acquisition.stated_voxel_size(plan.voxel_size))),
         "roi": f"[0,{nz},0,{ny},0,{nx}]",
         "fov_path": f"fov/simulated_{field + 1}.ome.tif",
         "FOVId": field + 1,
@@ -242,7 +259,8 @@ def _rows(plan: _Plan, index: int, shape: CellShape | None = None) -> _Rows:
         "seed": seed,
         "stage": stage,
         "structure": name,
-        **{key: round(value, 5) for key, value in shape.parameters().items()},
+        "population": drawn_population(seed, plan.population),
+        **{key: round(value, 5) for key, value in {**shape.parameters(), **acquisition.parameters()}.items()},
     }
     return row, truth
 

@@ -14,7 +14,7 @@ from napari_integrated_cell.simulation import optics
 from napari_integrated_cell.simulation.anatomy import Anatomy, Distances
 from napari_integrated_cell.simulation.cells import random_generator, scaled, voxels, wanted_structures
 from napari_integrated_cell.simulation.geometry import CellShape, Outline
-from napari_integrated_cell.simulation.population import draw_shape
+from napari_integrated_cell.simulation.shapes import draw_shape
 from napari_integrated_cell.simulation.structures import draw_structure
 from napari_integrated_cell.vocabulary import STAGE_NAMES, STRUCTURE_NAMES
 

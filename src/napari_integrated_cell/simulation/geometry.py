@@ -70,6 +70,9 @@ class CellShape:
         The apical surface: height in µm at the centre, drop towards the edges, slope along (u, v).
     lift, rim : float
         Height to which the basal edge is rounded, and width over which sides and apex merge, in µm.
+    skirt : (drop, width)
+        Further drop of the apex towards the sides, and the distance from the sides over which it drops, in µm. (0, 1)
+        for a cell with upright sides.
     roughness : tuple of (amplitude µm, Waves)
         Roughness of the surface.
     furrow : (depth, width)
@@ -82,6 +85,8 @@ class CellShape:
         Half the distance between the two sets of chromosomes in µm, 0 before anaphase.
     centre : array (3,)
         Centre of the nucleus or spindle.
+    apical_belt : bool
+        Whether the cell has a belt of junctions where its sides meet the apex.
     """
 
     stage: str
@@ -101,6 +106,8 @@ class CellShape:
     level: float = 1.0
     half_distance: float = 0.0
     centre: Doubles = field(default_factory=lambda: np.zeros(3))
+    skirt: tuple[float, float] = (0.0, 1.0)
+    apical_belt: bool = True
 
     def surfaces(self, grid: Grid) -> tuple[Floats, Floats, Reals, Floats]:
         """Return sides, apex and whole cell in about µm, negative inside, and the ridges; each (Z, Y, X).
@@ -130,6 +137,7 @@ class CellShape:
         amplitude, waves = self.roughness
         rough = waves.on(grid)
         rough *= np.float32(amplitude)
+        drop, skirt_width = self.skirt
         depth, width = self.furrow
         if depth > 0:
             a = np.float32(self.spindle[0])
@@ -155,6 +163,9 @@ class CellShape:
                 - np.float32(self.slope[0]) * u
                 - np.float32(self.slope[1]) * v
             )
+            if drop > 0:
+                depth_in_cell = np.clip(-first / np.float32(skirt_width), 0, 1)
+                top += np.float32(drop) * (1 - depth_in_cell) ** np.float32(1.7)
             bottom = rise - z[planes]
             if depth > 0:
                 sides, top, bottom = sides + pinch, top + 0.35 * pinch, bottom + 0.25 * pinch
@@ -177,6 +188,7 @@ class CellShape:
             "facets": float(len(self.outline.angles)),
             "height": self.height,
             "dome": self.dome,
+            "skirt": self.skirt[0],
             "spindle_angle": float(np.degrees(self.spindle[0]) % 180),
             "spindle_tilt": float(np.degrees(self.spindle[1])),
             "half_distance": self.half_distance,
@@ -222,7 +234,9 @@ class CellShape:
     def coarse_grid(self) -> Grid:
         """Return a coarse grid that is certain to contain the cell, to measure it."""
         r = max(self.outline.reach) + 1.5
-        return Grid.covering((-0.7, -r, -r), (self.height + 3.5, r, r), (_COARSE,) * 3)
+        return Grid.covering(
+            (-0.7, -r, -r), (self.height + 3.5, r, r), (min(_COARSE, self.height / 12), _COARSE, _COARSE)
+        )
 
 
 def gradient(value: Reals, grid: Grid) -> Floats:

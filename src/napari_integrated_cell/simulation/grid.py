@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -45,6 +45,18 @@ class Grid:
             (float(origin[0]), float(origin[1]), float(origin[2])),
             (float(v[0]), float(v[1]), float(v[2])),
         )
+
+    def cut(self, axis: int, side: int, place: float) -> Grid:
+        """Return the part of the grid below (``side`` 1) or above (-1) a ``place`` in µm along an axis."""
+        shape, origin = list(self.shape), list(self.origin)
+        index = round((place - origin[axis]) / self.voxel_size[axis])
+        index = min(max(index, 1), shape[axis] - 1)
+        if side < 0:
+            origin[axis] += index * self.voxel_size[axis]
+            shape[axis] -= index
+        else:
+            shape[axis] = index
+        return replace(self, shape=(shape[0], shape[1], shape[2]), origin=(origin[0], origin[1], origin[2]))
 
     @cached_property
     def axes(self) -> tuple[Floats, Floats, Floats]:

@@ -12,7 +12,7 @@ from napari_integrated_cell.imaging.rendering import SPINNING_DISC, PointSpread
 from napari_integrated_cell.simulation.anatomy import Anatomy, Distances, soft
 from napari_integrated_cell.simulation.geometry import metric
 from napari_integrated_cell.simulation.grid import Waves
-from napari_integrated_cell.simulation.structures.nuclear import blobs, nucleoli
+from napari_integrated_cell.simulation.structures.nuclear import nucleolar_bodies
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,7 @@ def dna_stain(
     strength = 0.13 + 0.35 * condensed * (1 - condensed) * 2
     chromatin = np.clip(1 + np.float32(strength) * texture, 0.15, None) * fields.nucleus
     if anatomy.has_nucleoli:
-        chromatin *= 1 - np.float32(0.45 * (1 - 0.5 * condensed)) * blobs(
-            fields, bodies, *nucleoli(anatomy, bodies)
-        )
+        chromatin *= 1 - np.float32(0.45 * (1 - 0.5 * condensed)) * nucleolar_bodies(anatomy, fields, bodies)
     return (chromatin + np.float32(rng.uniform(0.0, 0.02)) * fields.inside).astype(np.float32)
 
 

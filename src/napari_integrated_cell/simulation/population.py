@@ -1,170 +1,128 @@
-"""Draw random cells with the sizes and proportions of real hiPS cells."""
+"""Populations of simulated cells: distributions of the shapes of hiPS cells in a colony, and of flat cells."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
-from napari_integrated_cell.simulation.geometry import REACH, CellShape, Outline, metric
-from napari_integrated_cell.simulation.grid import Waves
-from napari_integrated_cell.simulation.mitosis import STAGE_SHAPES, StageShape, chromatin_bodies
 
-JUST_DIVIDED = 0.12
-"""Share of interphase cells that have just divided; two of thirteen in a real field."""
+@dataclass(frozen=True)
+class Population:
+    """Distributions of the shapes of interphase cells.
 
-# A daughter has dense chromatin and a small, thick nucleus, and is not yet spread. In the real field two neighbours
-# have nuclei of 224 and 239 µm³, half of the others', in cells of 1665 and 1841 µm³.
-_DAUGHTER = StageShape(0.60, 0.79, 1.00, 0.145, 0.25, 1.0)
-
-
-def _truncated(rng: np.random.Generator, mean: float, sd: float, low: float, high: float) -> float:
-    while not low <= (value := rng.normal(mean, sd)) <= high:
-        pass
-    return float(value)
-
-
-def _outline(rng: np.random.Generator, elongation: float, roundness: float, pivot: float) -> Outline:
-    """Draw an outline of mean radius 1 whose sides lean about the height ``pivot`` (µm)."""
-    count = int(rng.choice((4, 5, 6), p=(0.25, 0.45, 0.30))) + int(roundness > 0.6)
-    free = 1 - 0.55 * roundness
-    spacing = 2 * np.pi / count
-    angles = rng.uniform(0, 2 * np.pi) + spacing * (np.arange(count) + rng.uniform(-0.3, 0.3, count) * free)
-    a, b = np.sqrt(elongation), 1 / np.sqrt(elongation)
-    support = np.hypot(a * np.cos(angles), b * np.sin(angles))
-    spans = 1.3 * np.hypot(a * np.sin(angles), b * np.cos(angles))
-    roundest = support**3 / 2  # bend of the ellipse at this angle (a b = 1)
-    bend = np.clip(free * rng.normal(-0.40, 0.5, count) + roundness * 0.15, -1.1, 0.9)
-    return Outline(
-        angles=angles,
-        distances=support * np.exp(rng.normal(0, 0.13 * free + 0.03, count)),
-        bends=bend * roundest,
-        spans=spans,
-        leans=rng.normal(0, 0.40, count) * free,
-        feet=rng.normal(0.3, 1.7, count) * free,
-        reach=(REACH * a, REACH * b),
-        bow=rng.normal(0, 0.08) * free,
-        crease=0.5 + 1.0 * roundness,
-        pivot=pivot,
-    )
-
-
-def draw_shape(rng: np.random.Generator, stage: str, outline: Outline | None = None) -> CellShape:
-    """Draw a random cell of ``stage``, with a random orientation in the plane.
-
-    Interphase follows real hiPS cells: volume 1600-3050 µm³ (mean about 2150), height 7-11 µm, long axis 25-43 µm,
-    nucleus 0.28 of the cell. A share of :data:`JUST_DIVIDED` are smaller, rounder daughters whose nucleus is 0.12 to
-    0.2 of the cell. Mitotic cells are round and have condensed chromatin. An ``outline`` (angles from X) fixes the
-    sides and so the volume, as in a packed field, which has no daughters.
+    Attributes
+    ----------
+    volume, height : (mean, sd, low, high)
+        Truncated normal distributions of the volume in µm³ and the height in µm.
+    tall : (share, low, high)
+        Share of the cells whose height is uniform in a wider range in µm, so that a model does not only know the
+        heights of the field that the normal distribution comes from.
+    nucleus : (mean, sd, low, high)
+        Truncated normal distribution of the nucleus's share of the cell's volume.
+    flatness : (low, high)
+        Range of the ratio of a nucleus's height to its mean axis in the plane, for a cell 8.7 µm high.
+    level : (mean, sd)
+        Height of the nucleus's centre, relative to the cell's.
+    off_centre : float
+        Standard deviation in µm of the nucleus's place in the plane.
+    clearance : (low, high)
+        Range of the smallest distance in µm of the nucleus from the cell's surface.
+    elongation : float
+        Mean excess of the long over the short axis of the outline.
+    shear : float
+        Mean shift of the apex against the base, in µm for each µm of height: neighbours overlap.
+    lift : float
+        Mean height in µm to which the base curves up at 1.9 mean radii.
+    roughness : (median, sd of the logarithm)
+        Lognormal distribution of the amplitude of the surface's roughness, in µm.
+    irregularity : float
+        Factor on the bends, leans and unequal distances of the sides.
+    skirt : (drop, width)
+        Drop of the apex towards the sides, relative to the height, and the width of the skirt relative to the cell's
+        mean radius. (0, 1) for cells with upright sides.
+    apical_belt : bool
+        Whether the cells have a belt of junctions at the apex, as in an epithelium.
+    just_divided : float
+        Share of the interphase cells that have just divided.
     """
-    daughter = stage == "interphase" and outline is None and _one_in(rng, JUST_DIVIDED)
-    of_stage = _DAUGHTER if daughter else STAGE_SHAPES[stage]
-    roundness = of_stage.roundness
-    volume = _truncated(rng, 2180, 400, 1500, 3200) * of_stage.volume
-    height = _truncated(rng, 8.7, 1.15, 7.0, 11.3) * of_stage.height
-    late = stage in ("anaphase", "telophase-cytokinesis")
-    axis = rng.uniform(0, 2 * np.pi)
-    given = outline is not None
-    if outline is None:
-        outline = _outline(rng, _elongation(rng, stage, roundness), roundness, height / 2).scaled(9.0)
-        spindle = (axis + rng.normal(0, 0.06 if late else 0.25), rng.normal(0, 0.1))
-    else:
-        axis, spindle = 0.0, (_longest(outline), rng.normal(0, 0.1))
-    free = 1 - roundness
-    shape = CellShape(
-        stage=stage,
-        axis=axis,
-        outline=outline,
-        height=height,
-        dome=rng.uniform(0.5, 3.5) + roundness * 5.0,
-        slope=(rng.normal(0, 0.05) * free, rng.normal(0, 0.07) * free),
-        lift=0.2 + roundness * rng.uniform(0.3, 1.5),
-        rim=rng.uniform(0.4, 1.2) + 1.6 * roundness,
-        roughness=(0.05 if given else 0.30 - 0.12 * roundness, Waves(rng, 6.0, 24)),
-        furrow=(rng.uniform(2.0, 5.5), rng.uniform(2.2, 3.2))
-        if stage == "telophase-cytokinesis"
-        else (0.0, 1.0),
-        spindle=spindle,
-        chromatin_roughness=(
-            0.05 + 0.025 * of_stage.condensation,
-            Waves(rng, 7.0 - 3.5 * of_stage.condensation, 24),
-        ),
-        clearance=rng.uniform(0.1, 0.3) + 0.6 * of_stage.condensation,
-    )
-    if given:
-        volume, shape = shape.volume, replace(shape, axis=spindle[0], outline=outline.turned(-spindle[0]))
-    else:
-        shape = _with_volume(shape, volume)
-    spread = 0.12 if daughter else 0.045
-    flatness = (0.58, 0.72) if daughter else (0.41, 0.53)
-    return _with_chromatin(shape, rng, volume * of_stage.chromatin * np.exp(rng.normal(0, spread)), flatness)
+
+    volume: tuple[float, float, float, float]
+    height: tuple[float, float, float, float]
+    tall: tuple[float, float, float]
+    nucleus: tuple[float, float, float, float]
+    flatness: tuple[float, float]
+    level: tuple[float, float]
+    off_centre: float
+    clearance: tuple[float, float]
+    elongation: float
+    shear: float
+    lift: float
+    roughness: tuple[float, float]
+    irregularity: float
+    skirt: tuple[float, float]
+    apical_belt: bool
+    just_divided: float
 
 
-def _one_in(rng: np.random.Generator, share: float) -> bool:
-    """Return True with probability ``share``, without drawing from ``rng``: other cells of a seed do not change."""
-    aside = np.random.default_rng(rng.bit_generator.seed_seq.spawn(1)[0])  # type: ignore[attr-defined]
-    return bool(aside.random() < share)
+HIPSC = Population(
+    volume=(2150, 470, 1100, 3700),
+    height=(8.8, 1.2, 6.5, 11.5),
+    tall=(0.3, 6.5, 15.5),
+    nucleus=(0.32, 0.07, 0.22, 0.52),
+    flatness=(0.39, 0.72),
+    level=(0.44, 0.05),
+    off_centre=1.2,
+    clearance=(0.05, 0.3),
+    elongation=0.75,
+    shear=0.36,
+    lift=1.2,
+    roughness=(0.42, 0.35),
+    irregularity=1.3,
+    skirt=(0.0, 1.0),
+    apical_belt=True,
+    just_divided=0.12,  # two of thirteen in a real field
+)
+"""Cells of a human induced pluripotent stem cell colony: columns that lean on each other."""
+
+SPREAD = Population(
+    volume=(1050, 250, 500, 1800),
+    height=(3.5, 0.5, 2.6, 5.0),
+    tall=(0.15, 2.6, 6.0),
+    nucleus=(0.48, 0.06, 0.3, 0.62),
+    flatness=(0.46, 0.90),
+    level=(0.42, 0.03),
+    off_centre=1.3,
+    clearance=(0.05, 0.15),
+    elongation=0.7,
+    shear=0.0,
+    lift=0.0,
+    roughness=(0.22, 0.3),
+    irregularity=0.55,
+    skirt=(0.75, 0.7),
+    apical_belt=False,
+    just_divided=0.05,
+)
+"""Flat cells that spread on glass, such as HeLa cells: 3 to 5 µm high, without neighbours at their sides."""
+
+POPULATIONS: Mapping[str, Population] = MappingProxyType({"hipsc": HIPSC, "spread": SPREAD})
+MIXED = "mixed"
+SPREAD_SHARE = 0.3
+"""Share of the cells of the population ``"mixed"`` that are spread; the others are hiPS cells."""
+POPULATION_NAMES = (*POPULATIONS, MIXED)
 
 
-def _elongation(rng: np.random.Generator, stage: str, roundness: float) -> float:
-    """Draw the ratio of long to short axis of a cell's outline."""
-    if stage == "anaphase":
-        return float(rng.uniform(1.2, 1.45))
-    if stage == "telophase-cytokinesis":
-        return float(rng.uniform(1.6, 2.0))
-    spread = min(rng.exponential(0.8), 2.3)
-    return float(1 + (0.05 + spread) * (1 - 0.7 * roundness))
+def checked_population(name: str) -> str:
+    """Return the name of a population, or raise a ValueError that lists them."""
+    if name not in POPULATION_NAMES:
+        raise ValueError(f"There is no population {name!r}: choose one of {', '.join(POPULATION_NAMES)}.")
+    return name
 
 
-def _longest(outline: Outline) -> float:
-    """Return the direction in which the facets are farthest apart, roughly the outline's long axis."""
-    stretch = (outline.distances * np.exp(2j * outline.angles)).sum()
-    return float(np.angle(stretch) / 2)
-
-
-def _with_volume(shape: CellShape, volume: float) -> CellShape:
-    """Enlarge ``shape`` in the plane until it has the volume (µm³)."""
-    for _ in range(3):
-        shape = replace(shape, outline=shape.outline.scaled(float(np.sqrt(volume / shape.volume))))
-    return shape
-
-
-def _with_chromatin(
-    shape: CellShape, rng: np.random.Generator, volume: float, flatness: tuple[float, float]
-) -> CellShape:
-    """Add chromatin of ``volume`` µm³ to ``shape``, where there is enough room.
-
-    ``flatness`` is the range of the ratio of a nucleus's height to its mean axis in the plane, for a cell 8.7 µm high.
-    """
-    grid = shape.coarse_grid()
-    sides, _, cell, _ = shape.surfaces(grid)
-    inside = cell < 0
-    points = grid.points(inside)
-    centroid = points.mean(0)
-    spread = np.linalg.eigvalsh(np.cov(points[:, 1:].T))
-    elongation = float(np.sqrt(spread[1] / spread[0]))
-    interphase_like = STAGE_SHAPES[shape.stage].envelope > 0.8 and shape.stage != "telophase-cytokinesis"
-    # Choose a place deep below the sides, and not too far from the centroid.
-    depth = -sides[int(0.45 * shape.height / grid.voxel_size[0]) + 1]
-    _, y, x = grid.axes
-    away = ((y[0] - centroid[1]) ** 2 + (x[0] - centroid[2]) ** 2) / max(spread[1], 1.0)
-    best = np.unravel_index(np.argmax(np.minimum(depth, 6.5) - 0.8 * away), depth.shape)
-    room = np.array([float(y[0, best[0], 0]), float(x[0, 0, best[1]])])
-    pull = 0.7 if interphase_like else 0.2
-    plane = pull * room + (1 - pull) * centroid[1:] + rng.normal(0, 0.8 if interphase_like else 0.6, 2)
-    level = 0.42 * shape.height if interphase_like else 0.47 * shape.height
-    centre = np.array([level + rng.normal(0, 0.2), *plane])
-    loose = 1.1 / (1 + 3.0 * max(elongation - 1.1, 0))
-    nucleus = (
-        shape.axis + rng.normal(0, loose),
-        float(np.exp(abs(rng.normal(0.28, 0.14)))) * (1 + 0.3 * max(elongation - 1.5, 0)),
-        rng.uniform(*flatness) * shape.height / 8.7,
-    )
-    if shape.furrow[0] > 0:
-        centre = np.array([level, *centroid[1:]])
-    bodies, half = chromatin_bodies(shape.stage, rng, centre, shape.spindle, nucleus)
-    shape = replace(shape, bodies=tuple(bodies), half_distance=half, centre=centre)
-    # Choose the level of the bodies' radius that encloses the volume, among voxels far enough from the surface.
-    radius = shape.chromatin_radius(grid)[metric(cell, grid) < -(shape.clearance + 0.15)]
-    wanted = min(max(round(volume / grid.voxel_volume), 1), len(radius) - 1)
-    return replace(shape, level=float(np.partition(radius, wanted)[wanted]))
+def population_of(rng: np.random.Generator, name: str) -> str:
+    """Return the population of one cell: ``name``, or one of the two at random for ``"mixed"``."""
+    if checked_population(name) != MIXED:
+        return name
+    return "spread" if rng.random() < SPREAD_SHARE else "hipsc"

@@ -25,6 +25,20 @@ def simulate(
     structures: Annotated[
         str | None, typer.Option(help="Structures, separated by commas; all eleven in turn if left out.")
     ] = None,
+    population: Annotated[
+        str,
+        typer.Option(
+            help="hipsc: cells of a stem cell colony, 7 to 15 µm high. spread: flat cells that spread alone, such as "
+            "HeLa cells, 3 to 6 µm high. mixed: three in ten are spread."
+        ),
+    ] = "hipsc",
+    imaging: Annotated[
+        str,
+        typer.Option(
+            help="ideal: sharp images, true voxel sizes and masks. varied: as real images are; some cells are cut by "
+            "the edge of the field, and voxel sizes, blur, light and masks are off. truth.csv lists the faults."
+        ),
+    ] = "ideal",
     workers: WorkersOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -40,11 +54,19 @@ def simulate(
             seed=seed,
             voxel_size=voxel_size,
             structures=names,
+            population=population,
+            imaging=imaging,
             workers=workers or os.cpu_count() or 1,
             progress=move,
         )
     report(
-        {"manifest": str(manifest), "cells": cells, "simulated": True},
+        {
+            "manifest": str(manifest),
+            "cells": cells,
+            "simulated": True,
+            "population": population,
+            "imaging": imaging,
+        },
         as_json,
         f"Simulated {cells} cells: {manifest}",
     )

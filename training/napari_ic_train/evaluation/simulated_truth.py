@@ -12,9 +12,18 @@ from napari_ic_train.data.store import CellStore
 from napari_integrated_cell.arrays import Floats
 from napari_integrated_cell.imaging.pose import Box, pose_of, to_box
 from napari_integrated_cell.simulation import simulate_cell
+from napari_integrated_cell.simulation.acquisition import IDEAL, Acquisition
 
 TRUTH, SETTINGS = "truth.csv", "simulated.json"
-NOT_PARAMETERS = ("CellId", "simulated", "seed", "stage", "structure")
+NOT_PARAMETERS = (
+    "CellId",
+    "simulated",
+    "seed",
+    "stage",
+    "structure",
+    "population",
+    *Acquisition().parameters(),
+)
 
 
 class SimulatedTruth:
@@ -44,6 +53,8 @@ class SimulatedTruth:
         settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
         self.voxel_size = tuple(settings["voxel_size"])
         self.margin = float(settings["margin"])
+        self.population = str(settings.get("population", "hipsc"))
+        self.imaging = str(settings.get("imaging", IDEAL))
         ids = store.table["CellId"].astype(str)
         lost = ids[~ids.isin(truth.index)]
         if len(lost):
@@ -70,6 +81,8 @@ class SimulatedTruth:
             voxel_size=self.voxel_size,
             margin=self.margin,
             noise=False,
+            population=self.population,
+            imaging=self.imaging,
         )
         cell = simulated.cell
         pose = pose_of(cell, Box(self.store.box, self.store.voxel_size))

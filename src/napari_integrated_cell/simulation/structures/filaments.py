@@ -24,7 +24,7 @@ def alpha_tubulin(anatomy: Anatomy, fields: Distances, rng: np.random.Generator)
     count = int(rng.integers(70, 100)) // len(centres)
     density = 0.10 * fields.cytoplasm * np.exp(-np.maximum(fields.chromatin, 0) / np.float32(5))
     for centre in centres:
-        density = density + _aster(anatomy, fields, rng, centre, count, 12.0 if len(centres) == 1 else 8.0)
+        density = density + _aster(anatomy, fields, rng, centre, count, 14.0 if len(centres) == 1 else 8.0)
         density = density + fields.grid.splat(thicken(rng, np.repeat(centre[None], 60, axis=0), 0.35), 0.012)
     return density
 

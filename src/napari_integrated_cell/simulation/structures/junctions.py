@@ -27,8 +27,12 @@ def desmoplakin(anatomy: Anatomy, fields: Distances, rng: np.random.Generator) -
 
 
 def zo1(anatomy: Anatomy, fields: Distances, rng: np.random.Generator) -> Floats:
-    """Draw a thin belt along the edge between the sides and the apex."""
+    """Draw a thin belt along the edge between the sides and the apex; spots along the rim if there is no belt."""
     uneven = np.clip(1 + 0.30 * Waves(rng, 4.0).on(fields.grid), 0.1, None)
+    if not anatomy.shape.apical_belt:  # spots along the rim, where a neighbour may touch
+        rim = fields.shell(fields.cell + 0.02, 0.16) * bell(np.minimum(np.abs(fields.sides), 3), 0.5)
+        spots = np.clip(Waves(rng, 3.0).on(fields.grid), 0, None)
+        return rim * spots + 0.02 * fields.cytoplasm
     edge = bell(fields.sides - fields.top - np.float32(0.4), 0.55)
     belt = (
         fields.shell(fields.cell + 0.02, 0.16)

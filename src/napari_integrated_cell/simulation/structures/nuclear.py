@@ -8,15 +8,19 @@ from napari_integrated_cell.arrays import Doubles, Floats
 from napari_integrated_cell.simulation.anatomy import Anatomy, Distances, bell, soft, thicken
 from napari_integrated_cell.simulation.grid import Waves
 
+_ROUND_HEIGHT = 6.0
+"""Height in µm of a nucleus from which nucleoli are round."""
+
 
 def fibrillarin(anatomy: Anatomy, fields: Distances, rng: np.random.Generator) -> Floats:
     """Draw two to five nucleoli inside the nucleus; in mitosis, dispersed protein and a coat on chromosomes."""
     stage = anatomy.shape.stage
     if anatomy.has_nucleoli:
-        spots, radii = nucleoli(anatomy, rng)
+        bodies = nucleolar_bodies(anatomy, fields, rng)
         fading = 0.55 if stage == "prophase-2" else 1.0
         inside, outside = (0.20, 0.07) if stage == "telophase-cytokinesis" else (0.31 - 0.25 * fading, 0.002)
-        density = blobs(fields, rng, spots, radii) * np.float32(fading) + np.float32(inside)
+        # In a flat nucleus less nucleoplasm lies above and below the nucleoli: it is fainter.
+        density = bodies * np.float32(fading) + np.float32(inside * _squash(anatomy) ** 2)
         return density * fields.nucleus + np.float32(outside) * fields.cytoplasm
     # Open mitosis: diffuse protein, a patchy coat on the chromosomes, and foci that remain from the nucleoli.
     texture: Floats = 1 + np.float32(0.3) * Waves(rng, 4.0).on(fields.grid)
@@ -35,7 +39,7 @@ def fibrillarin(anatomy: Anatomy, fields: Distances, rng: np.random.Generator) -
 def nucleoli(anatomy: Anatomy, rng: np.random.Generator) -> tuple[Doubles, Doubles]:
     """Draw centres (N, 3) and radii (N,) in µm of nucleoli, or of a daughter's prenucleolar bodies."""
     if anatomy.intact:
-        spots = _apart(rng, _deep(anatomy, rng, 1.2, 60), int(rng.integers(2, 6)))
+        spots = _apart(rng, _deep(anatomy, rng, 1.4, 60), int(rng.integers(2, 6)))
         return spots, rng.uniform(1.4, 1.9, len(spots)) * (4 / (3 + len(spots)))
     spots = _apart(rng, _deep(anatomy, rng, 0.5, 80), int(rng.integers(6, 12)))
     return spots, rng.uniform(0.35, 0.6, len(spots))
@@ -57,19 +61,28 @@ def _apart(rng: np.random.Generator, candidates: Doubles, count: int) -> Doubles
     return chosen
 
 
-def blobs(fields: Distances, rng: np.random.Generator, spots: Doubles, radii: Doubles) -> Floats:
-    """Draw lobed bodies around ``spots``, with value 1 inside."""
+def nucleolar_bodies(anatomy: Anatomy, fields: Distances, rng: np.random.Generator) -> Floats:
+    """Draw nucleoli as lobed bodies (Z, Y, X), with value 1 inside. In a flat nucleus they are flat too."""
+    spots, radii = nucleoli(anatomy, rng)
+    squash = _squash(anatomy)
     z, y, x = fields.grid.axes
     density = np.zeros(fields.grid.shape, np.float32)
-    for spot, radius in zip(spots, radii, strict=True):
+    for spot, radius in zip(spots, radii / squash ** (1 / 3), strict=True):
         for _ in range(3):
-            c = spot + rng.normal(0, 0.38 * radius, 3)
+            c = spot + rng.normal(0, 0.38 * radius, 3) * (squash, 1, 1)
             r = radius * rng.uniform(0.65, 0.9)
             here = fields.grid.around(c, r + 0.3)
-            squares = (z[here[0]] - c[0]) ** 2 + (y[:, here[1]] - c[1]) ** 2 + (x[:, :, here[2]] - c[2]) ** 2
+            along = ((z[here[0]] - c[0]) / squash) ** 2
+            squares = along + (y[:, here[1]] - c[1]) ** 2 + (x[:, :, here[2]] - c[2]) ** 2
             lobe = soft((r - np.sqrt(squares)).astype(np.float32), 0.2)
             np.maximum(density[here], lobe, out=density[here])
     return density
+
+
+def _squash(anatomy: Anatomy) -> float:
+    """Return the ratio of height to width of nucleoli: 1, or less in a flat nucleus."""
+    planes = np.count_nonzero((anatomy.fields.chromatin < 0).any(axis=(1, 2)))
+    return float(np.clip(planes * anatomy.grid.voxel_size[0] / _ROUND_HEIGHT, 0.35, 1))
 
 
 def lamin_b1(anatomy: Anatomy, fields: Distances, rng: np.random.Generator) -> Floats:

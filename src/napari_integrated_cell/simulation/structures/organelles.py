@@ -79,14 +79,18 @@ def sec61_beta(anatomy: Anatomy, fields: Distances, rng: np.random.Generator) ->
 def tom20(anatomy: Anatomy, fields: Distances, rng: np.random.Generator) -> Floats:
     """Draw short tubules in the cytoplasm, denser around the nucleus; fragments in mitosis."""
     f = anatomy.fields
-    room = np.clip(-f.cell - 0.3, 0, 1.8) * soft(f.chromatin - 0.35, 0.3)
+    thin = anatomy.thinness
+    room = np.clip(-f.cell - 0.3 * thin, 0, 1.8) * soft(f.chromatin - 0.35 * thin, 0.3)
     mitotic = anatomy.shape.stage in SPINDLE_STAGES
     if mitotic:
         weights, count, steps = room * np.clip(f.chromatin - 0.5, 0, 2), int(rng.integers(170, 250)), 5
     else:
-        # Near the nucleus, and where the cytoplasm is widest (the centrosome's side).
-        near = np.exp(-np.maximum(f.chromatin, 0) / np.float32(rng.uniform(2.8, 4.0)))
-        weights, count, steps = room * (0.06 + near), int(rng.integers(190, 270)), 12
+        # Near the nucleus, and where the cytoplasm is widest (the centrosome's side); rather above than below it. In
+        # flat cells they lie farther out, and hardly at the base.
+        flat = 1 - thin
+        near = np.exp(-np.maximum(f.chromatin, 0) / np.float32(rng.uniform(2.4, 3.6) + 8 * flat))
+        weights = room * (0.10 + near) * np.maximum(anatomy.upward(0.7 - 2.5 * flat, 1.3 + flat), 0)
+        count, steps = int(rng.integers(190, 270)), 12
         if anatomy.shape.stage == "telophase-cytokinesis":
             count, steps = 260, 7
     starts = anatomy.scatter(rng, weights, count)
@@ -94,7 +98,7 @@ def tom20(anatomy: Anatomy, fields: Distances, rng: np.random.Generator) -> Floa
     starts = starts[rng.uniform(0, 1.6, len(starts)) < patchy]
     heading = rng.normal(size=starts.shape) * np.array([0.35, 1, 1])
     path, free = anatomy.walk(
-        rng, starts, heading, steps, wander=0.3, flatten=0.4, min_depth=0.7, min_gap=0.35
+        rng, starts, heading, steps, wander=0.3, flatten=0.4 * thin, min_depth=0.7, min_gap=0.35
     )
     bright = np.broadcast_to(rng.uniform(0.7, 1.2, (1, len(starts))), free.shape)[free]
     points = thicken(rng, np.repeat(path[free], 3, axis=0), 0.15)
