@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from itertools import pairwise
 from multiprocessing import Pool
 from pathlib import Path
 
@@ -117,10 +118,7 @@ def main() -> None:
     bins = {"height": HEIGHTS, "from nucleus µm": FROM_NUCLEUS, "depth µm": DEPTHS, "from rim µm": FROM_RIM}
     start = 0
     for measure, edges in bins.items():
-        print(
-            f"\n{measure:<36}"
-            + "".join(f"{f'{a:g} to {b:g}':>14}" for a, b in zip(edges, edges[1:], strict=False))
-        )
+        print(f"\n{measure:<36}" + "".join(f"{f'{a:g} to {b:g}':>14}" for a, b in pairwise(edges)))
         for name in names:
             values = np.array([v[start : start + len(edges) - 1] for n, v in rows if n == name])
             print(f"  {name:<34}" + "".join(f"{v:>14.2f}" for v in np.nanmean(values, 0)))

@@ -28,6 +28,8 @@ from napari_integrated_cell.simulation import write_dataset
 CELLS = 4400
 SEED = 1
 VOXEL_SIZE = 0.4
+POPULATION = "mixed"
+IMAGING = "varied"
 TEST_FRACTION = 0.05
 NAME = "demo"
 LICENCE = "BSD-3-Clause"
@@ -94,7 +96,14 @@ def build_demo(
     manifest = out / "simulated" / "metadata.csv"
     if not ((out / "store" / TABLE).is_file() and manifest.is_file()):
         manifest = write_dataset(
-            out / "simulated", n_cells, seed=SEED, voxel_size=VOXEL_SIZE, workers=workers, progress=progress
+            out / "simulated",
+            n_cells,
+            seed=SEED,
+            voxel_size=VOXEL_SIZE,
+            population=POPULATION,
+            imaging=IMAGING,
+            workers=workers,
+            progress=progress,
         )
         # Half of the references are rendered from segmentations, so that the model accepts stains and masks.
         prepare(

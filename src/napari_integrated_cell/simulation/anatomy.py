@@ -94,7 +94,7 @@ class Anatomy:
         return min(self.shape.height / _FULL_HEIGHT, 1.0)
 
     def upward(self, low: float, high: float) -> Floats:
-        """Return weights (Z, Y, X) on :attr:`grid` that rise from ``low`` at the base to ``high`` at 0.7 of the height."""
+        """Return weights (Z, 1, 1) along :attr:`grid`: ``low`` at the base, ``high`` from 0.7 of the height."""
         rise = np.clip(self.grid.axes[0] / np.float32(0.7 * self.shape.height), 0, 1)
         return (np.float32(low) + np.float32(high - low) * rise).astype(np.float32)
 

@@ -87,7 +87,7 @@ class SimulatedCell:
     truth: Truth
     grid: Grid
     noise_free: Mapping[str, Floats]
-    acquisition: Acquisition = Acquisition()
+    acquisition: Acquisition
 
     def expected_localisation(self, structure: str, *, draws: int = 64, seed: int = 0) -> Floats:
         """Return :func:`expected_localisation` of this cell on its own grid."""
