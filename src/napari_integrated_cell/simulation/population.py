@@ -10,7 +10,7 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Population:
+class ShapeDistributions:
     """Distributions of the shapes of interphase cells.
 
     Attributes
@@ -67,7 +67,7 @@ class Population:
     just_divided: float
 
 
-HIPSC = Population(
+HIPSC = ShapeDistributions(
     volume=(2150, 470, 1100, 3700),
     height=(8.8, 1.2, 6.5, 11.5),
     tall=(0.3, 6.5, 15.5),
@@ -87,7 +87,7 @@ HIPSC = Population(
 )
 """Cells of a human induced pluripotent stem cell colony: columns that lean on each other."""
 
-SPREAD = Population(
+SPREAD = ShapeDistributions(
     volume=(1050, 250, 500, 1800),
     height=(3.5, 0.5, 2.6, 5.0),
     tall=(0.15, 2.6, 6.0),
@@ -107,7 +107,7 @@ SPREAD = Population(
 )
 """Flat cells that spread on glass, such as HeLa cells: 3 to 5 µm high, without neighbours at their sides."""
 
-POPULATIONS: Mapping[str, Population] = MappingProxyType({"hipsc": HIPSC, "spread": SPREAD})
+POPULATIONS: Mapping[str, ShapeDistributions] = MappingProxyType({"hipsc": HIPSC, "spread": SPREAD})
 MIXED = "mixed"
 SPREAD_SHARE = 0.3
 """Share of the cells of the population ``"mixed"`` that are spread; the others are hiPS cells."""

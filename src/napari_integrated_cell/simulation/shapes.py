@@ -9,7 +9,7 @@ import numpy as np
 from napari_integrated_cell.simulation.geometry import REACH, CellShape, Outline, metric
 from napari_integrated_cell.simulation.grid import Waves
 from napari_integrated_cell.simulation.mitosis import STAGE_SHAPES, StageShape, chromatin_bodies
-from napari_integrated_cell.simulation.population import HIPSC, Population
+from napari_integrated_cell.simulation.population import HIPSC, ShapeDistributions
 
 # A daughter has dense chromatin and a small, thick nucleus, and is not yet spread. In the real field two neighbours
 # have nuclei of 224 and 239 µm³, half of the others', in cells of 1665 and 1841 µm³.
@@ -29,7 +29,11 @@ def _truncated(rng: np.random.Generator, mean: float, sd: float, low: float, hig
 
 
 def _outline(
-    rng: np.random.Generator, elongation: float, roundness: float, pivot: float, population: Population
+    rng: np.random.Generator,
+    elongation: float,
+    roundness: float,
+    pivot: float,
+    population: ShapeDistributions,
 ) -> Outline:
     """Draw an outline of mean radius 1 whose sides lean about the height ``pivot`` (µm)."""
     count = int(rng.choice((4, 5, 6), p=(0.25, 0.45, 0.30))) + int(roundness > 0.6)
@@ -59,7 +63,10 @@ def _outline(
 
 
 def draw_shape(
-    rng: np.random.Generator, stage: str, outline: Outline | None = None, population: Population = HIPSC
+    rng: np.random.Generator,
+    stage: str,
+    outline: Outline | None = None,
+    population: ShapeDistributions = HIPSC,
 ) -> CellShape:
     """Draw a random cell of ``stage``, with a random orientation in the plane.
 
@@ -122,7 +129,7 @@ def draw_shape(
     return _with_chromatin(shape, rng, chromatin, flatness, population)
 
 
-def _height(rng: np.random.Generator, population: Population, roundness: float) -> float:
+def _height(rng: np.random.Generator, population: ShapeDistributions, roundness: float) -> float:
     """Draw a height in µm. Round cells are not as tall as the tallest, and those of a flat population rise."""
     share, low, high = population.tall
     is_tall = rng.random() < share * (1 - roundness)
@@ -130,7 +137,9 @@ def _height(rng: np.random.Generator, population: Population, roundness: float) 
     return float(height + roundness * max(_MITOTIC_HEIGHT - height, 0))
 
 
-def _elongation(rng: np.random.Generator, stage: str, roundness: float, population: Population) -> float:
+def _elongation(
+    rng: np.random.Generator, stage: str, roundness: float, population: ShapeDistributions
+) -> float:
     """Draw the ratio of long to short axis of a cell's outline."""
     if stage == "anaphase":
         return float(rng.uniform(1.2, 1.45))
@@ -158,7 +167,7 @@ def _with_chromatin(
     rng: np.random.Generator,
     volume: float,
     flatness: tuple[float, float],
-    population: Population,
+    population: ShapeDistributions,
 ) -> CellShape:
     """Add chromatin of ``volume`` µm³ to ``shape``, where there is enough room.
 
