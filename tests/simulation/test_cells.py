@@ -85,18 +85,19 @@ def test_a_cell_is_that_of_the_plain_formulas(seed, stage, at_once, monkeypatch)
 @pytest.mark.parametrize(
     ("seed", "stage", "population", "shape", "volume", "nucleus", "light"),
     [
-        (1, "interphase", "hipsc", (38, 53, 62), 20350, 8187, (0.1041067, 0.04930176, 0.008994991)),
-        (1, "interphase", "spread", (20, 47, 58), 10069, 5427, (0.08464465, 0.07500953, 0.01367461)),
-        (2, "metaphase", "hipsc", (26, 34, 38), 7700, 1007, (0.08812884, 0.02409253, 0.008937609)),
+        (1, "interphase", "field", (26, 77, 70), 18844, 5301, (0.06557377, 0.02882205, 0.007120874)),
+        (2, "metaphase", "field", (24, 43, 42), 12862, 1631, (0.08725519, 0.03294013, 0.008980235)),
         (
             3,
             "telophase-cytokinesis",
-            "hipsc",
-            (25, 63, 61),
-            19019,
-            3144,
-            (0.07307486, 0.02073411, 0.007861151),
+            "field",
+            (24, 72, 46),
+            18788,
+            2957,
+            (0.07734418, 0.02306077, 0.01034209),
         ),
+        (1, "interphase", "hipsc", (32, 68, 74), 18519, 5541, (0.06302185, 0.02648391, 0.005836185)),
+        (1, "interphase", "spread", (16, 93, 70), 9142, 4177, (0.05378641, 0.03134335, 0.006118236)),
     ],
 )
 def test_a_seed_keeps_its_cell(seed, stage, population, shape, volume, nucleus, light):
@@ -174,7 +175,7 @@ def test_stages_drawn_cover_all_eight_with_interphase_most():
         ({"seed": 1, "structure": "flagellum"}, "No structure"),
         ({"seed": 1, "voxel_size": 0.0}, "positive"),
         ({"seed": 1, "voxel_size": (0.3, 0.3)}, "three"),
-        ({"seed": 1, "population": "yeast"}, "hipsc, spread, mixed"),
+        ({"seed": 1, "population": "yeast"}, "hipsc, spread, field, mixed"),
         ({"seed": 1, "imaging": "sharp"}, "ideal, varied"),
     ],
 )

@@ -45,7 +45,8 @@ def figures(cell: Cell) -> dict[str, float]:
 @cache
 def population(stage: str, n: int) -> dict[str, np.ndarray]:
     rows = [
-        figures(simulate_cell(100 + i, stage=stage, voxel_size=VOXEL, noise=False).cell) for i in range(n)
+        figures(simulate_cell(100 + i, stage=stage, voxel_size=VOXEL, noise=False, population="hipsc").cell)
+        for i in range(n)
     ]
     return {key: np.array([row[key] for row in rows]) for key in rows[0]}
 
@@ -162,7 +163,7 @@ def test_chromatin_has_the_volume_of_its_stage(stage):
 @pytest.mark.slow
 def test_cells_round_up_towards_metaphase():
     ratios, footprints = (
-        [np.mean(population(stage, 6)[key]) for stage in ("interphase", "prophase-2", "metaphase")]
+        [np.mean(population(stage, 24)[key]) for stage in ("interphase", "prophase-2", "metaphase")]
         for key in ("ratio", "footprint")
     )
     assert ratios[0] > ratios[2]

@@ -28,8 +28,8 @@ from napari_integrated_cell.simulation import write_dataset
 CELLS = 4400
 SEED = 1
 VOXEL_SIZE = 0.4
-POPULATION = "mixed"
-IMAGING = "varied"
+POPULATION = "field"
+IMAGING = "ideal"
 TEST_FRACTION = 0.05
 NAME = "demo"
 LICENCE = "BSD-3-Clause"

@@ -176,11 +176,11 @@ PRESETS: dict[str, ModelConfig] = {
         dec_d_head="linear",
         dec_d_cond_first_norm=False,
     ),
-    # The bundled model: voxels of 0.72 µm, so that flat, spread cells fit, in a box of 17.3 x 34.6 x 46.1 µm.
+    # The bundled model: voxels of twice the edge, and a box of 15.2 instead of 20.3 µm along Z.
     "demo": ModelConfig(
         name="demo",
         box=(24, 48, 64),
-        voxel_size=0.72,
+        voxel_size=0.634,
         n_struct=16,
         enc_ref_widths=(16, 48, 96, 192),
         enc_cond_widths=(16, 48, 96, 192),

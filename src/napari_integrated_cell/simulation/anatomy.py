@@ -75,7 +75,7 @@ class Anatomy:
 
     def __init__(self, shape: CellShape) -> None:
         self.shape = shape
-        self.grid = shape.grid((min(_WALK_VOXEL, shape.height / 12), _WALK_VOXEL, _WALK_VOXEL), 1.2)
+        self.grid = shape.grid((min(_WALK_VOXEL, shape.height / 10), _WALK_VOXEL, _WALK_VOXEL), 1.2)
         self.fields = Distances(shape, self.grid)
         cell_slope = gradient(self.fields.cell, self.grid)
         chromatin_slope = gradient(self.fields.chromatin, self.grid)

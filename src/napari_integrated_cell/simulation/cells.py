@@ -23,7 +23,7 @@ from napari_integrated_cell.simulation.optics import (
     dna_stain,
     membrane_stain,
 )
-from napari_integrated_cell.simulation.population import POPULATIONS, population_of
+from napari_integrated_cell.simulation.population import DEFAULT_POPULATION, POPULATIONS, population_of
 from napari_integrated_cell.simulation.shapes import draw_shape
 from napari_integrated_cell.simulation.structures import draw_structure
 from napari_integrated_cell.vocabulary import STAGE_NAMES, STRUCTURE_NAMES
@@ -53,13 +53,13 @@ class Truth:
     parameters : mapping of str to float
         Parameters of the shape.
     population : str
-        ``"hipsc"`` or ``"spread"``.
+        A name in :data:`~.population.POPULATIONS`.
     """
 
     stage: str
     structures: tuple[str, ...]
     parameters: Mapping[str, float]
-    population: str = "hipsc"
+    population: str = DEFAULT_POPULATION
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +128,7 @@ def voxels(voxel_size: float | Iterable[float]) -> tuple[float, float, float]:
     return checked_voxel_size((voxel_size,) * 3 if isinstance(voxel_size, int | float) else voxel_size)
 
 
-def simulate_shape(seed: int, stage: str = "interphase", population: str = "hipsc") -> CellShape:
+def simulate_shape(seed: int, stage: str = "interphase", population: str = DEFAULT_POPULATION) -> CellShape:
     """Return only the shape of the cell that :func:`simulate_cell` makes of these arguments."""
     stage = vocabulary.stage(stage).name
     of = POPULATIONS[drawn_population(seed, population)]
@@ -136,7 +136,7 @@ def simulate_shape(seed: int, stage: str = "interphase", population: str = "hips
 
 
 def drawn_population(seed: int, population: str) -> str:
-    """Return the population of the cell with this seed: ``"hipsc"`` or ``"spread"``."""
+    """Return the population of the cell with this seed, one in :data:`~.population.POPULATIONS`."""
     return population_of(random_generator(seed, _POPULATION), population)
 
 
@@ -155,7 +155,7 @@ def simulate_cell(
     noise: bool = True,
     margin: float | tuple[float, float, float] = 1.5,
     psf: PointSpread = SPINNING_DISC,
-    population: str = "hipsc",
+    population: str = DEFAULT_POPULATION,
     imaging: str = IDEAL,
 ) -> SimulatedCell:
     """Simulate one cell.
@@ -177,8 +177,9 @@ def simulate_cell(
         Margin in µm around the cell.
     psf : PointSpread
         The microscope's blur.
-    population : {"hipsc", "spread", "mixed"}
-        hiPS cells of a colony, flat cells that spread alone, or one of the two at random.
+    population : {"field", "hipsc", "spread", "mixed"}
+        hiPS cells as in one real field (those that the bundled model was fitted on), hiPS cells that cover all real
+        ones, flat cells that spread alone, or one of the last two at random.
     imaging : {"ideal", "varied"}
         ``"varied"`` has the faults of real images: cells that the edge of the field cuts, wrong voxel sizes, more
         blur, less light, light from out of focus, and segmentations that are too large or too small.

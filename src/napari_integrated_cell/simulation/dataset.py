@@ -31,7 +31,7 @@ from napari_integrated_cell.simulation.cells import (
     wanted_structures,
 )
 from napari_integrated_cell.simulation.geometry import CellShape
-from napari_integrated_cell.simulation.population import checked_population
+from napari_integrated_cell.simulation.population import DEFAULT_POPULATION, checked_population
 from napari_integrated_cell.vocabulary import STRUCTURE_NAMES
 
 RAW_CHANNELS = ("dna", "membrane", "structure")
@@ -77,7 +77,7 @@ def write_dataset(
     structures: str | Iterable[str] | None = None,
     stage_weights: Mapping[str, float] | None = None,
     margin: float = 2.0,
-    population: str = "hipsc",
+    population: str = DEFAULT_POPULATION,
     imaging: str = IDEAL,
     workers: int = 1,
     progress: Progress | None = None,
@@ -103,7 +103,7 @@ def write_dataset(
         Probability of each stage; by default :data:`DEFAULT_STAGE_WEIGHTS`.
     margin : float
         Margin in µm around each cell.
-    population : {"hipsc", "spread", "mixed"}
+    population : {"field", "hipsc", "spread", "mixed"}
         As for :func:`simulate_cell`.
     imaging : {"ideal", "varied"}
         As for :func:`simulate_cell`. ``truth.csv`` lists the faults of each cell's images.

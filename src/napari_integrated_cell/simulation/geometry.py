@@ -235,7 +235,7 @@ class CellShape:
         """Return a coarse grid that is certain to contain the cell, to measure it."""
         r = max(self.outline.reach) + 1.5
         return Grid.covering(
-            (-0.7, -r, -r), (self.height + 3.5, r, r), (min(_COARSE, self.height / 12), _COARSE, _COARSE)
+            (-0.7, -r, -r), (self.height + 3.5, r, r), (min(_COARSE, self.height / 8), _COARSE, _COARSE)
         )
 
 

@@ -21,15 +21,17 @@ class ShapeDistributions:
         Share of the cells whose height is uniform in a wider range in µm, so that a model does not only know the
         heights of the field that the normal distribution comes from.
     nucleus : (mean, sd, low, high)
-        Truncated normal distribution of the nucleus's share of the cell's volume.
+        Truncated normal distribution of the nucleus's share of the cell's volume, before a lognormal scatter of 4.5 %.
     flatness : (low, high)
         Range of the ratio of a nucleus's height to its mean axis in the plane, for a cell 8.7 µm high.
     level : (mean, sd)
-        Height of the nucleus's centre, relative to the cell's.
+        Height of the nucleus's centre: its mean relative to the cell's height, and its standard deviation in µm.
     off_centre : float
         Standard deviation in µm of the nucleus's place in the plane.
     clearance : (low, high)
         Range of the smallest distance in µm of the nucleus from the cell's surface.
+    dome, rim : (low, high)
+        Ranges of the drop of the apex at 1.9 mean radii and of the width over which sides and apex merge, in µm.
     elongation : float
         Mean excess of the long over the short axis of the outline.
     shear : float
@@ -45,6 +47,8 @@ class ShapeDistributions:
         mean radius. (0, 1) for cells with upright sides.
     apical_belt : bool
         Whether the cells have a belt of junctions at the apex, as in an epithelium.
+    mitotic_height : float
+        Least height in µm of round mitotic cells, before the factor of their stage; 0 if they are as tall as others.
     just_divided : float
         Share of the interphase cells that have just divided.
     """
@@ -57,6 +61,8 @@ class ShapeDistributions:
     level: tuple[float, float]
     off_centre: float
     clearance: tuple[float, float]
+    dome: tuple[float, float]
+    rim: tuple[float, float]
     elongation: float
     shear: float
     lift: float
@@ -64,6 +70,7 @@ class ShapeDistributions:
     irregularity: float
     skirt: tuple[float, float]
     apical_belt: bool
+    mitotic_height: float
     just_divided: float
 
 
@@ -73,9 +80,11 @@ HIPSC = ShapeDistributions(
     tall=(0.3, 6.5, 15.5),
     nucleus=(0.32, 0.07, 0.22, 0.52),
     flatness=(0.39, 0.72),
-    level=(0.44, 0.05),
+    level=(0.44, 0.45),
     off_centre=1.2,
     clearance=(0.05, 0.3),
+    dome=(0.5, 3.5),
+    rim=(0.4, 1.2),
     elongation=0.75,
     shear=0.36,
     lift=1.2,
@@ -83,6 +92,7 @@ HIPSC = ShapeDistributions(
     irregularity=1.3,
     skirt=(0.0, 1.0),
     apical_belt=True,
+    mitotic_height=0.0,
     just_divided=0.12,  # two of thirteen in a real field
 )
 """Cells of a human induced pluripotent stem cell colony: columns that lean on each other."""
@@ -93,9 +103,11 @@ SPREAD = ShapeDistributions(
     tall=(0.15, 2.6, 6.0),
     nucleus=(0.48, 0.06, 0.3, 0.62),
     flatness=(0.46, 0.90),
-    level=(0.42, 0.03),
+    level=(0.42, 0.1),
     off_centre=1.3,
     clearance=(0.05, 0.15),
+    dome=(0.2, 1.4),
+    rim=(0.2, 0.5),
     elongation=0.7,
     shear=0.0,
     lift=0.0,
@@ -103,11 +115,38 @@ SPREAD = ShapeDistributions(
     irregularity=0.55,
     skirt=(0.75, 0.7),
     apical_belt=False,
+    mitotic_height=9.0,
     just_divided=0.05,
 )
 """Flat cells that spread on glass, such as HeLa cells: 3 to 5 µm high, without neighbours at their sides."""
 
-POPULATIONS: Mapping[str, ShapeDistributions] = MappingProxyType({"hipsc": HIPSC, "spread": SPREAD})
+FIELD = ShapeDistributions(
+    volume=(2180, 400, 1500, 3200),
+    height=(8.7, 1.15, 7.0, 11.3),
+    tall=(0.0, 7.0, 11.3),
+    nucleus=(0.287, 0.0, 0.28, 0.29),
+    flatness=(0.41, 0.53),
+    level=(0.42, 0.2),
+    off_centre=0.8,
+    clearance=(0.1, 0.3),
+    dome=(0.5, 3.5),
+    rim=(0.4, 1.2),
+    elongation=0.8,
+    shear=0.0,
+    lift=0.0,
+    roughness=(0.30, 0.0),
+    irregularity=1.0,
+    skirt=(0.0, 1.0),
+    apical_belt=True,
+    mitotic_height=0.0,
+    just_divided=0.12,
+)
+"""hiPS cells as in one real field, those that the bundled model was fitted on. They vary less than ``HIPSC``."""
+
+POPULATIONS: Mapping[str, ShapeDistributions] = MappingProxyType(
+    {"hipsc": HIPSC, "spread": SPREAD, "field": FIELD}
+)
+DEFAULT_POPULATION = "field"
 MIXED = "mixed"
 SPREAD_SHARE = 0.3
 """Share of the cells of the population ``"mixed"`` that are spread; the others are hiPS cells."""

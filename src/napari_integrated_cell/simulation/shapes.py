@@ -9,14 +9,11 @@ import numpy as np
 from napari_integrated_cell.simulation.geometry import REACH, CellShape, Outline, metric
 from napari_integrated_cell.simulation.grid import Waves
 from napari_integrated_cell.simulation.mitosis import STAGE_SHAPES, StageShape, chromatin_bodies
-from napari_integrated_cell.simulation.population import HIPSC, ShapeDistributions
+from napari_integrated_cell.simulation.population import FIELD, ShapeDistributions
 
 # A daughter has dense chromatin and a small, thick nucleus, and is not yet spread. In the real field two neighbours
 # have nuclei of 224 and 239 µm³, half of the others', in cells of 1665 and 1841 µm³.
 _DAUGHTER = StageShape(0.60, 0.79, 1.00, 0.145, 0.25, 1.0)
-
-_MITOTIC_HEIGHT = 9.0
-"""Least height in µm of a round mitotic cell, also where interphase cells are flat."""
 
 _FLATNESS_HEIGHT = 8.7
 """Height in µm of the cell for which a nucleus's flatness is stated; the median of real hiPS cells."""
@@ -44,16 +41,13 @@ def _outline(
     support = np.hypot(a * np.cos(angles), b * np.sin(angles))
     spans = 1.3 * np.hypot(a * np.sin(angles), b * np.cos(angles))
     roundest = support**3 / 2  # bend of the ellipse at this angle (a b = 1)
-    # Neighbours overlap: the whole cell leans to one side, besides the leans of its single sides.
-    overlap = population.shear * abs(rng.standard_t(4)) * (1 - roundness)
-    sheared = overlap * np.cos(angles - rng.uniform(0, 2 * np.pi))
     bend = np.clip(free * rng.normal(-0.40, 0.5, count) + roundness * 0.15, -1.1, 0.9)
     return Outline(
         angles=angles,
         distances=support * np.exp(rng.normal(0, 0.13 * free + 0.03, count)),
         bends=bend * roundest,
         spans=spans,
-        leans=np.clip(rng.normal(0, 0.40, count) * free + sheared, -1.5, 1.5),
+        leans=rng.normal(0, 0.40, count) * free,
         feet=rng.normal(0.3, 1.7, count) * free,
         reach=(REACH * a, REACH * b),
         bow=rng.normal(0, 0.08) * free,
@@ -66,7 +60,7 @@ def draw_shape(
     rng: np.random.Generator,
     stage: str,
     outline: Outline | None = None,
-    population: ShapeDistributions = HIPSC,
+    population: ShapeDistributions = FIELD,
 ) -> CellShape:
     """Draw a random cell of ``stage``, with a random orientation in the plane.
 
@@ -74,38 +68,40 @@ def draw_shape(
     nucleus is 0.12 to 0.2 of the cell. Mitotic cells are round and have condensed chromatin. An ``outline`` (angles
     from X) fixes the sides and so the volume, as in a packed field, which has no daughters.
     """
-    daughter = stage == "interphase" and outline is None and rng.random() < population.just_divided
+    # What only some populations vary comes from a generator of its own, so that cells of the others stay as they are.
+    aside = np.random.default_rng(rng.bit_generator.seed_seq.spawn(1)[0])  # type: ignore[attr-defined]
+    given = outline is not None
+    daughter = aside.random() < population.just_divided and stage == "interphase" and not given
     of_stage = _DAUGHTER if daughter else STAGE_SHAPES[stage]
     roundness = of_stage.roundness
     free = 1 - roundness
     volume = _truncated(rng, *population.volume) * of_stage.volume
-    height = _height(rng, population, roundness) * of_stage.height
+    height = _truncated(rng, *population.height)
+    share, lowest, highest = population.tall
+    if aside.random() < share * free:
+        height = float(aside.uniform(lowest, highest))
+    height = (height + roundness * max(population.mitotic_height - height, 0)) * of_stage.height
     late = stage in ("anaphase", "telophase-cytokinesis")
     axis = rng.uniform(0, 2 * np.pi)
-    given = outline is not None
     if outline is None:
-        outline = _outline(
-            rng, _elongation(rng, stage, roundness, population), roundness, height / 2, population
-        )
-        outline = outline.scaled(9.0)
+        elongation = _elongation(rng, stage, roundness, population)
+        outline = _outline(rng, elongation, roundness, height / 2, population).scaled(9.0)
+        outline = _sheared(aside, outline, population.shear * free)
         spindle = (axis + rng.normal(0, 0.06 if late else 0.25), rng.normal(0, 0.1))
     else:
         axis, spindle = 0.0, (_longest(outline), rng.normal(0, 0.1))
-    drop, width = population.skirt
-    skirt_width = width * np.sqrt(volume / (np.pi * height * (1 - 0.5 * drop * free)))
-    amplitude, varies = population.roughness
-    rough = float(amplitude * np.exp(rng.normal(0, varies))) * (1 - 0.4 * roundness)
+    median, varies = population.roughness
+    amplitude = median * float(np.exp(aside.normal(0, varies))) - 0.12 * roundness
     shape = CellShape(
         stage=stage,
         axis=axis,
         outline=outline,
         height=height,
-        dome=rng.uniform(0.5, 3.5) * height / _FLATNESS_HEIGHT + roundness * 5.0,
+        dome=rng.uniform(*population.dome) + roundness * 5.0,
         slope=(rng.normal(0, 0.05) * free, rng.normal(0, 0.07) * free),
-        lift=0.2 + roundness * rng.uniform(0.3, 1.5),
-        rim=(rng.uniform(0.4, 1.2) + 1.6 * roundness) * min(height / _FLATNESS_HEIGHT, 1.0),
-        skirt=(drop * free * height * rng.uniform(0.85, 1.15), float(skirt_width * rng.uniform(0.8, 1.2))),
-        roughness=(min(rough, 0.05) if given else rough, Waves(rng, 6.0, 24)),
+        lift=0.2 + free * float(aside.exponential(population.lift)) + roundness * rng.uniform(0.3, 1.5),
+        rim=rng.uniform(*population.rim) + 1.6 * roundness,
+        roughness=(0.05 if given else max(amplitude, 0.05), Waves(rng, 6.0, 24)),
         furrow=(rng.uniform(2.0, 5.5), rng.uniform(2.2, 3.2))
         if stage == "telophase-cytokinesis"
         else (0.0, 1.0),
@@ -115,6 +111,7 @@ def draw_shape(
             Waves(rng, 7.0 - 3.5 * of_stage.condensation, 24),
         ),
         clearance=rng.uniform(*population.clearance) + 0.6 * of_stage.condensation,
+        skirt=_skirt(aside, volume, height, free, population),
         apical_belt=population.apical_belt,
     )
     if given:
@@ -122,19 +119,28 @@ def draw_shape(
     else:
         shape = _with_volume(shape, volume)
     # A cell with a large nucleus has much chromatin before mitosis; condensed, it is as dense as in other cells.
-    relative = (_truncated(rng, *population.nucleus) / STAGE_SHAPES["interphase"].chromatin) ** free
-    spread = 0.12 if daughter else 0.03
+    relative = (_truncated(aside, *population.nucleus) / STAGE_SHAPES["interphase"].chromatin) ** free
+    spread = 0.12 if daughter else 0.045
     flatness = (0.58, 0.72) if daughter else population.flatness
     chromatin = volume * of_stage.chromatin * relative * np.exp(rng.normal(0, spread))
     return _with_chromatin(shape, rng, chromatin, flatness, population)
 
 
-def _height(rng: np.random.Generator, population: ShapeDistributions, roundness: float) -> float:
-    """Draw a height in µm. Round cells are not as tall as the tallest, and those of a flat population rise."""
-    share, low, high = population.tall
-    is_tall = rng.random() < share * (1 - roundness)
-    height = rng.uniform(low, high) if is_tall else _truncated(rng, *population.height)
-    return float(height + roundness * max(_MITOTIC_HEIGHT - height, 0))
+def _sheared(rng: np.random.Generator, outline: Outline, strength: float) -> Outline:
+    """Let the whole cell lean to one side, as neighbours overlap, besides the leans of its single sides."""
+    overlap = strength * abs(float(rng.standard_t(4)))
+    lean = overlap * np.cos(outline.angles - rng.uniform(0, 2 * np.pi))
+    return replace(outline, leans=np.clip(outline.leans + lean, -1.5, 1.5) if strength else outline.leans)
+
+
+def _skirt(
+    rng: np.random.Generator, volume: float, height: float, free: float, population: ShapeDistributions
+) -> tuple[float, float]:
+    """Draw how far the apex drops towards the sides, and the width over which it does, in µm."""
+    drop, width = population.skirt
+    radius = np.sqrt(volume / (np.pi * height * (1 - 0.5 * drop * free)))
+    factors = rng.uniform((0.85, 0.8), (1.15, 1.2))
+    return float(drop * free * height * factors[0]), float(width * radius * factors[1])
 
 
 def _elongation(
@@ -193,9 +199,9 @@ def _with_chromatin(
         + (1 - pull) * centroid[1:]
         + rng.normal(0, population.off_centre if interphase_like else 0.6, 2)
     )
-    mean, sd = population.level if interphase_like else (0.47, 0.02)
-    level = (mean + rng.normal(0, sd)) * shape.height
-    centre = np.array([level, *plane])
+    relative, sd = population.level if interphase_like else (0.47, 0.2)
+    level = relative * shape.height
+    centre = np.array([level + rng.normal(0, sd), *plane])
     loose = 1.1 / (1 + 3.0 * max(elongation - 1.1, 0))
     nucleus = (
         shape.axis + rng.normal(0, loose),

@@ -10,6 +10,7 @@ import typer
 
 from napari_ic_train.commands import PROGRAM, JsonOption, WorkersOption
 from napari_integrated_cell.console import one_line_errors, progress_bar, report
+from napari_integrated_cell.simulation.population import DEFAULT_POPULATION
 
 
 def simulate(
@@ -28,10 +29,11 @@ def simulate(
     population: Annotated[
         str,
         typer.Option(
-            help="hipsc: cells of a stem cell colony, 7 to 15 µm high. spread: flat cells that spread alone, such as "
-            "HeLa cells, 3 to 6 µm high. mixed: three in ten are spread."
+            help="field: stem cells as in one real field, those that the demo model was fitted on. hipsc: cells that "
+            "cover real stem cell colonies, 7 to 15 µm high. spread: flat cells that spread alone, such as HeLa cells, "
+            "3 to 6 µm high. mixed: seven in ten are hipsc, three are spread."
         ),
-    ] = "hipsc",
+    ] = DEFAULT_POPULATION,
     imaging: Annotated[
         str,
         typer.Option(

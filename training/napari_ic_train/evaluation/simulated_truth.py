@@ -13,6 +13,7 @@ from napari_integrated_cell.arrays import Floats
 from napari_integrated_cell.imaging.pose import Box, pose_of, to_box
 from napari_integrated_cell.simulation import simulate_cell
 from napari_integrated_cell.simulation.acquisition import IDEAL, Acquisition
+from napari_integrated_cell.simulation.population import DEFAULT_POPULATION
 
 TRUTH, SETTINGS = "truth.csv", "simulated.json"
 NOT_PARAMETERS = (
@@ -53,7 +54,7 @@ class SimulatedTruth:
         settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
         self.voxel_size = tuple(settings["voxel_size"])
         self.margin = float(settings["margin"])
-        self.population = str(settings.get("population", "hipsc"))
+        self.population = str(settings.get("population", DEFAULT_POPULATION))
         self.imaging = str(settings.get("imaging", IDEAL))
         ids = store.table["CellId"].astype(str)
         lost = ids[~ids.isin(truth.index)]

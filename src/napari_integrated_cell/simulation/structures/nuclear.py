@@ -39,7 +39,7 @@ def fibrillarin(anatomy: Anatomy, fields: Distances, rng: np.random.Generator) -
 def nucleoli(anatomy: Anatomy, rng: np.random.Generator) -> tuple[Doubles, Doubles]:
     """Draw centres (N, 3) and radii (N,) in µm of nucleoli, or of a daughter's prenucleolar bodies."""
     if anatomy.intact:
-        spots = _apart(rng, _deep(anatomy, rng, 1.4, 60), int(rng.integers(2, 6)))
+        spots = _apart(rng, _deep(anatomy, rng, 1.2, 60), int(rng.integers(2, 6)))
         return spots, rng.uniform(1.4, 1.9, len(spots)) * (4 / (3 + len(spots)))
     spots = _apart(rng, _deep(anatomy, rng, 0.5, 80), int(rng.integers(6, 12)))
     return spots, rng.uniform(0.35, 0.6, len(spots))

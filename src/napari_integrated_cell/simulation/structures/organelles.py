@@ -88,8 +88,8 @@ def tom20(anatomy: Anatomy, fields: Distances, rng: np.random.Generator) -> Floa
         # Near the nucleus, and where the cytoplasm is widest (the centrosome's side); rather above than below it. In
         # flat cells they lie farther out, and hardly at the base.
         flat = 1 - thin
-        near = np.exp(-np.maximum(f.chromatin, 0) / np.float32(rng.uniform(2.4, 3.6) + 8 * flat))
-        weights = room * (0.10 + near) * np.maximum(anatomy.upward(0.7 - 2.5 * flat, 1.3 + flat), 0)
+        near = np.exp(-np.maximum(f.chromatin, 0) / np.float32(rng.uniform(2.8, 4.0) + 8 * flat))
+        weights = room * (0.06 + near) * np.maximum(anatomy.upward(0.7 - 2.5 * flat, 1.3 + flat), 0)
         count, steps = int(rng.integers(190, 270)), 12
         if anatomy.shape.stage == "telophase-cytokinesis":
             count, steps = 260, 7
