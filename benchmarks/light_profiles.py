@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from multiprocessing import Pool
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tifffile
@@ -34,7 +35,7 @@ Row = tuple[str, NDArray[np.float64]]
 
 def profile(
     light: Floats, cell: Mask, nucleus: Mask, voxel_size: tuple[float, float, float]
-) -> Row | NDArray:
+) -> NDArray[np.float64]:
     """Return the relative mean light in every bin of every measure, one after the other."""
     pad = [(1, 1)] * 3
     cell, nucleus, light = (
@@ -58,7 +59,7 @@ def profile(
     return np.concatenate(found)
 
 
-def real_light(folder: Path) -> Iterator[tuple]:
+def real_light(folder: Path) -> Iterator[tuple[Any, ...]]:
     """Yield the set, the light (Z, Y, X), the masks and the voxel size of each real cell."""
     field = folder / "hipsc_tomm20_field"
     if field.is_dir():
@@ -83,7 +84,7 @@ def real_light(folder: Path) -> Iterator[tuple]:
             yield name, light[where], mask[where] > 0, dna[where] > 0, (0.2033, 0.098, 0.098)
 
 
-def _real(row: tuple) -> Row:
+def _real(row: tuple[Any, ...]) -> Row:
     return row[0], profile(*row[1:])
 
 

@@ -58,7 +58,7 @@ class Acquisition:
         if rng.random() < _CUT:
             edge = (int(rng.integers(1, 3)), int(rng.choice((-1, 1))), float(rng.uniform(0.15, 0.9)))
         # Most voxel sizes are right or nearly so. The step along Z is wrong more often than the size in the plane.
-        along_z, in_plane = rng.normal(0, (0.10, 0.04)) * (rng.random(2) < (0.6, 0.4))
+        along_z, in_plane = rng.normal(0, (0.15, 0.05)) * (rng.random(2) < (0.6, 0.4))
         stated = np.exp(np.clip([along_z, in_plane, in_plane], -np.log1p(_MOST_WRONG), np.log1p(_MOST_WRONG)))
         in_plane_blur = float(rng.uniform(1.0, 1.6))
         return cls(
