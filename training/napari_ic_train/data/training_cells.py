@@ -70,6 +70,25 @@ class StoreCells:
         return f"The training store {path} cannot be read ({why}): prepare it again, then resume."
 
 
+class CellsAt:
+    """Some of other cells, by their positions among them."""
+
+    def __init__(self, cells: Cells, positions: Indices) -> None:
+        self._cells, self._positions = cells, positions
+        self.labels: Indices = np.asarray(cells.labels)[positions]
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    def images(self, indices: Indices) -> Tensor:
+        """Return references and structure, (n, R + 1, Z, Y, X)."""
+        return self._cells.images(self._positions[np.asarray(indices)])
+
+    def references(self, indices: Indices) -> Tensor:
+        """Return reference channels, (n, R, Z, Y, X)."""
+        return self._cells.references(self._positions[np.asarray(indices)])
+
+
 def training_cells(train: CellStore) -> StoreCells:
     """Return the cells of a store, read into memory if they fit."""
     return StoreCells(train, in_memory=fits_in_memory(train))
