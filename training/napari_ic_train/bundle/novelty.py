@@ -75,11 +75,7 @@ def known_structures(
     if not 0 < rejected < 1:
         raise ValueError(f"The share of rejected held-out cells is {rejected:g}: give one between 0 and 1.")
     check_box(store, model)
-    if store.structures != model.config.structures:
-        raise ValueError(
-            f"{store.path} holds {', '.join(store.structures)}, but the model has other structures: give the store "
-            "that it was fitted on."
-        )
+    store = store.in_classes_of(model.config.structures)
     training, held_out = (cells_of(store, held_out=side) for side in (False, True))
     if len(held_out) < FEWEST_HELD_OUT:
         raise TooFewHeldOut(

@@ -77,8 +77,10 @@ def fit(
         from napari_ic_train.run.folder import CONFIG, PHASES
         from napari_integrated_cell.model.runtime import Cancelled, is_out_of_memory
 
-        if sum(given is not None for given in (start, preset, config)) > 1:
-            raise ValueError("Give one of --from, --preset and --config, not two.")
+        if preset is not None and config is not None:
+            raise ValueError("Give --preset or --config, not both.")
+        if start is not None and (preset is not None or config is not None):
+            raise ValueError("Give --from without --preset and --config: a bundle has its own configuration.")
         if start is not None:
             chosen = adapting_config(start, CellStore(data, "train"))
         elif config is not None:

@@ -24,8 +24,8 @@ CELLS_PER_EPOCH = 480
 """Deformed copies in an epoch, whatever the number of cells, so that adapting fifty or two hundred takes as long."""
 
 RECIPE: dict[str, Any] = {
-    "reference": {"epochs": 8, "gamma_enc": 1e-3, "augment_flips": True},
-    "conditional": {"epochs": 16, "gamma_enc": 0.33, "reconstruction_weight": 1e4, "augment_flips": True},
+    "reference": {"epochs": 6, "gamma_enc": 1e-3, "augment_flips": True},
+    "conditional": {"epochs": 10, "gamma_enc": 0.33, "reconstruction_weight": 1e4, "augment_flips": True},
     "batch_size": 16,
     "learning_rate": 1e-3,
     "encoding_discriminator_learning_rate": 1e-3,
