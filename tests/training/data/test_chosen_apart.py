@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from napari_ic_train.data.splits import chosen_apart
 
 
-@given(st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=60), st.integers(0, 99), st.floats(0.01, 0.8))
+@given(
+    st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=60), st.integers(0, 99), st.floats(0.01, 0.8)
+)
 def test_cells_of_one_field_stay_together_and_no_side_is_empty(keys, seed, share):
     apart = chosen_apart(keys, seed, share)
     assert len(apart) == len(keys)

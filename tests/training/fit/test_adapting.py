@@ -105,7 +105,7 @@ def test_every_epoch_has_as_many_copies_for_few_cells_as_for_many(bundle, store)
 
 def test_the_test_split_has_no_part_in_the_training(bundle, store):
     train = CellStore(store.path, "train").in_classes_of(UNITED)
-    cells, choosing = learning_cells(train, toy_recipe(bundle, store))
+    cells, choosing = learning_cells(train, toy_recipe(bundle, store), "conditional")
     assert isinstance(choosing, CellsAt)
     assert len(choosing) == 5
     assert len(cells) == 2 * 20
@@ -228,3 +228,25 @@ def test_another_bundle_at_the_same_place_is_refused(bundle, store, tmp_path):
     changed = TrainingConfig.model_validate(config.model_dump() | {"adapted_from": fields})
     with pytest.raises(ValueError, match="another one than at the start of the run"):
         fit_store(store.path, changed, tmp_path / "run", device="cpu")
+
+
+def test_cells_without_a_structure_teach_phase_1_only(bundle, tmp_path):
+    path = tmp_path / "own"
+    own_store(path)
+    table = pd.read_parquet(path / TABLE)
+    nameless = table.index[table["split"] == "train"][:6]
+    table.loc[nameless, "split"], table.loc[nameless, "structure"] = "shape", None
+    table.to_parquet(path / TABLE)
+    store = CellStore(path)
+    config = toy_recipe(bundle, store, deformed_copies=0)
+    train = CellStore(path, "train").in_classes_of(UNITED)
+    first, _ = learning_cells(train, config, "reference")
+    second, choosing = learning_cells(train, config, "conditional")
+    assert (len(first), len(second), len(choosing)) == (22, 16, 3)
+    assert np.asarray(second.labels).min() >= 0
+    run = tmp_path / "run"
+    fit_store(path, config, run, device="cpu")
+    out = export_bundle(run, store, tmp_path / "mine", name="mine", licence="CC0-1.0", weights="float32")
+    card = load_model(out, device="cpu").card
+    assert card["provenance"]["cells without a structure, for phase 1 only"] == 6
+    assert card["provenance"]["held-out cells"] == 11

@@ -17,8 +17,9 @@ from napari_ic_train.bundle.model_card import card_text
 from napari_ic_train.bundle.novelty import TooFewHeldOut, known_structures
 from napari_ic_train.bundle.typicality import typicality_reference
 from napari_ic_train.config import read_config
+from napari_ic_train.data.splits import SHAPE
 from napari_ic_train.data.store import CellStore
-from napari_ic_train.data.subsets import stages_of
+from napari_ic_train.data.subsets import cells_of, stages_of
 from napari_ic_train.run.checkpoint import checkpoints, read_point
 from napari_integrated_cell import __version__
 from napari_integrated_cell.model.bundle import as_stored, save_bundle
@@ -110,6 +111,7 @@ def export_bundle(
     first, second = (read_point(checkpoints(Path(run) / phase)[-1]) for phase in ("reference", "conditional"))
     minutes = (first.seconds + second.seconds) / 60
     in_training = store.table["split"] == "train"
+    n_shapes = int((store.table["split"] == SHAPE).sum())
     n_train, counts = int(in_training.sum()), store.table["structure"][in_training].value_counts()
     card: dict[str, Any] = {
         "simulated": store.simulated,
@@ -118,7 +120,8 @@ def export_bundle(
         "provenance": {
             "training cells": f"{n_train} {'simulated' if store.simulated else 'real'} cells ({store.source})",
             "training cells by structure": ", ".join(f"{s} {counts.get(s, 0)}" for s in store.structures),
-            "held-out cells": len(store) - n_train,
+            **({"cells without a structure, for phase 1 only": n_shapes} if n_shapes else {}),
+            "held-out cells": len(cells_of(store, held_out=True)),
             "reference phase": f"{first.epoch} epochs (Algorithm 1)",
             "conditional phase": f"{second.epoch} epochs (Algorithm 2)",
             "training time": f"{minutes:.0f} minutes" + (f" on {trained_on}" if trained_on else ""),

@@ -79,7 +79,7 @@ def mean_images(store: CellStore, progress: Progress | None = None) -> dict[str,
         for position, image in zip(chosen[part], store.images(chosen[part]), strict=True):
             sums[names[position]] = sums.get(names[position], 0) + image[-1].numpy()
     counts = {name: int((names[chosen] == name).sum()) for name in sums}
-    return {name: total / counts[name] for name, total in sums.items()}
+    return {name: (total / counts[name]).astype(np.float32) for name, total in sums.items()}
 
 
 def inside_of(image: Floats) -> Mask:

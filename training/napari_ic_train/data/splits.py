@@ -14,6 +14,10 @@ SplitBy = Literal["cell", "field", "plate"]
 SPLIT_BY: tuple[str, ...] = get_args(SplitBy)
 
 
+SHAPE = "shape"
+"""Split of the cells without a structure: they teach phase 1 only, and are neither training nor held-out cells."""
+
+
 def fraction_of(key: str, seed: int) -> float:
     """Return a number in [0, 1) that depends only on ``key`` and ``seed``."""
     digest = hashlib.sha256(f"{seed}:{key}".encode()).digest()

@@ -97,7 +97,8 @@ def check_store(model: ModelConfig, store: CellStore) -> None:
         )
     if len(store) < FEWEST_CELLS:
         raise ValueError(
-            f"{store.path} has {len(store)} training cells, and adapting a model needs {FEWEST_CELLS} or more: add cells."
+            f"{store.path} has {len(store)} training cells, and adapting a model needs {FEWEST_CELLS} or "
+            "more: add cells."
         )
 
 
@@ -135,7 +136,9 @@ def first_weights(config: TrainingConfig) -> dict[str, dict[str, State]]:
         raise ValueError("The run does not adapt a bundle: it has no first weights.")
     model = load_model(start.bundle, device="cpu", exact=True)
     if fingerprint(model) != start.fingerprint:
-        raise ValueError(f"The bundle {start.bundle} is another one than at the start of the run: put it back.")
+        raise ValueError(
+            f"The bundle {start.bundle} is another one than at the start of the run: put it back."
+        )
     enc, dec = model.enc_cond.state_dict(), model.dec_cond.state_dict()
     known = list(start.structures)
     source = [known.index(start.nearest.get(name, name)) for name in config.model.structures]

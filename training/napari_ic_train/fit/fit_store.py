@@ -14,10 +14,10 @@ import numpy as np
 import torch
 
 from napari_ic_train.config import TrainingConfig
-from napari_ic_train.data.store import CellStore
-from napari_ic_train.data.training_cells import Cells, CellsAt, held_out_cells, training_cells
 from napari_ic_train.data.deformed_cells import DeformedCells
-from napari_ic_train.data.splits import chosen_apart
+from napari_ic_train.data.splits import SHAPE, chosen_apart
+from napari_ic_train.data.store import CellStore
+from napari_ic_train.data.training_cells import Cells, CellsAt, JoinedCells, held_out_cells, training_cells
 from napari_ic_train.fit.adapting import check_store, first_weights
 from napari_ic_train.fit.distributed import World, joined
 from napari_ic_train.fit.precision import running_config
@@ -28,7 +28,6 @@ from napari_ic_train.run.pictures import Pictures
 from napari_ic_train.run.record import Heartbeat, sitting
 from napari_ic_train.run.watching import TensorBoard, Terminal, Watcher
 from napari_integrated_cell.model.runtime import CancelToken
-
 
 CHOOSING_SEED = 1
 """Random seed of the choice of the cells that choose the epochs: another one than the usual seed of the split."""
@@ -97,10 +96,10 @@ def fit_store(
 def _fit(
     train: CellStore, config: TrainingConfig, out: Path, phase: str, world: World, cancel: CancelToken
 ) -> None:
-    cells, unseen = learning_cells(train, config)
     start = first_weights(config) if config.adapted_from is not None else {}
     for name in PHASES if phase == "both" else (phase,):
         fit = fit_reference if name == "reference" else fit_conditional
+        cells, unseen = learning_cells(train, config, name)
         watchers = _watchers(out, name, config, unseen) if world.is_first else ()
         fit(
             cells,
@@ -115,24 +114,46 @@ def _fit(
         )
 
 
-def learning_cells(train: CellStore, config: TrainingConfig) -> tuple[Cells, Cells | None]:
+def learning_cells(train: CellStore, config: TrainingConfig, phase: str) -> tuple[Cells, Cells | None]:
     """Return the cells that the networks learn from, and those that are measured after each epoch.
 
     The latter are the store's test split or, with ``config.choosing_share``, some of its training cells: the test
-    split then has no part in the training. Cells of one field stay together.
+    split then has no part in the training. Cells of one field stay together. Phase 1 also learns from the store's
+    cells without a structure.
     """
     cells: Cells = training_cells(train)
     unseen: Cells | None
+    apart_fields: set[str] = set()
     if config.choosing_share:
-        by = "field" if "field" in train.table and train.table["field"].nunique() > 1 else "CellId"
-        keys = train.table[by].where(train.table[by].notna(), train.table["CellId"]).astype(str)
-        apart = chosen_apart(list(keys), CHOOSING_SEED, config.choosing_share)
+        keys = fields_of(train)
+        apart = chosen_apart(keys, CHOOSING_SEED, config.choosing_share)
+        apart_fields = {key for key, out in zip(keys, apart, strict=True) if out}
         cells, unseen = CellsAt(cells, np.flatnonzero(~apart)), CellsAt(cells, np.flatnonzero(apart))
     else:
         unseen = held_out_cells(train)
+    if phase == "reference":
+        cells = with_shapes(cells, train.path, apart_fields)
     if config.deformed_copies:
         cells = DeformedCells(cells, config.deformed_copies, config.seed)
     return cells, unseen
+
+
+def with_shapes(cells: Cells, path: Path, apart_fields: set[str]) -> Cells:
+    """Return the cells and those of the store at ``path`` without a structure, which are not in some fields."""
+    try:
+        shapes = CellStore(path, SHAPE)
+    except ValueError:  # the store has none
+        return cells
+    free = np.flatnonzero([field not in apart_fields for field in fields_of(shapes)])
+    return JoinedCells(cells, CellsAt(training_cells(shapes), free)) if len(free) else cells
+
+
+def fields_of(store: CellStore) -> list[str]:
+    """Return the field of view of each cell of a store, or its id if no field is known."""
+    ids = store.table["CellId"].astype(str)
+    if "field" not in store.table:
+        return list(ids)
+    return list(store.table["field"].where(store.table["field"].notna(), ids).astype(str))
 
 
 def check_structures(store: CellStore, config: TrainingConfig) -> None:

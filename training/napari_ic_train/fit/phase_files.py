@@ -60,7 +60,6 @@ class PhaseFiles:
 
     def write_epoch(self, point: PhasePoint, report: EpochReport) -> None:
         """Write an epoch's row of ``losses.csv``, then its checkpoint, then link the best checkpoint so far."""
-
         self.job.world.first(lambda: self._write_row(point, _row(report), report.measures))
 
     def write_start(self, measures: Mapping[str, float]) -> None:

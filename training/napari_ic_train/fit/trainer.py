@@ -202,7 +202,7 @@ def _begun(
             f"The first process made {folder}, but this machine cannot see it: "
             "put the run on a file system that all machines share."
         )
-    check_cells(cells, config)
+    check_cells(cells, config, labelled=kind is ConditionalPhase)
     seeds = np.random.SeedSequence([config.seed, PHASES.index(kind.name)])
     weights, draws, order = (int(word) for word in seeds.generate_state(3))
     networks = initialised(make(config.model), _generator(weights))
