@@ -55,10 +55,10 @@ def measure(phase: Phase, load: Load, n_cells: int, *, held_out: bool) -> dict[s
     dict
         ``held_out_reconstruction`` and, in phase 2, ``held_out_structure``, ``held_out_latent``,
         ``held_out_accuracy``, ``held_out_told`` and ``held_out_at_mode``, means over cells. For the code that a
-        discriminator compares with the prior (z^r in phase 1, z^s in phase 2): ``code_mean``, the root mean square of its dimensions' means, and
-        ``code_std``, the mean of their standard deviations; the prior has 0 and 1. ``told`` is the gain in correlation
-        of the decoded with the observed structure at the cell's own z^s, compared to z^s = 0, where structures are
-        integrated (Algorithm 3). ``at_mode`` is the correlation at z^s = 0.
+        discriminator compares with the prior (z^r in phase 1, z^s in phase 2): ``code_mean``, the root mean square of
+        its dimensions' means, and ``code_std``, the mean of their standard deviations; the prior has 0 and 1. ``told``
+        is the gain in correlation of the decoded with the observed structure at the cell's own z^s, compared to
+        z^s = 0, where structures are integrated (Algorithm 3). ``at_mode`` is the correlation at z^s = 0.
     """
     sums: defaultdict[str, float] = defaultdict(float)
     codes = []
