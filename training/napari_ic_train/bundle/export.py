@@ -98,7 +98,8 @@ def export_bundle(
     config = read_config(Path(run) / "config.yaml")
     model = fitted_model(run, name=name).to(place)
     measure(model, store, run, progress=progress)
-    store = store.in_classes_of(config.model.structures)
+    if config.adapted_from is not None:
+        store = store.in_classes_of(config.model.structures)
     stored = as_stored(model, WEIGHTS[weights])
     model.typicality = typicality_reference(stored, store, progress)
     with suppress(TooFewHeldOut):

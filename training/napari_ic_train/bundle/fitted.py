@@ -71,7 +71,13 @@ def measure(
     """
     if metric is not None:
         checked_metric(metric)
-    store = store.in_classes_of(model.config.structures)
+    if read_config(Path(run) / "config.yaml").adapted_from is not None:
+        store = store.in_classes_of(model.config.structures)
+    elif store.structures != model.config.structures:
+        raise ValueError(
+            f"{store.path} holds {', '.join(store.structures)}, but the run's model has other structures: give the "
+            "store that it was fitted on."
+        )
     check_box(store, model)
     folder, measured = Path(run) / FOLDER, _measured(model, store)
     latent, landmarks, metric_before = _kept(folder, measured, model)

@@ -40,7 +40,10 @@ def measure_novelty(
     progress: Progress | None = None,
 ) -> KnownStructures:
     """Compute :func:`known_structures` of a bundle's model and put them into the bundle."""
-    found = known_structures(load_model(bundle, device=device), store, rejected=rejected, progress=progress)
+    model = load_model(bundle, device=device)
+    if model.card.get("adapted_from"):  # it has classes without cells in its store
+        store = store.in_classes_of(model.config.structures)
+    found = known_structures(model, store, rejected=rejected, progress=progress)
     replace_files(locate(bundle), {NOVELTY: found.to_json()})
     return found
 
@@ -75,7 +78,11 @@ def known_structures(
     if not 0 < rejected < 1:
         raise ValueError(f"The share of rejected held-out cells is {rejected:g}: give one between 0 and 1.")
     check_box(store, model)
-    store = store.in_classes_of(model.config.structures)
+    if store.structures != model.config.structures:
+        raise ValueError(
+            f"{store.path} holds {', '.join(store.structures)}, but the model has other structures: give the store "
+            "that it was fitted on."
+        )
     training, held_out = (cells_of(store, held_out=side) for side in (False, True))
     if len(held_out) < FEWEST_HELD_OUT:
         raise TooFewHeldOut(
