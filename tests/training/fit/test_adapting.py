@@ -100,16 +100,16 @@ def test_the_classes_are_united_and_new_ones_start_as_the_nearest_known_one(bund
 
 
 def test_every_epoch_has_as_many_copies_for_few_cells_as_for_many(bundle, store):
-    assert adapting_config(bundle, CellStore(store.path, "train")).deformed_copies == round(960 / 25)
+    assert adapting_config(bundle, CellStore(store.path, "train")).deformed_copies == round(480 / 25)
 
 
 def test_the_test_split_has_no_part_in_the_training(bundle, store):
     train = CellStore(store.path, "train").in_classes_of(UNITED)
     cells, choosing = learning_cells(train, toy_recipe(bundle, store), "conditional")
     assert isinstance(choosing, CellsAt)
-    assert len(choosing) == 3
-    assert len(cells) == 2 * 22
-    every = np.concatenate([cells.images(np.arange(22)), choosing.images(np.arange(3))])
+    assert len(choosing) == 5
+    assert len(cells) == 2 * 20
+    every = np.concatenate([cells.images(np.arange(20)), choosing.images(np.arange(5))])
     assert len(np.unique(every.reshape(25, -1), axis=0)) == 25
     known = {image.tobytes() for image in train.images(np.arange(25)).numpy()}
     assert {image.tobytes() for image in every} == known
@@ -242,7 +242,7 @@ def test_cells_without_a_structure_teach_phase_1_only(bundle, tmp_path):
     train = CellStore(path, "train").in_classes_of(UNITED)
     first, _ = learning_cells(train, config, "reference")
     second, choosing = learning_cells(train, config, "conditional")
-    assert (len(first), len(second), len(choosing)) == (23, 17, 2)
+    assert (len(first), len(second), len(choosing)) == (22, 16, 3)
     assert np.asarray(second.labels).min() >= 0
     run = tmp_path / "run"
     fit_store(path, config, run, device="cpu")

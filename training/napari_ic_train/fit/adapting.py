@@ -20,12 +20,12 @@ from napari_integrated_cell.model.integrated_cell import IntegratedCell
 
 FEWEST_CELLS = 8
 """Training cells below this number cannot both teach a model and choose its epochs."""
-CELLS_PER_EPOCH = 960
+CELLS_PER_EPOCH = 480
 """Deformed copies in an epoch, whatever the number of cells, so that adapting fifty or two hundred takes as long."""
 
 RECIPE: dict[str, Any] = {
-    "reference": {"epochs": 4, "gamma_enc": 1e-3, "augment_flips": True},
-    "conditional": {"epochs": 8, "gamma_enc": 0.33, "reconstruction_weight": 1e4, "augment_flips": True},
+    "reference": {"epochs": 8, "gamma_enc": 1e-3, "augment_flips": True},
+    "conditional": {"epochs": 16, "gamma_enc": 0.33, "reconstruction_weight": 1e4, "augment_flips": True},
     "batch_size": 16,
     "learning_rate": 1e-3,
     "encoding_discriminator_learning_rate": 1e-3,
@@ -39,7 +39,7 @@ RECIPE: dict[str, Any] = {
     "decoded_at": "target",
     "latent_moments": "running",
     "precision": "bf16",
-    "choosing_share": 0.15,
+    "choosing_share": 0.2,
     "picture_every": 0,
 }
 """Fields of the configuration of an adaptation that differ from their defaults; docs/notes/own-cells.md has figures."""
