@@ -63,6 +63,33 @@ class PhaseConfig(BaseModel):
         return min(1.0, max(epoch / self.epochs, by_clock))
 
 
+class AdaptedFrom(BaseModel):
+    """The bundle that a run starts from (``napari-ic-train fit --from``).
+
+    Attributes
+    ----------
+    bundle : str
+        Its name, or its path on this machine.
+    name, fingerprint : str
+        The model's name, and the digest of its weights.
+    simulated : bool
+        Whether the bundle was trained on simulated cells.
+    structures : tuple of str
+        The bundle's classes. The run's model has them first, in this order, and then the store's other structures.
+    nearest : dict of str to str
+        For each new class the known class whose weights it starts from.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    bundle: str
+    name: str
+    fingerprint: str
+    simulated: bool
+    structures: tuple[str, ...]
+    nearest: dict[str, str] = {}
+
+
 class TrainingConfig(BaseModel):
     """Configuration of one training run: the model, both phases and what they share (section 3.3).
 
@@ -127,6 +154,15 @@ class TrainingConfig(BaseModel):
     augment_flips : bool
         Flip cells at random along Y and along X. The paper does not: it poses all cells with the same skew. It helps
         if there are few cells.
+    adapted_from : AdaptedFrom, optional
+        The bundle whose networks the run starts from; left out, the run starts from random weights.
+    deformed_copies : int
+        Number of deformed copies of each cell that an epoch consists of; with 0 the cells are used as they are, as in
+        the paper. The first copy is the cell itself. With few cells the decoder otherwise memorises each shape.
+    choosing_share : float
+        Share of the training cells that the networks do not learn from. They choose the best epoch of each phase, and
+        a finished run consists of the networks of these epochs. With 0, as in the paper, the networks of the last
+        epochs are used.
     precision : {"fp32", "bf16"}
         ``"bf16"`` runs the networks under autocast; losses, sums of gradients and weights stay float32.
     accumulate : int
@@ -172,6 +208,9 @@ class TrainingConfig(BaseModel):
     warm_up: int = Field(default=0, ge=0)
     learning_rate_decay: Literal["none", "cosine"] = "none"
     augment_flips: bool = False
+    adapted_from: AdaptedFrom | None = None
+    deformed_copies: int = Field(default=0, ge=0)
+    choosing_share: float = Field(default=0.0, ge=0, lt=0.9)
     precision: Literal["fp32", "bf16"] = "fp32"
     accumulate: int = Field(default=1, ge=1)
     clip_gradients: float | None = Field(default=None, gt=0, allow_inf_nan=False)

@@ -5,17 +5,21 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from napari_ic_train.bundle.adaptation import adaptation_facts
 from napari_ic_train.bundle.fitted import fitted_model, measure
 from napari_ic_train.bundle.held_out import decoding_difference, score_held_out
+from napari_ic_train.bundle.localisation_scores import score_localisation
 from napari_ic_train.bundle.model_card import card_text
 from napari_ic_train.bundle.novelty import TooFewHeldOut, known_structures
 from napari_ic_train.bundle.typicality import typicality_reference
 from napari_ic_train.config import read_config
+from napari_ic_train.data.splits import SHAPE
 from napari_ic_train.data.store import CellStore
-from napari_ic_train.data.subsets import stages_of
+from napari_ic_train.data.subsets import cells_of, stages_of
 from napari_ic_train.run.checkpoint import checkpoints, read_point
 from napari_integrated_cell import __version__
 from napari_integrated_cell.model.bundle import as_stored, save_bundle
@@ -94,25 +98,31 @@ def export_bundle(
     config = read_config(Path(run) / "config.yaml")
     model = fitted_model(run, name=name).to(place)
     measure(model, store, run, progress=progress)
+    if config.adapted_from is not None:
+        store = store.in_classes_of(config.model.structures)
     stored = as_stored(model, WEIGHTS[weights])
     model.typicality = typicality_reference(stored, store, progress)
     with suppress(TooFewHeldOut):
         model.known_structures = known_structures(stored, store, progress=progress)
     held_out = score_held_out(stored, store, progress)
+    adapted = adaptation_facts(Path(run), config, store)
+    localisation = None if adapted is None else score_localisation(stored, store, progress)
     rounding = {} if weights == "float32" else decoding_difference(model, stored, store)
     # The clock may have ended a phase before the last epoch of its configuration.
     first, second = (read_point(checkpoints(Path(run) / phase)[-1]) for phase in ("reference", "conditional"))
     minutes = (first.seconds + second.seconds) / 60
     in_training = store.table["split"] == "train"
+    n_shapes = int((store.table["split"] == SHAPE).sum())
     n_train, counts = int(in_training.sum()), store.table["structure"][in_training].value_counts()
-    card = {
+    card: dict[str, Any] = {
         "simulated": store.simulated,
         "licence": licence,
         "preprocessing": PREPROCESSING,
         "provenance": {
             "training cells": f"{n_train} {'simulated' if store.simulated else 'real'} cells ({store.source})",
             "training cells by structure": ", ".join(f"{s} {counts.get(s, 0)}" for s in store.structures),
-            "held-out cells": len(store) - n_train,
+            **({"cells without a structure, for phase 1 only": n_shapes} if n_shapes else {}),
+            "held-out cells": len(cells_of(store, held_out=True)),
             "reference phase": f"{first.epoch} epochs (Algorithm 1)",
             "conditional phase": f"{second.epoch} epochs (Algorithm 2)",
             "training time": f"{minutes:.0f} minutes" + (f" on {trained_on}" if trained_on else ""),
@@ -121,8 +131,13 @@ def export_bundle(
             "software": f"napari-integrated-cell {__version__}, torch {torch.__version__}",
         },
         "weights": {"stored_as": WEIGHTS[weights], **rounding},
-        "metrics": {} if held_out is None else {"held_out": held_out},
+        "metrics": {
+            **({} if held_out is None else {"held_out": held_out}),
+            **({} if localisation is None else {"localisation": localisation}),
+        },
         "stages": [name for name in STAGE_NAMES if (stages_of(store) == name).any()],
     }
+    if adapted is not None:
+        card["adapted_from"] = adapted
     text = card_text(model, card)
     return save_bundle(model, out, card=card, model_card_markdown=text, dtype=WEIGHTS[weights])

@@ -71,7 +71,9 @@ def measure(
     """
     if metric is not None:
         checked_metric(metric)
-    if store.structures != model.config.structures:
+    if read_config(Path(run) / "config.yaml").adapted_from is not None:
+        store = store.in_classes_of(model.config.structures)
+    elif store.structures != model.config.structures:
         raise ValueError(
             f"{store.path} holds {', '.join(store.structures)}, but the run's model has other structures: give the "
             "store that it was fitted on."

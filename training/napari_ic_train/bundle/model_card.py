@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_ic_train.bundle.adaptation import adaptation_text
 from napari_integrated_cell.model.integrated_cell import IntegratedCell
 from napari_integrated_cell.model.latent import Landmark, LatentDistribution, LatentStatistics
 from napari_integrated_cell.model.novelty import KnownStructures
@@ -104,6 +105,7 @@ def model_card(
     lines += ["## Provenance", ""]
     lines += [f"- {key}: {value}" for key, value in card["provenance"].items()]
     lines += [f"- licence: {card['licence']}", *_weights(card.get("weights"))]
+    lines += adaptation_text(card)
     scores = []
     for what, least, measured, reached in verdicts(metrics):
         shown = "not measured" if measured is None else f"{measured:.3f}"
@@ -122,11 +124,13 @@ def model_card(
 
 def card_text(model: IntegratedCell, card: Mapping[str, Any]) -> str:
     """Return the card of a bundle's model as Markdown."""
-    kind = "simulated cells" if card["simulated"] else "segmented cells"
+    learned, kind = "trained on", "simulated cells" if card["simulated"] else "segmented cells"
+    if card.get("adapted_from"):
+        learned, kind = "adapted to", f"{card['adapted_from']['cells']} {kind}"
     description = (
         "Predicts the most probable localisation of structures in a cell from its membrane and DNA. The structures "
         f"are {', '.join(model.config.structures)}. The model is the two-phase conditional adversarial autoencoder of "
-        f'"Building a 3D Integrated Cell", trained on {kind}.'
+        f'"Building a 3D Integrated Cell", {learned} {kind}.'
     )
     return model_card(
         model.name,

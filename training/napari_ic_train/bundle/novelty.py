@@ -40,7 +40,10 @@ def measure_novelty(
     progress: Progress | None = None,
 ) -> KnownStructures:
     """Compute :func:`known_structures` of a bundle's model and put them into the bundle."""
-    found = known_structures(load_model(bundle, device=device), store, rejected=rejected, progress=progress)
+    model = load_model(bundle, device=device)
+    if model.card.get("adapted_from"):  # it has classes without cells in its store
+        store = store.in_classes_of(model.config.structures)
+    found = known_structures(model, store, rejected=rejected, progress=progress)
     replace_files(locate(bundle), {NOVELTY: found.to_json()})
     return found
 

@@ -19,6 +19,15 @@ def fit(
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder of the run. A stopped run in it is continued.")
     ],
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="BUNDLE",
+            help="Adapt a bundle (a name, or its path) to few cells of your own, instead of a preset. "
+            "See docs/own-cells.md.",
+        ),
+    ] = None,
     preset: Annotated[
         str | None, typer.Option(help="paper, paper-code, demo or tiny; paper if left out.")
     ] = None,
@@ -61,6 +70,8 @@ def fit(
         from napari_ic_train.commands.overrides import overridden
         from napari_ic_train.config import preset as training_preset
         from napari_ic_train.config import read_config
+        from napari_ic_train.data.store import CellStore
+        from napari_ic_train.fit.adapting import adapting_config
         from napari_ic_train.fit.distributed import leave
         from napari_ic_train.fit.fit_store import StructuresDiffer, continue_command, fit_store
         from napari_ic_train.run.folder import CONFIG, PHASES
@@ -68,7 +79,11 @@ def fit(
 
         if preset is not None and config is not None:
             raise ValueError("Give --preset or --config, not both.")
-        if config is not None:
+        if start is not None and (preset is not None or config is not None):
+            raise ValueError("Give --from without --preset and --config: a bundle has its own configuration.")
+        if start is not None:
+            chosen = adapting_config(start, CellStore(data, "train"))
+        elif config is not None:
             chosen = read_config(config)
         elif resume and preset is None and (out / CONFIG).is_file():
             chosen = read_config(out / CONFIG)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from napari_ic_train.data.store import CellStore
 
 REPORT = "report.csv"
+WORDS = {"shape": "without a structure"}
 MOST_REASONS = 10
 """How many cells are printed; the report has all of them."""
 
@@ -68,6 +69,13 @@ def prepare(
     keep_edge: Annotated[
         bool, typer.Option("--keep-edge/--drop-edge", help="Keep or drop cells at the edge of their colony.")
     ] = True,
+    keep_shapes: Annotated[
+        bool,
+        typer.Option(
+            "--keep-shapes",
+            help="Keep cells without a structure: they teach phase 1, cell and nuclear shape, only.",
+        ),
+    ] = False,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Number of processes. By default one per core.")
     ] = None,
@@ -99,6 +107,7 @@ def prepare(
             keep_outliers=keep_outliers,
             keep_daughters=keep_daughters,
             keep_edge=keep_edge,
+            keep_shapes=keep_shapes,
             workers=workers,
             threads=threads,
             scheduler=scheduler,
@@ -152,7 +161,7 @@ def _print_reasons(report_file: Path) -> None:
 
 def _in_words(store: CellStore, out: Path, splits: dict[str, int], refused: int) -> str:
     """Return text with the numbers of cells that were prepared, left out and refused."""
-    sides = ", ".join(f"{count} to {name}" for name, count in splits.items())
+    sides = ", ".join(f"{count} {WORDS.get(name, f'to {name}')}" for name, count in splits.items())
     lines = [f"Prepared {len(store)} cells ({sides}): {out}"]
     if store.left_out:
         lines.append(

@@ -41,7 +41,7 @@ def draw_posed(store: CellStore, path: str | Path, *, n_cells: int = 4) -> Path:
     for position, image in zip(chosen, references, strict=True):
         cell = store.table.iloc[position]
         made = ", simulated" if store.simulated else ""
-        title = f"cell {cell['CellId']}, {cell['structure']}{made}; references: {cell['references']}"
+        title = f"cell {cell['CellId']}, {cell['structure'] or 'no structure'}{made}; references: {cell['references']}"
         rows.append(views(dict(zip(store.channels, image, strict=False)), store.voxel_size, title, scale))
     return write_png(path, np.concatenate(rows))
 

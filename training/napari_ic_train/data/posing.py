@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from napari_ic_train.data.recipe import Recipe
-from napari_ic_train.data.splits import fraction_of, split_of
+from napari_ic_train.data.splits import SHAPE, fraction_of, split_of
 from napari_integrated_cell.arrays import Floats
 from napari_integrated_cell.cell import Cell
 from napari_integrated_cell.data.entry import STRUCTURE, Entry
@@ -22,7 +24,7 @@ def posed_entry(entry: Entry, recipe: Recipe) -> tuple[Floats, dict[str, Any]]:
     Returns
     -------
     image : array, (3, Z, Y, X) float32 in [0, 1]
-        Membrane, DNA, structure.
+        Membrane, DNA, structure. The last is zero if the entry has no structure.
     row : dict
         For the store's table: what the cell is, its side of the split, its pose and its measures.
 
@@ -34,10 +36,13 @@ def posed_entry(entry: Entry, recipe: Recipe) -> tuple[Floats, dict[str, Any]]:
     stained = recipe.references == "stain" or (
         recipe.references == "mixed" and fraction_of(entry.cell_id, recipe.seed + 1) < 0.5
     )
-    cell = read_entry(entry, CHANNELS if stained else (STRUCTURE,), structure_needed=True)
+    shown = CHANNELS if entry.structure else REFERENCE_NAMES
+    wanted = shown if stained else shown[len(REFERENCE_NAMES) :]
+    cell = read_entry(entry, wanted, structure_needed=bool(entry.structure))
     pose = pose_in_box(cell, recipe.box)
-    image = posed_channels(cell, CHANNELS, pose)
-    for name, volume in zip(CHANNELS, image, strict=True):
+    image = np.zeros((len(CHANNELS), *recipe.box.shape), np.float32)
+    image[: len(shown)] = posed_channels(cell, shown, pose)
+    for name, volume in zip(shown, image, strict=False):
         if not volume.any():
             raise ValueError(
                 f"Its {name} channel shows nothing above the background inside the cell and the box."
@@ -45,19 +50,27 @@ def posed_entry(entry: Entry, recipe: Recipe) -> tuple[Floats, dict[str, Any]]:
     stains = [name for name in REFERENCE_NAMES if name in cell.channels]
     said = {
         "CellId": entry.cell_id,
-        "structure": entry.structure,
+        "structure": entry.structure or None,
         "stage": entry.stage or None,
         "cell_stage": entry.stage_code or None,
         "field": entry.field or entry.cell_id,
         "plate": entry.plate,
-        "split": split_of(recipe.group_of(entry), recipe.seed, recipe.test_fraction),
+        "split": split_of(recipe.group_of(entry), recipe.seed, recipe.test_fraction)
+        if entry.structure
+        else SHAPE,
         "outlier": entry.outlier,
         "edge": entry.edge,
         "references": {0: "segmentation", len(REFERENCE_NAMES): "stain"}.get(len(stains), ", ".join(stains)),
-        "structure_image": "segmentation" if entry.structure_segmented else "stain",
+        "structure_image": _structure_image(entry),
         "path": entry.path,
     }
     return image, {**said, **measured(cell, pose)}
+
+
+def _structure_image(entry: Entry) -> str | None:
+    if not entry.structure:
+        return None
+    return "segmentation" if entry.structure_segmented else "stain"
 
 
 def measured(cell: Cell, pose: Pose) -> dict[str, Any]:

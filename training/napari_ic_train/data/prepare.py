@@ -51,6 +51,7 @@ def prepare(
     keep_outliers: bool = False,
     keep_daughters: bool = False,
     keep_edge: bool = True,
+    keep_shapes: bool = False,
     workers: int | None = None,
     threads: int = 1,
     scheduler: str | None = None,
@@ -86,6 +87,9 @@ def prepare(
     keep_outliers, keep_daughters, keep_edge : bool
         Whether to keep outliers, single daughters of a division (half a cell under the stage of a whole one), and
         cells at the edge of their colony (whole cells).
+    keep_shapes : bool
+        Whether to keep cells whose row names no structure, or no image of it. They teach phase 1 only. Those of a
+        held-out field or plate are left out.
     workers, threads : int, optional
         Number of processes (by default one per core), and of threads in each.
     scheduler : str, optional
@@ -125,6 +129,7 @@ def prepare(
         keep_outliers,
         keep_daughters,
         keep_edge,
+        keep_shapes,
     )
     if batch < 1 or threads < 1 or (workers is not None and workers < 1):
         raise ValueError("Workers, threads and cells in a batch are counted from 1 upwards.")
@@ -185,7 +190,7 @@ def _id_of(entry: Entry | FaultyRow) -> str:
 
 def _wanted(table: CellTable, recipe: Recipe) -> Iterator[Entry | FaultyRow]:
     """Yield the table's rows in order, without the cells left out on purpose."""
-    for entry in training_entries(table):
+    for entry in training_entries(table, shapes=recipe.keep_shapes):
         if isinstance(entry, FaultyRow) or recipe.left_out(entry) is None:
             yield entry
 
@@ -195,7 +200,7 @@ def _begin(folder: Path, table: CellTable, recipe: Recipe) -> StoreWriter:
     if (folder / store_table.TABLE).is_file():
         raise ValueError(f"The folder {folder} holds a store without its settings: choose another folder.")
     n_cells, structures, simulated, left_out = 0, set[str](), True, Counter[str]()
-    for entry in training_entries(table):
+    for entry in training_entries(table, shapes=recipe.keep_shapes):
         if isinstance(entry, FaultyRow):
             n_cells += 1
             continue
@@ -204,11 +209,13 @@ def _begin(folder: Path, table: CellTable, recipe: Recipe) -> StoreWriter:
             left_out[why] += 1
             continue
         n_cells += 1
-        structures.add(entry.structure)
+        structures |= {entry.structure} - {""}
         simulated = simulated and entry.simulated
     if not structures:
         gone = ", ".join(f"{count} {why}" for why, count in left_out.items())
         sentence = f"{table.path.name} has no cell to prepare" + (f"; left out: {gone}" if gone else "")
+        if n_cells and recipe.keep_shapes:
+            raise ValueError(f"{sentence}: not one row names a structure and an image of it.")
         if not n_cells:
             raise ValueError(f"{sentence}.")
         faulty = (row for row in training_entries(table) if isinstance(row, FaultyRow))

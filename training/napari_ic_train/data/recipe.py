@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from napari_ic_train.data.splits import SPLIT_BY, SplitBy
+from napari_ic_train.data.splits import SPLIT_BY, SplitBy, split_of
 from napari_integrated_cell.data.cell_table import CellTable
 from napari_integrated_cell.data.entry import Entry
 from napari_integrated_cell.imaging.pose import Box
@@ -36,6 +36,8 @@ class Recipe:
     keep_other, keep_outliers, keep_daughters, keep_edge : bool
         Whether to keep cells of structures beyond the eleven, outliers, single daughters of a division, and cells
         at the edge of their colony.
+    keep_shapes : bool
+        Whether to keep cells without a structure, which teach phase 1 only.
     """
 
     manifest: str
@@ -48,6 +50,7 @@ class Recipe:
     keep_outliers: bool
     keep_daughters: bool
     keep_edge: bool
+    keep_shapes: bool = False
 
     def __post_init__(self) -> None:
         if self.references not in REFERENCE_SOURCES:
@@ -61,7 +64,13 @@ class Recipe:
 
     def left_out(self, entry: Entry) -> str | None:
         """Return why a cell is left out on purpose; None if it is not."""
-        if not self.keep_other and entry.structure not in STRUCTURE_NAMES:
+        if not entry.structure:
+            if (
+                split_of(self.group_of(entry), self.seed, self.test_fraction) == "test"
+                and self.split_by != "cell"
+            ):
+                return f"without a structure, in a held-out {self.split_by}"
+        elif not self.keep_other and entry.structure not in STRUCTURE_NAMES:
             return f"other structure {entry.structure}"
         if not self.keep_outliers and entry.outlier:
             return "outlier"
@@ -78,7 +87,8 @@ class Recipe:
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields as they are read back from a file."""
-        fields: dict[str, Any] = json.loads(json.dumps({"format_version": FORMAT_VERSION, **asdict(self)}))
+        own = {name: value for name, value in asdict(self).items() if name != "keep_shapes" or value}
+        fields: dict[str, Any] = json.loads(json.dumps({"format_version": FORMAT_VERSION, **own}))
         return fields
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,14 +23,36 @@ if TYPE_CHECKING:
 __all__ = ["TABLE", "CellStore", "StoreWriter"]
 
 
+NO_STRUCTURE = -1
+"""Label of a cell without a structure."""
+
+
 class CellStore(PosedStore):
     """Posed cells for training: a :class:`~napari_integrated_cell.data.store.PosedStore` that is read as tensors."""
 
     @property
     def labels(self) -> Indices:
-        """Index of each cell's structure into ``structures``, (N,)."""
+        """Index of each cell's structure into ``structures``, (N,); `NO_STRUCTURE` if it has none."""
         index = {name: i for i, name in enumerate(self.structures)}
-        return np.array([index[name] for name in self.table["structure"]], np.int64)
+        return np.array([index.get(name, NO_STRUCTURE) for name in self.table["structure"]], np.int64)
+
+    def in_classes_of(self, structures: Sequence[str]) -> CellStore:
+        """Return this store with the classes of a model, so that ``labels`` are the model's.
+
+        Raises
+        ------
+        ValueError
+            If the store has a structure that the model does not have.
+        """
+        foreign = [name for name in self.structures if name not in structures]
+        if foreign:
+            raise ValueError(
+                f"{self.path} holds {', '.join(foreign)}, which the model does not have: give the store that it was "
+                "fitted on."
+            )
+        store = copy(self)
+        store.structures = tuple(structures)
+        return store
 
     @property
     def report(self) -> pd.DataFrame:

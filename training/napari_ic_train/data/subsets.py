@@ -5,15 +5,19 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_ic_train.data.splits import SHAPE
 from napari_ic_train.data.store import CellStore
 from napari_integrated_cell.arrays import Indices
 from napari_integrated_cell.vocabulary import stage
 
 
 def cells_of(store: CellStore, *, held_out: bool) -> Indices:
-    """Return the positions in the store of the held-out cells, or of the training cells."""
-    trained_on = (store.table["split"] == "train").to_numpy()
-    return np.flatnonzero(~trained_on if held_out else trained_on)
+    """Return the positions in the store of the held-out cells, or of the training cells.
+
+    Cells without a structure are neither.
+    """
+    split = store.table["split"].to_numpy()
+    return np.flatnonzero(split == "train" if not held_out else (split != "train") & (split != SHAPE))
 
 
 def stages_of(store: CellStore) -> NDArray[np.object_]:

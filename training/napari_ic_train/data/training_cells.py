@@ -70,6 +70,49 @@ class StoreCells:
         return f"The training store {path} cannot be read ({why}): prepare it again, then resume."
 
 
+class CellsAt:
+    """Some of other cells, by their positions among them."""
+
+    def __init__(self, cells: Cells, positions: Indices) -> None:
+        self._cells, self._positions = cells, positions
+        self.labels: Indices = np.asarray(cells.labels)[positions]
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    def images(self, indices: Indices) -> Tensor:
+        """Return references and structure, (n, R + 1, Z, Y, X)."""
+        return self._cells.images(self._positions[np.asarray(indices)])
+
+    def references(self, indices: Indices) -> Tensor:
+        """Return reference channels, (n, R, Z, Y, X)."""
+        return self._cells.references(self._positions[np.asarray(indices)])
+
+
+class JoinedCells:
+    """The cells of two collections, one after the other."""
+
+    def __init__(self, first: Cells, second: Cells) -> None:
+        self._parts = (first, second)
+        self.labels: Indices = np.concatenate([np.asarray(part.labels) for part in self._parts])
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def images(self, indices: Indices) -> Tensor:
+        """Return references and structure, (n, R + 1, Z, Y, X)."""
+        indices, n_first = np.asarray(indices), len(self._parts[0])
+        of_first = indices < n_first
+        places = np.argsort(np.concatenate([np.flatnonzero(of_first), np.flatnonzero(~of_first)]))
+        wanted = (indices[of_first], indices[~of_first] - n_first)
+        found = [part.images(own) for part, own in zip(self._parts, wanted, strict=True) if len(own)]
+        return torch.cat(found)[torch.from_numpy(places)]
+
+    def references(self, indices: Indices) -> Tensor:
+        """Return reference channels, (n, R, Z, Y, X)."""
+        return self.images(indices)[:, :-1]
+
+
 def training_cells(train: CellStore) -> StoreCells:
     """Return the cells of a store, read into memory if they fit."""
     return StoreCells(train, in_memory=fits_in_memory(train))

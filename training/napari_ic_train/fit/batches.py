@@ -30,13 +30,16 @@ FLIPS = MIRRORS
 ENCODE_BATCH = 32
 
 
-def check_cells(cells: Cells, config: TrainingConfig) -> None:
-    """Raise a ValueError if the cells cannot train the configured model."""
+def check_cells(cells: Cells, config: TrainingConfig, *, labelled: bool = True) -> None:
+    """Raise a ValueError if the cells cannot train the configured model.
+
+    Phase 1 does not use labels: there cells may have no structure, and need not be ``labelled``.
+    """
     model = config.model
     if len(cells) < 2:
         raise ValueError(f"There are {len(cells)} training cells: batch normalisation needs at least 2.")
     labels = np.asarray(cells.labels)
-    if labels.min() < 0 or labels.max() >= model.n_structures:
+    if (labelled and labels.min() < 0) or labels.max() >= model.n_structures:
         raise ValueError(
             f"The cells' labels run from {labels.min()} to {labels.max()}, but the model has "
             f"{model.n_structures} structures: train with a model of the data's structures."

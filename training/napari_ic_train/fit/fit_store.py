@@ -10,11 +10,15 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from napari_ic_train.config import TrainingConfig
+from napari_ic_train.data.deformed_cells import DeformedCells
+from napari_ic_train.data.splits import SHAPE, chosen_apart
 from napari_ic_train.data.store import CellStore
-from napari_ic_train.data.training_cells import StoreCells, held_out_cells, training_cells
+from napari_ic_train.data.training_cells import Cells, CellsAt, JoinedCells, held_out_cells, training_cells
+from napari_ic_train.fit.adapting import check_store, first_weights
 from napari_ic_train.fit.distributed import World, joined
 from napari_ic_train.fit.precision import running_config
 from napari_ic_train.fit.stopping import stop_when_asked
@@ -24,6 +28,9 @@ from napari_ic_train.run.pictures import Pictures
 from napari_ic_train.run.record import Heartbeat, sitting
 from napari_ic_train.run.watching import TensorBoard, Terminal, Watcher
 from napari_integrated_cell.model.runtime import CancelToken
+
+CHOOSING_SEED = 1
+"""Random seed of the choice of the cells that choose the epochs: another one than the usual seed of the split."""
 
 
 class StructuresDiffer(ValueError):
@@ -74,6 +81,9 @@ def fit_store(
     if resume and not (out / CONFIG).is_file():
         raise ValueError(f"{out} holds no run to resume: start a new run there, or give the folder of a run.")
     train = CellStore(data, "train")
+    if config.adapted_from is not None:
+        check_store(config.model, train)
+        train = train.in_classes_of(config.model.structures)
     check_structures(train, config)
     many = int(os.environ.get("WORLD_SIZE", "1")) > 1
     with joined(device) as world, stop_when_asked(twice_at_once=not many) as cancel:
@@ -86,11 +96,64 @@ def fit_store(
 def _fit(
     train: CellStore, config: TrainingConfig, out: Path, phase: str, world: World, cancel: CancelToken
 ) -> None:
-    cells, unseen = training_cells(train), held_out_cells(train)
+    start = first_weights(config) if config.adapted_from is not None else {}
     for name in PHASES if phase == "both" else (phase,):
         fit = fit_reference if name == "reference" else fit_conditional
+        cells, unseen = learning_cells(train, config, name)
         watchers = _watchers(out, name, config, unseen) if world.is_first else ()
-        fit(cells, config, out, resume=True, cancel=cancel, held_out=unseen, watchers=watchers, world=world)
+        fit(
+            cells,
+            config,
+            out,
+            resume=True,
+            cancel=cancel,
+            held_out=unseen,
+            watchers=watchers,
+            world=world,
+            start=start.get(name),
+        )
+
+
+def learning_cells(train: CellStore, config: TrainingConfig, phase: str) -> tuple[Cells, Cells | None]:
+    """Return the cells that the networks learn from, and those that are measured after each epoch.
+
+    The latter are the store's test split or, with ``config.choosing_share``, some of its training cells: the test
+    split then has no part in the training. Cells of one field stay together. Phase 1 also learns from the store's
+    cells without a structure.
+    """
+    cells: Cells = training_cells(train)
+    unseen: Cells | None
+    apart_fields: set[str] = set()
+    if config.choosing_share:
+        keys = fields_of(train)
+        apart = chosen_apart(keys, CHOOSING_SEED, config.choosing_share)
+        apart_fields = {key for key, out in zip(keys, apart, strict=True) if out}
+        cells, unseen = CellsAt(cells, np.flatnonzero(~apart)), CellsAt(cells, np.flatnonzero(apart))
+    else:
+        unseen = held_out_cells(train)
+    if phase == "reference":
+        cells = with_shapes(cells, train.path, apart_fields)
+    if config.deformed_copies:
+        cells = DeformedCells(cells, config.deformed_copies, config.seed)
+    return cells, unseen
+
+
+def with_shapes(cells: Cells, path: Path, apart_fields: set[str]) -> Cells:
+    """Return the cells and those of the store at ``path`` without a structure, which are not in some fields."""
+    try:
+        shapes = CellStore(path, SHAPE)
+    except ValueError:  # the store has none
+        return cells
+    free = np.flatnonzero([field not in apart_fields for field in fields_of(shapes)])
+    return JoinedCells(cells, CellsAt(training_cells(shapes), free)) if len(free) else cells
+
+
+def fields_of(store: CellStore) -> list[str]:
+    """Return the field of view of each cell of a store, or its id if no field is known."""
+    ids = store.table["CellId"].astype(str)
+    if "field" not in store.table:
+        return list(ids)
+    return list(store.table["field"].where(store.table["field"].notna(), ids).astype(str))
 
 
 def check_structures(store: CellStore, config: TrainingConfig) -> None:
@@ -124,7 +187,7 @@ def continue_command(data: Path, out: Path, phase: str, device: str) -> str:
     return shlex.join([*start, "-m", "napari_ic_train.cli", *fit])
 
 
-def _watchers(out: Path, phase: str, config: TrainingConfig, unseen: StoreCells | None) -> list[Watcher]:
+def _watchers(out: Path, phase: str, config: TrainingConfig, unseen: Cells | None) -> list[Watcher]:
     """Return the run's watchers; curves and pictures only if their packages are installed."""
     watchers: list[Watcher] = [Terminal(), Heartbeat(out)]
     curves = None

@@ -41,6 +41,8 @@ def run_phase(job: Job) -> None:
     """
     files = PhaseFiles(job)
     point = files.resume()
+    if job.config.adapted_from is not None and point == PhasePoint():
+        files.write_start(job.world.first(lambda: job.measure(job.phase)))
     clock = PhaseClock(point, job.length)
     try:
         while not job.length.ended(point.epoch, point.seconds):

@@ -54,11 +54,11 @@ def measure(phase: Phase, load: Load, n_cells: int, *, held_out: bool) -> dict[s
     -------
     dict
         ``held_out_reconstruction`` and, in phase 2, ``held_out_structure``, ``held_out_latent``,
-        ``held_out_accuracy`` and ``held_out_told``, means over cells. For the code that a discriminator compares with
-        the prior (z^r in phase 1, z^s in phase 2): ``code_mean``, the root mean square of its dimensions' means, and
-        ``code_std``, the mean of their standard deviations; the prior has 0 and 1. ``told`` is the gain in correlation
-        of the decoded with the observed structure at the cell's own z^s, compared to z^s = 0, where structures are
-        integrated (Algorithm 3).
+        ``held_out_accuracy``, ``held_out_told`` and ``held_out_at_mode``, means over cells. For the code that a
+        discriminator compares with the prior (z^r in phase 1, z^s in phase 2): ``code_mean``, the root mean square of
+        its dimensions' means, and ``code_std``, the mean of their standard deviations; the prior has 0 and 1. ``told``
+        is the gain in correlation of the decoded with the observed structure at the cell's own z^s, compared to
+        z^s = 0, where structures are integrated (Algorithm 3). ``at_mode`` is the correlation at z^s = 0.
     """
     sums: defaultdict[str, float] = defaultdict(float)
     codes = []
@@ -144,12 +144,14 @@ def _conditional(
     label, position = label.to(x.dtype), position.to(x.dtype)
     logits = phase.networks.dec.logits(label, position, own)
     at_mode = phase.networks.dec.logits(label, position, torch.zeros_like(own))
+    likeness_at_mode = _likeness(at_mode, x)
     figures = {
         "reconstruction": reconstruction_loss(logits, x),
         "structure": structure_loss(y_logits, y),
         "latent": latent_loss(z_ref, z_ref_target),
         "accuracy": (y_logits.argmax(1) == y).float().mean(),
-        "told": (_likeness(logits, x) - _likeness(at_mode, x)).mean(),
+        "told": (_likeness(logits, x) - likeness_at_mode).mean(),
+        "at_mode": likeness_at_mode.mean(),
     }
     return figures, z_struct
 

@@ -15,7 +15,7 @@ from napari_ic_train.run.checkpoint import (
     read_checkpoint,
     write_checkpoint,
 )
-from napari_ic_train.run.folder import LossLog, best_epoch
+from napari_ic_train.run.folder import LossLog, best_epoch, judged_by
 from napari_ic_train.run.watching import EpochReport
 
 
@@ -60,22 +60,28 @@ class PhaseFiles:
 
     def write_epoch(self, point: PhasePoint, report: EpochReport) -> None:
         """Write an epoch's row of ``losses.csv``, then its checkpoint, then link the best checkpoint so far."""
+        self.job.world.first(lambda: self._write_row(point, _row(report), report.measures))
 
-        def write() -> None:
-            if self._log is None:  # its columns are those of the first report
-                columns = [*report.losses, *report.measures, "memory_gb", "warnings"]
-                self._log = LossLog(self.job.folder, columns, report.epoch - 1)
-            self._log.write(_row(report))
-            self._write(point)
-            self._keep_best()
-
-        self.job.world.first(write)
+    def write_start(self, measures: Mapping[str, float]) -> None:
+        """Write epoch 0, the networks that a run starts from: they may be the best ones."""
+        row: dict[str, float | str] = {"epoch": 0, "seconds": "0.0", **measures}
+        self.job.world.first(lambda: self._write_row(PhasePoint(), row, measures))
 
     def check_finite(self, losses: Mapping[str, float], epoch: int) -> None:
         """Raise TrainingDiverged if a loss is NaN or infinite."""
         for name, loss in losses.items():
             if not math.isfinite(loss):
                 raise self._diverged(epoch, f"the loss '{name}'")
+
+    def _write_row(
+        self, point: PhasePoint, row: Mapping[str, float | str], measures: Mapping[str, float]
+    ) -> None:
+        if self._log is None:
+            columns = [*self.job.phase.loss_names, *measures, "memory_gb", "warnings"]
+            self._log = LossLog(self.job.folder, columns, point.epoch - 1)
+        self._log.write(row)
+        self._write(point)
+        self._keep_best()
 
     def _write(self, point: PhasePoint) -> Path:
         state = self.job.phase.state()
@@ -85,7 +91,7 @@ class PhaseFiles:
         return write_checkpoint(self.job.folder, point, state, self.job.config.keep_checkpoints)
 
     def _keep_best(self) -> None:
-        best = best_epoch(self.job.folder)
+        best = best_epoch(self.job.folder, judged_by(self.job.config, self.job.phase.name))
         if best is not None:
             keep_best(self.job.folder, best)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -45,6 +45,9 @@ from napari_integrated_cell.model.runtime import CancelToken, choose_device
 
 AnyPhase = TypeVar("AnyPhase", bound=Phase)
 
+Start = Mapping[str, Mapping[str, Tensor]]
+"""First weights of a phase's networks, by the networks' names."""
+
 MEASURED = 256
 """Number of training cells whose codes are measured if there are no held-out cells."""
 
@@ -60,6 +63,7 @@ def fit_reference(
     held_out: Cells | None = None,
     watchers: Sequence[Watcher] = (),
     world: World | None = None,
+    start: Start | None = None,
 ) -> ReferenceNetworks:
     """Fit phase 1 (Algorithm 1): Enc^r, Dec^r, EncD^r and DecD^r.
 
@@ -84,6 +88,8 @@ def fit_reference(
         Receive the reports of every batch and epoch.
     world : World, optional
         The processes that train together, and this one's device; left out, this process trains alone.
+    start : mapping of str to mapping of str to Tensor, optional
+        First weights of some of the networks, by their names ``"enc"``, ``"dec"``; the others are drawn at random.
 
     Returns
     -------
@@ -102,7 +108,9 @@ def fit_reference(
         If a file cannot be written or read, for example because the disk is full.
     """
     world = world or World(choose_device(device))
-    phase, folder, order = _begun(ReferencePhase, reference_networks, cells, config, out, resume, world)
+    phase, folder, order = _begun(
+        ReferencePhase, reference_networks, cells, config, out, resume, world, start
+    )
 
     def reading(cells: Cells) -> Load:
         return lambda indices, flips: (flipped(cells.references(indices), flips),)
@@ -123,6 +131,7 @@ def fit_conditional(
     held_out: Cells | None = None,
     watchers: Sequence[Watcher] = (),
     world: World | None = None,
+    start: Start | None = None,
 ) -> ConditionalNetworks:
     """Fit phase 2 (Algorithm 2): Enc^{r,s}, Dec^{r,s}, EncD^s and DecD^{r,s}.
 
@@ -131,7 +140,7 @@ def fit_conditional(
     encoder : ReferenceEncoder, optional
         Phase 1's encoder; left out, that of the finished phase 1 in ``out``. It computes the targets z^r once, in
         eval mode.
-    cells, config, out, device, resume, cancel, held_out, watchers, world
+    cells, config, out, device, resume, cancel, held_out, watchers, world, start
         As in `fit_reference`.
 
     Returns
@@ -147,7 +156,9 @@ def fit_conditional(
         As in `fit_reference`.
     """
     world = world or World(choose_device(device))
-    phase, folder, order = _begun(ConditionalPhase, conditional_networks, cells, config, out, resume, world)
+    phase, folder, order = _begun(
+        ConditionalPhase, conditional_networks, cells, config, out, resume, world, start
+    )
     encoder = encoder or fitted_reference(out).enc
     if config.class_weights == "inverse":
         counts = np.bincount(cells.labels, minlength=config.model.n_structures).clip(1)
@@ -182,6 +193,7 @@ def _begun(
     out: str | Path,
     resume: bool,
     world: World,
+    start: Start | None,
 ) -> tuple[AnyPhase, Path, int]:
     """Return a phase with its initial networks, its folder, and the random seed of its order of cells."""
     folder = world.first(lambda: open_run(Path(out), config, kind.name, resume))
@@ -190,11 +202,13 @@ def _begun(
             f"The first process made {folder}, but this machine cannot see it: "
             "put the run on a file system that all machines share."
         )
-    check_cells(cells, config)
+    check_cells(cells, config, labelled=kind is ConditionalPhase)
     seeds = np.random.SeedSequence([config.seed, PHASES.index(kind.name)])
     weights, draws, order = (int(word) for word in seeds.generate_state(3))
     networks = initialised(make(config.model), _generator(weights))
-    if config.mean_bias:
+    for name, state in (start or {}).items():
+        getattr(networks, name).load_state_dict(state)
+    if config.mean_bias and start is None:
         predict_mean(networks.dec, mean_intensity(cells))
     for network in networks:
         network.to(world.device)

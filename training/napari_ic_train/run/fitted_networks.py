@@ -20,10 +20,11 @@ Networks = ReferenceNetworks | ConditionalNetworks
 AnyNetworks = TypeVar("AnyNetworks", bound=Networks)
 
 
-def fitted_reference(run: str | Path, *, best: bool = False) -> ReferenceNetworks:
+def fitted_reference(run: str | Path, *, best: bool | None = None) -> ReferenceNetworks:
     """Return phase 1's networks of a run, in eval mode on the CPU.
 
-    They are those of the last epoch, or with ``best`` those that reconstructed the held-out cells best.
+    They are those of the last epoch, or with ``best`` those that did best on the held-out cells. Left out, ``best`` is
+    whether some of the run's training cells choose the best epoch (`TrainingConfig.choosing_share`).
 
     Raises
     ------
@@ -31,12 +32,14 @@ def fitted_reference(run: str | Path, *, best: bool = False) -> ReferenceNetwork
         If the phase is not finished, or there is no best checkpoint.
     """
     config = read_config(Path(run) / CONFIG)
+    best = bool(config.choosing_share) if best is None else best
     return _fitted(reference_networks(config.model), Path(run) / "reference", config.reference, best)
 
 
-def fitted_conditional(run: str | Path, *, best: bool = False) -> ConditionalNetworks:
+def fitted_conditional(run: str | Path, *, best: bool | None = None) -> ConditionalNetworks:
     """Return phase 2's networks of a run, as `fitted_reference` returns those of phase 1."""
     config = read_config(Path(run) / CONFIG)
+    best = bool(config.choosing_share) if best is None else best
     return _fitted(conditional_networks(config.model), Path(run) / "conditional", config.conditional, best)
 
 

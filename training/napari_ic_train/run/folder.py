@@ -13,6 +13,8 @@ from napari_ic_train.run.checkpoint import checkpoints, clear_halves, last_good
 
 CONFIG = "config.yaml"
 LOSSES = "losses.csv"
+RECONSTRUCTION, AT_MODE = "held_out_reconstruction", "held_out_at_mode"
+"""Columns that choose the best epoch: a loss, and a correlation."""
 PHASES = ("reference", "conditional")
 """Names of phase 1 and phase 2, and of their folders."""
 
@@ -81,12 +83,19 @@ def read_losses(folder: Path) -> list[dict[str, str]]:
     return [dict(zip(header, row, strict=True)) for row in rows if len(row) == len(header)]
 
 
-def best_epoch(folder: Path) -> int | None:
-    """Return the epoch that reconstructed the held-out cells best; None if none was measured."""
+def judged_by(config: TrainingConfig, phase: str) -> str:
+    """Return the column of ``losses.csv`` by which the best epoch of a phase is chosen.
+
+    A run whose training cells choose the epochs is judged by what it is used for: the structure at z^s = 0.
+    """
+    return AT_MODE if phase == "conditional" and config.choosing_share else RECONSTRUCTION
+
+
+def best_epoch(folder: Path, column: str = RECONSTRUCTION) -> int | None:
+    """Return the epoch that did best on the held-out cells by a column; None if none was measured."""
+    sign = -1 if column == AT_MODE else 1
     measured = [
-        (float(row["held_out_reconstruction"]), int(row["epoch"]))
-        for row in read_losses(folder)
-        if row.get("held_out_reconstruction")
+        (sign * float(row[column]), int(row["epoch"])) for row in read_losses(folder) if row.get(column)
     ]
     return min(measured)[1] if measured else None
 

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from napari_ic_train.config import read_config
+from napari_ic_train.config import TrainingConfig, read_config
 from napari_ic_train.run.checkpoint import checkpoints, read_point
-from napari_ic_train.run.folder import CONFIG, PHASES, best_epoch, check_run, read_losses
+from napari_ic_train.run.folder import CONFIG, PHASES, best_epoch, check_run, judged_by, read_losses
 from napari_ic_train.run.record import NOW, process_began, read_json, read_record
 from napari_ic_train.run.watching import duration
 
@@ -105,7 +105,7 @@ def run_status(run: str | Path) -> RunStatus:
     run = Path(run)
     check_run(run)
     config = read_config(run / CONFIG)
-    phases = tuple(_phase(run / name, getattr(config, name).epochs) for name in PHASES)
+    phases = tuple(_phase(run / name, config) for name in PHASES)
     now, sittings = read_json(run / NOW), read_record(run)
     last = sittings[-1] if sittings else {}
     heard = None
@@ -116,12 +116,13 @@ def run_status(run: str | Path) -> RunStatus:
     return RunStatus(str(run), phases, now, last, _lives(last), heard, warnings)
 
 
-def _phase(folder: Path, epochs: int) -> PhaseStatus:
+def _phase(folder: Path, config: TrainingConfig) -> PhaseStatus:
     saved = checkpoints(folder)
     done = read_point(saved[-1]).epoch if saved else 0
     rows = [row for row in read_losses(folder) if int(row["epoch"]) <= done]
+    best = best_epoch(folder, judged_by(config, folder.name))
     last, checkpoint = rows[-1] if rows else {}, str(saved[-1]) if saved else None
-    return PhaseStatus(folder.name, done, epochs, last, best_epoch(folder), checkpoint)
+    return PhaseStatus(folder.name, done, getattr(config, folder.name).epochs, last, best, checkpoint)
 
 
 def _lives(sitting: dict[str, Any]) -> bool | None:
