@@ -93,6 +93,14 @@ SceneOption = Annotated[
 TimeOption = Annotated[
     int | None, typer.Option("--time", help="Number of the time point. By default the first, 0.")
 ]
+DrawFromOption = Annotated[
+    str | None,
+    typer.Option(
+        "--draw-from",
+        help="Where z^s is drawn from: prior, N(0, I) as in the paper, or conditional, p(z^s | z^r, y). By default "
+        "conditional if the model has it.",
+    ),
+]
 ReaderOption = Annotated[
     str,
     typer.Option(

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from napari_integrated_cell.model.archive import Archive, read_json
+from napari_integrated_cell.model.conditional_prior import CONDITIONAL_PRIOR
 from napari_integrated_cell.model.config import ModelConfig, check_structures
 from napari_integrated_cell.model.latent import Landmark, LatentDistribution, LatentStatistics
 from napari_integrated_cell.model.novelty import NOVELTY
@@ -45,6 +46,7 @@ OPTIONAL_FILES: tuple[str, ...] = (
     VARIATION,
     TYPICALITY,
     NOVELTY,
+    CONDITIONAL_PRIOR,
     *(name for stage in STAGE_NAMES for name in thumbnail_names(stage)),
 )
 """Files that a bundle may contain. Bundles of older versions have none of them."""

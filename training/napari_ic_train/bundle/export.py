@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from napari_ic_train.bundle.conditional_prior import TooFewCells, conditional_prior
 from napari_ic_train.bundle.fitted import fitted_model, measure
 from napari_ic_train.bundle.held_out import decoding_difference, score_held_out
 from napari_ic_train.bundle.model_card import card_text
@@ -57,6 +58,7 @@ def export_bundle(
     """Write the bundle of a finished run: encoders and decoders, latent statistics, landmarks and a card.
 
     With 40 or more held-out cells it also gets the statistics that tell whether a channel shows none of its structures.
+    With 50 or more training cells of a structure it gets p(z^s | z^r, y), from which z^s is then drawn.
 
     Parameters
     ----------
@@ -98,6 +100,8 @@ def export_bundle(
     model.typicality = typicality_reference(stored, store, progress)
     with suppress(TooFewHeldOut):
         model.known_structures = known_structures(stored, store, progress=progress)
+    with suppress(TooFewCells):
+        model.conditional_prior = conditional_prior(stored, store, progress)
     held_out = score_held_out(stored, store, progress)
     rounding = {} if weights == "float32" else decoding_difference(model, stored, store)
     # The clock may have ended a phase before the last epoch of its configuration.

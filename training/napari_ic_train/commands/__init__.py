@@ -24,6 +24,14 @@ JsonOption = Annotated[
 DeviceOption = Annotated[
     str, typer.Option("--device", help="auto, cpu, cuda or mps. auto takes a GPU if there is one.")
 ]
+DrawFromOption = Annotated[
+    str | None,
+    typer.Option(
+        "--draw-from",
+        help="Where z^s is drawn from: prior, N(0, I) as in the paper, or conditional, p(z^s | z^r, y). By default "
+        "conditional if the model has it.",
+    ),
+]
 WorkersOption = Annotated[
     int | None, typer.Option("--workers", help="Number of processes; one per core if left out.")
 ]
