@@ -125,7 +125,7 @@ def test_what_cannot_be_drawn_is_refused_in_a_sentence(informed, known, z_ref) -
         plain.sample(2, "ZO1", z_ref=z_ref, draw_from="conditional")
     with pytest.raises(ValueError, match="needs a shape: give z_ref"):
         informed.draw_z_struct(2, "ZO1", 0, draw_from="conditional")
-    with pytest.raises(ValueError, match="'posterior': choose prior or conditional"):
+    with pytest.raises(ValueError, match="'posterior': choose prior, conditional"):
         informed.draw_z_struct(2, "ZO1", 0, z_ref=z_ref, draw_from="posterior")
     with pytest.raises(ValueError, match="3 positions for 2 cells"):
         informed.draw_z_struct(2, "ZO1", 0, z_ref=z_ref.repeat(3, 0))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import typer
 
 from napari_ic_train.commands.cells import cells
-from napari_ic_train.commands.conditional_prior import conditional_prior
 from napari_ic_train.commands.demo_model import demo_model
 from napari_ic_train.commands.describe import describe
+from napari_ic_train.commands.draws import draws
 from napari_ic_train.commands.evaluate import evaluate
 from napari_ic_train.commands.export import export
 from napari_ic_train.commands.fetch import fetch
@@ -30,7 +30,7 @@ app = typer.Typer(
     "score, evaluate.",
 )
 FITTING = (fetch, simulate, prepare, fit, status, landmarks, export)
-AFTERWARDS = (cells, typicality, conditional_prior, variation, novelty, score, evaluate, describe)
+AFTERWARDS = (cells, typicality, draws, variation, novelty, score, evaluate, describe)
 for command in (*FITTING, *AFTERWARDS):
     app.command()(command)
 app.command("demo-model")(demo_model)

@@ -21,15 +21,18 @@ from safetensors.numpy import load, save
 from napari_integrated_cell.arrays import Doubles, Floats, Reals
 from napari_integrated_cell.model.archive import Archive
 from napari_integrated_cell.model.config import ModelConfig, check_structures
+from napari_integrated_cell.model.decoding_residuals import DecodingResiduals, read_decoding_residuals
 
 CONDITIONAL_PRIOR = "latent/conditional_prior.safetensors"
 """The bundle's file with p(z^s | z^r, y). Bundles of older versions have none."""
 
-DrawFrom = Literal["prior", "conditional"]
+DrawFrom = Literal["prior", "conditional", "observed"]
 PRIOR: DrawFrom = "prior"
 CONDITIONAL: DrawFrom = "conditional"
+OBSERVED: DrawFrom = "observed"
 DRAW_FROM: tuple[DrawFrom, ...] = get_args(DrawFrom)
-"""Where z^s is drawn from: N(0, I) as in the paper, or p(z^s | z^r, y)."""
+"""Where draws are from: z^s ~ N(0, I) as in the paper; z^s ~ p(z^s | z^r, y); or this, and what Dec^{r,s} leaves out
+of observed images is drawn too."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,9 +106,12 @@ class ConditionalPrior:
     ----------
     structures : mapping of str to LinearGaussian
         By structure. A structure without an entry has too few training cells: its z^s ~ N(0, I).
+    residuals : DecodingResiduals, optional
+        What Dec^{r,s} leaves out of observed images. Draws from ``"observed"`` need it.
     """
 
     structures: Mapping[str, LinearGaussian]
+    residuals: DecodingResiduals | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "structures", MappingProxyType(dict(self.structures)))
@@ -162,7 +168,7 @@ def read_conditional_prior(archive: Archive, config: ModelConfig) -> Conditional
             structures[name] = LinearGaussian(**arrays)
         except ValueError as error:
             raise ValueError(f"{where} cannot be used for {name}: {error} Get the model again.") from None
-    return ConditionalPrior(structures)
+    return ConditionalPrior(structures, read_decoding_residuals(archive, config))
 
 
 def checked_draw_from(text: str | None) -> DrawFrom | None:
@@ -178,7 +184,7 @@ def checked_draw_from(text: str | None) -> DrawFrom | None:
             return choice
     if text is None:
         return None
-    raise ValueError(f"z^s cannot be drawn from {text!r}: choose {' or '.join(DRAW_FROM)}.")
+    raise ValueError(f"z^s cannot be drawn from {text!r}: choose {', '.join(DRAW_FROM)}.")
 
 
 def drawn_from(
@@ -190,7 +196,7 @@ def drawn_from(
     ----------
     known : ConditionalPrior or None
         What the model has.
-    draw_from : {"prior", "conditional"}, optional
+    draw_from : {"prior", "conditional", "observed"}, optional
         What is asked for; by default ``"conditional"`` if the model has it and there is a shape.
     z_ref : object, optional
         The shape, if there is one.
@@ -200,7 +206,7 @@ def drawn_from(
     Raises
     ------
     ValueError
-        If there is no such choice, or p(z^s | z^r, y) is asked for and the model or the shape is not known.
+        If there is no such choice, or the model or the shape is not known that it needs.
     """
     if checked_draw_from(draw_from) is None:
         return None if z_ref is None else known
@@ -213,4 +219,14 @@ def drawn_from(
         )
     if z_ref is None:
         raise ValueError("z^s given z^r needs a shape: give z_ref, or draw from the prior.")
+    if draw_from == OBSERVED and known.residuals is None:
+        raise ValueError(
+            f"The model {model!r} does not say what its decoder leaves out: draw from {CONDITIONAL} or {PRIOR}, or "
+            "measure it in the cells that the model was fitted on."
+        )
     return known
+
+
+def name_of_draws(known: ConditionalPrior | None, draw_from: DrawFrom | None) -> DrawFrom:
+    """Return where draws are from, given what :func:`drawn_from` returned and what was asked for."""
+    return PRIOR if known is None else draw_from or CONDITIONAL

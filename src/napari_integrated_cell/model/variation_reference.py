@@ -27,7 +27,11 @@ GROUPS = ("interphase", "mitosis")
 
 ComparedIn = Literal["cell", "box"]
 
-_WORDS: Mapping[str, str] = {"prior": "the prior N(0, I)", "conditional": "p(z^s | z^r, y)"}
+_WORDS: Mapping[str, str] = {
+    "prior": "the prior N(0, I)",
+    "conditional": "p(z^s | z^r, y)",
+    "observed": "p(z^s | z^r, y) and what decoding leaves out",
+}
 
 
 def group_of(stage: str) -> str:
@@ -53,8 +57,8 @@ class VariationReference:
         The cells' ids by group, ``"interphase"`` and ``"mitosis"``. Groups without cells are left out.
     scores : mapping of str to mapping of str to array of float64
         Scores by structure and group, one per cell in the order of ``cells``.
-    draw_from : {"prior", "conditional"}
-        Where z^s was drawn from: N(0, I), as in all files of older versions, or p(z^s | z^r, y).
+    draw_from : {"prior", "conditional", "observed"}
+        Where the draws are from; in all files of older versions the prior.
     """
 
     n: int
@@ -90,8 +94,8 @@ class VariationReference:
             Ridge of the score.
         compared_in : {"cell", "box"}
             Where its draws were compared.
-        draw_from : {"prior", "conditional"}
-            Where its z^s was drawn from.
+        draw_from : {"prior", "conditional", "observed"}
+            Where its draws are from.
         """
         if n != self.n:
             return (
@@ -110,7 +114,7 @@ class VariationReference:
             )
         if draw_from != self.draw_from:
             return (
-                f"The model's reference scores have z^s from {_WORDS[self.draw_from]}, this score from "
+                f"The model's reference scores are of draws from {_WORDS[self.draw_from]}, this score from "
                 f"{_WORDS[draw_from]}: draw from the same to compare them."
             )
         return ""

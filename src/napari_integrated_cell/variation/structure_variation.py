@@ -13,7 +13,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from napari_integrated_cell.arrays import Doubles, Floats, Mask
-from napari_integrated_cell.model.conditional_prior import CONDITIONAL, PRIOR, DrawFrom, drawn_from
+from napari_integrated_cell.model.conditional_prior import (
+    OBSERVED,
+    PRIOR,
+    DrawFrom,
+    drawn_from,
+    name_of_draws,
+)
 from napari_integrated_cell.processes import progress_of_part
 from napari_integrated_cell.variation.correlation import CorrelationStream, Moments, correlation_matrix
 
@@ -101,8 +107,8 @@ class StructureVariation(Variation):
         The structure's name in the model.
     mean, deviation : array of float32, (Z, Y, X)
         Mean and standard deviation (with division by n) of each voxel over the draws, in the model's box.
-    draw_from : {"prior", "conditional"}
-        Where z^s was drawn from: N(0, I), or p(z^s | z^r, y).
+    draw_from : {"prior", "conditional", "observed"}
+        Where the draws are from (:class:`Draws`).
     """
 
     structure: str
@@ -116,7 +122,8 @@ class Draws:
     """Draws of one structure in one cell: x̃^s of Dec^{r,s}(z^r, y, z̃^s) with a random z̃^s, decoded on request.
 
     Draw ``i`` depends only on ``seed``, the structure, z^r, ``draw_from`` and ``i``. It equals draw ``i`` of
-    ``model.sample(n, structure, z_ref=z_ref, seed=seed, draw_from=draw_from)``.
+    ``model.sample(n, structure, z_ref=z_ref, seed=seed, draw_from=draw_from)``, unless it is drawn from ``"observed"``,
+    which :meth:`~.integrated_cell.IntegratedCell.sample` takes as ``"conditional"``.
 
     Attributes
     ----------
@@ -127,8 +134,9 @@ class Draws:
         A structure of the model.
     seed : int
         Random seed.
-    draw_from : {"prior", "conditional"}
-        z̃^s ~ N(0, I), or z̃^s ~ p(z^s | z^r, y); by default the latter if the model has it.
+    draw_from : {"prior", "conditional", "observed"}
+        z̃^s ~ N(0, I); z̃^s ~ p(z^s | z^r, y), the default if the model has it; or this, and a draw also gets the texture
+        and the noise that Dec^{r,s} leaves out of observed images. It is known inside cells only.
     """
 
     model: IntegratedCell
@@ -146,7 +154,7 @@ class Draws:
         object.__setattr__(self, "z_ref", z_ref.numpy()[0])
         object.__setattr__(self, "structure", name)
         known = drawn_from(self.model.conditional_prior, self.draw_from, z_ref, self.model.name)
-        object.__setattr__(self, "draw_from", PRIOR if known is None else CONDITIONAL)
+        object.__setattr__(self, "draw_from", name_of_draws(known, self.draw_from))
 
     def z_struct(self, n: int) -> Floats:
         """Return the first ``n`` draws of z^s, (n, n_struct)."""
@@ -160,19 +168,29 @@ class Draws:
         """Return draw ``i`` (Z, Y, X) in the model's box, counted from 0."""
         if i < 0:
             raise ValueError(f"There is no draw {i}: give a number from 0 upwards.")
-        return self._decoded(self.z_struct(i + 1)[i:], None)[0]
+        return self._decoded(self.z_struct(i + 1)[i:], i, None)[0]
 
     def blocks(self, n: int, size: int = 8, cancel: CancelToken | None = None) -> Iterator[Floats]:
         """Yield the first ``n`` draws in blocks of ``size``: (m, Z, Y, X) each."""
         z_struct = self.z_struct(n)
         for start in range(0, n, size):
-            yield self._decoded(z_struct[start : start + size], cancel)
+            yield self._decoded(z_struct[start : start + size], start, cancel)
 
-    def _decoded(self, z_struct: Floats, cancel: CancelToken | None) -> Floats:
+    def _decoded(self, z_struct: Floats, first: int, cancel: CancelToken | None) -> Floats:
+        """Return draws (m, Z, Y, X) from number ``first`` on, for their z^s."""
         shapes = np.repeat(self.z_ref[None], len(z_struct), 0)
-        return self.model.decode_structures(
+        volumes = self.model.decode_structures(
             shapes, self.structure, z_struct, batch_size=len(z_struct), cancel=cancel
         )[self.structure]
+        known = self.model.conditional_prior
+        if self.draw_from != OBSERVED or known is None or known.residuals is None:
+            return volumes
+        # Each draw has its own random numbers, and does not depend on how many are drawn.
+        stream = 1 + self.model.config.structures.index(self.structure)
+        for i, volume in enumerate(volumes, first):
+            random = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(stream, i)))
+            volumes[i - first] = known.residuals.drawn(self.structure, volume, random)
+        return volumes
 
 
 def structure_variation(
@@ -217,9 +235,8 @@ def structure_variation(
         Number that is added to the diagonal of ρ; 0 in the paper. The default changes the score of different draws
         by 0.003 at most (1000 draws of the demo model). If draws are equal, because the model ignores z^s, the
         score stays finite: -log(ridge) / n for each missing dimension.
-    draw_from : {"prior", "conditional"}
-        z̃^s ~ N(0, I), or z̃^s ~ p(z^s | z^r, y); by default the latter if the model has it. Only scores with the same
-        one can be compared.
+    draw_from : {"prior", "conditional", "observed"}
+        Where the draws are from, as for :class:`Draws`. Only scores with the same one can be compared.
     batch_size : int
         Number of draws that are decoded at once.
     progress : callable, optional

@@ -130,7 +130,7 @@ def test_an_export_fits_the_weights_that_it_stores(run, store, tmp_path, few_are
 
 def test_the_command_puts_it_into_the_bundle(exported, store, tmp_path, few_are_enough):
     bundle = copytree(exported, tmp_path / "copy")
-    asked = ["conditional-prior", str(bundle), "--data", str(store.path), "--device", "cpu"]
+    asked = ["draws", str(bundle), "--data", str(store.path), "--device", "cpu"]
     done = CliRunner().invoke(app, [*asked, "--json"])
     assert done.exit_code == 0, done.output
     found = load_model(bundle, device="cpu").conditional_prior

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from napari_ic_train.bundle.decoding_residuals import decoding_residuals
 from napari_ic_train.bundle.latent_statistics import BATCH
 from napari_ic_train.data.store import CellStore
 from napari_ic_train.data.subsets import cells_of
@@ -16,6 +17,7 @@ from napari_integrated_cell.latent.embedding import embed_store
 from napari_integrated_cell.model.bundle import load_model, replace_files
 from napari_integrated_cell.model.catalogue import locate
 from napari_integrated_cell.model.conditional_prior import CONDITIONAL_PRIOR, ConditionalPrior, LinearGaussian
+from napari_integrated_cell.model.decoding_residuals import DECODING_RESIDUALS
 from napari_integrated_cell.model.integrated_cell import IntegratedCell
 from napari_integrated_cell.processes import Progress
 
@@ -62,17 +64,26 @@ class FittedGaussian:
 def measure_conditional_prior(
     bundle: str | Path, store: CellStore, *, device: str = "cpu", progress: Progress | None = None
 ) -> Mapping[str, FittedGaussian]:
-    """Fit :func:`conditional_prior` for a bundle's model and put it into the bundle."""
-    fits = fitted_gaussians(load_model(bundle, device=device), store, progress)
-    replace_files(locate(bundle), {CONDITIONAL_PRIOR: prior_of(fits).to_bytes()})
+    """Fit :func:`conditional_prior` for a bundle's model and put it into the bundle, with what Dec^{r,s} leaves out."""
+    model = load_model(bundle, device=device)
+    fits = fitted_gaussians(model, store, progress)
+    files = {
+        CONDITIONAL_PRIOR: prior_of(fits).to_bytes(),
+        DECODING_RESIDUALS: decoding_residuals(model, store, progress).to_bytes(),
+    }
+    replace_files(locate(bundle), files)
     return fits
 
 
 def conditional_prior(
     model: IntegratedCell, store: CellStore, progress: Progress | None = None
 ) -> ConditionalPrior:
-    """Fit p(z^s | z^r, y) on the training cells. The parameters are those of :func:`fitted_gaussians`."""
-    return prior_of(fitted_gaussians(model, store, progress))
+    """Fit p(z^s | z^r, y) on the training cells, and measure what Dec^{r,s} leaves out in held-out cells.
+
+    The parameters are those of :func:`fitted_gaussians`.
+    """
+    fits = fitted_gaussians(model, store, progress)
+    return replace(prior_of(fits), residuals=decoding_residuals(model, store, progress))
 
 
 def prior_of(fits: Mapping[str, FittedGaussian]) -> ConditionalPrior:

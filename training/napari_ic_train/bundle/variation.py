@@ -22,7 +22,7 @@ from napari_integrated_cell.imaging.pose import posed_mask
 from napari_integrated_cell.integration import model_box
 from napari_integrated_cell.model.bundle import load_model, replace_files
 from napari_integrated_cell.model.catalogue import locate
-from napari_integrated_cell.model.conditional_prior import CONDITIONAL, PRIOR, DrawFrom, drawn_from
+from napari_integrated_cell.model.conditional_prior import DrawFrom, drawn_from, name_of_draws
 from napari_integrated_cell.model.integrated_cell import IntegratedCell
 from napari_integrated_cell.model.latent import FEW_CELLS
 from napari_integrated_cell.model.variation_reference import GROUPS, VARIATION, VariationReference, group_of
@@ -89,8 +89,8 @@ def reference_variation(
         Largest number of cells of each group.
     draws, seed : int
         Number of draws of each structure in each cell, and their random seed.
-    draw_from : {"prior", "conditional"}
-        Where z^s is drawn from; by default p(z^s | z^r, y) if the model has it.
+    draw_from : {"prior", "conditional", "observed"}
+        Where draws are from; by default p(z^s | z^r, y) if the model has it.
     progress : callable, optional
         Called with (done, total, what).
 
@@ -103,8 +103,7 @@ def reference_variation(
     """
     config = model.config
     check_box(store, model)
-    conditional = drawn_from(model.conditional_prior, draw_from, config, model.name) is not None
-    where = CONDITIONAL if conditional else PRIOR
+    where = name_of_draws(drawn_from(model.conditional_prior, draw_from, config, model.name), draw_from)
     chosen = chosen_cells(store, cells, seed)
     ids = {group: tuple(store.table["CellId"].iloc[p].astype(str)) for group, p in chosen.items()}
     listed = manifest_of(store, manifest)

@@ -28,8 +28,8 @@ DrawFromOption = Annotated[
     str | None,
     typer.Option(
         "--draw-from",
-        help="Where z^s is drawn from: prior, N(0, I) as in the paper, or conditional, p(z^s | z^r, y). By default "
-        "conditional if the model has it.",
+        help="prior: z^s from N(0, I), as in the paper. conditional: from p(z^s | z^r, y); the default if the model "
+        "has it. observed: the same, with the texture and noise that decoded images lack.",
     ),
 ]
 WorkersOption = Annotated[

@@ -67,8 +67,8 @@ def score_order(
     """Return Spearman's correlation, over structures, of the variation of the model's and of the simulator's draws.
 
     The variation of a structure is the mean over cells of the score of Algorithm 4, inside the cell. The number of
-    draws is the same for both. ``draw_from`` says where the model draws z^s from: ``"prior"`` or ``"conditional"``; by
-    default the latter if the model has it.
+    draws is the same for both. ``draw_from`` says where the model's draws are from: ``"prior"``, ``"conditional"`` (the
+    default if the model has it) or ``"observed"``.
 
     Returns
     -------

@@ -7,7 +7,7 @@ from functools import partial
 from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QFormLayout, QGroupBox, QSpinBox
 
-from napari_integrated_cell.model.conditional_prior import CONDITIONAL, PRIOR
+from napari_integrated_cell.model.conditional_prior import CONDITIONAL, OBSERVED, PRIOR
 from napari_integrated_cell.model.variation_reference import VariationReference
 from napari_integrated_cell.plugin.activity import refusals_shown
 from napari_integrated_cell.plugin.variation import actions
@@ -23,6 +23,11 @@ from napari_integrated_cell.plugin.widgets.work_row import WorkRow
 from napari_integrated_cell.variation.structure_variation import RIDGE
 
 _MOST_DRAWS = 10_000
+_DRAWN_FROM = {
+    CONDITIONAL: "what fits the shape",
+    OBSERVED: "the same, with texture and noise",
+    PRIOR: "the prior N(0, I)",
+}
 
 
 class VariationWidget(Dock):
@@ -48,8 +53,9 @@ class VariationWidget(Dock):
         self.draw_from = combo(
             "Where z^s is drawn from",
             "Where z^s is drawn from: the distribution that fits the shape, p(z^s | z^r, y), if the model has it;\n"
-            "or the paper's prior N(0, I), which does not depend on the shape.",
-            {CONDITIONAL: "what fits the shape", PRIOR: "the prior N(0, I)"},
+            "the same with the texture and noise that decoded images lack; or the paper's prior N(0, I), which does\n"
+            "not depend on the shape.",
+            _DRAWN_FROM,
             choose=lambda chosen: actions.change(self._session, draw_from=chosen),
         )
         self.structures = StructureChecklist()
@@ -175,7 +181,7 @@ class VariationWidget(Dock):
         if shape is None or not found:
             return ""
         first = next(iter(found.values()))
-        where = "the prior N(0, I)" if first.draw_from == PRIOR else "what fits the shape"
+        where = _DRAWN_FROM[first.draw_from]
         return (
             f"{first.n} draws from {where} in the shape of {shape.name}, compared inside the cell, ridge {RIDGE:g}. "
             "A larger score means less variation."

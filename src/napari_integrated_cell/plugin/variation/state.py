@@ -36,8 +36,8 @@ class VariationRequest:
         The structures to draw; None for all that the model knows.
     n : int
         Draws of each structure.
-    draw_from : {"prior", "conditional"}, optional
-        Where z^s is drawn from; None for what the model has: p(z^s | z^r, y), or else the prior.
+    draw_from : {"prior", "conditional", "observed"}, optional
+        Where draws are from; None for what the model has: p(z^s | z^r, y), or else the prior.
     looked_at : str
         The structure that is shown; empty before the first is measured.
     draw : int
@@ -70,8 +70,8 @@ class VariedShape:
         Whether the layers are masked by it: the outline of a segmented cell is known, that of a decoded cell is not.
     seed : int
         Random seed of the draws.
-    draw_from : {"prior", "conditional"}, optional
-        Where z^s is drawn from; None for what the model has.
+    draw_from : {"prior", "conditional", "observed"}, optional
+        Where draws are from; None for what the model has.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""``napari-ic-train conditional-prior``: fit in a bundle how z^s depends on z^r."""
+"""``napari-ic-train draws``: measure in a bundle how structures are drawn in given shapes."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from napari_ic_train.commands import PROGRAM, BundleArgument, DeviceOption, Json
 from napari_integrated_cell.console import one_line_errors, progress_bar, report
 
 
-def conditional_prior(
+def draws(
     bundle: BundleArgument,
     data: Annotated[Path, typer.Option(help="The store that it was fitted on.")],
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Fit p(z^s | z^r, y) on the training cells, and put it into a bundle.
+    """Fit p(z^s | z^r, y) on the training cells, measure what decoding leaves out, and put both into a bundle.
 
     With it, structures are drawn as they fit the cell's shape. Scores of variation in the bundle are then those of
-    other draws: measure them again with `variation`.
+    other draws: measure them again with `variation`. `export` does it too.
     """
     with one_line_errors(PROGRAM), progress_bar() as move:
         from napari_ic_train.bundle.conditional_prior import measure_conditional_prior
