@@ -110,11 +110,11 @@ class ConditionalCalibration(Experiment):
             ),
             notes=f"The structure of each of {len(wanted)} held-out cells was drawn {n_draws} times in its shape "
             f"(z^r = Enc^r(x^r), z^s ~ {_WORDS[default]}). Features are measured with the observed cell and nucleus. "
-            "If the model is calibrated, 50 % and 90 % of the observed values lie within these intervals. "
-            "Observed images have noise that the model does not draw, and intensities are relative to the brightest voxel of the cell. This "
-            "affects the object count and the variation of intensity most.\n\nWith another cell's shape, z^r is that "
-            "of another held-out cell, and the draws are measured in this cell. A model that uses the shape reaches a "
-            "lower coverage there.",
+            "If the model is calibrated, 50 % and 90 % of the observed values lie within these intervals. Observed "
+            "images have noise that the model does not draw, and intensities are relative to the brightest voxel of "
+            "the cell. This affects the object count and the variation of intensity most.\n\nWith another cell's "
+            "shape, z^r is that of another held-out cell, and the draws are measured in this cell. A model that uses "
+            "the shape reaches a lower coverage there.",
         )
 
     def _measured(
