@@ -7,6 +7,7 @@ import typer
 from napari_ic_train.commands.cells import cells
 from napari_ic_train.commands.demo_model import demo_model
 from napari_ic_train.commands.describe import describe
+from napari_ic_train.commands.draws import draws
 from napari_ic_train.commands.evaluate import evaluate
 from napari_ic_train.commands.export import export
 from napari_ic_train.commands.fetch import fetch
@@ -29,7 +30,7 @@ app = typer.Typer(
     "score, evaluate.",
 )
 FITTING = (fetch, simulate, prepare, fit, status, landmarks, export)
-AFTERWARDS = (cells, typicality, variation, novelty, score, evaluate, describe)
+AFTERWARDS = (cells, typicality, draws, variation, novelty, score, evaluate, describe)
 for command in (*FITTING, *AFTERWARDS):
     app.command()(command)
 app.command("demo-model")(demo_model)

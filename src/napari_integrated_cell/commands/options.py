@@ -93,6 +93,14 @@ SceneOption = Annotated[
 TimeOption = Annotated[
     int | None, typer.Option("--time", help="Number of the time point. By default the first, 0.")
 ]
+DrawFromOption = Annotated[
+    str | None,
+    typer.Option(
+        "--draw-from",
+        help="prior: z^s from N(0, I), as in the paper. conditional: from p(z^s | z^r, y); the default if the model "
+        "has it. observed: the same, with the texture and noise that decoded images lack.",
+    ),
+]
 ReaderOption = Annotated[
     str,
     typer.Option(

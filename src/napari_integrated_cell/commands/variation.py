@@ -21,6 +21,7 @@ from napari_integrated_cell.console import one_line_errors, progress_bar, report
 from napari_integrated_cell.data.cell_table import open_table
 from napari_integrated_cell.data.entry import LoadedCell
 from napari_integrated_cell.imaging.atomic import atomic_write
+from napari_integrated_cell.model.conditional_prior import checked_draw_from
 from napari_integrated_cell.picture import png_bytes, tile
 from napari_integrated_cell.variation.structure_variation import RIDGE
 from napari_integrated_cell.vocabulary import REFERENCE_NAMES
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from napari_integrated_cell.model.runtime import Progress
     from napari_integrated_cell.variation.structure_variation import StructureVariation
 
-COLUMNS = ("cell", "stage", "structure", "score", "effective_rank", "n", "ridge", "compared_in")
+COLUMNS = ("cell", "stage", "structure", "score", "effective_rank", "n", "ridge", "compared_in", "draw_from")
 
 
 def variation(
@@ -48,6 +49,7 @@ def variation(
     structures: options.StructuresOption = None,
     draws: Annotated[int, typer.Option(help="Draws per cell and structure; 1000 in the paper.")] = 100,
     ridge: Annotated[float, typer.Option(help="Added to the diagonal of the correlations.")] = RIDGE,
+    draw_from: options.DrawFromOption = None,
     within_cell: Annotated[
         bool,
         typer.Option(
@@ -85,6 +87,7 @@ def variation(
             raise FileNotFoundError(f"The folder {out.parent} does not exist: make it first.")
         if draws < 2:
             raise ValueError(f"--draws is {draws}: give at least 2.")
+        where = checked_draw_from(draw_from)
         if table is not None and (image or cells or nuclei or label):
             raise ValueError("Give an image or a --table of cells, not both.")
         if table is not None:
@@ -98,7 +101,7 @@ def variation(
 
         loaded = load_model(model, device=device, exact=exact)
         names = structure_names(options.structures_of(structures), loaded.config)
-        settings = {"n": draws, "seed": seed, "ridge": ridge}
+        settings = {"n": draws, "seed": seed, "ridge": ridge, "draw_from": where}
         rows, extremes, left_out = _measure_all(listed, loaded, names, settings, within_cell)
 
         n_cells = len(listed) - len(left_out)
@@ -118,6 +121,7 @@ def variation(
             "model": loaded.name,
             "device": str(loaded.device),
             **settings,
+            "draw_from": rows[0]["draw_from"],
             "compared_in": "cell" if within_cell else "box",
             # JSON has no infinity. Equal draws have this score if there is no ridge.
             "rows": [row if isfinite(row["score"]) else {**row, "score": None} for row in rows],
@@ -211,6 +215,7 @@ def _row(cell: Listed, found: StructureVariation, compared_in: str) -> dict[str,
         found.n,
         found.ridge,
         compared_in,
+        found.draw_from,
     )
     return dict(zip(COLUMNS, values, strict=True))
 

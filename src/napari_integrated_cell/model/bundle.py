@@ -1,8 +1,9 @@
 """Save and load models: ``model.json``, ``weights/<network>.safetensors``, ``MODEL_CARD.md`` and checksums.
 
 If they are known, a bundle also contains ``latent/statistics.*``, ``landmarks.json``, ``landmarks/thumbnails/*.png``,
-``variation.json``, ``typicality.json``, ``novelty.json`` and ``cells.parquet``. Weights are safetensors: loading a
-bundle executes no code from it.
+``latent/conditional_prior.safetensors``, ``latent/decoding_residuals.safetensors``, ``variation.json``,
+``typicality.json``, ``novelty.json`` and ``cells.parquet``. Weights are safetensors: loading a bundle executes no code
+from it.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from napari_integrated_cell.model.catalogue import (
     read_manifest,
     read_model_card,
 )
+from napari_integrated_cell.model.conditional_prior import CONDITIONAL_PRIOR, read_conditional_prior
+from napari_integrated_cell.model.decoding_residuals import DECODING_RESIDUALS
 from napari_integrated_cell.model.integrated_cell import NETWORK_NAMES, IntegratedCell
 from napari_integrated_cell.model.latent_files import (
     OPTIONAL_FILES,
@@ -108,6 +111,10 @@ def save_bundle(
             yield TYPICALITY, model.typicality.to_json()
         if model.known_structures is not None:
             yield NOVELTY, model.known_structures.to_json()
+        if model.conditional_prior is not None:
+            yield CONDITIONAL_PRIOR, model.conditional_prior.to_bytes()
+            if model.conditional_prior.residuals is not None:
+                yield DECODING_RESIDUALS, model.conditional_prior.residuals.to_bytes()
 
     archive.write(Path(path), files())
     return Path(path)
@@ -136,6 +143,7 @@ def load_model(model: str | Path = "demo", device: str = "auto", *, exact: bool 
         variation = read_variation(bundle, manifest.config)
         typicality = read_typicality(bundle)
         known_structures = read_known_structures(bundle, manifest.config)
+        conditional_prior = read_conditional_prior(bundle, manifest.config)
     card = {"structures": manifest.config.structures, **manifest.card.model_dump()}
     return IntegratedCell(
         manifest.config,
@@ -147,6 +155,7 @@ def load_model(model: str | Path = "demo", device: str = "auto", *, exact: bool 
         variation=variation,
         typicality=typicality,
         known_structures=known_structures,
+        conditional_prior=conditional_prior,
         exact=exact,
     ).to(target)
 

@@ -55,6 +55,12 @@ def latent(z: ArrayLike | Tensor, size: int, what: str, *, n: int | None = None)
     return tensor
 
 
+def latent_of_each(z: ArrayLike | Tensor, size: int, what: str, n: int) -> Tensor:
+    """Return latent positions (n, size) of ``n`` cells, from one for each or one for all. Raises as `latent` does."""
+    positions = latent(z, size, what)
+    return latent(positions.expand(n, -1) if len(positions) == 1 else positions, size, what, n=n)
+
+
 def structure_index(structure: str, config: ModelConfig) -> int:
     """Return the index of a structure in the model, by its name or a name that the vocabulary knows.
 

@@ -13,9 +13,11 @@ from torch import Tensor, nn
 
 from napari_integrated_cell.arrays import Floats
 from napari_integrated_cell.model import inputs
+from napari_integrated_cell.model.conditional_prior import ConditionalPrior, DrawFrom, drawn_from
 from napari_integrated_cell.model.config import ModelConfig
 from napari_integrated_cell.model.inference import memory_format, on_device, plain_layers
 from napari_integrated_cell.model.latent import Landmark, LatentStatistics
+from napari_integrated_cell.model.latent_draws import SHAPES, Seed, standard_normal
 from napari_integrated_cell.model.networks import (
     ConditionalDecoder,
     ConditionalEncoder,
@@ -25,10 +27,9 @@ from napari_integrated_cell.model.networks import (
     model_networks,
 )
 from napari_integrated_cell.model.novelty import KnownStructures
-from napari_integrated_cell.model.runtime import RunOptions, batches, choose_device
+from napari_integrated_cell.model.runtime import RunOptions, batches, choose_device, part_of_run
 from napari_integrated_cell.model.typicality import TypicalityReference
 from napari_integrated_cell.model.variation_reference import VariationReference
-from napari_integrated_cell.processes import progress_of_part
 
 NETWORK_NAMES = ("enc_ref", "dec_ref", "enc_cond", "dec_cond")
 OnStructure = Callable[[str, Floats], None]
@@ -67,6 +68,8 @@ class IntegratedCell:
         Distributions of known cells, which tell how typical a cell is.
     known_structures : KnownStructures, optional
         Statistics that tell whether a channel shows none of the model's structures.
+    conditional_prior : ConditionalPrior, optional
+        p(z^s | z^r, y), from which z^s is then drawn by default.
     exact : bool
         Compute in float32 with PyTorch's own layers on a CPU, not with the faster forms of :mod:`.inference`.
     """
@@ -86,6 +89,7 @@ class IntegratedCell:
         variation: VariationReference | None = None,
         typicality: TypicalityReference | None = None,
         known_structures: KnownStructures | None = None,
+        conditional_prior: ConditionalPrior | None = None,
         exact: bool = False,
     ) -> None:
         self.config = config
@@ -98,6 +102,7 @@ class IntegratedCell:
         self.variation = variation
         self.typicality = typicality
         self.known_structures = known_structures
+        self.conditional_prior = conditional_prior
         self.exact = exact
         for network in self.networks.values():
             network.eval()
@@ -290,8 +295,8 @@ class IntegratedCell:
         names = inputs.structure_names(structures, self.config)
         images = inputs.images(x_ref, self.config.references, self.config)
         n, total = len(images), len(images) * (1 + len(names))
-        z_ref = self.encode(images, **_part(run, 0, total))
-        return self.decode_structures(z_ref, names, on_structure=on_structure, **_part(run, n, total))
+        z_ref = self.encode(images, **part_of_run(run, 0, total))
+        return self.decode_structures(z_ref, names, on_structure=on_structure, **part_of_run(run, n, total))
 
     def sample(
         self,
@@ -300,40 +305,48 @@ class IntegratedCell:
         *,
         z_ref: ArrayLike | Tensor | None = None,
         seed: int | None = None,
+        draw_from: DrawFrom | None = None,
         **run: Unpack[RunOptions],
     ) -> dict[str, Floats]:
-        """Draw ``n`` cells from the model with z^r, z^s ~ N(0, I): per structure (N, R + 1, Z, Y, X).
+        """Draw ``n`` cells from the model with z^r ~ N(0, I): per structure (N, R + 1, Z, Y, X).
 
         Every structure is drawn for the same ``n`` shapes. With ``z_ref``, (1, n_ref) or (n, n_ref), the shapes are
-        given and only z^s is drawn. The draws of a structure depend on ``seed``, but not on the other requested
-        structures.
+        given and only z^s is drawn, as :meth:`draw_z_struct` does. The draws of a structure depend on ``seed``, but not
+        on the other requested structures.
         """
         if n < 1:
             raise ValueError(f"The number of cells is {n}: give 1 or more.")
         names = inputs.structure_names(structures, self.config)
         root = np.random.SeedSequence(seed)  # without a seed: random, but once for all structures
-        if z_ref is None:
-            shapes = _normal(self._stream(root), n, self.config.n_ref)
-        else:
-            given = inputs.latent(z_ref, self.config.n_ref, "z_ref")
-            shapes = inputs.latent(
-                given.expand(n, -1) if len(given) == 1 else given, given.shape[1], "z_ref", n=n
-            )
+        drawn = standard_normal(root, SHAPES, n, self.config.n_ref) if z_ref is None else z_ref
+        shapes = inputs.latent_of_each(drawn, self.config.n_ref, "z_ref", n)
         samples = {}
         for done, name in enumerate(names):
-            residual = _normal(self._stream(root, name), n, self.config.n_struct)
-            samples[name] = self.decode(shapes, name, residual, **_part(run, done * n, len(names) * n))
+            residual = self.draw_z_struct(n, name, root, z_ref=shapes, draw_from=draw_from)
+            samples[name] = self.decode(shapes, name, residual, **part_of_run(run, done * n, len(names) * n))
         return samples
 
-    def draw_z_struct(self, n: int, structure: str, seed: int) -> Floats:
-        """Draw z^s ~ N(0, I) of a structure's first ``n`` draws, (n, n_struct), the same as in :meth:`sample`."""
-        stream = self._stream(np.random.SeedSequence(seed), structure)
-        return _normal(stream, n, self.config.n_struct).numpy()
+    def draw_z_struct(
+        self,
+        n: int,
+        structure: str,
+        seed: Seed,
+        *,
+        z_ref: ArrayLike | Tensor | None = None,
+        draw_from: DrawFrom | None = None,
+    ) -> Floats:
+        """Draw z^s of a structure's first ``n`` draws, (n, n_struct), the same as in :meth:`sample`.
 
-    def _stream(self, root: np.random.SeedSequence, structure: str | None = None) -> np.random.SeedSequence:
-        """Return the random seed of the shapes (None) or of a structure. It does not depend on the other draws."""
-        index = 0 if structure is None else 1 + inputs.structure_index(structure, self.config)
-        return np.random.SeedSequence(root.entropy, spawn_key=(*root.spawn_key, index))
+        ``draw_from`` is ``"prior"``, N(0, I), or ``"conditional"``, p(z^s | z^r, y) at ``z_ref``, (1, n_ref) or
+        (n, n_ref). The latter is the default if the model has it and z^r is given.
+        """
+        index = inputs.structure_index(structure, self.config)
+        normal = standard_normal(seed, 1 + index, n, self.config.n_struct)
+        known = drawn_from(self.conditional_prior, draw_from, z_ref, self.name)
+        if known is None or z_ref is None:
+            return normal
+        shapes = inputs.latent_of_each(z_ref, self.config.n_ref, "z_ref", n).numpy()
+        return known.drawn(self.config.structures[index], shapes, normal)
 
     @property
     def _channels(self) -> tuple[str, ...]:
@@ -385,13 +398,3 @@ class IntegratedCell:
         """Concatenate all batches of :meth:`_batched`."""
         results = [arrays for _, arrays in self._batched(what, compute, arguments, run)]
         return [np.concatenate(parts) for parts in zip(*results, strict=True)]
-
-
-def _normal(seed: np.random.SeedSequence, n: int, size: int) -> Tensor:
-    """Draw from N(0, I), with the same result on every device."""
-    return torch.from_numpy(np.random.default_rng(seed).standard_normal((n, size), dtype=np.float32))
-
-
-def _part(run: RunOptions, before: int, total: int) -> RunOptions:
-    """Return ``run`` with progress for a part of ``total`` steps, after ``before`` steps."""
-    return {**run, "progress": progress_of_part(run.get("progress"), before, total)}

@@ -15,7 +15,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from napari_integrated_cell.model.archive import Archive, read_json
+from napari_integrated_cell.model.conditional_prior import CONDITIONAL_PRIOR
 from napari_integrated_cell.model.config import ModelConfig, check_structures
+from napari_integrated_cell.model.decoding_residuals import DECODING_RESIDUALS
 from napari_integrated_cell.model.latent import Landmark, LatentDistribution, LatentStatistics
 from napari_integrated_cell.model.novelty import NOVELTY
 from napari_integrated_cell.model.typicality import TYPICALITY
@@ -45,6 +47,8 @@ OPTIONAL_FILES: tuple[str, ...] = (
     VARIATION,
     TYPICALITY,
     NOVELTY,
+    CONDITIONAL_PRIOR,
+    DECODING_RESIDUALS,
     *(name for stage in STAGE_NAMES for name in thumbnail_names(stage)),
 )
 """Files that a bundle may contain. Bundles of older versions have none of them."""

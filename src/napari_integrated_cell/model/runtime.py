@@ -6,7 +6,7 @@ import platform
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple, TypedDict, TypeVar
 
-from napari_integrated_cell.processes import Cancelled, CancelToken, Progress
+from napari_integrated_cell.processes import Cancelled, CancelToken, Progress, progress_of_part
 
 if TYPE_CHECKING:
     import torch
@@ -22,6 +22,7 @@ __all__ = [
     "choose_device",
     "has_bf16",
     "is_out_of_memory",
+    "part_of_run",
 ]
 
 T = TypeVar("T")
@@ -33,6 +34,11 @@ class RunOptions(TypedDict, total=False):
     batch_size: int
     cancel: CancelToken | None
     progress: Progress | None
+
+
+def part_of_run(run: RunOptions, before: int, total: int) -> RunOptions:
+    """Return options with progress for a part of ``total`` steps, after ``before`` steps."""
+    return {**run, "progress": progress_of_part(run.get("progress"), before, total)}
 
 
 class DeviceChoice(NamedTuple):

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from napari_integrated_cell.arrays import Doubles
 from napari_integrated_cell.model.archive import Archive, read_json
+from napari_integrated_cell.model.conditional_prior import PRIOR, DrawFrom
 from napari_integrated_cell.model.config import ModelConfig, check_structures
 from napari_integrated_cell.vocabulary import STAGE_NAMES
 
@@ -25,6 +26,12 @@ VARIATION = "variation.json"
 GROUPS = ("interphase", "mitosis")
 
 ComparedIn = Literal["cell", "box"]
+
+_WORDS: Mapping[str, str] = {
+    "prior": "the prior N(0, I)",
+    "conditional": "p(z^s | z^r, y)",
+    "observed": "p(z^s | z^r, y) and what decoding leaves out",
+}
 
 
 def group_of(stage: str) -> str:
@@ -50,6 +57,8 @@ class VariationReference:
         The cells' ids by group, ``"interphase"`` and ``"mitosis"``. Groups without cells are left out.
     scores : mapping of str to mapping of str to array of float64
         Scores by structure and group, one per cell in the order of ``cells``.
+    draw_from : {"prior", "conditional", "observed"}
+        Where the draws are from; in all files of older versions the prior.
     """
 
     n: int
@@ -58,6 +67,7 @@ class VariationReference:
     compared_in: ComparedIn
     cells: Mapping[str, tuple[str, ...]]
     scores: Mapping[str, Mapping[str, Doubles]]
+    draw_from: DrawFrom = PRIOR
 
     def __post_init__(self) -> None:
         for structure, groups in self.scores.items():
@@ -71,7 +81,9 @@ class VariationReference:
         object.__setattr__(self, "cells", MappingProxyType(dict(self.cells)))
         object.__setattr__(self, "scores", MappingProxyType(dict(self.scores)))
 
-    def why_not_comparable(self, n: int, ridge: float, compared_in: ComparedIn = "cell") -> str:
+    def why_not_comparable(
+        self, n: int, ridge: float, compared_in: ComparedIn = "cell", draw_from: DrawFrom = PRIOR
+    ) -> str:
         """Return why a score cannot be compared with these, in a sentence, or an empty string if it can.
 
         Parameters
@@ -82,6 +94,8 @@ class VariationReference:
             Ridge of the score.
         compared_in : {"cell", "box"}
             Where its draws were compared.
+        draw_from : {"prior", "conditional", "observed"}
+            Where its draws are from.
         """
         if n != self.n:
             return (
@@ -98,6 +112,11 @@ class VariationReference:
                 f"The model's reference scores compare draws in the {self.compared_in}, this score in the "
                 f"{compared_in}: use the same region to compare them."
             )
+        if draw_from != self.draw_from:
+            return (
+                f"The model's reference scores are of draws from {_WORDS[self.draw_from]}, this score from "
+                f"{_WORDS[draw_from]}: draw from the same to compare them."
+            )
         return ""
 
     def to_json(self) -> bytes:
@@ -107,6 +126,7 @@ class VariationReference:
             "seed": self.seed,
             "ridge": self.ridge,
             "compared_in": self.compared_in,
+            "draw_from": self.draw_from,
             "cells": {group: list(ids) for group, ids in self.cells.items()},
             "scores": {
                 structure: {group: [round(float(s), 6) for s in scores] for group, scores in groups.items()}
@@ -145,6 +165,7 @@ def read_variation(archive: Archive, config: ModelConfig) -> VariationReference 
                 for name in config.structures
                 if name in file.scores
             },
+            file.draw_from,
         )
     except ValueError as error:
         raise ValueError(f"{where} cannot be used: {error}") from None
@@ -157,5 +178,6 @@ class _File(BaseModel):
     seed: Annotated[int, Field(ge=0)]
     ridge: Annotated[float, Field(ge=0)]
     compared_in: ComparedIn
+    draw_from: DrawFrom = PRIOR
     cells: dict[str, list[str]]
     scores: dict[str, dict[str, list[float]]]

@@ -13,6 +13,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from napari_integrated_cell.arrays import Doubles, Floats, Mask
+from napari_integrated_cell.model.conditional_prior import (
+    OBSERVED,
+    PRIOR,
+    DrawFrom,
+    drawn_from,
+    name_of_draws,
+)
 from napari_integrated_cell.processes import progress_of_part
 from napari_integrated_cell.variation.correlation import CorrelationStream, Moments, correlation_matrix
 
@@ -37,7 +44,8 @@ def variation_score(volumes: ArrayLike, ridge: float = 0.0) -> float:
       divided, so that it is a mean over draws.
     - The inner loop is printed as "for each j in j + 1 to n". Here it runs over every pair i < j; ρ is symmetric with
       ones on its diagonal.
-    - Algorithm 4 does not draw z̃^s. :func:`structure_variation` draws it from the prior N(0, I).
+    - Algorithm 4 does not draw z̃^s. :func:`structure_variation` draws it from p(z^s | z^r, y) if the model has it,
+      or from the prior N(0, I).
     - The logarithm is natural, and correlations are over all given voxels.
     - The paper does not mention a singular ρ. A ridge of 0 is the paper's formula.
 
@@ -99,19 +107,23 @@ class StructureVariation(Variation):
         The structure's name in the model.
     mean, deviation : array of float32, (Z, Y, X)
         Mean and standard deviation (with division by n) of each voxel over the draws, in the model's box.
+    draw_from : {"prior", "conditional", "observed"}
+        Where the draws are from (:class:`Draws`).
     """
 
     structure: str
     mean: Floats = field(repr=False, compare=False)
     deviation: Floats = field(repr=False, compare=False)
+    draw_from: DrawFrom = PRIOR
 
 
 @dataclass(frozen=True, eq=False)
 class Draws:
-    """Draws of one structure in one cell: x̃^s of Dec^{r,s}(z^r, y, z̃^s) with z̃^s ~ N(0, I), decoded on request.
+    """Draws of one structure in one cell: x̃^s of Dec^{r,s}(z^r, y, z̃^s) with a random z̃^s, decoded on request.
 
-    Draw ``i`` depends only on ``seed``, the structure and ``i``. It equals draw ``i`` of
-    ``model.sample(n, structure, z_ref=z_ref, seed=seed)``.
+    Draw ``i`` depends only on ``seed``, the structure, z^r, ``draw_from`` and ``i``. It equals draw ``i`` of
+    ``model.sample(n, structure, z_ref=z_ref, seed=seed, draw_from=draw_from)``, unless it is drawn from ``"observed"``,
+    which :meth:`~.integrated_cell.IntegratedCell.sample` takes as ``"conditional"``.
 
     Attributes
     ----------
@@ -122,12 +134,16 @@ class Draws:
         A structure of the model.
     seed : int
         Random seed.
+    draw_from : {"prior", "conditional", "observed"}
+        z̃^s ~ N(0, I); z̃^s ~ p(z^s | z^r, y), the default if the model has it; or this, and a draw also gets the texture
+        and the noise that Dec^{r,s} leaves out of observed images. It is known inside cells only.
     """
 
     model: IntegratedCell
     z_ref: Floats
     structure: str
     seed: int = 0
+    draw_from: DrawFrom | None = None
 
     def __post_init__(self) -> None:
         from napari_integrated_cell.model.inputs import latent, structure_names
@@ -137,30 +153,44 @@ class Draws:
         # Store checked values. In a frozen dataclass, object.__setattr__ is the documented way to do that.
         object.__setattr__(self, "z_ref", z_ref.numpy()[0])
         object.__setattr__(self, "structure", name)
+        known = drawn_from(self.model.conditional_prior, self.draw_from, z_ref, self.model.name)
+        object.__setattr__(self, "draw_from", name_of_draws(known, self.draw_from))
 
     def z_struct(self, n: int) -> Floats:
         """Return the first ``n`` draws of z^s, (n, n_struct)."""
         if self.seed < 0:
             raise ValueError(f"The seed {self.seed} is negative: give a whole number from 0 upwards.")
-        return self.model.draw_z_struct(n, self.structure, self.seed)
+        return self.model.draw_z_struct(
+            n, self.structure, self.seed, z_ref=self.z_ref[None], draw_from=self.draw_from
+        )
 
     def draw(self, i: int) -> Floats:
         """Return draw ``i`` (Z, Y, X) in the model's box, counted from 0."""
         if i < 0:
             raise ValueError(f"There is no draw {i}: give a number from 0 upwards.")
-        return self._decoded(self.z_struct(i + 1)[i:], None)[0]
+        return self._decoded(self.z_struct(i + 1)[i:], i, None)[0]
 
     def blocks(self, n: int, size: int = 8, cancel: CancelToken | None = None) -> Iterator[Floats]:
         """Yield the first ``n`` draws in blocks of ``size``: (m, Z, Y, X) each."""
         z_struct = self.z_struct(n)
         for start in range(0, n, size):
-            yield self._decoded(z_struct[start : start + size], cancel)
+            yield self._decoded(z_struct[start : start + size], start, cancel)
 
-    def _decoded(self, z_struct: Floats, cancel: CancelToken | None) -> Floats:
+    def _decoded(self, z_struct: Floats, first: int, cancel: CancelToken | None) -> Floats:
+        """Return draws (m, Z, Y, X) from number ``first`` on, for their z^s."""
         shapes = np.repeat(self.z_ref[None], len(z_struct), 0)
-        return self.model.decode_structures(
+        volumes = self.model.decode_structures(
             shapes, self.structure, z_struct, batch_size=len(z_struct), cancel=cancel
         )[self.structure]
+        known = self.model.conditional_prior
+        if self.draw_from != OBSERVED or known is None or known.residuals is None:
+            return volumes
+        # Each draw has its own random numbers, and does not depend on how many are drawn.
+        stream = 1 + self.model.config.structures.index(self.structure)
+        for i, volume in enumerate(volumes, first):
+            random = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(stream, i)))
+            volumes[i - first] = known.residuals.drawn(self.structure, volume, random)
+        return volumes
 
 
 def structure_variation(
@@ -172,13 +202,14 @@ def structure_variation(
     *,
     mask: ArrayLike | None = None,
     ridge: float = RIDGE,
+    draw_from: DrawFrom | None = None,
     batch_size: int = 8,
     progress: Progress | None = None,
     cancel: CancelToken | None = None,
 ) -> StructureVariation:
     """Measure how much one structure varies in one cell, according to the model (Algorithm 4).
 
-    ``n`` draws of z̃^s ~ N(0, I) are decoded with the cell's z^r and compared by :func:`variation_score`; their mean
+    ``n`` draws of z̃^s are decoded with the cell's z^r and compared by :func:`variation_score`; their mean
     and standard deviation are kept. Draws are streamed
     (:class:`~napari_integrated_cell.variation.correlation.CorrelationStream`): apart from the matrix, memory does not
     grow with ``n``.
@@ -204,6 +235,8 @@ def structure_variation(
         Number that is added to the diagonal of ρ; 0 in the paper. The default changes the score of different draws
         by 0.003 at most (1000 draws of the demo model). If draws are equal, because the model ignores z^s, the
         score stays finite: -log(ridge) / n for each missing dimension.
+    draw_from : {"prior", "conditional", "observed"}
+        Where the draws are from, as for :class:`Draws`. Only scores with the same one can be compared.
     batch_size : int
         Number of draws that are decoded at once.
     progress : callable, optional
@@ -223,7 +256,7 @@ def structure_variation(
     if batch_size < 1:
         raise ValueError(f"The batch size is {batch_size}: give 1 or more.")
     _check_ridge(ridge)
-    draws = Draws(model, np.asarray(z_ref), structure, seed)
+    draws = Draws(model, np.asarray(z_ref), structure, seed, draw_from)
     moments = Moments()
     with CorrelationStream(_inside(mask, model.config.box)) as stream:
         for block in draws.blocks(n, batch_size, cancel):
@@ -232,7 +265,8 @@ def structure_variation(
             if progress is not None:
                 progress(moments.n, n, f"Drawing {draws.structure}")
         measured = _measured(stream.matrix(cancel), ridge)
-    return StructureVariation(*measured, draws.structure, moments.mean, moments.deviation)
+    where = draws.draw_from or PRIOR
+    return StructureVariation(*measured, draws.structure, moments.mean, moments.deviation, where)
 
 
 def structure_variations(
@@ -244,6 +278,7 @@ def structure_variations(
     *,
     mask: ArrayLike | None = None,
     ridge: float = RIDGE,
+    draw_from: DrawFrom | None = None,
     batch_size: int = 8,
     progress: Progress | None = None,
     cancel: CancelToken | None = None,
@@ -261,7 +296,7 @@ def structure_variations(
         counted = progress_of_part(progress, len(found) * n, len(names) * n, "Drawing structures")
         variation = structure_variation(
             model, z_ref, name, n, seed,
-            mask=mask, ridge=ridge, batch_size=batch_size, progress=counted, cancel=cancel,
+            mask=mask, ridge=ridge, draw_from=draw_from, batch_size=batch_size, progress=counted, cancel=cancel,
         )  # fmt: skip
         found[name] = variation
         if on_structure is not None:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from napari_ic_train.bundle.adaptation import adaptation_facts
+from napari_ic_train.bundle.conditional_prior import TooFewCells, conditional_prior
 from napari_ic_train.bundle.fitted import fitted_model, measure
 from napari_ic_train.bundle.held_out import decoding_difference, score_held_out
 from napari_ic_train.bundle.localisation_scores import score_localisation
@@ -61,6 +62,7 @@ def export_bundle(
     """Write the bundle of a finished run: encoders and decoders, latent statistics, landmarks and a card.
 
     With 40 or more held-out cells it also gets the statistics that tell whether a channel shows none of its structures.
+    With 50 or more training cells of a structure it gets p(z^s | z^r, y), from which z^s is then drawn.
 
     Parameters
     ----------
@@ -104,6 +106,8 @@ def export_bundle(
     model.typicality = typicality_reference(stored, store, progress)
     with suppress(TooFewHeldOut):
         model.known_structures = known_structures(stored, store, progress=progress)
+    with suppress(TooFewCells):
+        model.conditional_prior = conditional_prior(stored, store, progress)
     held_out = score_held_out(stored, store, progress)
     adapted = adaptation_facts(Path(run), config, store)
     localisation = None if adapted is None else score_localisation(stored, store, progress)

@@ -22,6 +22,7 @@ from napari_integrated_cell.imaging.pose import posed_mask
 from napari_integrated_cell.integration import model_box
 from napari_integrated_cell.model.bundle import load_model, replace_files
 from napari_integrated_cell.model.catalogue import locate
+from napari_integrated_cell.model.conditional_prior import DrawFrom, drawn_from, name_of_draws
 from napari_integrated_cell.model.integrated_cell import IntegratedCell
 from napari_integrated_cell.model.latent import FEW_CELLS
 from napari_integrated_cell.model.variation_reference import GROUPS, VARIATION, VariationReference, group_of
@@ -40,13 +41,21 @@ def measure_bundle(
     cells: int = CELLS,
     draws: int = DRAWS,
     seed: int = 0,
+    draw_from: DrawFrom | None = None,
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> VariationReference:
     """Compute :func:`reference_variation` of a bundle's model and put it into the bundle."""
     model = load_model(bundle, device=device)
     found = reference_variation(
-        model, store, manifest=manifest, cells=cells, draws=draws, seed=seed, progress=progress
+        model,
+        store,
+        manifest=manifest,
+        cells=cells,
+        draws=draws,
+        seed=seed,
+        draw_from=draw_from,
+        progress=progress,
     )
     replace_files(locate(bundle), {VARIATION: found.to_json()})
     return found
@@ -60,6 +69,7 @@ def reference_variation(
     cells: int = CELLS,
     draws: int = DRAWS,
     seed: int = 0,
+    draw_from: DrawFrom | None = None,
     progress: Progress | None = None,
 ) -> VariationReference:
     """Score every structure's variation in held-out cells of interphase and of mitosis, inside each cell.
@@ -79,6 +89,8 @@ def reference_variation(
         Largest number of cells of each group.
     draws, seed : int
         Number of draws of each structure in each cell, and their random seed.
+    draw_from : {"prior", "conditional", "observed"}
+        Where draws are from; by default p(z^s | z^r, y) if the model has it.
     progress : callable, optional
         Called with (done, total, what).
 
@@ -91,6 +103,7 @@ def reference_variation(
     """
     config = model.config
     check_box(store, model)
+    where = name_of_draws(drawn_from(model.conditional_prior, draw_from, config, model.name), draw_from)
     chosen = chosen_cells(store, cells, seed)
     ids = {group: tuple(store.table["CellId"].iloc[p].astype(str)) for group, p in chosen.items()}
     listed = manifest_of(store, manifest)
@@ -102,7 +115,13 @@ def reference_variation(
             counted = progress_of_part(progress, done, total, "measuring how much structures vary")
             z_ref = model.encode(store.references(np.array([position])))
             found = structure_variations(
-                model, z_ref, n=draws, seed=seed, mask=masks[cell_id], progress=counted
+                model,
+                z_ref,
+                n=draws,
+                seed=seed,
+                mask=masks[cell_id],
+                draw_from=where,
+                progress=counted,
             )
             for name, variation in found.items():
                 scores[name][group].append(variation.score)
@@ -114,6 +133,7 @@ def reference_variation(
         "cell",
         ids,
         {name: {g: np.array(s) for g, s in groups.items()} for name, groups in scores.items()},
+        where,
     )
 
 

@@ -24,6 +24,14 @@ JsonOption = Annotated[
 DeviceOption = Annotated[
     str, typer.Option("--device", help="auto, cpu, cuda or mps. auto takes a GPU if there is one.")
 ]
+DrawFromOption = Annotated[
+    str | None,
+    typer.Option(
+        "--draw-from",
+        help="prior: z^s from N(0, I), as in the paper. conditional: from p(z^s | z^r, y); the default if the model "
+        "has it. observed: the same, with the texture and noise that decoded images lack.",
+    ),
+]
 WorkersOption = Annotated[
     int | None, typer.Option("--workers", help="Number of processes; one per core if left out.")
 ]

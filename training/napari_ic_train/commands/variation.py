@@ -11,6 +11,7 @@ from napari_ic_train.commands import (
     PROGRAM,
     BundleArgument,
     DeviceOption,
+    DrawFromOption,
     JsonOption,
     WorkersOption,
     name_option,
@@ -31,6 +32,7 @@ def variation(
         int, typer.Option(min=1, help="Number of held-out cells in interphase, and in mitosis.")
     ] = 20,
     draws: Annotated[int, typer.Option(min=2, help="Number of draws of each structure in each cell.")] = 100,
+    draw_from: DrawFromOption = None,
     truth: Annotated[
         bool,
         typer.Option(
@@ -58,7 +60,9 @@ def variation(
         from napari_ic_train.data.store import CellStore
         from napari_ic_train.evaluation.variation_order import score_order
         from napari_integrated_cell.model.bundle import load_model
+        from napari_integrated_cell.model.conditional_prior import checked_draw_from
 
+        where = checked_draw_from(draw_from)
         summary: dict[str, Any] = {"bundle": bundle}
         lines: list[str] = []
         if data is not None:
@@ -70,11 +74,13 @@ def variation(
                     cells=cells,
                     draws=draws,
                     seed=seed,
+                    draw_from=where,
                     device=device,
                     progress=move,
                 )
             summary["reference"] = {
                 "n": found.n,
+                "draw_from": found.draw_from,
                 "ridge": found.ridge,
                 "cells": {group: len(ids) for group, ids in found.cells.items()},
                 "median": {
@@ -92,7 +98,7 @@ def variation(
             )
         if truth:
             model = load_model(bundle, device=device)
-            order = score_order(model, draws=draws, workers=workers, progress=move)
+            order = score_order(model, draws=draws, draw_from=where, workers=workers, progress=move)
             summary["truth"] = order
             lines += [_line("mean score of", "model", "simulator", "rank", "simulator's")]
             lines += [

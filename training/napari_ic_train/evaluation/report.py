@@ -146,6 +146,7 @@ def _section(
         _landmarks(context.model),
         _losses(context.run),
         __version__,
+        *_draws(context.model),
     )
     section.findings = read_findings(folder, mark)
     if section.findings is None and run:
@@ -225,6 +226,15 @@ def _run_of(bundle: str | Path, run: str | Path | None) -> Path | None:
 
 def _landmarks(model: IntegratedCell) -> str:
     return _digest(*(f"{m.stage} {m.cell_id} {np.asarray(m.z_ref).tobytes().hex()}" for m in model.landmarks))
+
+
+def _draws(model: IntegratedCell) -> list[str]:
+    """Return a fingerprint of what structures are drawn from; nothing for the prior, so that older findings stay."""
+    known = model.conditional_prior
+    if known is None:
+        return []
+    residuals = b"" if known.residuals is None else known.residuals.to_bytes()
+    return [hashlib.sha256(known.to_bytes() + residuals).hexdigest()]
 
 
 def _losses(run: Path | None) -> str:

@@ -12,6 +12,7 @@ from scipy.stats import spearmanr
 from napari_integrated_cell.arrays import Floats
 from napari_integrated_cell.imaging.pose import Box, pose_of, posed_mask, posed_references, to_box
 from napari_integrated_cell.integration import model_box
+from napari_integrated_cell.model.conditional_prior import DrawFrom
 from napari_integrated_cell.model.integrated_cell import IntegratedCell
 from napari_integrated_cell.model.variation_reference import GROUPS, group_of
 from napari_integrated_cell.processes import Progress, worker_processes
@@ -59,13 +60,15 @@ def score_order(
     n_cells: int = 16,
     draws: int = 100,
     seed: int = SEED,
+    draw_from: DrawFrom | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Return Spearman's correlation, over structures, of the variation of the model's and of the simulator's draws.
 
     The variation of a structure is the mean over cells of the score of Algorithm 4, inside the cell. The number of
-    draws is the same for both.
+    draws is the same for both. ``draw_from`` says where the model's draws are from: ``"prior"``, ``"conditional"`` (the
+    default if the model has it) or ``"observed"``.
 
     Returns
     -------
@@ -92,7 +95,10 @@ def score_order(
     with worker_processes(workers) as pool:
         for i, (stage, references, mask, variation) in enumerate(pool.map(make, range(n_cells))):
             z_ref = model.encode(references[None])
-            variations = structure_variations(model, z_ref, n=draws, seed=seed, mask=mask)
+            variations = structure_variations(
+                model, z_ref, n=draws, seed=seed, mask=mask, draw_from=draw_from
+            )
+            where = next(iter(variations.values())).draw_from
             found[group_of(stage)].append(dict(variations))
             known[group_of(stage)].append(variation)
             if progress is not None:
@@ -115,6 +121,7 @@ def score_order(
         "draws": draws,
         "ridge": RIDGE,
         "seed": seed,
+        "draw_from": where,
         "spearman": spearman,
         "spearman_mitosis": in_mitosis,
         **groups,

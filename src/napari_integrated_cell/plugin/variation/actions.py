@@ -56,7 +56,9 @@ def measure(session: Session) -> Task:
         model = session.load()
         task.token.raise_if_cancelled()
         task.progress(0, 0, "encoding the cell")
-        shape = shape_for(model)
+        # Of another model the user may have chosen what this one does not have.
+        wanted = None if model.conditional_prior is None else request.draw_from
+        shape = replace(shape_for(model), draw_from=wanted)
         names = [n for n in model.config.structures if request.structures is None or n in request.structures]
         if not names:
             raise ValueError(
@@ -74,6 +76,7 @@ def measure(session: Session) -> Task:
                 request.n,
                 shape.seed,
                 mask=shape.compared_in,
+                draw_from=shape.draw_from,
                 progress=task.progress,
                 cancel=task.token,
                 on_structure=task.give,

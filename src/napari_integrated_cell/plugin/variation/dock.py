@@ -7,6 +7,7 @@ from functools import partial
 from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QFormLayout, QGroupBox, QSpinBox
 
+from napari_integrated_cell.model.conditional_prior import CONDITIONAL, OBSERVED, PRIOR
 from napari_integrated_cell.model.variation_reference import VariationReference
 from napari_integrated_cell.plugin.activity import refusals_shown
 from napari_integrated_cell.plugin.variation import actions
@@ -22,6 +23,11 @@ from napari_integrated_cell.plugin.widgets.work_row import WorkRow
 from napari_integrated_cell.variation.structure_variation import RIDGE
 
 _MOST_DRAWS = 10_000
+_DRAWN_FROM = {
+    CONDITIONAL: "what fits the shape",
+    OBSERVED: "the same, with texture and noise",
+    PRIOR: "the prior N(0, I)",
+}
 
 
 class VariationWidget(Dock):
@@ -40,10 +46,18 @@ class VariationWidget(Dock):
         self.n = described(
             QSpinBox(minimum=2, maximum=_MOST_DRAWS, singleStep=100),
             "Draws of each structure",
-            "Number of draws of each structure: z^s is drawn from the prior N(0, I) and decoded in this shape.\n"
+            "Number of draws of each structure: z^s is drawn and decoded in this shape.\n"
             "The paper uses 1000. Only scores of the same number of draws are comparable.",
         )
         self.n.setKeyboardTracking(False)
+        self.draw_from = combo(
+            "Where z^s is drawn from",
+            "Where z^s is drawn from: the distribution that fits the shape, p(z^s | z^r, y), if the model has it;\n"
+            "the same with the texture and noise that decoded images lack; or the paper's prior N(0, I), which does\n"
+            "not depend on the shape.",
+            _DRAWN_FROM,
+            choose=lambda chosen: actions.change(self._session, draw_from=chosen),
+        )
         self.structures = StructureChecklist()
         self.work = WorkRow(
             "Measure varia&tion",
@@ -60,6 +74,7 @@ class VariationWidget(Dock):
         form.setContentsMargins(6, 6, 6, 6)
         form.addRow("In the shape of", self.subject)
         form.addRow("Draws", self.n)
+        form.addRow("Drawn from", self.draw_from)
         form.addRow(self.structures)
         column = Column(asked, titled("How much", self.chart), titled("Where", self.scrubber))
         self._fill(column, self.work)
@@ -109,6 +124,11 @@ class VariationWidget(Dock):
         self._draw_subject()
         with QSignalBlocker(self.n):
             self.n.setValue(request.n)
+        with QSignalBlocker(self.draw_from):
+            without = session.model is not None and session.model.conditional_prior is None
+            chosen = PRIOR if without else request.draw_from or CONDITIONAL
+            self.draw_from.setCurrentIndex(self.draw_from.findData(chosen))
+            self.draw_from.setEnabled(not without)
         known = None if session.model is None else session.model.config.structures
         with QSignalBlocker(self.structures):
             self.structures.offer(known)
@@ -150,7 +170,9 @@ class VariationWidget(Dock):
         reference = getattr(model, "variation", None)
         if reference is None:
             return None, "This model has no reference scores: nothing to compare with."
-        why_not = next((reference.why_not_comparable(v.n, v.ridge) for v in found.values()), "")
+        why_not = next(
+            (reference.why_not_comparable(v.n, v.ridge, draw_from=v.draw_from) for v in found.values()), ""
+        )
         return (None, why_not) if why_not else (reference, "")
 
     def _caption(self) -> str:
@@ -158,9 +180,10 @@ class VariationWidget(Dock):
         shape, found = self._session.variation.shape, self._session.variation.found
         if shape is None or not found:
             return ""
-        n = next(iter(found.values())).n
+        first = next(iter(found.values()))
+        where = _DRAWN_FROM[first.draw_from]
         return (
-            f"{n} draws in the shape of {shape.name}, compared inside the cell, ridge {RIDGE:g}. "
+            f"{first.n} draws from {where} in the shape of {shape.name}, compared inside the cell, ridge {RIDGE:g}. "
             "A larger score means less variation."
         )
 

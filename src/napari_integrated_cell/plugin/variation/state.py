@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from napari_integrated_cell.arrays import Floats
+from napari_integrated_cell.model.conditional_prior import DrawFrom
 from napari_integrated_cell.plugin.signals import field_signals
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ class VariationRequest:
         The structures to draw; None for all that the model knows.
     n : int
         Draws of each structure.
+    draw_from : {"prior", "conditional", "observed"}, optional
+        Where draws are from; None for what the model has: p(z^s | z^r, y), or else the prior.
     looked_at : str
         The structure that is shown; empty before the first is measured.
     draw : int
@@ -46,6 +49,7 @@ class VariationRequest:
     subject: str = CELL
     structures: tuple[str, ...] | None = None
     n: int = 100
+    draw_from: DrawFrom | None = None
     looked_at: str = ""
     draw: int = 0
     shown: frozenset[str] = frozenset({MEAN, DEVIATION})
@@ -66,6 +70,8 @@ class VariedShape:
         Whether the layers are masked by it: the outline of a segmented cell is known, that of a decoded cell is not.
     seed : int
         Random seed of the draws.
+    draw_from : {"prior", "conditional", "observed"}, optional
+        Where draws are from; None for what the model has.
     """
 
     name: str
@@ -75,12 +81,13 @@ class VariedShape:
     masked: bool
     place: Place
     seed: int = 0
+    draw_from: DrawFrom | None = None
 
     def draws_of(self, structure: str) -> Draws:
         """Return the draws of one structure, each of which can be decoded again."""
         from napari_integrated_cell.variation.structure_variation import Draws
 
-        return Draws(self.model, self.z_ref, structure, self.seed)
+        return Draws(self.model, self.z_ref, structure, self.seed, self.draw_from)
 
     def as_shown(self, volume: Floats) -> Floats:
         """Return a volume (Z, Y, X) as its layer shows it."""
@@ -92,6 +99,7 @@ class VariedShape:
             other is not None
             and self.model is other.model
             and self.seed == other.seed
+            and self.draw_from == other.draw_from
             and np.array_equal(self.z_ref, other.z_ref)
             and np.array_equal(self.compared_in, other.compared_in)
         )

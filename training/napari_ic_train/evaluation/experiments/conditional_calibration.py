@@ -12,6 +12,7 @@ from napari_ic_train.evaluation.metrics.ranks import interval_coverage, rank_in_
 from napari_ic_train.evaluation.model_outputs import balanced, codes
 from napari_ic_train.evaluation.predictors import missing_for_predictions, other_cells
 from napari_integrated_cell.arrays import Doubles, Indices
+from napari_integrated_cell.model.conditional_prior import CONDITIONAL, OBSERVED, PRIOR, DrawFrom
 from napari_integrated_cell.variation.structure_variation import Draws
 
 CELLS = 110
@@ -23,7 +24,8 @@ LEVELS = (0.5, 0.9)
 class ConditionalCalibration(Experiment):
     """Ranks of observed features among draws, and coverage of the draws' 50 % and 90 % intervals.
 
-    A second set of draws takes the shape of another cell. It shows whether the model uses the shape.
+    A second set of draws takes the shape of another cell. It shows whether the model uses the shape. If the model has
+    p(z^s | z^r, y), draws from elsewhere are compared: from the prior, and with what decoding leaves out.
     """
 
     name = "conditional-calibration"
@@ -40,8 +42,9 @@ class ConditionalCalibration(Experiment):
         wanted, n_draws = balanced(context, "test", CELLS), min(context.draws, DRAWS)
         labels = context.labels("test")[wanted]
         others = other_cells(len(context.labels("test")), context.seed)[wanted]
-        observed, drawn = self._measured(context, wanted, wanted, n_draws)
-        elsewhere = self._measured(context, wanted, others, n_draws)[1]
+        default, *further = _sources(context)
+        observed, drawn = self._measured(context, wanted, wanted, n_draws, default)
+        elsewhere = self._measured(context, wanted, others, n_draws, default)[1]
         ranks, permuted = (_ranked(observed, draws, context.seed) for draws in (drawn, elsewhere))
         rows: list[list[Value]] = []
         for f, name in enumerate(FEATURES):
@@ -57,6 +60,12 @@ class ConditionalCalibration(Experiment):
             ]
             for name, mine in context.by_structure(labels)
         ]
+        compared = {
+            source: _ranked(
+                observed, self._measured(context, wanted, wanted, n_draws, source)[1], context.seed
+            )
+            for source in further
+        }
         within = [f"within {level:.0%}{of}" for of in ("", ", another cell's shape") for level in LEVELS]
         return Findings(
             headline={
@@ -64,6 +73,13 @@ class ConditionalCalibration(Experiment):
                     (np.abs(r - 0.5) <= level / 2).mean(1)
                 )
                 for of, r in (("", ranks), (", another cell's shape", permuted))
+                for level in LEVELS
+            }
+            | {
+                f"observed features within the {level:.0%} interval of draws from {source}": context.interval(
+                    (np.abs(r - 0.5) <= level / 2).mean(1)
+                )
+                for source, r in compared.items()
                 for level in LEVELS
             },
             tables=(
@@ -82,6 +98,7 @@ class ConditionalCalibration(Experiment):
                     "A rank near 0 means that the observed value is below all draws; near 1 it is above all draws.",
                 ),
                 Table("By structure", ("structure", "cells", *within), by_structure),
+                *([_by_source({default: ranks, **compared})] if compared else []),
             ),
             figures=(
                 Figure(
@@ -92,18 +109,18 @@ class ConditionalCalibration(Experiment):
                 ),
             ),
             notes=f"The structure of each of {len(wanted)} held-out cells was drawn {n_draws} times in its shape "
-            "(z^r = Enc^r(x^r), z^s ~ N(0, I)). Features are measured with the observed cell and nucleus. If the model "
-            "is calibrated, 50 % and 90 % of the observed values lie within these intervals. Observed images have "
-            "noise that the model does not draw, and intensities are relative to the brightest voxel of the cell. This "
-            "affects the object count and the variation of intensity most.\n\nWith another cell's shape, z^r is that "
-            "of another held-out cell, and the draws are measured in this cell. A model that uses the shape reaches a "
-            "lower coverage there.",
+            f"(z^r = Enc^r(x^r), z^s ~ {_WORDS[default]}). Features are measured with the observed cell and nucleus. "
+            "If the model is calibrated, 50 % and 90 % of the observed values lie within these intervals. Observed "
+            "images have noise that the model does not draw, and intensities are relative to the brightest voxel of "
+            "the cell. This affects the object count and the variation of intensity most.\n\nWith another cell's "
+            "shape, z^r is that of another held-out cell, and the draws are measured in this cell. A model that uses "
+            "the shape reaches a lower coverage there.",
         )
 
     def _measured(
-        self, context: Context, wanted: Indices, shapes: Indices, n_draws: int
+        self, context: Context, wanted: Indices, shapes: Indices, n_draws: int, source: DrawFrom
     ) -> tuple[Doubles, Doubles]:
-        """Return the observed features (n, F), and those of draws in these ``shapes`` (n, draws, F)."""
+        """Return the observed features (n, F), and those of draws from a source in these ``shapes`` (n, draws, F)."""
         z_ref, labels = codes(context, "test").z_ref, context.labels("test")
         observed, drawn = [], []
         for done, (which, shape) in enumerate(zip(wanted, shapes, strict=True)):
@@ -112,11 +129,39 @@ class ConditionalCalibration(Experiment):
             observed.append(features_of(image[-1], regions))
             # Each cell has its own random seed: cells with the same draws would not be independent.
             seed = int(np.random.SeedSequence([context.seed, int(which)]).generate_state(1)[0])
-            draws = Draws(context.model, z_ref[shape], context.structures[labels[which]], seed)
+            draws = Draws(context.model, z_ref[shape], context.structures[labels[which]], seed, source)
             blocks = draws.blocks(n_draws, context.batch_size, context.cancel)
             drawn.append([features_of(volume, regions) for block in blocks for volume in block])
             context.progress(done + 1, len(wanted), "drawing structures in held-out shapes")
         return np.array(observed), np.array(drawn)
+
+
+_WORDS: dict[DrawFrom, str] = {PRIOR: "N(0, I)", CONDITIONAL: "p(z^s | z^r, y)"}
+
+
+def _sources(context: Context) -> list[DrawFrom]:
+    """Return where the model can draw from, the default first."""
+    known = context.model.conditional_prior
+    if known is None:
+        return [PRIOR]
+    return [CONDITIONAL, PRIOR, *([OBSERVED] if known.residuals is not None else [])]
+
+
+def _by_source(ranks: dict[DrawFrom, Doubles]) -> Table:
+    """Return the coverage of each feature, for each source of draws."""
+    rows: list[list[Value]] = [
+        [name, *(interval_coverage(r[:, f], level) for r in ranks.values() for level in LEVELS)]
+        for f, name in enumerate(FEATURES)
+    ]
+    rows.append(["all", *(interval_coverage(r, level) for r in ranks.values() for level in LEVELS)])
+    columns = [f"within {level:.0%}, {source}" for source in ranks for level in LEVELS]
+    return Table(
+        "By source of the draws",
+        ("feature", *columns),
+        rows,
+        "prior: z^s ~ N(0, I). conditional: z^s ~ p(z^s | z^r, y). observed: the same, with the texture and noise that "
+        "decoded images lack.",
+    )
 
 
 def _ranked(observed: Doubles, drawn: Doubles, seed: int) -> Doubles:
