@@ -194,8 +194,8 @@ def measured(bundle: str, real: RealCell) -> MeasuredCell:
         ("lamin-B1", np.abs(to_nucleus) <= LAMINA_WIDTH),
         ("TOM20", to_nucleus > 0),
     ):
-        if name in done.volumes and (light := float(done.volumes[name].sum())) > 0:
-            shares[name] = float(done.volumes[name][where].sum()) / light
+        if name in done.volumes and (total := float(done.volumes[name].sum())) > 0:
+            shares[name] = float(done.volumes[name][where].sum()) / total
     percentile = None if done.typicality is None else done.typicality.percentile
     found = MeasuredCell(cell.name, real.structure, real.segmented, percentile, shares)
     if not real.structure:
