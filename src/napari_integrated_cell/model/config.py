@@ -193,6 +193,20 @@ PRESETS: dict[str, ModelConfig] = {
         dec_d_widths=(8, 16, 32, 64),
         dec_d_head="linear",
     ),
+    # For tests: a training step takes milliseconds.
+    "tiny": ModelConfig(
+        name="tiny",
+        box=(16, 24, 32),
+        voxel_size=1.268,
+        n_ref=8,
+        n_struct=4,
+        enc_ref_widths=(4, 8, 16),
+        enc_cond_widths=(4, 8, 16),
+        dec_widths=(16, 8, 4),
+        enc_d_widths=(16, 16, 8),
+        dec_d_widths=(4, 8, 16),
+        dec_d_head="linear",
+    ),
     # The public WTC-11 cells on one consumer GPU: half the paper's resolution, in its whole box.
     "wtc11": ModelConfig(
         name="wtc11",
@@ -210,26 +224,12 @@ PRESETS: dict[str, ModelConfig] = {
         dec_d_widths=(16, 32, 64, 128),
         dec_d_head="linear",
     ),
-    # For tests: a training step takes milliseconds.
-    "tiny": ModelConfig(
-        name="tiny",
-        box=(16, 24, 32),
-        voxel_size=1.268,
-        n_ref=8,
-        n_struct=4,
-        enc_ref_widths=(4, 8, 16),
-        enc_cond_widths=(4, 8, 16),
-        dec_widths=(16, 8, 4),
-        enc_d_widths=(16, 16, 8),
-        dec_d_widths=(4, 8, 16),
-        dec_d_head="linear",
-    ),
 }
 
 
 def preset(name: str) -> ModelConfig:
-    """Return the configuration called ``"paper"``, ``"paper-code"``, ``"demo"``, ``"wtc11"`` or
-    ``"tiny"``.
+    """Return the configuration called ``"paper"``, ``"paper-code"``, ``"demo"``, ``"tiny"`` or
+    ``"wtc11"``.
 
     Raises
     ------
