@@ -8,7 +8,7 @@ TESTS_OF_READING := $(sort $(foreach word,reading opening ome tiff zarr formats 
 ON_A_SCREEN := scripts/with-screen $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-aicsimageio lint format demo-model bench pins resolve clean
+.PHONY: help demo test test-aicsimageio lint format demo-model real-figures bench pins resolve clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -47,6 +47,9 @@ format: .venv/.set-up-for-tests ## Format the code and correct what ruff can cor
 
 demo-model: .venv/.set-up-for-training ## Train the demo model again, on simulated cells, into runs/demo
 	$(BIN)/napari-ic-train demo-model --out runs/demo $(ARGS)
+
+real-figures: .venv/.set-up-for-training ## Measure the demo model on the real cells in DATA (../shared/data), and write docs/real-cells.md
+	OMP_NUM_THREADS=2 $(BIN)/python benchmarks/real_figures.py --data $(or $(DATA),../shared/data) $(ARGS)
 
 bench: .venv/.set-up-for-tests ## Measure the speed beside plain implementations and the machine's limits, and print a table
 	@scripts/system-libraries --virtual-screen

@@ -166,6 +166,28 @@ def algorithm_2(
     return [gradient_of(networks, index, loss) for index, loss in enumerate((enc, dec, enc_d, dec_d))]
 
 
+def with_noise(draws: IterationDraws, noise: list[Tensor]) -> IterationDraws:
+    """The same draws with other noise on reconstructed and on generated images."""
+    return draws._replace(noise=[draws.noise[0], *noise])
+
+
+def published_step(
+    gradients: Callable[[IterationDraws], list], adams: list[Adam], draws: IterationDraws, later: list[Tensor]
+) -> list:
+    """One iteration in the order of the published code: the autoencoder hears discriminators that have stepped.
+
+    ``gradients`` returns those of an algorithm with the networks as they are when it is called. ``later`` is the noise
+    on reconstructed and generated images when DecD judges them for the decoder.
+    """
+    of_discriminators = gradients(draws)
+    for index in (2, 3):
+        adams[index].step(of_discriminators[index])
+    of_autoencoder = gradients(with_noise(draws, later))
+    for index in (0, 1):
+        adams[index].step(of_autoencoder[index])
+    return [*of_autoencoder[:2], *of_discriminators[2:]]
+
+
 def assert_same_weights(ours: NamedTuple, theirs: Four, gradients: list) -> None:
     """Equal to 1e-10; to 1e-8 where the gradient is zero but for rounding.
 

@@ -31,7 +31,9 @@ def test_paper_is_section_3_3() -> None:
 
 def test_paper_code_differs_where_the_published_code_does() -> None:
     paper, code = preset("paper").model_dump(), preset("paper-code").model_dump()
-    assert {field for field in paper if paper[field] != code[field]} == {"model", "loss_scaling", "generated"}
+    assert {field for field in paper if paper[field] != code[field]} == {
+        "model", "loss_scaling", "generated", "discriminator_gradients"
+    }  # fmt: skip
 
 
 def test_presets_that_are_shipped_do_not_depend_on_the_clock() -> None:
@@ -115,3 +117,13 @@ def test_a_file_that_is_no_configuration_is_refused_by_name(tmp_path: Path) -> N
 def test_a_configuration_cannot_be_changed() -> None:
     with pytest.raises(ValidationError):
         toy_config().seed = 4  # type: ignore[misc]
+
+
+def test_stepped_discriminators_need_whole_batches():
+    assert preset("paper-code").discriminator_gradients == "stepped"
+    assert preset("paper").discriminator_gradients == "before"
+    fields = preset("paper-code").model_dump() | {"accumulate": 2}
+    with pytest.raises(
+        ValueError, match="'stepped' needs all cells of a batch in one pass: set accumulate to 1"
+    ):
+        validated(fields)

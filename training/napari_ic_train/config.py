@@ -20,6 +20,10 @@ LossScaling = Literal["paper", "paper-code"]
 Generated = Literal["paper", "paper-code"]
 """Which images phase 2 calls generated; see `conditional_phase`."""
 
+DiscriminatorGradients = Literal["before", "stepped"]
+"""Which discriminators encoder and decoder learn from: those before the step, or those that took it; see
+`TrainingConfig`."""
+
 Sampling = Literal["plain", "balanced"]
 """How phase 2 chooses the cells of an epoch; see `TrainingConfig`."""
 
@@ -117,6 +121,11 @@ class TrainingConfig(BaseModel):
         The sums of the algorithms, or half of them as in the published code.
     generated : {"paper", "paper-code"}
         Which images phase 2 calls generated: Algorithm 2's, or the published code's.
+    discriminator_gradients : {"before", "stepped"}
+        Which discriminators give encoder and decoder their gradients. ``"before"``: those before their step, because
+        Algorithms 1 and 2 compute all outputs V̂ and Ŷ before the first update. ``"stepped"``: those that already took
+        the step of this batch, as in the published code. Every batch then has one more pass through EncD and two more
+        through DecD, each with its own noise, and ``accumulate`` must be 1.
     decoding_discriminator_every : int
         DecD takes part in one of this many batches. With the paper's 1, two thirds of a step's time go to DecD and to
         images generated for it, and γ_Dec = 1e-5 makes its signal in the decoder's loss small.
@@ -165,6 +174,9 @@ class TrainingConfig(BaseModel):
         epochs are used.
     precision : {"fp32", "bf16"}
         ``"bf16"`` runs the networks under autocast; losses, sums of gradients and weights stay float32.
+    tf32 : bool
+        Let a GPU round the inputs of float32 products to TF32 (10 bits of mantissa instead of 23): faster, and no
+        longer float32. It does nothing on other devices, and with ``"bf16"`` next to nothing.
     accumulate : int
         Number of passes that a batch is split into if it is too large for the device: their gradients are summed
         before the step. Batch normalisation sees one pass at a time.
@@ -196,6 +208,7 @@ class TrainingConfig(BaseModel):
     reconstruction_weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     loss_scaling: LossScaling = "paper"
     generated: Generated = "paper"
+    discriminator_gradients: DiscriminatorGradients = "before"
     decoding_discriminator_every: int = Field(default=1, ge=1)
     structure_channel_weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     light_weights: Literal["none", "inverse"] = "none"
@@ -212,6 +225,7 @@ class TrainingConfig(BaseModel):
     deformed_copies: int = Field(default=0, ge=0)
     choosing_share: float = Field(default=0.0, ge=0, lt=0.9)
     precision: Literal["fp32", "bf16"] = "fp32"
+    tf32: bool = False
     accumulate: int = Field(default=1, ge=1)
     clip_gradients: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     sampling: Sampling = "plain"
@@ -240,6 +254,15 @@ class TrainingConfig(BaseModel):
             fields = {name: field for name, field in value.items() if name != "preset"}
             return model_preset(value["preset"]).model_dump() | fields
         return value
+
+    @model_validator(mode="after")
+    def _one_pass_if_stepped(self) -> TrainingConfig:
+        if self.discriminator_gradients == "stepped" and self.accumulate > 1:
+            raise ValueError(
+                "discriminator_gradients 'stepped' needs all cells of a batch in one pass: set accumulate to 1, or "
+                "discriminator_gradients to 'before'"
+            )
+        return self
 
     def in_phase(self, phase: str, field: str) -> Any:
         """Return a field's value in one phase: the phase's own value, or that of both phases."""

@@ -207,11 +207,29 @@ PRESETS: dict[str, ModelConfig] = {
         dec_d_widths=(4, 8, 16),
         dec_d_head="linear",
     ),
+    # The public WTC-11 cells on one consumer GPU: half the paper's resolution, in its whole box.
+    "wtc11": ModelConfig(
+        name="wtc11",
+        box=(32, 48, 64),
+        voxel_size=0.634,
+        n_struct=32,
+        enc_ref_widths=(32, 96, 192, 384),
+        enc_cond_widths=(32, 96, 192, 384),
+        dec_widths=(384, 192, 96, 32),
+        latent_norm=True,
+        struct_norm=True,
+        label_scale=16.0,
+        enc_d_widths=(512, 512, 256),
+        enc_d_norm=False,
+        dec_d_widths=(16, 32, 64, 128),
+        dec_d_head="linear",
+    ),
 }
 
 
 def preset(name: str) -> ModelConfig:
-    """Return the configuration called ``"paper"``, ``"paper-code"``, ``"demo"`` or ``"tiny"``.
+    """Return the configuration called ``"paper"``, ``"paper-code"``, ``"demo"``, ``"tiny"`` or
+    ``"wtc11"``.
 
     Raises
     ------

@@ -97,7 +97,7 @@ def balls(cells):
     images = images.astype(np.float32)
     labels = np.array([label for _, label, _ in cells])
     return SimpleNamespace(
-        model=SimpleNamespace(config=SimpleNamespace(box=(N,) * 3)),
+        model=SimpleNamespace(config=SimpleNamespace(box=(N,) * 3, voxel_size=1.0)),
         structures=("inner", "outer"),
         cells={"train": np.arange(len(cells))},
         labels=lambda split: labels,
@@ -117,6 +117,7 @@ def test_baselines_by_hand():
         assert found["mean image"] == pytest.approx(nucleus * 0.75)
         assert found["nearest cell"] == pytest.approx(nucleus * nearest)
         assert (found["uniform fill"] == nucleus).all()
+        assert found["depth"][nucleus].min() > 0 == found["depth"][around].max()
     outer = baselines.predict(references(8), "outer")
     assert outer["nearest cell"] == pytest.approx(around * 1.0), "the only one with that structure"
     assert (outer["uniform fill"] == ((R < 9) & ~nucleus)).all()
@@ -175,7 +176,7 @@ def test_distance_between_equal_and_shifted_correlations():
 
 def test_sampling_weights_restore_the_frequencies_of_the_store():
     table = pd.DataFrame({"structure": ["a"] * 8 + ["b"] * 4, "split": ["train"] * 7 + ["test"] * 5})
-    context = SimpleNamespace(store=SimpleNamespace(table=table), structures=("a", "b"))
+    context = SimpleNamespace(store=SimpleNamespace(table=table), structures=("a", "b"), pooled=False)
     assert sampling_weights(context, "test", np.array([0, 1, 1])).tolist() == [1, 2, 2]
 
 
@@ -209,9 +210,11 @@ def test_a_z_s_that_repeats_z_r_has_a_higher_r_squared():
     found = [
         Codes(part, part, own) for part, own in ((z_ref[:70], z_struct[:70]), (z_ref[70:], z_struct[70:]))
     ]
-    config = SimpleNamespace(structures=("free", "repeating", "rare"))
+    structures = ("free", "repeating", "rare")
+    config = SimpleNamespace(structures=structures)
+    table = pd.DataFrame({"structure": [structures[label] for label in labels]})
     context = SimpleNamespace(
-        store=SimpleNamespace(labels=labels), model=SimpleNamespace(config=config), seed=0
+        store=SimpleNamespace(table=table), model=SimpleNamespace(config=config), seed=0
     )
     # A structure with five cells is left out.
     cells = [np.arange(70), np.arange(70, 125)]

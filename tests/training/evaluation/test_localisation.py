@@ -10,6 +10,7 @@ from napari_ic_train.evaluation.localisation import (
     at_box_voxels,
     pearson,
     score_real_cell,
+    score_simulated,
     signed_distance,
 )
 from napari_integrated_cell.cell import Cell
@@ -136,3 +137,21 @@ def test_the_card_states_what_is_reached_and_what_is_not():
     assert "Trained on simulated cells only" in text
     assert "**not reached**" in text
     assert "not scored on real cells" in text
+
+
+def test_a_model_is_not_asked_for_structures_that_it_does_not_have():
+    config = CONFIG.model_copy(update={"structures": ("LAMP1", "TOM20")})
+    model = ConstantModel(np.ones(CONFIG.box, np.float32))
+    model.config = config
+    model.decode_structures = lambda z_ref, structures=None, **_: dict.fromkeys(
+        structures or config.structures, model.volume[None]
+    )
+    score = score_real_cell(CELL, np.zeros(CELL.shape, bool), model)
+    assert set(score["inside_cell"]) == {"LAMP1", "TOM20"}
+    assert "tom20_outside_nucleus" in score
+    assert not any(key.startswith(("fibrillarin", "lamin")) for key in score)
+    asked = " ".join(what for what, *_ in verdicts({"real": score}, config.structures))
+    assert "TOM20" in asked
+    assert "lamin" not in asked
+    model.config = CONFIG.model_copy(update={"structures": ("LAMP1", "tubes")})
+    assert score_simulated(model, n_cells=1) == {}

@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import torch
-from literal import Adam, Four, IterationDraws, algorithm_2, assert_same_weights, quiet
+from literal import Adam, Four, IterationDraws, algorithm_2, assert_same_weights, published_step, quiet
 from torch import Tensor
 from toy_training import MODEL, toy_config
 
@@ -63,6 +63,38 @@ def test_step_gives_the_weights_of_the_literal_algorithm(
             adams[index].step(gradients[index])
 
     assert_same_weights(ours, theirs, gradients)
+
+
+@pytest.mark.parametrize("generated", ["paper", "paper-code"])
+@pytest.mark.parametrize("gammas", [(1e-4, 1e-5), (0.3, 0.7)])
+def test_the_published_order_takes_gradients_from_stepped_discriminators(
+    gammas: tuple[float, float], generated: str
+) -> None:
+    config = toy_config(
+        loss_scaling="paper-code",
+        generated=generated,
+        discriminator_gradients="stepped",
+        gamma_enc=gammas[0],
+        gamma_dec=gammas[1],
+    )
+    ours, theirs = networks(), Four(*copy.deepcopy(networks()))
+    quiet(theirs.dec_d)
+    phase = ConditionalPhase(config, ours, torch.Generator().manual_seed(7))
+    generator = torch.Generator().manual_seed(7)
+    rates = (2e-4, 2e-4, 0.01, 2e-4)
+    adams = [Adam(list(n.parameters()), rate, (0.5, 0.999)) for n, rate in zip(theirs, rates, strict=True)]
+    for iteration in range(3):
+        given = batch(seed=iteration)
+        phase.step(*given)
+        draws = replay(generator, given[0], generated)
+        later = [torch.randn(given[0].shape, generator=generator, dtype=given[0].dtype) for _ in range(2)]
+        found = published_step(
+            lambda d, given=given: algorithm_2(theirs, given, d, gammas, "paper-code", generated),
+            adams,
+            draws,
+            later,
+        )
+    assert_same_weights(ours, theirs, found)
 
 
 def gradients(**fields: object) -> dict[str, list[Tensor]]:

@@ -263,6 +263,7 @@ def test_bf16_falls_back_to_fp32_and_says_so_once(
     assert len([one for one in said if "bf16" in str(one.message)]) == 1
     assert yaml.safe_load((tmp_path / "config.yaml").read_text())["precision"] == "bf16"
     assert read_record(tmp_path)[0]["precision"] == "fp32"
+    assert read_record(tmp_path)[0]["tf32"] is False
 
 
 def test_a_store_without_held_out_cells_trains_all_the_same(

@@ -143,7 +143,7 @@ def test_gradients_are_clipped_network_by_network() -> None:
 
     before = norms()
     limit = sorted(before)[1] * 1.01
-    clip_gradients(phase, limit)
+    clip_gradients(phase.networks, limit)
     assert norms() == pytest.approx([min(norm, limit) for norm in before], rel=1e-3)
 
 

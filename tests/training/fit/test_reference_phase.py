@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import torch
-from literal import Adam, Four, IterationDraws, algorithm_1, assert_same_weights, quiet
+from literal import Adam, Four, IterationDraws, algorithm_1, assert_same_weights, published_step, quiet
 from torch import Tensor
 from toy_training import MODEL, toy_config
 
@@ -54,6 +54,46 @@ def test_step_gives_the_weights_of_the_literal_algorithm(scaling: str, gammas: t
             adams[index].step(gradients[index])
 
     assert_same_weights(ours, theirs, gradients)
+
+
+@pytest.mark.parametrize("gammas", [(1e-4, 1e-5), (0.3, 0.7)])
+def test_the_published_order_takes_gradients_from_stepped_discriminators(gammas: tuple[float, float]) -> None:
+    config = toy_config(
+        loss_scaling="paper-code",
+        discriminator_gradients="stepped",
+        gamma_enc=gammas[0],
+        gamma_dec=gammas[1],
+    )
+    ours, theirs = networks(), Four(*copy.deepcopy(networks()))
+    quiet(theirs.dec_d)
+    phase = ReferencePhase(config, ours, torch.Generator().manual_seed(7))
+    generator = torch.Generator().manual_seed(7)
+    rates = (2e-4, 2e-4, 0.01, 2e-4)
+    adams = [Adam(list(n.parameters()), rate, (0.5, 0.999)) for n, rate in zip(theirs, rates, strict=True)]
+    for iteration in range(3):
+        x = images(seed=iteration)
+        phase.step(x)
+        draws = replay(generator, x)
+        later = [torch.randn(x.shape, generator=generator, dtype=x.dtype) for _ in range(2)]
+        gradients = published_step(
+            lambda d, x=x: algorithm_1(theirs, x, d, gammas, "paper-code"), adams, draws, later
+        )
+    assert_same_weights(ours, theirs, gradients)
+
+
+def test_the_order_of_updates_changes_the_step() -> None:
+    made = {}
+    for which in ("before", "stepped"):
+        ours = networks()
+        config = toy_config(discriminator_gradients=which, gamma_enc=0.3, gamma_dec=0.7)
+        ReferencePhase(config, ours, torch.Generator().manual_seed(7)).step(images())
+        made[which] = ours
+    for name, same_weights in (("enc", False), ("dec", False), ("enc_d", True), ("dec_d", True)):
+        weights = [
+            torch.cat([p.flatten() for p in getattr(made[h], name).parameters()])
+            for h in ("before", "stepped")
+        ]
+        assert torch.allclose(*weights, rtol=0, atol=1e-12) == same_weights, name
 
 
 def test_running_statistics_are_those_of_the_printed_order_of_passes() -> None:

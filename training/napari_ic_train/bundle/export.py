@@ -121,6 +121,7 @@ def export_bundle(
     card: dict[str, Any] = {
         "simulated": store.simulated,
         "licence": licence,
+        "decoded_at": config.decoded_at,
         "preprocessing": PREPROCESSING,
         "provenance": {
             "training cells": f"{n_train} {'simulated' if store.simulated else 'real'} cells ({store.source})",

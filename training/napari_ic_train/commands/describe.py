@@ -12,7 +12,7 @@ from napari_integrated_cell.console import one_line_errors
 
 
 def describe(
-    preset: Annotated[str, typer.Option(help="paper, paper-code, demo or tiny.")] = "paper",
+    preset: Annotated[str, typer.Option(help="paper, paper-code, wtc11, demo or tiny.")] = "paper",
     as_json: JsonOption = False,
 ) -> None:
     """Print the layers of every network, with output shapes and numbers of parameters (Tables S1-S8)."""

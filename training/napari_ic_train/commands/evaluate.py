@@ -36,6 +36,30 @@ def evaluate(
             help="Run folder of the bundle, for the training curves; `run` beside the bundle if left out."
         ),
     ] = None,
+    side: Annotated[
+        str,
+        typer.Option(
+            help="Which cells of the store to use: both sides of its split, train or test alone, or all, which count "
+            "as held out: for a model that was not fitted on this store."
+        ),
+    ] = "both",
+    decoded_at: Annotated[
+        str | None,
+        typer.Option(
+            help="Where encoded cells are decoded: predicted (label and z^r of Enc^{r,s}) or target (the known label, "
+            "and z^r of Enc^r). As the bundle was trained if left out."
+        ),
+    ] = None,
+    variation_cells: Annotated[
+        int,
+        typer.Option(min=1, help="Maximum number of cells of each side and group, Figures S7 and S8."),
+    ] = 6,
+    correlation_cells: Annotated[
+        int, typer.Option(min=2, help="Maximum number of cells of each structure and side, Figure S6.")
+    ] = 60,
+    inception_cells: Annotated[
+        int, typer.Option(min=1, help="Maximum number of training cells, Table S10.")
+    ] = 1100,
     batch: Annotated[int, typer.Option(min=1, help="Number of cells in a batch.")] = 16,
     write_card: Annotated[
         bool, typer.Option("--write-card", help="Write the headline values into the model cards.")
@@ -52,7 +76,8 @@ def evaluate(
         from importlib.util import find_spec
 
         from napari_ic_train.data.store import CellStore
-        from napari_ic_train.evaluation.evaluated import Settings
+        from napari_ic_train.evaluation.caps import Caps
+        from napari_ic_train.evaluation.evaluated import settings_of
         from napari_ic_train.evaluation.report import PAGE
         from napari_ic_train.evaluation.report import evaluate as run_experiments
         from napari_ic_train.run.watching import missing
@@ -63,7 +88,17 @@ def evaluate(
             raise ValueError(
                 "--run is for one bundle, and several are given: leave out --run, or give one bundle."
             )
-        settings = Settings(tuple(only or ()), cells, draws, seed, device, batch)
+        settings = settings_of(
+            only=tuple(only or ()),
+            cells=cells,
+            draws=draws,
+            seed=seed,
+            device=device,
+            batch_size=batch,
+            side=side,
+            decoded_at=decoded_at,
+            caps=Caps(variation_cells, correlation_cells, inception_cells),
+        )
         store = CellStore(data)
         found = run_experiments(bundles, store, out, settings, run=run, progress=move)
         if write_card:
@@ -74,6 +109,8 @@ def evaluate(
     summary: dict[str, Any] = {"report": str(out / PAGE), "bundles": {}}
     lines = []
     for bundle in found:
+        if bundle.set_aside:
+            lines.append(f"{bundle.name}: {bundle.set_aside}")
         figures: dict[str, Any] = {}
         for section in bundle.sections:
             if section.findings is None:
@@ -86,4 +123,6 @@ def evaluate(
                 figures[name] = None if number != number else number
                 lines.append(f"{bundle.name}: {name}: {number:.4g}")
         summary["bundles"][bundle.name] = figures
+        if bundle.set_aside:
+            summary.setdefault("set_aside", {})[bundle.name] = bundle.set_aside
     report(summary, as_json, "\n".join([*lines, f"The report is {out / PAGE}."]))

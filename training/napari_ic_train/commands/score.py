@@ -30,10 +30,12 @@ def score(
     with one_line_errors(PROGRAM), progress_bar() as move:
         from napari_ic_train.bundle.model_card import verdicts
         from napari_ic_train.evaluation.card_scores import score_bundle
+        from napari_integrated_cell.model.bundle import load_model
 
         metrics = score_bundle(bundle, real=real, n_cells=cells, workers=workers, write=write, progress=move)
+        structures = load_model(bundle, device="cpu").config.structures
     lines = [
         f"{'not measured' if measured is None else f'{measured:.3f}':>12}  wanted {least:.3f}  {what}"
-        for what, least, measured, _ in verdicts(metrics)
+        for what, least, measured, _ in verdicts(metrics, structures)
     ]
     report(metrics, as_json, "\n".join(lines))

@@ -6,13 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from napari_ic_train.evaluation.depth import DepthProfile, surface_distances
 from napari_ic_train.evaluation.experiment import Context
 from napari_ic_train.evaluation.features import coarse, masks_of
 from napari_ic_train.evaluation.localisation import pearson
 from napari_integrated_cell.arrays import Floats, Indices, Mask
 
-BASELINES = ("mean image", "nearest cell", "uniform fill")
+BASELINES = ("mean image", "nearest cell", "uniform fill", "depth")
 COMPARTMENTS = ("cytoplasm", "nucleus")
+DEPTH_CELLS = 200
+"""Maximum number of training cells of each structure for the depth baseline: distances in 3D take time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +30,8 @@ class Baselines:
         Mean structure image of the training cells, for each structure.
     compartment : mapping of str to str
         Compartment whose uniform fill correlates best with the training cells, for each structure.
+    depth : mapping of str to DepthProfile
+        Mean light by the distances to the surfaces of cell and nucleus, for each structure.
     labels : array of int, (n,)
         Structure of each training cell.
     shapes : array (n, D)
@@ -36,6 +41,7 @@ class Baselines:
     context: Context
     mean: dict[str, Floats]
     compartment: dict[str, str]
+    depth: dict[str, DepthProfile]
     labels: Indices
     shapes: Floats
 
@@ -51,6 +57,9 @@ class Baselines:
             "mean image": self.mean[structure],
             "nearest cell": self.context.images(np.array([position]))[0, -1],
             "uniform fill": fill.astype(np.float32),
+            "depth": self.depth[structure].predict(
+                *surface_distances(cell, nucleus, self.context.model.config.voxel_size)
+            ),
         }
 
     def nearest(self, cell: Mask, nucleus: Mask, structure: str) -> int:
@@ -71,7 +80,8 @@ def fit_baselines(context: Context) -> Baselines:
     labels = context.labels("train")
     if len(labels) == 0:
         raise ValueError("The store has no training cells, and the baselines are fitted to them.")
-    box = context.model.config.box
+    box, voxel_size = context.model.config.box, context.model.config.voxel_size
+    profiles = [DepthProfile(voxel_size / 2) for _ in context.structures]
     sums = np.zeros((len(context.structures), *box))
     fits = np.zeros((len(context.structures), len(COMPARTMENTS)))
     shapes = []
@@ -82,6 +92,8 @@ def fit_baselines(context: Context) -> Baselines:
             sums[label] += image[-1]
             observed = image[-1][cell]
             fills = (cell & ~nucleus, nucleus)
+            if profiles[label].cells < DEPTH_CELLS:
+                profiles[label].add(image[-1], *surface_distances(cell, nucleus, voxel_size))
             fits[label] += [pearson(observed, fill[cell].astype(np.float32)) for fill in fills]
     counts = np.bincount(labels, minlength=len(context.structures))
     present = [(i, name) for i, name in enumerate(context.structures) if counts[i]]
@@ -89,6 +101,7 @@ def fit_baselines(context: Context) -> Baselines:
         context,
         {name: (sums[i] / counts[i]).astype(np.float32) for i, name in present},
         {name: COMPARTMENTS[int(fits[i].argmax())] for i, name in present},
+        {name: profiles[i] for i, name in present},
         labels,
         np.stack(shapes),
     )

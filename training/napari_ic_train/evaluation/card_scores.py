@@ -31,12 +31,13 @@ def score_bundle(
     Returns
     -------
     dict
-        ``simulated`` and ``real``, as :mod:`napari_ic_train.evaluation.localisation` describes them.
+        ``simulated`` and ``real``, as :mod:`napari_ic_train.evaluation.localisation` describes them. ``simulated`` is
+        missing if the simulator has none of the model's structures.
     """
     model = load_model(bundle)
-    metrics: dict[str, Any] = {
-        "simulated": score_simulated(model, n_cells=n_cells, workers=workers, progress=progress)
-    }
+    metrics: dict[str, Any] = {}
+    if simulated := score_simulated(model, n_cells=n_cells, workers=workers, progress=progress):
+        metrics["simulated"] = simulated
     if real is not None:
         metrics["real"] = score_real_field(real, model, progress)
     if write:

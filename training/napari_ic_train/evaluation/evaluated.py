@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any, cast, get_args
 
-from napari_ic_train.evaluation.experiment import Experiment
+from napari_ic_train.evaluation.caps import Caps
+from napari_ic_train.evaluation.experiment import DecodedAt, Experiment
 from napari_ic_train.evaluation.findings import Findings
+from napari_ic_train.evaluation.selection import Side
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +31,13 @@ class Settings:
         auto, cpu, cuda or mps.
     batch_size : int
         Number of cells in a batch.
+    side : {"both", "train", "test", "all"}
+        Which cells of the store are used, see :data:`napari_ic_train.evaluation.selection.Side`.
+    decoded_at : {"predicted", "target"}, optional
+        Where encoded cells are decoded, see `Context`. If left out, it is where the bundle was trained to decode
+        them.
+    caps : Caps
+        Maximum numbers of cells in single experiments.
     """
 
     only: Sequence[str] = ()
@@ -36,6 +46,21 @@ class Settings:
     seed: int = 0
     device: str = "auto"
     batch_size: int = 16
+    side: Side = "both"
+    decoded_at: DecodedAt | None = None
+    caps: Caps = field(default_factory=Caps)
+
+
+def settings_of(*, side: str = "both", decoded_at: str | None = None, **others: Any) -> Settings:
+    """Return settings from words; ValueError if one of them is none of its choices."""
+    for name, word, choices in (
+        ("side", side, get_args(Side)),
+        ("decoded_at", decoded_at, (None, *get_args(DecodedAt))),
+    ):
+        if word not in choices:
+            listed = ", ".join(choice for choice in choices if choice)
+            raise ValueError(f"{name} is {word!r}: choose one of {listed}.")
+    return Settings(**others, side=cast(Side, side), decoded_at=cast(DecodedAt | None, decoded_at))
 
 
 @dataclass(eq=False)
@@ -70,6 +95,8 @@ class Evaluated:
         Name of the model, and whether it was trained on simulated or on real cells.
     digest : str
         Fingerprint of the weights.
+    set_aside : str
+        A sentence about the cells whose structure the model does not have; empty if there are none.
     sections : list of Section
         In the report's order.
     """
@@ -78,4 +105,5 @@ class Evaluated:
     model_name: str
     trained_on: str
     digest: str
+    set_aside: str = ""
     sections: list[Section] = field(default_factory=list)

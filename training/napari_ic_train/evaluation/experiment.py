@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_ic_train.evaluation.caps import Caps
 from napari_ic_train.evaluation.findings import Findings, Interval, Table, Value
 from napari_ic_train.evaluation.metrics.bootstrap import bootstrap
 from napari_integrated_cell.arrays import Floats, Indices, Mask
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from napari_integrated_cell.model.integrated_cell import IntegratedCell
 
 Split = Literal["train", "test"]
+DecodedAt = Literal["predicted", "target"]
+"""At which label and z^r an encoded cell is decoded: ŷ and ẑ^r of Enc^{r,s} (Algorithm 2), or its known label and
+z^r = Enc^r(x^r)."""
 
 SPLITS: tuple[Split, ...] = ("train", "test")
 SPLIT_LABELS: Mapping[Split, str] = {"train": "training", "test": "held-out"}
@@ -57,6 +61,12 @@ class Context:
         Number of cells in a batch.
     limit : int, optional
         Maximum number of training cells, and of held-out cells; no maximum if None.
+    pooled : bool
+        Whether all cells of the store count as held out.
+    decoded_at : {"predicted", "target"}
+        Where encoded cells are decoded: as the model was trained.
+    caps : Caps
+        Maximum numbers of cells in single experiments.
     progress : callable
         Called with (done, total, what).
     cancel : CancelToken
@@ -73,6 +83,9 @@ class Context:
     draws: int = 100
     batch_size: int = 16
     limit: int | None = None
+    pooled: bool = False
+    decoded_at: DecodedAt = "predicted"
+    caps: Caps = field(default_factory=Caps)
     progress: Progress = lambda *_: None
     cancel: CancelToken = field(default_factory=CancelToken)
 
@@ -155,6 +168,8 @@ class Experiment(ABC):
         Section of the paper, such as ``"3.4.1, Table S11"``; empty if the experiment is not in the paper.
     least_train, least_test, least_either : int
         Number of cells that it needs; see `Context.shortage`.
+    settings : tuple of str
+        Its own settings, ``"decoded_at"`` or fields of `Caps`: if one of them changes, it runs again.
     """
 
     name: ClassVar[str]
@@ -163,6 +178,7 @@ class Experiment(ABC):
     least_train: ClassVar[int] = 0
     least_test: ClassVar[int] = 0
     least_either: ClassVar[int] = 0
+    settings: ClassVar[tuple[str, ...]] = ()
 
     def needs(self, context: Context) -> str | None:
         """Return why the experiment cannot run, as one sentence; None if it can."""

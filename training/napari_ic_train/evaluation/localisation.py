@@ -28,7 +28,7 @@ from napari_integrated_cell.imaging.segmenting import cell_from_labels, label_va
 from napari_integrated_cell.integration import integrate_cell, model_box
 from napari_integrated_cell.model.integrated_cell import IntegratedCell
 from napari_integrated_cell.processes import Progress, worker_processes
-from napari_integrated_cell.simulation import simulate_cell
+from napari_integrated_cell.simulation import VARIABILITY, simulate_cell
 from napari_integrated_cell.vocabulary import STAGE_NAMES
 
 CELL_DILATION = 0.5
@@ -119,9 +119,12 @@ def score_simulated(
     -------
     dict
         ``n_cells``, ``label_accuracy``, ``localisation_pearson`` (mean over structures of the mean over cells,
-        in the voxels inside the cell), and both by structure and by stage.
+        in the voxels inside the cell), and both by structure and by stage. Structures of the model that the
+        simulator does not have are left out; if it has none of them, the dict is empty.
     """
-    structures = model.config.structures
+    structures = tuple(name for name in model.config.structures if name in VARIABILITY)
+    if not structures:
+        return {}
     make = partial(known_cell, structures=structures, box=model_box(model.config), seed=seed, draws=draws)
     correct: dict[str, list[bool]] = {s: [] for s in structures}
     correlations: dict[str, list[float]] = {s: [] for s in structures}
@@ -129,7 +132,7 @@ def score_simulated(
     with worker_processes(workers) as pool:
         cells = pool.map(make, range(n_cells), chunksize=2)
         for i, (structure, stage, image, expected, inside) in enumerate(cells):
-            label = structures[int(model.classify(image[None])[0].argmax())]
+            label = model.config.structures[int(model.classify(image[None])[0].argmax())]
             predicted = model.integrate(image[None, :2], [structure])[structure][0]
             r = pearson(predicted[inside], expected[inside])
             correct[structure].append(label == structure)
@@ -187,7 +190,8 @@ def score_real_cell(
     dict
         ``inside_cell`` by structure (share within the cell dilated by 0.5 µm), ``fibrillarin_in_nucleus``,
         ``lamin_at_surface`` (within 1 µm of the nuclear surface), ``tom20_outside_nucleus``, ``tom20_pearson``,
-        and ``cytoplasm_pearson``, the same for a uniform cytoplasm. Predictions are masked by the cell, as a user
+        and ``cytoplasm_pearson``, the same for a uniform cytoplasm. What is about a structure that the model does not
+        have is left out. Predictions are masked by the cell, as a user
         gets them. The keys ``..._unmasked`` are about the decoder's output before masking.
     """
     done = integrate_cell(cell, model, ensemble=ensemble)
@@ -205,18 +209,22 @@ def score_real_cell(
     window = tuple(slice(o, o + n) for o, n in zip(cell.offset, cell.shape, strict=True))
     observed = to_box(mitochondria[window].astype(np.float32), cell.voxel_size, pose, offset=cell.offset)
     cytoplasm = np.where(to_nucleus > 0, posed_mask(cell, pose), 0)  # its rim is masked like a prediction's
-    return {
+    scores: dict[str, Any] = {
         "inside_cell": {name: share(v, near) for name, v in volumes.items()},
         "inside_cell_unmasked": {name: share(v, near) for name, v in unmasked.items()},
-        "fibrillarin_in_nucleus": share(volumes["fibrillarin"], to_nucleus <= 0),
-        "fibrillarin_in_nucleus_unmasked": share(unmasked["fibrillarin"], to_nucleus <= 0),
-        "lamin_at_surface": share(volumes["lamin-B1"], np.abs(to_nucleus) <= LAMINA_WIDTH),
-        "lamin_at_surface_unmasked": share(unmasked["lamin-B1"], np.abs(to_nucleus) <= LAMINA_WIDTH),
-        "tom20_outside_nucleus": share(volumes["TOM20"], to_nucleus > 0),
-        "tom20_pearson": pearson(volumes["TOM20"][inside], observed[inside]),
-        "cytoplasm_pearson": pearson(cytoplasm[inside], observed[inside]),
-        "outside_box": pose.outside,
     }
+    for score, name, where in (
+        ("fibrillarin_in_nucleus", "fibrillarin", to_nucleus <= 0),
+        ("lamin_at_surface", "lamin-B1", np.abs(to_nucleus) <= LAMINA_WIDTH),
+    ):
+        if name in volumes:
+            scores[score] = share(volumes[name], where)
+            scores[f"{score}_unmasked"] = share(unmasked[name], where)
+    if "TOM20" in volumes:
+        scores["tom20_outside_nucleus"] = share(volumes["TOM20"], to_nucleus > 0)
+        scores["tom20_pearson"] = pearson(volumes["TOM20"][inside], observed[inside])
+        scores["cytoplasm_pearson"] = pearson(cytoplasm[inside], observed[inside])
+    return {**scores, "outside_box": pose.outside}
 
 
 def score_real_field(folder: Path, model: IntegratedCell, progress: Progress | None = None) -> dict[str, Any]:

@@ -57,6 +57,9 @@ def decoded(
 ) -> Iterator[tuple[Indices, Floats, Floats]]:
     """Yield cells and their reconstructions, Dec^{r,s}(Enc^{r,s}(x^{r,s})) or Dec^r(Enc^r(x^r)).
 
+    With ``context.decoded_at="target"`` z^s of Enc^{r,s} is decoded at the known label and at z^r = Enc^r(x^r), where
+    such a model learnt to decode.
+
     Parameters
     ----------
     most : int, optional
@@ -74,7 +77,11 @@ def decoded(
         observed = context.images(context.cells[split][wanted[part]])
         if references_only:
             observed = observed[:, :-1]
-        yield wanted[part], observed, context.model.reconstruct(observed, batch_size=context.batch_size)
+        if context.decoded_at == "predicted" or references_only:
+            images = context.model.reconstruct(observed, batch_size=context.batch_size)
+        else:
+            images = _decoded_at_target(context, split, wanted[part])
+        yield wanted[part], observed, images
 
 
 def generated(
@@ -110,6 +117,26 @@ def generated(
                 z_ref[mine], name, z_struct[mine], batch_size=context.batch_size
             )
         yield which, images
+
+
+def _decoded_at_target(context: Context, split: Split, which: Indices) -> Floats:
+    """Decode z^s of the selected cells ``which`` at their labels and z^r, (n, R + 1, Z, Y, X)."""
+    found, labels, config = codes(context, split), context.labels(split)[which], context.model.config
+    images = np.empty((len(which), len(config.references) + 1, *config.box), np.float32)
+    for label in np.unique(labels):
+        mine = labels == label
+        z_ref, z_struct = found.z_ref[which[mine]], found.z_struct[which[mine]]
+        images[mine] = context.model.decode(
+            z_ref, context.structures[label], z_struct, batch_size=context.batch_size
+        )
+    return images
+
+
+def decoded_in_words(context: Context) -> str:
+    """Return at which label and z^r encoded cells are decoded, as words."""
+    if context.decoded_at == "target":
+        return "decoded at the known label and z^r of Enc^r, as the model was trained"
+    return "decoded at ŷ, as probabilities, and ẑ^r of Enc^{r,s}"
 
 
 def balanced(context: Context, split: Split, most: int | None) -> Indices:

@@ -16,6 +16,7 @@ from napari_ic_train.data.subsets import cells_of
 from napari_ic_train.evaluation.evaluated import Evaluated, Section, Settings
 from napari_ic_train.evaluation.experiment import SPLITS
 from napari_ic_train.evaluation.findings import Figure, Interval
+from napari_ic_train.evaluation.selection import SIDE_WORDS
 from napari_integrated_cell import __version__
 from napari_integrated_cell.imaging.atomic import atomic_write
 
@@ -66,10 +67,11 @@ def _content(results: Sequence[Evaluated], store: CellStore, settings: Settings)
         "title": f"Evaluation of {', '.join(names)}",
         "simulated": _simulated(results, store),
         "summary": f"The store {store.path.name} has {counts['train']} training cells and {counts['test']} held-out "
-        f"cells ({store.source}). This report uses {limit}. Number of draws: {settings.draws}. Random seed: "
-        f"{settings.seed}. The report's folder has every table as a CSV file, every picture as a file, and all values "
-        "of an experiment in findings.json.",
+        f"cells ({store.source}). This report uses {limit}{SIDE_WORDS[settings.side]}. Number of draws: "
+        f"{settings.draws}. Random seed: {settings.seed}. The report's folder has every table as a CSV file, every "
+        "picture as a file, and all values of an experiment in findings.json.",
         "bundles": results,
+        "set_aside": [bundle.set_aside for bundle in results if bundle.set_aside],
         "several": len(results) > 1,
         "experiments": list(experiments.values()),
         "footer": f"napari-integrated-cell {__version__}, after Johnson et al., Building a 3D Integrated Cell.",

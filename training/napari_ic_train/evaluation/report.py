@@ -11,17 +11,16 @@ from typing import Any
 
 import numpy as np
 
+from napari_ic_train.config import read_config
 from napari_ic_train.data.store import TABLE, CellStore
-from napari_ic_train.data.subsets import cells_of
 from napari_ic_train.evaluation.evaluated import Evaluated, Section, Settings
-from napari_ic_train.evaluation.experiment import SPLITS, Context, Experiment, Split
+from napari_ic_train.evaluation.experiment import SPLITS, Context, DecodedAt, Experiment
 from napari_ic_train.evaluation.experiments import EXPERIMENTS
-from napari_ic_train.evaluation.model_outputs import balanced_sample
 from napari_ic_train.evaluation.page import write_page
+from napari_ic_train.evaluation.selection import check_fits, selected_cells, set_aside
 from napari_ic_train.evaluation.stored_findings import read_findings, write_findings
 from napari_ic_train.run.folder import CONFIG, LOSSES
 from napari_integrated_cell import __version__
-from napari_integrated_cell.arrays import Indices
 from napari_integrated_cell.model.bundle import load_model
 from napari_integrated_cell.model.catalogue import locate
 from napari_integrated_cell.model.fingerprint import fingerprint
@@ -88,34 +87,46 @@ def evaluate(
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     of_store = _store_digest(store)
-    cells = _selected_cells(store, settings)
     results: list[Evaluated] = []
     for bundle, name in zip(bundles, _folders(bundles), strict=True):
         model = load_model(bundle, device=settings.device)
-        _check(model, store)
-        found = Evaluated(name, model.name, model.trained_on, fingerprint(model))
+        check_fits(model, store)
+        cells = selected_cells(model, store, side=settings.side, most=settings.cells, seed=settings.seed)
+        found = Evaluated(name, model.name, model.trained_on, fingerprint(model), set_aside(model, store))
         results.append(found)
         config = model.config
         shared = _digest(
-            of_store, settings.cells, settings.seed, config.references, config.structures, __version__
+            of_store,
+            settings.cells,
+            settings.seed,
+            settings.side,
+            config.references,
+            config.structures,
+            __version__,
         )
+        run_folder = _run_of(bundle, run)
         context = Context(
             model=model,
             store=store,
             cells=cells,
             folder=out / CACHE / _digest(found.digest, shared)[:16],
             shared=out / CACHE / shared[:16],
-            run=_run_of(bundle, run),
+            run=run_folder,
             seed=settings.seed,
             draws=settings.draws,
             batch_size=settings.batch_size,
             limit=settings.cells,
+            pooled=settings.side == "all",
+            decoded_at=settings.decoded_at or trained_to_decode_at(model, run_folder),
+            caps=settings.caps,
             progress=progress or (lambda done, total, what: None),
             cancel=cancel or CancelToken(),
         )
         context.folder.mkdir(parents=True, exist_ok=True)
         for experiment in experiments:
-            section = _section(experiment, context, found, of_store, out, run=experiment in chosen)
+            section = _section(
+                experiment, context, found, (of_store, settings.side), out, run=experiment in chosen
+            )
             if experiment in chosen or section.findings is not None:
                 found.sections.append(section)
                 write_page(out / PAGE, results, store, settings)
@@ -129,7 +140,13 @@ def _store_digest(store: CellStore) -> str:
 
 
 def _section(
-    experiment: Experiment, context: Context, bundle: Evaluated, of_store: str, out: Path, *, run: bool
+    experiment: Experiment,
+    context: Context,
+    bundle: Evaluated,
+    of_cells: tuple[str, str],
+    out: Path,
+    *,
+    run: bool,
 ) -> Section:
     """Read stored findings of an experiment; if there are none and ``run`` is true, run it and store them."""
     folder = out / bundle.name / experiment.name
@@ -139,7 +156,7 @@ def _section(
         return section
     mark = _digest(
         bundle.digest,
-        of_store,
+        *of_cells,
         context.limit,
         context.seed,
         context.draws,
@@ -147,6 +164,7 @@ def _section(
         _losses(context.run),
         __version__,
         *_draws(context.model),
+        *(_setting(context, name) for name in getattr(experiment, "settings", ())),
     )
     section.findings = read_findings(folder, mark)
     if section.findings is None and run:
@@ -165,6 +183,8 @@ def _section(
             "cells": {split: len(context.cells[split]) for split in SPLITS},
             "seed": context.seed,
             "draws": context.draws,
+            "side": of_cells[1],
+            **{name: _setting(context, name) for name in getattr(experiment, "settings", ())},
             "seconds": round(time.monotonic() - began, 1),
             "software": f"napari-integrated-cell {__version__}",
         }
@@ -179,30 +199,6 @@ def _chosen(experiments: Sequence[Experiment], only: Sequence[str]) -> list[Expe
     if unknown:
         raise ValueError(f"There is no experiment {unknown[0]!r}: choose {', '.join(known)}.")
     return [experiment for name, experiment in known.items() if not only or name in only]
-
-
-def _check(model: IntegratedCell, store: CellStore) -> None:
-    if store.box != model.config.box:
-        raise ValueError(
-            f"The cells of {store.path} have the box {store.box}, but the model {model.name!r} has the box "
-            f"{model.config.box}: prepare a store for this model."
-        )
-    foreign = set(store.table["structure"]) - set(model.config.structures)
-    if foreign:
-        raise ValueError(
-            f"{store.path} has cells with the structure {min(foreign)!r}, which the model {model.name!r} does not "
-            "have: choose another store or bundle."
-        )
-
-
-def _selected_cells(store: CellStore, settings: Settings) -> dict[Split, Indices]:
-    chosen: dict[Split, Indices] = {}
-    for split in SPLITS:
-        cells = cells_of(store, held_out=split == "test")
-        if settings.cells is not None and len(cells) > settings.cells:
-            cells = cells[balanced_sample(store.labels[cells], settings.cells, settings.seed)]
-        chosen[split] = cells
-    return chosen
 
 
 def _folders(bundles: Sequence[str | Path]) -> list[str]:
@@ -222,6 +218,18 @@ def _run_of(bundle: str | Path, run: str | Path | None) -> Path | None:
         return Path(run)
     beside = locate(bundle).resolve().parent / "run"
     return beside if (beside / CONFIG).is_file() else None
+
+
+def trained_to_decode_at(model: IntegratedCell, run: Path | None = None) -> DecodedAt:
+    """Return where a model was trained to decode encoded cells: by its card, else by its run, else as in the paper."""
+    known: dict[str, DecodedAt] = {"predicted": "predicted", "target": "target"}
+    if (stated := str(model.card.get("decoded_at", ""))) in known:
+        return known[stated]
+    return "predicted" if run is None else read_config(run / CONFIG).decoded_at
+
+
+def _setting(context: Context, name: str) -> Any:
+    return context.decoded_at if name == "decoded_at" else getattr(context.caps, name)
 
 
 def _landmarks(model: IntegratedCell) -> str:

@@ -101,8 +101,12 @@ class ConditionalPhase(Phase):
                 structure_loss(u_drawn, y_gen), structure_loss(u_observed, y), scaling
             ),
         }
+
+        def encoder_deceptions() -> dict[str, Tensor]:
+            return {"encoder_deception": structure_loss(enc_d(z_observed), y_gen)}
+
         if not judge:
-            return ForwardPass(losses, code, code_leaves, (), ())
+            return ForwardPass(losses, code, code_leaves, (), (), encoder_deceptions)
 
         decoded = logits.sigmoid()
         y_drawn_one_hot = F.one_hot(y_drawn, model.n_structures).to(x.dtype)
@@ -118,13 +122,22 @@ class ConditionalPhase(Phase):
         u_shown = dec_d(x_shown) if as_code else None
         u_generated = dec_d(x_generated)
 
-        losses["decoder_deception"] = decoder_deception_loss(
-            structure_loss(u_decoded, y), structure_loss(u_generated, y_drawn), scaling
-        )
+        def deception(u_decoded: Tensor, u_generated: Tensor) -> Tensor:
+            return decoder_deception_loss(
+                structure_loss(u_decoded, y), structure_loss(u_generated, y_drawn), scaling
+            )
+
+        def deceptions() -> dict[str, Tensor]:
+            return encoder_deceptions() | {
+                "decoder_deception": deception(dec_d(x_decoded), dec_d(x_generated))
+            }
+
+        losses["decoder_deception"] = deception(u_decoded, u_generated)
         losses["decoding_discriminator"] = decoding_discriminator_loss(
             structure_loss(u_x, y),
             structure_loss(u_decoded, y_gen),
             structure_loss(u_generated if u_shown is None else u_shown, y_gen),
             scaling,
         )
-        return ForwardPass(losses, code, code_leaves, (decoded, generated), (x_decoded, x_generated))
+        images, image_leaves = (decoded, generated), (x_decoded, x_generated)
+        return ForwardPass(losses, code, code_leaves, images, image_leaves, deceptions)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,10 +17,9 @@ from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 from napari_ic_train.fit.draws import Share
-from napari_ic_train.run.fitted_networks import Networks
 from napari_integrated_cell.model.runtime import choose_device
 
 PATIENCE = timedelta(minutes=30)
@@ -57,7 +56,7 @@ class World:
         start, stop = (place * n_cells // self.size for place in (self.rank, self.rank + 1))
         return Share(start, stop, n_cells, self._whole)
 
-    def sum_gradients(self, networks: Networks) -> None:
+    def sum_gradients(self, networks: Iterable[nn.Module]) -> None:
         """Replace every gradient by the sum over all processes, in one exchange."""
         if self.size == 1:
             return

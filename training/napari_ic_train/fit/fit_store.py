@@ -219,4 +219,5 @@ def _facts(
         "processes": world.size,
         "threads": torch.get_num_threads(),
         "precision": running_config(config, world).precision,
+        "tf32": config.tf32 and world.device.type == "cuda",
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +17,6 @@ from napari_ic_train.fit.clock import PhaseClock
 from napari_ic_train.fit.distributed import check_batches
 from napari_ic_train.fit.job import Job, Part, parts
 from napari_ic_train.fit.measures import warning_signs
-from napari_ic_train.fit.phase import Phase
 from napari_ic_train.fit.phase_files import PhaseFiles
 from napari_ic_train.run.checkpoint import PhasePoint
 from napari_ic_train.run.watching import EpochReport, StepReport, memory
@@ -141,16 +140,21 @@ class _Epoch:
         """Add the gradients and losses of this process's part of a pass."""
         phase, zero = self.job.phase, self.totals.new_zeros(())
         phase.draws.share = part.share
-        losses = phase.gradients(*tensors, weight=part.weight, judge=judge)
+        losses = phase.gradients(*tensors, weight=part.weight, judge=judge, shared=self._share)
         self.totals += len(tensors[0]) * torch.stack(
             [losses.get(name, zero).to(self.totals.dtype) for name in phase.loss_names]
         )
+
+    def _share(self, networks: list[nn.Module]) -> None:
+        """Sum the gradients of discriminators that step within a pass over all processes, and clip them."""
+        self.job.world.sum_gradients(networks)
+        clip_gradients(networks, self.job.config.clip_gradients)
 
     def _update(self, batch: int) -> None:
         """Step the optimisers on the gradients of all processes, and report the step."""
         job, phase, number, n_batches = self.job, self.job.phase, batch + 1, len(self.batches)
         job.world.sum_gradients(phase.networks)
-        clip_gradients(phase, job.config.clip_gradients)
+        clip_gradients(phase.networks, job.config.clip_gradients)
         phase.update()
         self.last, self.seen = batch, self.seen + len(self.batches[batch][0])
         if number % CHECK_EVERY == 0 or number == n_batches:
@@ -185,10 +189,10 @@ class _Epoch:
         return self.seen / max(time.monotonic() - self.began, 1e-9)
 
 
-def clip_gradients(phase: Phase, largest: float | None) -> None:
+def clip_gradients(networks: Iterable[nn.Module], largest: float | None) -> None:
     """Scale each network's gradient to a norm of at most ``largest``."""
     if largest is not None:
-        for network in phase.networks:
+        for network in networks:
             nn.utils.clip_grad_norm_(network.parameters(), largest)
 
 

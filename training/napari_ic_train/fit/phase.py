@@ -5,12 +5,15 @@ discriminator that the autoencoder learns from before the first update. So one f
 its graph is cut into leaves where a gradient must not pass, all gradients are computed, and then the four optimisers
 step. The resulting weights are those of the printed order, with two thirds of its arithmetic. A run on several devices
 sums gradients in one place: between `Phase.gradients` and `Phase.update`.
+
+The published code departs from this: its autoencoder learns from discriminators that have taken their step. With
+``discriminator_gradients="stepped"`` they step within `Phase.gradients`, and judge the same codes and images once more.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, cast
 
@@ -39,6 +42,9 @@ class ForwardPass:
     images, image_leaves : tuple of Tensor
         The decoder's images with their graph; and the same values without it, which DecD saw. Empty if DecD did not
         take part.
+    deceptions : callable
+        Returns the losses ``encoder_deception`` and, if DecD took part, ``decoder_deception`` by the discriminators as
+        they are now, from ``code_leaves`` and ``image_leaves``.
     """
 
     losses: dict[str, Tensor]
@@ -46,6 +52,7 @@ class ForwardPass:
     code_leaves: tuple[Tensor, ...]
     images: tuple[Tensor, ...]
     image_leaves: tuple[Tensor, ...]
+    deceptions: Callable[[], dict[str, Tensor]]
 
 
 class Phase(ABC):
@@ -119,7 +126,13 @@ class Phase(ABC):
     def forward(self, *batch: Tensor, judge: bool) -> ForwardPass:
         """Run one batch through all four networks, or without ``judge`` through all but DecD."""
 
-    def gradients(self, *batch: Tensor, weight: float = 1.0, judge: bool = True) -> dict[str, Tensor]:
+    def gradients(
+        self,
+        *batch: Tensor,
+        weight: float = 1.0,
+        judge: bool = True,
+        shared: Callable[[list[nn.Module]], None] | None = None,
+    ) -> dict[str, Tensor]:
         """Add the gradients of one batch to every parameter's ``.grad``.
 
         Parameters
@@ -131,6 +144,9 @@ class Phase(ABC):
         judge : bool
             Whether DecD takes part. If not, no images are generated, DecD learns nothing, and the decoder learns from
             its reconstructions only.
+        shared : callable, optional
+            With ``discriminator_gradients="stepped"`` it is called with the two discriminators before they step, to sum
+            their gradients over processes.
 
         Returns
         -------
@@ -139,13 +155,20 @@ class Phase(ABC):
         """
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
             passed = self.forward(*batch, judge=judge)
+        if self.config.discriminator_gradients == "stepped":
+            self._step_discriminators(passed.losses, weight, shared)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
+                passed.losses.update(passed.deceptions())
         losses = passed.losses if weight == 1 else {k: weight * loss for k, loss in passed.losses.items()}
         enc, dec, enc_d, dec_d = (list(network.parameters()) for network in self.networks)
-        losses["encoding_discriminator"].backward(inputs=enc_d, retain_graph=True)
+        stepped = self.config.discriminator_gradients == "stepped"
+        if not stepped:
+            losses["encoding_discriminator"].backward(inputs=enc_d, retain_graph=True)
         reconstruction = self.reconstruction_weight * losses["reconstruction"]
         for_encoder = reconstruction + self.gamma_enc * losses["encoder_deception"]
         if judge:
-            losses["decoding_discriminator"].backward(inputs=dec_d, retain_graph=True)
+            if not stepped:
+                losses["decoding_discriminator"].backward(inputs=dec_d, retain_graph=True)
             # Section 2.3: DecD's signal trains the decoder only, through the images.
             deception = self.config.gamma_dec * losses["decoder_deception"]
             to_images = torch.autograd.grad(deception, passed.image_leaves)
@@ -159,10 +182,31 @@ class Phase(ABC):
         return {name: passed.losses[name].detach() for name in self.loss_names if name in passed.losses}
 
     def update(self) -> None:
-        """Step all four optimisers on the summed gradients, and clear them (equations 15 to 18)."""
+        """Step all four optimisers on the summed gradients, and clear them (equations 15 to 18).
+
+        Discriminators that stepped within `gradients` have no gradient here, so they keep their weights.
+        """
         for optimiser in self.optimisers.values():
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
+
+    def _step_discriminators(
+        self,
+        losses: Mapping[str, Tensor],
+        weight: float,
+        shared: Callable[[list[nn.Module]], None] | None,
+    ) -> None:
+        """Step EncD and, if it took part, DecD on their losses, and clear their gradients."""
+        of_losses = {"enc_d": "encoding_discriminator", "dec_d": "decoding_discriminator"}
+        judges = {name: loss for name, loss in of_losses.items() if loss in losses}
+        networks = [getattr(self.networks, name) for name in judges]
+        for network, loss in zip(networks, judges.values(), strict=True):
+            (weight * losses[loss]).backward(inputs=list(network.parameters()), retain_graph=True)
+        if shared is not None:
+            shared(networks)
+        for name in judges:
+            self.optimisers[name].step()
+            self.optimisers[name].zero_grad(set_to_none=True)
 
     def step(self, *batch: Tensor) -> dict[str, Tensor]:
         """Run one iteration of the algorithm; return the losses before its update, as scalars on the device."""

@@ -61,22 +61,36 @@ class ReferencePhase(Phase):
                 source_loss(v_drawn, observed=False), source_loss(v_observed, observed=True), scaling
             ),
         }
+
+        def encoder_deceptions() -> dict[str, Tensor]:
+            return {"encoder_deception": source_loss(enc_d(z_observed), observed=False)}
+
         if not judge:
-            return ForwardPass(losses, (z_ref,), (z_observed,), (), ())
+            return ForwardPass(losses, (z_ref,), (z_observed,), (), (), encoder_deceptions)
 
         decoded, generated = logits.sigmoid(), dec(z_drawn)
         x_decoded, x_generated = leaf(decoded), leaf(generated)
         v_x, v_decoded, v_generated = dec_d(x), dec_d(x_decoded), dec_d(x_generated)
-        losses["decoder_deception"] = decoder_deception_loss(
-            source_loss(v_decoded, observed=True), source_loss(v_generated, observed=True), scaling
-        )
+
+        def deception(v_decoded: Tensor, v_generated: Tensor) -> Tensor:
+            return decoder_deception_loss(
+                source_loss(v_decoded, observed=True), source_loss(v_generated, observed=True), scaling
+            )
+
+        def deceptions() -> dict[str, Tensor]:
+            return encoder_deceptions() | {
+                "decoder_deception": deception(dec_d(x_decoded), dec_d(x_generated))
+            }
+
+        losses["decoder_deception"] = deception(v_decoded, v_generated)
         losses["decoding_discriminator"] = decoding_discriminator_loss(
             source_loss(v_x, observed=True),
             source_loss(v_decoded, observed=False),
             source_loss(v_generated, observed=False),
             scaling,
         )
-        return ForwardPass(losses, (z_ref,), (z_observed,), (decoded, generated), (x_decoded, x_generated))
+        images, image_leaves = (decoded, generated), (x_decoded, x_generated)
+        return ForwardPass(losses, (z_ref,), (z_observed,), images, image_leaves, deceptions)
 
 
 def _by_running_moments(norm: nn.BatchNorm1d, inputs: tuple[Any, ...], by_batch: Tensor) -> Tensor | None:

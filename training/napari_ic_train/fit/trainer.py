@@ -27,7 +27,7 @@ from napari_ic_train.fit.job import Job
 from napari_ic_train.fit.loop import run_phase
 from napari_ic_train.fit.measures import measure
 from napari_ic_train.fit.phase import Phase, initialised
-from napari_ic_train.fit.precision import running_config
+from napari_ic_train.fit.precision import float32_products, running_config
 from napari_ic_train.fit.reference_phase import ReferencePhase
 from napari_ic_train.run.fitted_networks import AnyNetworks, fitted_reference
 from napari_ic_train.run.folder import PHASES, open_run
@@ -242,12 +242,13 @@ def _train(
             len(cells), config.batch_size, flips=flips, seed=order, epoch=epoch, balanced_by=balanced_by
         )
 
-    load = reading(cells)
-    if held_out is None:
-        measured = partial(measure, load=load, n_cells=min(len(cells), MEASURED), held_out=False)
-    else:
-        measured = partial(measure, load=reading(held_out), n_cells=len(held_out), held_out=True)
-    run_phase(Job(phase, plan, load, folder, world, measured, watchers, cancel))
+    with float32_products(tf32=config.tf32):
+        load = reading(cells)
+        if held_out is None:
+            measured = partial(measure, load=load, n_cells=min(len(cells), MEASURED), held_out=False)
+        else:
+            measured = partial(measure, load=reading(held_out), n_cells=len(held_out), held_out=True)
+        run_phase(Job(phase, plan, load, folder, world, measured, watchers, cancel))
     for network in phase.networks:
         network.eval()
 

@@ -13,13 +13,11 @@ from napari_ic_train.evaluation.experiment import SPLIT_LABELS, SPLITS, Context,
 from napari_ic_train.evaluation.findings import Figure, Findings, Interval, Table, Value
 from napari_ic_train.evaluation.metrics.bootstrap import bootstrap
 from napari_ic_train.evaluation.metrics.distances import kolmogorov_smirnov, wasserstein
-from napari_ic_train.evaluation.model_outputs import balanced, decoded, generated
+from napari_ic_train.evaluation.model_outputs import balanced, decoded, decoded_in_words, generated
 from napari_integrated_cell.arrays import Doubles, Floats, Indices
 from napari_integrated_cell.variation.correlation import CorrelationStream
 from napari_integrated_cell.vocabulary import label_of
 
-MOST = 60
-"""Maximum number of cells of each structure in a collection: 1,770 pairs."""
 DARK = 1e-6
 """Range of values below which a volume counts as empty: its correlation is not defined."""
 COMPARED = (
@@ -44,6 +42,7 @@ class Correlations(Experiment):
     title = "Pairwise correlations of structure channels"
     section = "3.4.4, Figure S6"
     least_either = 2
+    settings = ("decoded_at", "correlations")
 
     def run(self, context: Context) -> Findings:
         """Correlate all pairs of cells of each structure, for each collection."""
@@ -52,7 +51,10 @@ class Correlations(Experiment):
             if len(context.cells[split]) > 1:
                 matrices |= _collections(context, split)
         split = "train" if "train" in matrices else "test"
-        labels, drawn = context.labels(split), generated(context, split, MOST * len(context.structures))
+        labels, drawn = (
+            context.labels(split),
+            generated(context, split, context.caps.correlations * len(context.structures)),
+        )
         matrices["generated"] = _correlated(context, ((labels[which], x[:, -1]) for which, x in drawn))
         found = {
             collection: {name: _pairs(rho, np.arange(len(rho))) for name, rho in of.items()}
@@ -118,15 +120,16 @@ class Correlations(Experiment):
                     "Quartiles, and the 5 % and 95 % quantiles of the pairs.",
                 ),
             ),
-            notes=f"Collections: {', '.join(found)}. Each has at most {MOST} cells of each structure. All pairs of "
-            "cells with the same structure are correlated over all voxels of the structure channel. Generated cells "
-            "have z^r, z^s ~ N(0, I).",
+            notes=f"Collections: {', '.join(found)}. Each has at most {context.caps.correlations} cells of each "
+            "structure. All pairs of cells with the same structure are correlated over all voxels of the structure "
+            "channel. Generated cells have z^r, z^s ~ N(0, I). "
+            f"Encoded cells are {decoded_in_words(context)}.",
         )
 
 
 def _collections(context: Context, split: Split) -> dict[str, Matrices]:
     """Return the correlations of observed cells and of their reconstructions."""
-    most, labels = MOST * len(context.structures), context.labels(split)
+    most, labels = context.caps.correlations * len(context.structures), context.labels(split)
     chosen = balanced(context, split, most)
     parts = (chosen[part] for part in context.parts(len(chosen), f"correlating {SPLIT_LABELS[split]} cells"))
     observed = ((labels[part], context.images(context.cells[split][part])[:, -1]) for part in parts)

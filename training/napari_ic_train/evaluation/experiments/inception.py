@@ -12,12 +12,10 @@ from napari_ic_train.evaluation.findings import Findings, Interval, Table, Value
 from napari_ic_train.evaluation.metrics.bootstrap import bootstrap
 from napari_ic_train.evaluation.metrics.confusion import confusion_matrix
 from napari_ic_train.evaluation.metrics.inception import divergences, inception_score
-from napari_ic_train.evaluation.model_outputs import balanced, codes, decoded, generated
+from napari_ic_train.evaluation.model_outputs import balanced, codes, decoded, decoded_in_words, generated
 from napari_integrated_cell.arrays import Doubles, Floats, Indices, Reals
 from napari_integrated_cell.vocabulary import label_of
 
-MOST = 1100
-"""Maximum number of training cells. All held-out cells are used."""
 IN_SHAPES = "generated in observed shapes"
 COLLECTIONS = ("data", "encoded-decoded", "generated", IN_SHAPES)
 PAPER_RATIO = 0.96
@@ -32,6 +30,7 @@ class InceptionScores(Experiment):
     title = "Inception scores"
     section = "3.4.4, Table S10"
     least_either = 1
+    settings = ("decoded_at", "inception")
 
     def run(self, context: Context) -> Findings:
         """Classify observed, encoded-decoded and generated cells, for training cells and held-out cells."""
@@ -44,7 +43,7 @@ class InceptionScores(Experiment):
         weights: dict[Split, Doubles] = {}
         for split in SPLITS:
             if len(context.cells[split]):
-                most = MOST if split == "train" else None
+                most = context.caps.inception if split == "train" else None
                 chosen = balanced(context, split, most)
                 labels[split] = context.labels(split)[chosen]
                 weights[split] = sampling_weights(context, split, labels[split])
@@ -79,14 +78,17 @@ class InceptionScores(Experiment):
             notes="p(y|x) is ŷ of the model's own Enc^{r,s}. The model scores itself, so a decoder that misleads its "
             "own encoder scores well. Generated cells have z^r, z^s ~ N(0, I) and the same structures as the training "
             "cells (train) or held-out cells (test). In observed shapes only z^s is drawn, and z^r = Enc^r(x^r). At "
-            f"most {MOST} training cells are used, with equal numbers for each structure. Weights restore the "
-            "frequencies of the structures in the store.",
+            f"most {context.caps.inception} training cells are used, with equal numbers for each structure. "
+            "Weights restore the "
+            f"frequencies of the structures in the store. Encoded cells are {decoded_in_words(context)}.",
         )
 
 
 def sampling_weights(context: Context, split: Split, labels: Indices) -> Doubles:
     """Return how many cells of the store, of the same structure and split, each selected cell represents, (n,)."""
-    names = context.store.table["structure"].to_numpy()[cells_of(context.store, held_out=split == "test")]
+    names = context.store.table["structure"].to_numpy()
+    if not context.pooled:
+        names = names[cells_of(context.store, held_out=split == "test")]
     counts = np.array([(names == name).sum() for name in context.structures], np.float64)
     return counts[labels] / np.bincount(labels, minlength=len(counts))[labels]
 

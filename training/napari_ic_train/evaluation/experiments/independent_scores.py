@@ -9,7 +9,7 @@ from napari_ic_train.evaluation.experiments.inception import decoded_labels, gen
 from napari_ic_train.evaluation.findings import Findings, Table, Value
 from napari_ic_train.evaluation.independent_classifier import independent_classifier
 from napari_ic_train.evaluation.metrics.inception import divergences, inception_score
-from napari_ic_train.evaluation.model_outputs import codes
+from napari_ic_train.evaluation.model_outputs import codes, decoded_in_words
 from napari_integrated_cell.arrays import Doubles, Floats, Reals
 
 
@@ -20,6 +20,7 @@ class IndependentScores(Experiment):
     title = "Scores by an independent classifier"
     least_train = 2
     least_test = 1
+    settings = ("decoded_at",)
 
     def run(self, context: Context) -> Findings:
         """Fit the classifier, and classify the same images with both networks."""
@@ -85,5 +86,6 @@ class IndependentScores(Experiment):
             "encoder is the model's Enc^{r,s}; the decoder was trained with it. If the encoder gives the correct label "
             "to generated cells and the independent classifier does not, the decoder misleads its encoder and does not "
             "show the structure. Generated cells have z^r, z^s ~ N(0, I) and the structures of the held-out cells. The "
-            "correct label of a generated cell is the structure that it was generated for.",
+            "correct label of a generated cell is the structure that it was generated for. Encoded "
+            f"cells are {decoded_in_words(context)}.",
         )

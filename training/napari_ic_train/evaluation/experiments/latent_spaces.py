@@ -73,13 +73,14 @@ class LatentSpaces(Experiment):
 def _repeated(context: Context, found: Sequence[Codes], cells: Sequence[Indices]) -> Table:
     """Return for each structure how well ridge regression predicts z^s from z^r."""
     z_ref, z_struct = (np.concatenate([getattr(code, space) for code in found]) for space in SPACES)
-    labels = context.store.labels[np.concatenate(cells)]
+    names = context.store.table["structure"].to_numpy()[np.concatenate(cells)]
     rows: list[list[Value]] = []
-    for label, structure in enumerate(context.model.config.structures):
-        own = np.asarray(z_struct[labels == label], np.float64)
+    for structure in context.model.config.structures:
+        mine = names == structure
+        own = np.asarray(z_struct[mine], np.float64)
         if len(own) < max(2 * FOLDS, 2 * own.shape[1]):
             continue
-        predicted = ridge_predictions(z_ref[labels == label], own, seed=context.seed)
+        predicted = ridge_predictions(z_ref[mine], own, seed=context.seed)
         most = largest_r_squared(own, predicted)
         if np.isfinite(most):  # it is NaN for a collapsed encoder
             rows.append([structure, len(own), float(r_squared(own, predicted).mean()), most])

@@ -12,7 +12,7 @@ from napari_ic_train.evaluation.experiment import SPLIT_LABELS, SPLITS, Context,
 from napari_ic_train.evaluation.findings import Figure, Findings, Table, Value
 from napari_ic_train.evaluation.localisation import pearson
 from napari_ic_train.evaluation.metrics.images import binary_cross_entropy, ssim
-from napari_ic_train.evaluation.model_outputs import balanced, decoded
+from napari_ic_train.evaluation.model_outputs import balanced, decoded, decoded_in_words
 from napari_integrated_cell.arrays import Doubles, Floats, Indices, Rgb
 from napari_integrated_cell.vocabulary import label_of
 
@@ -56,6 +56,7 @@ class Reconstruction(Experiment):
     title = "Reconstructions"
     section = "3.4.2, Figures S1 and S2"
     least_either = 1
+    settings = ("decoded_at",)
 
     def run(self, context: Context) -> Findings:
         """Reconstruct training cells and held-out cells with both autoencoders."""
@@ -96,8 +97,8 @@ class Reconstruction(Experiment):
                 for model, title in FIGURES.items()
             ),
             notes=f"At most {MOST} training cells and {MOST} held-out cells, with equal numbers for each structure. "
-            "The reference model is Dec^r(Enc^r(x^r)). The structure model is Dec^{r,s}(Enc^{r,s}(x^{r,s})), with ŷ as "
-            "probabilities.",
+            "The reference model is Dec^r(Enc^r(x^r)). The structure model is Dec^{r,s}(Enc^{r,s}(x^{r,s})): "
+            f"its codes are {decoded_in_words(context)}.",
         )
 
 

@@ -30,8 +30,6 @@ from napari_integrated_cell.variation.structure_variation import (
 )
 from napari_integrated_cell.vocabulary import label_of
 
-CELLS = 6
-"""Maximum number of cells of each split and group."""
 SHOWN = 3
 ALL = "all stages"
 
@@ -58,6 +56,7 @@ class StructureVariations(Experiment):
     name = "structure-variation"
     title = "Variation of structures in given shapes"
     section = "3.4.5, Algorithm 4, Figures S7 and S8"
+    settings = ("variation",)
 
     def needs(self, context: Context) -> str | None:
         """Require cells, and two draws."""
@@ -102,8 +101,8 @@ class StructureVariations(Experiment):
             ),
             notes=f"The score is -log|ρ + {RIDGE:g} I| / n of the correlations ρ between n = {context.draws} draws, "
             f"{where}. A larger score means less variation. The paper takes 1000 draws; scores with different numbers "
-            f"of draws cannot be compared. At most {CELLS} training cells and {CELLS} held-out cells of each group are "
-            "used."
+            f"of draws cannot be compared. At most {context.caps.variation} training cells and "
+            f"{context.caps.variation} held-out cells of each group are used."
             + (
                 f"\n\nThere is no score for structures with empty draws: {', '.join(empty)}." if empty else ""
             ),
@@ -143,7 +142,7 @@ def _cells_by_group(context: Context) -> dict[tuple[Split, str], Indices]:
         known = [group for group in GROUPS if (groups[positions] == group).any()]
         for group in known or [ALL]:
             members = positions[groups[positions] == group] if known else positions
-            drawn = np.random.default_rng(context.seed).permutation(members)[:CELLS]
+            drawn = np.random.default_rng(context.seed).permutation(members)[: context.caps.variation]
             if len(drawn):
                 found[split, group] = np.sort(drawn)
     return found
