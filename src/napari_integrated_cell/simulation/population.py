@@ -20,6 +20,9 @@ class ShapeDistributions:
     tall : (share, low, high)
         Share of the cells whose height is uniform in a wider range in µm, so that a model does not only know the
         heights of the field that the normal distribution comes from.
+    crowding : float
+        Factor on the irregularity, shear and roughness of these cells, which stand in crowded parts of a colony, and
+        on the flatness of their nuclei.
     nucleus : (mean, sd, low, high)
         Truncated normal distribution of the nucleus's share of the cell's volume, before a lognormal scatter of 4.5 %.
     flatness : (low, high)
@@ -56,6 +59,7 @@ class ShapeDistributions:
     volume: tuple[float, float, float, float]
     height: tuple[float, float, float, float]
     tall: tuple[float, float, float]
+    crowding: float
     nucleus: tuple[float, float, float, float]
     flatness: tuple[float, float]
     level: tuple[float, float]
@@ -78,6 +82,7 @@ HIPSC = ShapeDistributions(
     volume=(2150, 470, 1100, 3700),
     height=(8.8, 1.2, 6.5, 11.5),
     tall=(0.4, 6.5, 15.8),
+    crowding=1.4,
     nucleus=(0.33, 0.075, 0.22, 0.54),
     flatness=(0.39, 0.78),
     level=(0.44, 0.45),
@@ -101,6 +106,7 @@ SPREAD = ShapeDistributions(
     volume=(1050, 250, 500, 1800),
     height=(3.5, 0.5, 2.6, 5.0),
     tall=(0.15, 2.6, 6.0),
+    crowding=1.0,
     nucleus=(0.48, 0.06, 0.3, 0.62),
     flatness=(0.46, 0.90),
     level=(0.42, 0.1),
@@ -124,6 +130,7 @@ FIELD = ShapeDistributions(
     volume=(2180, 400, 1500, 3200),
     height=(8.7, 1.15, 7.0, 11.3),
     tall=(0.0, 7.0, 11.3),
+    crowding=1.0,
     nucleus=(0.287, 0.0, 0.28, 0.29),
     flatness=(0.41, 0.53),
     level=(0.42, 0.2),

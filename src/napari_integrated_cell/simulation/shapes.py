@@ -26,15 +26,13 @@ def _truncated(rng: np.random.Generator, mean: float, sd: float, low: float, hig
 
 
 def _outline(
-    rng: np.random.Generator,
-    elongation: float,
-    roundness: float,
-    pivot: float,
-    population: ShapeDistributions,
+    rng: np.random.Generator, elongation: float, roundness: float, pivot: float, free: float
 ) -> Outline:
-    """Draw an outline of mean radius 1 whose sides lean about the height ``pivot`` (µm)."""
+    """Draw an outline of mean radius 1 whose sides lean about the height ``pivot`` (µm).
+
+    ``free`` is a factor on all that makes it irregular.
+    """
     count = int(rng.choice((4, 5, 6), p=(0.25, 0.45, 0.30))) + int(roundness > 0.6)
-    free = (1 - 0.55 * roundness) * population.irregularity
     spacing = 2 * np.pi / count
     angles = rng.uniform(0, 2 * np.pi) + spacing * (np.arange(count) + rng.uniform(-0.3, 0.3, count) * free)
     a, b = np.sqrt(elongation), 1 / np.sqrt(elongation)
@@ -78,20 +76,22 @@ def draw_shape(
     volume = _truncated(rng, *population.volume) * of_stage.volume
     height = _truncated(rng, *population.height)
     share, lowest, highest = population.tall
+    crowding = 1.0
     if aside.random() < share * free:
-        height = float(aside.uniform(lowest, highest))
+        height, crowding = float(aside.uniform(lowest, highest)), population.crowding
     height = (height + roundness * max(population.mitotic_height - height, 0)) * of_stage.height
     late = stage in ("anaphase", "telophase-cytokinesis")
     axis = rng.uniform(0, 2 * np.pi)
     if outline is None:
         elongation = _elongation(rng, stage, roundness, population)
-        outline = _outline(rng, elongation, roundness, height / 2, population).scaled(9.0)
-        outline = _sheared(aside, outline, population.shear * free)
+        free_sides = (1 - 0.55 * roundness) * population.irregularity * crowding
+        outline = _outline(rng, elongation, roundness, height / 2, free_sides).scaled(9.0)
+        outline = _sheared(aside, outline, population.shear * free * crowding)
         spindle = (axis + rng.normal(0, 0.06 if late else 0.25), rng.normal(0, 0.1))
     else:
         axis, spindle = 0.0, (_longest(outline), rng.normal(0, 0.1))
     median, varies = population.roughness
-    amplitude = median * float(np.exp(aside.normal(0, varies))) - 0.12 * roundness
+    amplitude = median * crowding * float(np.exp(aside.normal(0, varies))) - 0.12 * roundness
     shape = CellShape(
         stage=stage,
         axis=axis,
@@ -121,7 +121,8 @@ def draw_shape(
     # A cell with a large nucleus has much chromatin before mitosis; condensed, it is as dense as in other cells.
     relative = (_truncated(aside, *population.nucleus) / STAGE_SHAPES["interphase"].chromatin) ** free
     spread = 0.12 if daughter else 0.045
-    flatness = (0.58, 0.72) if daughter else population.flatness
+    low, high = (0.58, 0.72) if daughter else population.flatness
+    flatness = (low * np.sqrt(crowding), high * np.sqrt(crowding))
     chromatin = volume * of_stage.chromatin * relative * np.exp(rng.normal(0, spread))
     return _with_chromatin(shape, rng, chromatin, flatness, population)
 
