@@ -14,6 +14,8 @@ from typer.testing import CliRunner
 
 from napari_ic_train.commands.prepare import prepare
 from napari_ic_train.data.posed_picture import draw_posed, views
+from napari_ic_train.data.store import CellStore
+from napari_integrated_cell.model.catalogue import read_manifest
 
 app = typer.Typer()
 app.command()(prepare)
@@ -96,3 +98,17 @@ def test_simulated_cells_are_called_so_only_where_they_are(dataset, tmp_path):
     store = prepared(dataset, tmp_path / "store", keep_other=True)
     assert store.box == BOX.shape
     assert draw_posed(store, tmp_path / "a.png", n_cells=2).is_file()
+
+
+def test_cells_are_posed_into_the_box_of_a_bundle(dataset, tmp_path):
+    arguments = ("--manifest", str(dataset), "--workers", "1", "--out")
+    said = CliRunner().invoke(app, [*arguments, str(tmp_path / "store"), "--model", "demo"])
+    assert said.exit_code == 0, said.output
+    store, config = CellStore(tmp_path / "store"), read_manifest("demo").config
+    assert (store.box, store.voxel_size) == (config.box, config.voxel_size)
+    both = CliRunner().invoke(
+        app, [*arguments, str(tmp_path / "other"), "--model", "demo", "--preset", "demo"]
+    )
+    assert both.exit_code == 1
+    assert "Give --preset or --model, not both" in both.stderr
+    assert not (tmp_path / "other").exists()

@@ -210,8 +210,8 @@ def test_what_cannot_be_adapted_is_said_in_one_sentence(bundle, store, tmp_path)
     for start, data, says in (
         (damaged, store.path, "damaged"),
         (bundle, few.path, "adapting a model needs 8 or more"),
-        (bundle, other, "prepare the store with the preset of the bundle's box"),
-        ("demo", store.path, "prepare the store with the preset of the bundle's box"),
+        (bundle, other, "prepare the store with --model BUNDLE"),
+        ("demo", store.path, "prepare the store with --model BUNDLE"),
         ("nothing", store.path, "There is no model 'nothing'"),
     ):
         done = cli("fit", "--from", start, "--data", data, "--out", tmp_path / "run", "--device", "cpu")

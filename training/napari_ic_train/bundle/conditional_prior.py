@@ -120,8 +120,11 @@ def fitted_gaussians(
             f"{store.path} holds {', '.join(store.structures)}, but the model has other structures: give the store "
             "that it was fitted on."
         )
-    held_out = np.isin(np.arange(len(store)), cells_of(store, held_out=True))
-    counts = np.bincount(store.labels[~held_out], minlength=len(store.structures))
+    # Cells without a structure are on neither side.
+    training, held_out = (
+        np.isin(np.arange(len(store)), cells_of(store, held_out=side)) for side in (False, True)
+    )
+    counts = np.bincount(store.labels[training], minlength=len(store.structures))
     if counts.max() < FEWEST_CELLS:
         raise TooFewCells(
             f"{store.path} has at most {counts.max()} training cells of a structure: {FEWEST_CELLS} or more are needed "
@@ -133,7 +136,7 @@ def fitted_gaussians(
     for label, name in enumerate(store.structures):
         if counts[label] < FEWEST_CELLS:
             continue
-        mine, other = ((store.labels == label) & side for side in (~held_out, held_out))
+        mine, other = ((store.labels == label) & side for side in (training, held_out))
         gaussian, penalty, explained = linear_gaussian(cells.z_ref[mine], cells.z_struct[mine])
         z_ref, z_struct = cells.z_ref[other], cells.z_struct[other].astype(np.float64)
         gain = float("nan")

@@ -36,7 +36,13 @@ def prepare(
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder of the training store; a stopped run in it continues.")
     ],
-    preset: Annotated[str, typer.Option(help="Model preset whose box the cells are posed into.")] = "paper",
+    preset: Annotated[
+        str | None, typer.Option(help="Model preset whose box the cells are posed into; paper if left out.")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="A bundle (a name, or its path) whose box the cells are posed into, to adapt it."),
+    ] = None,
     references: Annotated[
         str,
         typer.Option(
@@ -93,12 +99,16 @@ def prepare(
     with one_line_errors(PROGRAM), _reasons_first(), progress_bar() as move:
         from napari_ic_train.data.prepare import prepare as prepared
         from napari_integrated_cell.integration import model_box
+        from napari_integrated_cell.model.catalogue import read_manifest
         from napari_integrated_cell.model.config import preset as model_preset
 
+        if preset is not None and model is not None:
+            raise ValueError("Give --preset or --model, not both: the cells are posed into one box.")
+        config = model_preset(preset or "paper") if model is None else read_manifest(model).config
         store = prepared(
             manifest,
             out,
-            model_box(model_preset(preset)),
+            model_box(config),
             references=cast("ReferenceSource", references),
             test_fraction=test_fraction,
             split_by=cast("SplitBy | None", split_by),

@@ -88,7 +88,7 @@ def check_store(model: ModelConfig, store: CellStore) -> None:
     if store.box != model.box or not np.isclose(store.voxel_size, model.voxel_size):
         raise ValueError(
             f"The cells of {store.path} are {store.box} voxels of {store.voxel_size:g} µm, but those of the bundle are "
-            f"{model.box} voxels of {model.voxel_size:g} µm: prepare the store with the preset of the bundle's box."
+            f"{model.box} voxels of {model.voxel_size:g} µm: prepare the store with --model BUNDLE."
         )
     if store.channels[:-1] != model.references:
         raise ValueError(
