@@ -193,7 +193,7 @@ def test_a_model_that_draws_as_the_simulator_does_recovers_its_order(monkeypatch
     box = model_box(config)
     shapes = iter(range(4))
 
-    def simulators(_, __, n, seed, mask):
+    def simulators(_, __, n, seed, mask, **of_model):
         *_, found = simulated_variation(
             next(shapes), structures=config.structures, box=box, seed=seed, draws=n + 2
         )
