@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -197,7 +198,10 @@ def test_a_model_that_draws_as_the_simulator_does_recovers_its_order(monkeypatch
         *_, found = simulated_variation(
             next(shapes), structures=config.structures, box=box, seed=seed, draws=n + 2
         )
-        return found
+        return {
+            name: SimpleNamespace(score=v.score, effective_rank=v.effective_rank, draw_from="prior")
+            for name, v in found.items()
+        }
 
     monkeypatch.setattr("napari_ic_train.evaluation.variation_order.structure_variations", simulators)
     order = score_order(model, n_cells=4, draws=10, workers=1)
