@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from napari_ic_train.bundle.localisation_scores import pearson
 from napari_ic_train.evaluation.depth import DepthProfile, surface_distances
-from napari_ic_train.evaluation.localisation import pearson
 
 N = 28
 

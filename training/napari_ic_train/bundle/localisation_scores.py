@@ -63,7 +63,7 @@ def score_localisation(
             image = store.images(chosen[place : place + 1])[0].numpy()
             inside = inside_of(image)
             predicted = (own[i], means[name], other[i])
-            scores.append([correlation(image[-1][inside], volume[inside]) for volume in predicted])
+            scores.append([pearson(image[-1][inside], volume[inside]) for volume in predicted])
         mean = np.mean(scores, axis=0)
         keys = (MODEL, MEAN_IMAGE, OTHER_SHAPE)
         found[name] = {"cells": len(mine), **dict(zip(keys, map(float, mean), strict=True))}
@@ -87,9 +87,9 @@ def inside_of(image: Floats) -> Mask:
     return enclosed(membrane_of(image[0]) | nucleus_of(image[1]))
 
 
-def correlation(a: Reals, b: Reals) -> float:
-    """Return Pearson's correlation of two sets of voxels; 0 if one of them is constant."""
-    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+def pearson(a: Reals, b: Reals) -> float:
+    """Return the Pearson correlation of two sets of voxels; 0 if one of them is constant."""
+    a, b = np.asarray(a, np.float64).ravel(), np.asarray(b, np.float64).ravel()
     a, b = a - a.mean(), b - b.mean()
     norm = float(np.sqrt((a @ a) * (b @ b)))
     return float(a @ b) / norm if norm > 0 else 0.0

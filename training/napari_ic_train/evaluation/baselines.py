@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from napari_ic_train.bundle.localisation_scores import pearson
 from napari_ic_train.evaluation.depth import DepthProfile, surface_distances
 from napari_ic_train.evaluation.experiment import Context
 from napari_ic_train.evaluation.features import coarse, masks_of
-from napari_ic_train.evaluation.localisation import pearson
 from napari_integrated_cell.arrays import Floats, Indices, Mask
 
 BASELINES = ("mean image", "nearest cell", "uniform fill", "depth")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
+from napari_ic_train.bundle.localisation_scores import pearson
 from napari_integrated_cell.arrays import Doubles, Floats, Mask, Reals
 from napari_integrated_cell.cell import Cell
 from napari_integrated_cell.imaging.pose import (
@@ -35,14 +36,6 @@ CELL_DILATION = 0.5
 """In µm: a voxel at most this far from the cell counts as inside."""
 LAMINA_WIDTH = 1.0
 """In µm: a voxel at most this far from the nuclear surface counts as at the surface."""
-
-
-def pearson(a: Reals, b: Reals) -> float:
-    """Return the Pearson correlation of two sets of voxels; 0 if one of them is constant."""
-    a, b = np.asarray(a, np.float64).ravel(), np.asarray(b, np.float64).ravel()
-    a, b = a - a.mean(), b - b.mean()
-    norm = float(np.sqrt((a @ a) * (b @ b)))
-    return float(a @ b) / norm if norm > 0 else 0.0
 
 
 def signed_distance(mask: Mask, voxel_size: tuple[float, float, float]) -> Doubles:

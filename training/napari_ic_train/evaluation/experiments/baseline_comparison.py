@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from napari_ic_train.bundle.localisation_scores import pearson
 from napari_ic_train.evaluation.baselines import BASELINES
 from napari_ic_train.evaluation.experiment import Context, Experiment
 from napari_ic_train.evaluation.features import masks_of
 from napari_ic_train.evaluation.findings import Findings, Interval, Table, Value
 from napari_ic_train.evaluation.independent_classifier import independent_classifier
-from napari_ic_train.evaluation.localisation import pearson
 from napari_ic_train.evaluation.predictors import (
     MODEL,
     OTHER_SHAPE,

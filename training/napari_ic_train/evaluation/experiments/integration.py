@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from napari_ic_train.bundle.localisation_scores import pearson
 from napari_ic_train.evaluation.drawing import cell_tile, sheet
 from napari_ic_train.evaluation.experiment import Context, Experiment, Split
 from napari_ic_train.evaluation.findings import Figure, Findings, Table, Value
-from napari_ic_train.evaluation.localisation import pearson
 from napari_ic_train.evaluation.model_outputs import balanced, codes
 from napari_integrated_cell.arrays import Doubles, Indices
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from napari_ic_train.bundle.localisation_scores import pearson
 from napari_ic_train.evaluation.drawing import cell_tile, sheet
 from napari_ic_train.evaluation.experiment import SPLIT_LABELS, SPLITS, Context, Experiment, Split
 from napari_ic_train.evaluation.findings import Figure, Findings, Table, Value
-from napari_ic_train.evaluation.localisation import pearson
 from napari_ic_train.evaluation.metrics.images import binary_cross_entropy, ssim
 from napari_ic_train.evaluation.model_outputs import balanced, decoded, decoded_in_words
 from napari_integrated_cell.arrays import Doubles, Floats, Indices, Rgb

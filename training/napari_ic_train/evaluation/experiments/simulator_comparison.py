@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import rankdata
 
+from napari_ic_train.bundle.localisation_scores import pearson
 from napari_ic_train.evaluation.experiment import SPLITS, Context, Experiment
 from napari_ic_train.evaluation.experiments.baseline_comparison import Scores, margins, score_table
 from napari_ic_train.evaluation.features import masks_of
 from napari_ic_train.evaluation.findings import Findings, Interval, Table, Value
-from napari_ic_train.evaluation.localisation import pearson
 from napari_ic_train.evaluation.metrics.ridge import FOLDS, r_squared, ridge_predictions
 from napari_ic_train.evaluation.model_outputs import balanced_sample, codes
 from napari_ic_train.evaluation.predictors import (

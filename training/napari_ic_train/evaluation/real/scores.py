@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from napari_ic_train.bundle.localisation_scores import pearson
 from napari_ic_train.evaluation.depth import DepthProfile
-from napari_ic_train.evaluation.localisation import LAMINA_WIDTH, at_box_voxels, pearson, signed_distance
+from napari_ic_train.evaluation.localisation import LAMINA_WIDTH, at_box_voxels, signed_distance
 from napari_ic_train.evaluation.real.datasets import RealCell, real_cells
 from napari_integrated_cell.arrays import Doubles, Floats
 from napari_integrated_cell.cell import Cell
