@@ -56,7 +56,7 @@ def measure(session: Session) -> Task:
         model = session.load()
         task.token.raise_if_cancelled()
         task.progress(0, 0, "encoding the cell")
-        # Of another model the user may have chosen what this one does not have.
+        # The user may have chosen a source that this model does not have.
         wanted = None if model.conditional_prior is None else request.draw_from
         shape = replace(shape_for(model), draw_from=wanted)
         names = [n for n in model.config.structures if request.structures is None or n in request.structures]
