@@ -24,9 +24,9 @@ from napari_integrated_cell.variation.structure_variation import RIDGE
 
 _MOST_DRAWS = 10_000
 _DRAWN_FROM = {
-    CONDITIONAL: "what fits the shape",
-    OBSERVED: "the same, with texture and noise",
-    PRIOR: "the prior N(0, I)",
+    CONDITIONAL: "fit to the shape",
+    OBSERVED: "fit, with texture",
+    PRIOR: "prior N(0, I)",
 }
 
 
@@ -183,7 +183,7 @@ class VariationWidget(Dock):
         first = next(iter(found.values()))
         where = _DRAWN_FROM[first.draw_from]
         return (
-            f"{first.n} draws from {where} in the shape of {shape.name}, compared inside the cell, ridge {RIDGE:g}. "
+            f"{first.n} draws ({where}) in the shape of {shape.name}, compared inside the cell, ridge {RIDGE:g}. "
             "A larger score means less variation."
         )
 

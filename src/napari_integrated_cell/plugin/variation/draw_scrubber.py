@@ -22,7 +22,7 @@ _FIGURES = {
     ),
     DRAW: (
         "&Single draw",
-        "One draw: Dec^{r,s} at this shape and one z^s of the prior N(0, I). A possible cell, not an observed one.",
+        "One draw: Dec^{r,s} at this shape and one drawn z^s. A possible cell, not an observed one.",
     ),
 }
 
