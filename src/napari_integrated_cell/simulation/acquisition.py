@@ -36,7 +36,7 @@ class Acquisition:
     photons : float
         Factor on the number of photons of every channel.
     haze : float
-        Light from out of focus in a stain, relative to its maximum.
+        Light from out of focus in every channel, relative to its maximum.
     fading : float
         Share of the light that is lost from the bottom of the cell to its top.
     grown : (cell, nucleus)
