@@ -169,7 +169,7 @@ def _check_settings(folder: Path, plan: _Plan) -> None:
         if json.loads(note.read_text(encoding="utf-8")) != json.loads(settings):
             raise ValueError(
                 f"The folder {folder} holds simulated cells of other settings (see {note.name} in it): "
-                "choose another folder, or the same seed, voxel size, structures and stages."
+                "choose another folder, or the same seed, voxel size, structures, stages, population and imaging."
             )
         return
     try:
